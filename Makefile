@@ -1,0 +1,43 @@
+# All a newcomer needs: python3 (3.11 to 3.13), make and a package registry. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test proofs bench judges figures fresh constraints clean venv-demo venv-test
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+venv-demo:
+	@$(PYTHON) scripts/environment.py demo
+
+venv-test:
+	@$(PYTHON) scripts/environment.py test
+
+demo: venv-demo ## a small network, end to end, on this machine
+	@$(BIN)/bellwire demo
+
+test: venv-test ## style, import floors, types, then all quick tests; stops at the first failure
+	@$(BIN)/python scripts/checks.py test
+
+proofs: venv-test ## the long statistical tests; results into bench/results/
+	@$(BIN)/python scripts/checks.py proofs
+
+bench: venv-test ## every benchmark in bench/, results into bench/results/
+	@$(BIN)/python scripts/benchmarks.py
+	@$(BIN)/python scripts/render_figures.py
+
+judges: venv-test ## programs that nobody in this project wrote, against our ends; says which did not run
+	@$(BIN)/python scripts/judges.py run
+
+figures: venv-test ## write the tables of README.md from bench/results/
+	@$(BIN)/python scripts/render_figures.py
+
+fresh: ## clone HEAD to a temporary folder; make test and make demo there
+	@bash scripts/fresh_clone.sh
+
+constraints: ## pin the newest set that installs on 3.11, 3.12 and 3.13 (needs the three interpreters)
+	@bash scripts/constraints.sh
+
+clean: ## remove everything that can be made again (run directories stay)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

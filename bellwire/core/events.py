@@ -1,0 +1,174 @@
+"""Events: past-tense facts that a host tells a machine. The only way into a machine.
+
+Owns the event types. `at_ns` is when it happened; `now_ns`, passed beside the event, is when the machine is told.
+"""
+
+from typing import Literal
+
+from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.messages import Message
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.record import TaggedWord
+
+Ended = Literal["done", "failed", "unknown"]
+"""The three ways in which a device order ends, exactly one of them (architecture.md section 3)."""
+
+
+class Started(TaggedWord):
+    """The first event of every machine: the durable incarnation of this process and what its store held."""
+
+    incarnation: int
+    records: tuple["Record", ...] = ()  # durable records in the order in which they were written
+
+
+class Received(TaggedWord):
+    """A message from a peer, in channel order within one incarnation of the peer."""
+
+    source: NodeId
+    incarnation: int
+    message: Message
+
+
+class TimerFired(TaggedWord):
+    """The machine's next_deadline_ns has passed. Late is normal, early is forbidden."""
+
+
+class PeerChanged(TaggedWord):
+    """The host's opinion about a peer. A higher incarnation means that the old one is gone."""
+
+    peer: NodeId
+    state: Literal["up", "suspect", "down"]
+    incarnation: int | None  # None: never heard of
+
+
+class DeviceChanged(TaggedWord):
+    """An instrument of this node became ready or stopped being so."""
+
+    role: Literal["memory", "station", "timing"]
+    ready: bool
+    lost_state: bool  # the device forgot what it held (reset, power cycle)
+    reason: str
+
+
+class Heralded(TaggedWord):
+    """Hardware told this end directly that an attempt succeeded (links without a station of their own)."""
+
+    link: LinkId
+    run: int
+    attempt: int
+    lane: int
+    code: int  # herald code of the link: 1 = Psi+, 2 = Psi-
+    at_ns: int
+    sigma_ns: int
+
+
+class QubitHeld(TaggedWord):
+    """The memory froze a slot on its herald line; the outcome comes from the station."""
+
+    slot: int
+    link: LinkId
+    run: int
+    attempt: int
+    lane: int
+    at_ns: int
+
+
+class StationHeralded(TaggedWord):
+    """The analyser of this station decided that an attempt succeeded."""
+
+    link: LinkId
+    run: int
+    attempt: int
+    lane: int
+    code: int
+    at_ns: int
+    sigma_ns: int
+
+
+class StationDecided(TaggedWord):
+    """Bound: every attempt up to and including this one is decided and all its records were told."""
+
+    link: LinkId
+    run: int
+    attempt: int
+
+
+class StationLost(TaggedWord):
+    """The outcomes of these attempts are unknown; unknown is not failed."""
+
+    link: LinkId
+    run: int
+    first: int
+    last: int  # inclusive
+
+
+class BellMeasured(TaggedWord):
+    """A Bell-state measurement order ended."""
+
+    operation: int
+    ended: Ended
+    outcome: int | None  # Pauli index 0..3 when ended is done; None otherwise
+    at_ns: int
+
+
+class QubitMeasured(TaggedWord):
+    """A single-qubit measurement order ended."""
+
+    operation: int
+    ended: Ended
+    bit: int | None
+    at_ns: int
+
+
+class PauliApplied(TaggedWord):
+    """A Pauli order ended."""
+
+    operation: int
+    ended: Ended
+    at_ns: int
+
+
+class Persisted(TaggedWord):
+    """The record of this token is on stable storage."""
+
+    token: int
+
+
+class RequestSubmitted(TaggedWord):
+    """An application at this node asks for entanglement."""
+
+    request: EntanglementRequest
+
+
+class RequestCancelled(TaggedWord):
+    """An application at this node withdraws a request."""
+
+    request: RequestId
+
+
+class Record(TaggedWord):
+    """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier one."""
+
+    kind: Literal["request", "delivery"]
+    key: str
+    body: bytes  # msgpack of the part's own record type
+
+
+Event = (
+    Started
+    | Received
+    | TimerFired
+    | PeerChanged
+    | DeviceChanged
+    | Heralded
+    | QubitHeld
+    | StationHeralded
+    | StationDecided
+    | StationLost
+    | BellMeasured
+    | QubitMeasured
+    | PauliApplied
+    | Persisted
+    | RequestSubmitted
+    | RequestCancelled
+)

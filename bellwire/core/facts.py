@@ -1,0 +1,76 @@
+"""What happened to qubits: the half facts from which the Global Entanglement Module folds its view.
+
+Owns the fact types. A node writes only about qubits that it owns, each end is born once and ends once, both by its
+owner (architecture.md section 4). Refuses interpretation: folding is done by `bellwire.gem`.
+"""
+
+from typing import Literal
+
+from bellwire.core.bell import Cost
+from bellwire.core.ids import End, RequestId
+from bellwire.core.record import TaggedWord
+
+ReleaseReason = Literal[
+    "dead",  # the chain failed elsewhere
+    "cutoff",  # waited longer than its plan allows
+    "delivered",  # handed to the application, or measured for it
+    "unusable",  # heralded for a slot that was no longer attempting
+    "partner_lost",  # the owner of the far end is judged lost
+    "device_lost",  # the instrument that held the qubit was reset or vanished
+    "withdrawn",  # the plan that wanted it has ended
+]
+
+
+class Born(TaggedWord):
+    """This end of a link pair exists. Pair attributes (state, time) count from the half of side 0."""
+
+    end: End
+    slot: int  # memory address at the owner
+    generation: int  # use counter of that slot
+    request: RequestId | None  # None: not bound to a request (pre-distributed)
+    tree: int  # which tree of the request's plan; 0 is the first
+    frame: int  # Pauli index 0..3 of the heralded Bell state relative to Phi+
+    signs: int  # estimated state at birth relative to the frame, Walsh signs
+    cost: Cost  # estimated state at birth, Walsh costs (2**-56 neper)
+    rates: Cost  # decay of this half's own qubit (2**-56 neper per ns)
+    at_ns: int  # when the herald happened
+    sigma_ns: int  # its uncertainty
+
+
+class Swapped(TaggedWord):
+    """A Bell-state measurement on two own ends. It ends both; on success their far ends are joined."""
+
+    left: End
+    right: End
+    result: Literal["ok", "failed", "unknown"]
+    outcome: int  # reported Pauli index 0..3; 0 unless the result is ok
+    signs: int  # Walsh signs of what the measurement and the waiting of both own qubits did
+    cost: Cost  # the same, costs: gate and readout noise plus rates x waiting time of both own qubits
+    at_ns: int
+
+
+class Corrected(TaggedWord):
+    """A physical Pauli was applied to this own end."""
+
+    end: End
+    pauli: int  # Pauli index 0..3
+    at_ns: int
+
+
+class Released(TaggedWord):
+    """This own end is gone. Any reason but `delivered` kills the chain it belonged to."""
+
+    end: End
+    reason: ReleaseReason
+    at_ns: int
+
+
+class Began(TaggedWord):
+    """The author (re)started: every older end of the author that is not listed is gone."""
+
+    incarnation: int
+    survivors: tuple[End, ...]
+    at_ns: int
+
+
+Fact = Born | Swapped | Corrected | Released | Began

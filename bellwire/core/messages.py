@@ -1,0 +1,295 @@
+"""Messages: what nodes say to each other. The same classes in memory, in virtual time and on the wire.
+
+Owns the message types and the schema version. Durations in messages are durations, never absolute deadlines;
+`at_ns` is a time on the network's common clock.
+"""
+
+from typing import Literal
+
+from bellwire.core.bell import Cost
+from bellwire.core.facts import Fact
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.plans import EntanglementRequest, NodePlan, RequestPlan
+from bellwire.core.record import TaggedWord, Word
+
+SCHEMA_VERSION = 1
+"""Agreed in the channel's greeting; peers of different versions refuse each other."""
+
+
+# ---- Global Entanglement Module: streams of facts
+
+
+class FactBatch(TaggedWord):
+    """Consecutive facts of the sender's own stream."""
+
+    incarnation: int  # of the author, who is the sender
+    first: int  # sequence number of the first fact, counted from 1 in each incarnation
+    facts: tuple[Fact, ...]
+    base: int = 1  # the oldest sequence number that the author still remembers
+
+
+class FactsWanted(TaggedWord):
+    """Send me your facts of this incarnation from this number on (a hole, or a newcomer)."""
+
+    incarnation: int
+    first: int
+
+
+class Watermark(TaggedWord):
+    """Digest for anti-entropy: how far the sender's own stream goes."""
+
+    incarnation: int
+    last: int
+
+
+class EndNews(TaggedWord):
+    """The chain of this end, which I believe you own, changed by fact `number` of `author`'s stream.
+
+    A node that no longer owns the end passes the news on to the owner of the end that took its place.
+    """
+
+    end: End
+    author: NodeId
+    incarnation: int
+    number: int
+
+
+# ---- Link layer
+
+
+class ScheduleEntry(Word):
+    """One place in the cyclic schedule of a window: which request and tree a lane works for."""
+
+    request: RequestId
+    tree: int
+
+
+class Window(Word):
+    """An attempt window: a lease for both ends. Bindings of attempts to requests are a pure function of it."""
+
+    run: int
+    epoch_ns: int  # start of attempt 0 of the run on the common clock
+    fence: int  # a higher fence replaces windows of lower fence from its first attempt on
+    first: int
+    last: int  # inclusive
+    frame_attempts: int  # length of one schedule step in attempts
+    schedule: tuple[ScheduleEntry, ...]
+
+
+class WindowOffer(TaggedWord):
+    """Side 0 proposes the next window to side 1."""
+
+    link: LinkId
+    window: Window
+
+
+class WindowAnswer(TaggedWord):
+    """Side 1 takes or refuses the window of this run and fence."""
+
+    link: LinkId
+    run: int
+    fence: int
+    accepted: bool
+    reason: str  # "" when accepted
+
+
+class WindowClosed(TaggedWord):
+    """Side 0 ends a run's attempts: nothing wants pairs of this link any more."""
+
+    link: LinkId
+    run: int
+    fence: int
+
+
+class LinkReset(TaggedWord):
+    """Side 1 asks for a new run: it restarted, or cannot account for its attempts."""
+
+    link: LinkId
+    reason: str
+
+
+class WindowOpened(TaggedWord):
+    """Each end tells the station which attempts it takes part in (the GEN of Dahlberg et al.)."""
+
+    link: LinkId
+    window: Window
+
+
+class HeraldReport(TaggedWord):
+    """The station's reply for one successful attempt; `number` counts successes of the run from 1."""
+
+    link: LinkId
+    run: int
+    number: int
+    attempt: int
+    lane: int
+    code: int
+    at_ns: int
+    sigma_ns: int
+
+
+class HeraldBound(TaggedWord):
+    """All attempts up to `attempt` are decided, and `number` reports were sent for them."""
+
+    link: LinkId
+    run: int
+    attempt: int
+    number: int
+
+
+class HeraldUnknown(TaggedWord):
+    """The outcomes of these attempts are lost: neither success nor failure may be assumed."""
+
+    link: LinkId
+    run: int
+    first: int
+    last: int
+    number: int  # reports sent so far
+
+
+class HeraldWanted(TaggedWord):
+    """An end missed reports from this number on and asks for them again."""
+
+    link: LinkId
+    run: int
+    number: int
+
+
+# ---- Distributed Entanglements layer
+
+
+class PlanWanted(TaggedWord):
+    """The source asks the destination to compute a plan."""
+
+    request: EntanglementRequest
+    version: int
+    avoid: tuple[NodeId, ...]  # nodes that are judged lost
+
+
+class PlanProposed(TaggedWord):
+    """The destination's answer: a plan, or the reason why there is none."""
+
+    request: RequestId
+    version: int
+    plan: RequestPlan | None
+    reason: str
+
+
+class PlanInstall(TaggedWord):
+    """The source asks a node to take (or renew) its part of a plan. Idempotent."""
+
+    plan: NodePlan
+
+
+class PlanAnswer(TaggedWord):
+    """A node took the plan, or refuses it."""
+
+    request: RequestId
+    version: int
+    accepted: bool
+    reason: str
+
+
+class PlanWithdrawn(TaggedWord):
+    """The source ends the plan everywhere."""
+
+    request: RequestId
+    version: int
+
+
+# ---- Swapping layer
+
+
+class RoundOver(TaggedWord):
+    """Textbook generation: the pair that covered you is gone, your resting memories may start again."""
+
+    request: RequestId
+    tree: int
+
+
+# ---- Transport layer: delivery (head = the source's end)
+
+
+class Offer(TaggedWord):
+    """The head offers to deliver the pair of these two ends."""
+
+    request: RequestId
+    head_end: End
+    tail_end: End
+    mode: Literal["keep", "measure"]
+
+
+class OfferAnswer(TaggedWord):
+    """The tail's answer. The frame is the tail's own view before correction; it must equal the head's."""
+
+    request: RequestId
+    head_end: End
+    accepted: bool
+    frame: int | None  # None: refused, or measured before the head's half was known here
+    reason: str
+
+
+class Commit(TaggedWord):
+    """The head has durably recorded the delivery; repeated until Settled."""
+
+    request: RequestId
+    head_end: End
+    tail_end: End
+    number: int  # delivered pairs of this request are numbered from 1 by the head
+    frame: int
+    signs: int  # estimated state at commit, relative to the frame
+    cost: Cost
+    at_ns: int
+    born_ns: int  # creation time of the oldest constituent
+    void: bool  # the head's qubit was lost: the pair does not count
+
+
+class Aborted(TaggedWord):
+    """The head has no record of this delivery: it did not and will not happen."""
+
+    request: RequestId
+    head_end: End
+
+
+class Settled(TaggedWord):
+    """The tail has durably recorded the delivery; void when its qubit was lost meanwhile."""
+
+    request: RequestId
+    head_end: End
+    void: bool
+
+
+class Inquiry(TaggedWord):
+    """A tail in doubt asks the head what became of an accepted offer."""
+
+    request: RequestId
+    head_end: End
+
+
+Message = (
+    FactBatch
+    | FactsWanted
+    | Watermark
+    | EndNews
+    | WindowOffer
+    | WindowAnswer
+    | WindowClosed
+    | LinkReset
+    | WindowOpened
+    | HeraldReport
+    | HeraldBound
+    | HeraldUnknown
+    | HeraldWanted
+    | PlanWanted
+    | PlanProposed
+    | PlanInstall
+    | PlanAnswer
+    | PlanWithdrawn
+    | RoundOver
+    | Offer
+    | OfferAnswer
+    | Commit
+    | Aborted
+    | Settled
+    | Inquiry
+)

@@ -1,0 +1,200 @@
+"""Notices: news between the parts of one node, handled first-in first-out within one step.
+
+Owns the notice types. Every part declares which it takes and which it gives; a test draws the graph and permits
+only listed cycles.
+"""
+
+from typing import Literal
+
+from bellwire.core.facts import Fact
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, RequestPlan
+from bellwire.core.record import Word
+from bellwire.core.view import LedgerView
+
+
+class UpdatePair(Word):
+    """The paper's first GEM interface: one own pair changed. Broadcast records and publishes it."""
+
+    fact: Fact
+
+
+class LinkPairReady(Word):
+    """The link layer holds a new end (already recorded)."""
+
+    end: End
+    slot: int
+    request: RequestId | None
+    tree: int
+    at_ns: int
+
+
+class EndChanged(Word):
+    """The chain of an own, living end changed (far end, frame, or completeness)."""
+
+    end: End
+
+
+class EndDied(Word):
+    """The chain of an own end is dead: whoever holds the end must release it."""
+
+    end: End
+
+
+class ViewWanted(Word):
+    """A decision asks for the ledger; answered by ViewReady, in the same step from a replica."""
+
+    purpose: str  # the asker's own word, returned unchanged
+    request: RequestId | None  # None: all requests
+
+
+class ViewReady(Word):
+    """The paper's second GEM interface: the entanglement that is available, as of a time."""
+
+    purpose: str
+    request: RequestId | None
+    view: LedgerView
+    as_of_ns: int
+
+
+class SlotFreed(Word):
+    """A slot is free again and may attempt."""
+
+    slot: int
+
+
+class PlanInstalled(Word):
+    """This node's part of a plan is in force."""
+
+    plan: NodePlan
+
+
+class PlanRemoved(Word):
+    """This node's part of a plan has ended; ends bound to it are withdrawn by their holders."""
+
+    request: RequestId
+    version: int
+
+
+class LinkRequested(Word):
+    """Swapping/planner to link layer: generate pairs."""
+
+    plan: LinkPlan
+
+
+class LinkWithdrawn(Word):
+    """Stop generating pairs for this request."""
+
+    request: RequestId
+    link: LinkId
+
+
+class PlanRequested(Word):
+    """Transport asks for a plan for a request."""
+
+    request: EntanglementRequest
+    version: int
+    avoid: tuple[NodeId, ...]
+
+
+class PlanActive(Word):
+    """Every node of the plan has accepted its part."""
+
+    plan: RequestPlan
+
+
+class PlanFailed(Word):
+    """No plan: nobody connects the nodes, a node refused, or the fidelity cannot be reached."""
+
+    request: RequestId
+    version: int
+    reason: str
+    final: bool  # False: trying again later may help
+
+
+class PlanEnded(Word):
+    """Transport ends a plan (served, failed, cancelled)."""
+
+    request: RequestId
+    version: int
+
+
+class RequestGenerated(Word):
+    """The application layer hands a request to the transport layer."""
+
+    request: EntanglementRequest
+
+
+class RequestWithdrawn(Word):
+    """The application layer cancels a request."""
+
+    request: RequestId
+
+
+class RequestNotified(Word):
+    """The paper's notification: exactly request_id, status, generated_count, error_message."""
+
+    request_id: RequestId
+    status: Literal["completed", "failed", "suspended", "in_progress"]
+    generated_count: int | None
+    error_message: str | None
+
+
+class EntanglementReported(Word):
+    """The paper's Entanglement Report: one delivered pair. Lower layers to monitoring."""
+
+    request: RequestId
+    number: int
+    timestamp_ns: int
+    age_ns: int
+    fidelity: float
+
+
+class PeerRestarted(Word):
+    """A peer came back with a higher incarnation: everything it held before is gone."""
+
+    peer: NodeId
+    incarnation: int
+
+
+class PeerLost(Word):
+    """The host judges a peer lost; an opinion, never a fact."""
+
+    peer: NodeId
+
+
+class MemoryLost(Word):
+    """The memory instrument forgot its qubits."""
+
+    reason: str
+
+
+class MemoryReady(Word):
+    """The memory instrument is back (told after MemoryLost when both happened at once)."""
+
+
+Notice = (
+    UpdatePair
+    | LinkPairReady
+    | EndChanged
+    | EndDied
+    | ViewWanted
+    | ViewReady
+    | SlotFreed
+    | PlanInstalled
+    | PlanRemoved
+    | LinkRequested
+    | LinkWithdrawn
+    | PlanRequested
+    | PlanActive
+    | PlanFailed
+    | PlanEnded
+    | RequestGenerated
+    | RequestWithdrawn
+    | RequestNotified
+    | EntanglementReported
+    | PeerRestarted
+    | PeerLost
+    | MemoryLost
+    | MemoryReady
+)

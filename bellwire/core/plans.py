@@ -1,0 +1,108 @@
+"""Plans: what each node is asked to do for a request (the stack paper's Plan Dispatch API).
+
+Owns the plan values that planner, swapping and link layer share. Refuses algorithms.
+"""
+
+from typing import Literal
+
+from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.record import TaggedWord, Word
+
+PolicyName = str
+"""Registered name of a swapping policy, for example "swap_asap" or "fixed_tree"."""
+
+
+class SwapPlan(TaggedWord):
+    """How an inner node of the route swaps. Partners are those of the default tree."""
+
+    request: RequestId
+    tree: int
+    left_link: LinkId  # local link towards the source
+    right_link: LinkId  # local link towards the destination
+    left_partner: NodeId  # far owner of the left pair in the default tree
+    right_partner: NodeId  # far owner of the right pair in the default tree
+    depth: int  # depth of this swap in the tree, 0 at the root
+    policy: PolicyName
+    cutoff_ns: int | None  # maximum age of an end waiting here; None: only the compulsory maximum age
+    rounds: bool  # textbook generation: a memory rests after a successful swap until its round is over
+    rate_hz: float  # expected rate of this swap's product
+    inner_left: tuple[NodeId, ...] = ()  # inner nodes of the left child segment, in route order (for rounds)
+    inner_right: tuple[NodeId, ...] = ()  # inner nodes of the right child segment, in route order (for rounds)
+
+
+class LinkPlan(TaggedWord):
+    """Link pairs that a node generates with a neighbour for a request."""
+
+    request: RequestId
+    tree: int
+    link: LinkId
+    partner: NodeId
+    rate_hz: float  # expected rate of link pairs
+    weight: int  # share in the weighted round robin, >= 1
+    fidelity_min: float | None  # None: whatever the link gives
+
+
+class PurificationPlan(TaggedWord):
+    """Rounds of purification with a partner; zero rounds is expressed by absence."""
+
+    request: RequestId
+    tree: int
+    partner: NodeId
+    rounds: int
+
+
+class NodePlan(TaggedWord):
+    """Everything one node needs for one request, in one message."""
+
+    request: RequestId
+    version: int  # a higher version replaces a lower one
+    source: NodeId
+    destination: NodeId
+    role: Literal["source", "inner", "destination"]
+    route: tuple[NodeId, ...]
+    links: tuple[LinkPlan, ...]
+    swap: SwapPlan | None  # None at the two end nodes
+    cutoff_ns: int | None
+    rounds: bool
+    lease_ns: int  # the plan lapses when it is not renewed for this long
+    consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
+
+
+class Prediction(Word):
+    """What the planner expects of a plan; compared with what happened by the execution monitor."""
+
+    rate_hz: float
+    latency_ns: int  # mean time per delivered pair
+    fidelity: float  # mean fidelity at delivery
+    hops: int
+
+
+class RequestPlan(TaggedWord):
+    """The whole plan of a request, as computed by the destination and dispatched by the source."""
+
+    request: RequestId
+    version: int
+    nodes: dict[NodeId, NodePlan]
+    rate_hz: float
+    latency_ns: int
+    fidelity: float
+    tree: str  # human-readable nesting, for example "((alice relay) (relay bob))"
+
+
+class EntanglementRequest(TaggedWord):
+    """An Entanglement Distribution Request (paper section IV-A). First version: bipartite."""
+
+    request_id: RequestId
+    target_nodes: tuple[NodeId, ...]  # source first, destination last
+    entanglement_type: Literal["bipartite"] = "bipartite"
+    generation_mode: PolicyName = "swap_asap"
+    count: int | None = None  # number of pairs; None: until the duration is over
+    duration_ns: int | None = None  # None: until the count is reached
+    deadline_ns: int | None = None  # allowed time from submission to the last pair; None: the host's default
+    rate_threshold_hz: float | None = None
+    fidelity_threshold: float | None = None
+    priority: int = 1  # weight in shared links, >= 1
+    consumption: Literal["keep", "measure"] = "keep"  # measure: each end measures as soon as it knows the pair
+    cutoff_ns: int | None = None  # age cutoff at inner nodes, None: the planner's choice or none
+    route: tuple[NodeId, ...] | None = None  # None: the planner's choice
+    rounds: bool = False  # textbook generation, see SwapPlan.rounds

@@ -1,0 +1,98 @@
+"""What a machine is told about itself and its network before the first event.
+
+Owns the settings values that `labs.py` makes from a lab file. Integers and estimates only: nothing here knows the
+World's hidden truth, only what a lab would write down about its own hardware.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from bellwire.core.bell import Cost
+from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.record import Word
+
+Role = Literal["end", "repeater", "station"]
+
+
+class HeraldEstimate(Word):
+    """What a herald code means: the Bell state and how good it is believed to be."""
+
+    code: int
+    frame: int  # Pauli index relative to Phi+
+    signs: int  # state relative to the frame, Walsh signs
+    cost: Cost
+
+
+class LinkSettings(Word):
+    """One elementary link as both ends and the station know it."""
+
+    link: LinkId
+    nodes: tuple[NodeId, NodeId]  # side 0, side 1
+    station: NodeId | None  # None: hardware tells both ends directly
+    period_ns: int  # attempt period
+    lanes: int
+    slots: tuple[tuple[int, ...], tuple[int, ...]]  # memory slot of each lane, at side 0 and side 1
+    success_probability: float  # of one joint attempt of one lane, as modelled or calibrated
+    heralds: tuple[HeraldEstimate, ...]
+    click_delay_ns: int  # from the start of an attempt to the click at the station
+    herald_delay_ns: tuple[int, int]  # from the click to each end
+    length_km: float
+    lease_ns: int = 2_000_000_000  # length of an attempt window
+    frame_ns: int = 10_000_000  # length of one schedule step when several requests share the link
+    start_margin_ns: int = 0  # a run's attempt 0 lies at least this far ahead; live links start on a whole second
+    whole_second: bool = False  # attempt 0 on a whole second (hardware armed by PPS)
+    reserved_for: RequestId | None = None  # only this request's plans may use the link; None: open to all
+
+
+class MemorySettings(Word):
+    """What a node knows about its own quantum memory."""
+
+    slots: int
+    rates: Cost  # decay of a stored qubit (2**-56 neper per ns)
+    bsm_signs: int  # Walsh effect of one Bell-state measurement
+    bsm_cost: Cost
+    bsm_success_probability: float
+    operation_limit_ns: int  # a device order without result after this long counts as unknown
+    bsm_duration_ns: int = 0
+
+
+class NodeSettings(Word):
+    """One node."""
+
+    name: NodeId
+    role: Role
+    memory: MemorySettings | None  # None at stations
+    links: tuple[LinkId, ...]  # incident links; at a station the link it serves
+
+
+class Timers(Word):
+    """Durations of protocol timers. Defaults suit a metropolitan lab with software latencies of some milliseconds."""
+
+    answer_ns: int = 200_000_000  # an unanswered question is asked again after this long
+    plan_renew_ns: int = 500_000_000
+    plan_lease_ns: int = 3_000_000_000
+    herald_bound_ns: int = 100_000_000  # stations tell bounds at least this often
+    station_silence_ns: int = 1_500_000_000  # no word from the station for this long: the run is given up
+    herald_wait_ns: int = 500_000_000  # a held qubit without a herald report for this long is given up
+    delivery_ns: int = 5_000_000_000  # an offer not decided by then is aborted, an accepted one gives up its qubit
+    age_max_ns: int = 60_000_000_000  # compulsory maximum age of an end where no cutoff is set
+    request_ns: int = 600_000_000_000  # a request without a deadline of its own fails after this long
+
+
+class NetworkSettings(Word):
+    """The network as every node knows it."""
+
+    nodes: dict[NodeId, NodeSettings]
+    links: dict[LinkId, LinkSettings]
+    delays_ns: dict[NodeId, dict[NodeId, int]]  # one-way classical delay between any two nodes
+    timers: Timers = msgspec.field(default_factory=Timers)
+    correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
+
+    def owner(self, link: LinkId, side: int) -> NodeId:
+        """The node at a side of a link."""
+        return self.links[link].nodes[side]
+
+    def delay_ns(self, a: NodeId, b: NodeId) -> int:
+        """One-way classical delay."""
+        return self.delays_ns[a][b]

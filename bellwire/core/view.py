@@ -1,0 +1,135 @@
+"""What parts may see of the ledger and of the memory slots: typed windows, no mechanism.
+
+Owns row types and the protocols LedgerView (read only) and SlotBook (the only way to change a slot). Implemented by
+`bellwire.gem` and `bellwire.node`.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, Protocol
+
+from bellwire.core.bell import Walsh
+from bellwire.core.ids import End, LinkId, NodeId, QubitId, RequestId
+
+
+class Entanglement(NamedTuple):
+    """A row of the GEM: the paper's entry plus frame, hops and state. Both halves of every constituent are born."""
+
+    end_nodes: tuple[NodeId, NodeId]
+    request: RequestId | None
+    created_ns: int  # birth of the oldest constituent
+    age_ns: int
+    fidelity: float  # estimate as of the query
+    usage: str  # intended usage: "request/tree", or "unassigned"
+    memories: tuple[QubitId, QubitId]
+    ends: tuple[End, End]
+    frame: int
+    hops: int
+    state: Walsh  # estimated state relative to the frame, as of the query
+
+
+class Chain(Protocol):
+    """The group of ends that one end belongs to, as a replica sees it."""
+
+    frame: int
+    dead: bool
+    oldest_ns: int
+    request: RequestId | None
+    tree: int
+    hops: int
+
+
+class LedgerView(Protocol):
+    """Read access to one replica."""
+
+    def far_end(self, end: End) -> End | None:
+        """The other end of the chain, or None when this end is unknown or already ended."""
+        ...
+
+    def far_owner(self, end: End) -> NodeId | None:
+        """The owner of the far end: known from the link map even before its half is born."""
+        ...
+
+    def chain(self, end: End) -> Chain | None:
+        """The chain of an end, or None when the end is unknown or already ended."""
+        ...
+
+    def complete(self, end: End) -> bool:
+        """True when the chain is alive and both of its outer halves are born (then it is a row of the view)."""
+        ...
+
+    def state(self, end: End, now_ns: int) -> Walsh:
+        """Estimated state relative to the frame, decayed to now. Needs a known end."""
+        ...
+
+    def available(self, now_ns: int) -> Iterator[Entanglement]:
+        """All rows: the list of available pairs of the paper's second GEM interface."""
+        ...
+
+
+SlotState = Literal["free", "attempting", "held", "measuring", "locked", "offered", "resting", "lost"]
+"""free -> attempting -> held -> measuring | locked | offered -> free; `resting` waits for the end of a round,
+`lost` until the instrument is back."""
+
+
+class SlotView(Protocol):
+    """One memory slot as parts see it."""
+
+    index: int
+    state: SlotState
+    generation: int
+    link: LinkId
+    lane: int
+    end: End | None  # None unless the slot holds a born qubit
+    request: RequestId | None
+    tree: int
+    born_ns: int  # when the held qubit was born; meaningless when end is None
+
+
+class SlotBook(Protocol):
+    """The one owner of qubits of a node. Every illegal change raises LocalMisuse."""
+
+    def slot(self, index: int) -> SlotView: ...
+
+    def of_lane(self, link: LinkId, lane: int) -> SlotView: ...
+
+    def holding(self, end: End) -> SlotView | None:
+        """The slot that holds this end in any state, or None."""
+        ...
+
+    def slots(self) -> tuple[SlotView, ...]: ...
+
+    def attempt(self, index: int) -> int:
+        """free -> attempting; returns the new generation."""
+        ...
+
+    def stand_down(self, index: int) -> None:
+        """attempting -> free."""
+        ...
+
+    def hold(self, index: int, end: End, request: RequestId | None, tree: int, born_ns: int) -> None:
+        """attempting -> held."""
+        ...
+
+    def measure(self, index: int) -> None:
+        """held -> measuring."""
+        ...
+
+    def offer(self, index: int) -> None:
+        """held -> offered."""
+        ...
+
+    def take_back(self, index: int) -> None:
+        """offered -> held: the offer was refused while the pair lives."""
+        ...
+
+    def rest(self, index: int) -> None:
+        """measuring -> resting."""
+        ...
+
+    def free(self, index: int) -> None:
+        """any state but free -> free."""
+        ...
+
+    def lose(self, index: int) -> None:
+        """any state -> lost: the instrument forgot the qubit."""
+        ...

@@ -1,0 +1,138 @@
+"""Settings of a heralding FPGA in nanoseconds, and their translation into register values.
+
+Owns the checks that fpga.md section 5 asks for (decision after every window, period after the decision) and the
+outcome table of a polarisation Bell-state analyser. Refuses values that the clock of the device cannot represent: a
+rounded period would drift away from the nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bellwire.core.errors import ConfigError
+
+PIPELINE_TICKS = 4
+"""Ticks between the end of a window and the earliest decision."""
+DECISION_TICKS = 7
+"""Ticks that a decision occupies before the next attempt edge may come."""
+
+FAIL, PSI_PLUS, PSI_MINUS, PHI_PLUS, PHI_MINUS, INVALID = 0, 1, 2, 3, 4, 15
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time base that a device announces: femtoseconds per coarse tick, and fine bits below it."""
+
+    tick_fs: int
+    fine_bits: int
+
+    def ticks(self, duration_ns: int, what: str) -> int:
+        """Whole coarse ticks. Raises ConfigError when the duration is not a multiple."""
+        ticks, rest = divmod(duration_ns * 1_000_000, self.tick_fs)
+        if rest:
+            raise ConfigError(f"{what} = {duration_ns} ns is not a multiple of the tick of {self.tick_fs} fs")
+        return ticks
+
+    def fine(self, duration_ns: int) -> int:
+        """Nearest count of fine units."""
+        return ((duration_ns * 1_000_000 << self.fine_bits) + self.tick_fs // 2) // self.tick_fs
+
+    def nanoseconds(self, fine: int) -> int:
+        """Fine units as whole nanoseconds, rounded down."""
+        return (fine * self.tick_fs >> self.fine_bits) // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GateWindow:
+    """Photons between `start_ns` and `start_ns + length_ns` after the attempt edge belong to this window."""
+
+    start_ns: int
+    length_ns: int
+
+
+def polarisation_table(channels: int = 4, windows: int = 2) -> tuple[int, ...]:
+    """Outcome by mask for a polarisation analyser, window 0 only; bit of the mask = channel * windows + window.
+
+    Channels 0, 1 = left H, V and 2, 3 = right H, V: {0,1}, {2,3} -> Psi+; {0,3}, {1,2} -> Psi- (fpga.md section 5).
+    """
+
+    def mask(*hit: int) -> int:
+        return sum(1 << channel * windows for channel in hit)
+
+    outcomes = {mask(0, 1): PSI_PLUS, mask(2, 3): PSI_PLUS, mask(0, 3): PSI_MINUS, mask(1, 2): PSI_MINUS}
+    return tuple(outcomes.get(entry, FAIL) for entry in range(1 << channels * windows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeraldSettings:
+    """What a station has to know about its link.
+
+    `link_period_ns`: attempt period of the link; the device's period is link_period_ns / lanes, because lanes take
+    turns: sub_attempt = attempt * lanes + lane. `start_delay_ns`: calibrated delay between the start of attempt 0 at
+    the nodes and the attempt edge at the station; photons must arrive inside a window after that edge, so it is the
+    travel time minus about the middle of window 0. `decide_ns`: decision after the edge. `coincidence_ns`: largest
+    spread between two photons. `offsets_ns`: delay correction of each channel.
+    """
+
+    link_period_ns: int
+    lanes: int = 1
+    start_delay_ns: int = 0
+    windows: tuple[GateWindow, ...] = (GateWindow(80, 48),)
+    decide_ns: int = 256
+    coincidence_ns: int = 20
+    dead_time_ns: int = 40
+    offsets_ns: tuple[int, ...] = (0, 0, 0, 0)
+    table: tuple[int, ...] | None = None
+    emit_fail: bool = False
+
+    def registers(self, clock: Clock, channels: int, windows: int) -> dict[tuple[str, int], int]:
+        """Value of each shadow register by (name, index), the outcome table excepted.
+
+        Raises ConfigError naming the value, the limit and what to do.
+        """
+        if not 1 <= self.lanes <= 255:
+            raise ConfigError(f"lanes = {self.lanes} is outside 1 .. 255")
+        if self.link_period_ns % self.lanes:
+            raise ConfigError(f"link_period_ns = {self.link_period_ns} is not a multiple of lanes = {self.lanes}")
+        if not 1 <= len(self.windows) <= windows:
+            raise ConfigError(f"{len(self.windows)} windows given, the device has {windows}")
+        if len(self.offsets_ns) != channels:
+            raise ConfigError(f"{len(self.offsets_ns)} offsets given, the device has {channels} channels")
+        period = clock.ticks(self.link_period_ns // self.lanes, "link_period_ns / lanes")
+        decide = clock.ticks(self.decide_ns, "decide_ns")
+        window_end = max(clock.fine(w.start_ns + w.length_ns) for w in self.windows)
+        largest_offset = max(0, *(abs(clock.fine(offset)) for offset in self.offsets_ns))
+        earliest = ((window_end + largest_offset) >> clock.fine_bits) + 1 + PIPELINE_TICKS
+        if decide < earliest:
+            raise ConfigError(
+                f"decide_ns = {self.decide_ns} is {decide} ticks, before the windows, offsets and pipeline have ended "
+                f"({earliest} ticks); decide later"
+            )
+        if period <= decide + DECISION_TICKS:
+            raise ConfigError(
+                f"link_period_ns / lanes is {period} ticks, must exceed decide_ns + {DECISION_TICKS} ticks = "
+                f"{decide + DECISION_TICKS}; use fewer lanes or decide earlier"
+            )
+        values: dict[tuple[str, int], int] = {
+            ("PERIOD", 0): period,
+            ("LANES", 0): self.lanes,
+            ("START_DELAY", 0): clock.ticks(self.start_delay_ns, "start_delay_ns"),
+            ("DECIDE", 0): decide,
+            ("COINC", 0): clock.fine(self.coincidence_ns),
+        }
+        for index in range(windows):
+            window = self.windows[index] if index < len(self.windows) else GateWindow(0, 0)
+            values["WIN_START", index] = clock.fine(window.start_ns)
+            values["WIN_LEN", index] = clock.fine(window.length_ns)
+        for channel in range(channels):
+            values["OFFS", channel] = clock.fine(self.offsets_ns[channel])
+            values["DEAD", channel] = clock.ticks(self.dead_time_ns, "dead_time_ns")
+            values["ENABLE", channel] = 1
+        return values
+
+    def outcome_table(self, channels: int, windows: int) -> tuple[int, ...]:
+        """The outcome table, by default that of a polarisation analyser. Raises ConfigError on a wrong length."""
+        table = self.table if self.table is not None else polarisation_table(channels, windows)
+        if len(table) != 1 << channels * windows:
+            raise ConfigError(f"outcome table has {len(table)} entries, the device has {1 << channels * windows}")
+        return table

@@ -1,0 +1,224 @@
+"""The thin base of all drivers: identity, configuration, state, and the loop that brings an instrument back.
+
+Owns the order of things: connect (queries only) -> identity and serial number -> configuration with read-back -> watch
+-> on any fault close, wait, begin again; the configuration is asserted anew each time. Refuses a wrong instrument with
+a clear fault and keeps trying slowly, because somebody may correct the cabling. Knows no transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bellwire.core.errors import DeviceFault
+from bellwire.drivers.faults import DeviceRestarted, IdentityRefused, LinkTimeout
+
+
+class Condition(StrEnum):
+    """Where an instrument stands. Only READY may be used."""
+
+    ABSENT = "absent"
+    CONNECTING = "connecting"
+    READY = "ready"
+    DESYNC = "desync"
+    LOST = "lost"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentState:
+    """A condition, why, since when, and when the instrument was last heard (monotonic ns; None = never heard)."""
+
+    instrument: str
+    condition: Condition
+    reason: str
+    changed_at_ns: int
+    heard_at_ns: int | None
+
+    def age_ns(self, now_ns: int) -> int | None:
+        """Nanoseconds since the instrument was heard, on the clock of `time.monotonic_ns`; None when never."""
+        return None if self.heard_at_ns is None else now_ns - self.heard_at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an instrument says about itself. `firmware` is informative and never compared."""
+
+    model: str
+    serial_number: str
+    firmware: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Waits between connection attempts: from `first_s`, doubled up to `longest_s`; `refused_s` after a refusal."""
+
+    first_s: float = 0.05
+    longest_s: float = 2.0
+    refused_s: float = 2.0
+
+
+class Instrument(ABC):
+    """Base of all drivers. A subclass supplies the hooks `_open`, `_identify`, `_apply`, `_watch`, `_shut`.
+
+    `serial_number` is the one that the configuration expects; None accepts any (then the configuration says nothing).
+    `on_state` is called in the loop after each change of condition or reason.
+    """
+
+    model: str = ""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        serial_number: str | None = None,
+        backoff: Backoff | None = None,
+        on_state: Callable[[InstrumentState], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.identity: Identity | None = None
+        self._expected_serial_number = serial_number
+        self._backoff = backoff or Backoff()
+        self._on_state = on_state
+        self._state = InstrumentState(name, Condition.ABSENT, "never connected", time.monotonic_ns(), None)
+        self._changed = asyncio.Event()
+
+    # -- hooks --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open the transport. Queries only."""
+
+    @abstractmethod
+    async def _identify(self) -> Identity:
+        """Ask who is there. Queries only."""
+
+    @abstractmethod
+    async def _apply(self) -> None:
+        """Assert the remembered configuration, with read-back; nothing when there is none."""
+
+    @abstractmethod
+    async def _watch(self) -> None:
+        """Run while the instrument is well; raise the DeviceFault that ended it."""
+
+    @abstractmethod
+    async def _shut(self) -> None:
+        """Close the transport; never raises a DeviceFault."""
+
+    @abstractmethod
+    async def safe_state(self) -> None:
+        """Bring the outputs to the declared safe state, confirmed by read-back."""
+
+    def _heard_at_ns(self) -> int | None:
+        """Monotonic ns of the last answer; None when there was none."""
+        return self._state.heard_at_ns
+
+    def _after_restart(self) -> None:
+        """Called when the instrument is known to have lost its state, before it is configured again."""
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> InstrumentState:
+        """The present state, with the present time of last hearing."""
+        known = self._state
+        return InstrumentState(known.instrument, known.condition, known.reason, known.changed_at_ns, self._heard_at_ns())
+
+    def _enter(self, condition: Condition, reason: str) -> None:
+        if (self._state.condition, self._state.reason) == (condition, reason):
+            return
+        self._state = InstrumentState(self.name, condition, reason, time.monotonic_ns(), self._heard_at_ns())
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if self._on_state is not None:
+            self._on_state(self._state)
+
+    async def wait_for(self, condition: Condition, deadline_s: float) -> InstrumentState:
+        """Wait until the condition is reached. Raises LinkTimeout with the last reason after `deadline_s`."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._state.condition is not condition:
+                    await self._changed.wait()
+        except TimeoutError:
+            raise LinkTimeout(
+                self.name, f"not {condition} within {deadline_s} s, but {self._state.condition}: {self._state.reason}"
+            ) from None
+        return self._state
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> Identity:
+        """Open and check identity and serial number; changes nothing in the hardware.
+
+        Raises Disconnected, LinkTimeout, ProtocolFault, or IdentityRefused naming expected and found.
+        """
+        self._enter(Condition.CONNECTING, "opening")
+        try:
+            await self._open()
+            identity = await self._checked_identity()
+        except DeviceFault as fault:
+            await self._shut()
+            self._enter_fault(fault)
+            raise
+        self._enter(Condition.READY, f"{identity.model} {identity.serial_number} {identity.firmware}")
+        return identity
+
+    async def close(self) -> None:
+        """Close the transport; outputs stay as they are unless `safe_state` was called or a lease runs out."""
+        await self._shut()
+        self._enter(Condition.ABSENT, "closed")
+
+    async def supervise(self) -> None:
+        """Keep the instrument connected and configured until cancelled; every fault leads to another try.
+
+        The state is READY only after the configuration was read back.
+        """
+        wait_s = self._backoff.first_s
+        try:
+            while True:
+                try:
+                    await self._bring_up()
+                    wait_s = self._backoff.first_s
+                    await self._watch()
+                except DeviceFault as fault:
+                    self._enter_fault(fault)
+                    if isinstance(fault, DeviceRestarted):
+                        wait_s = 0.0
+                    elif isinstance(fault, IdentityRefused):
+                        wait_s = self._backoff.refused_s
+                await self._shut()
+                await asyncio.sleep(wait_s)
+                wait_s = min(max(2 * wait_s, self._backoff.first_s), self._backoff.longest_s)
+        finally:
+            await self._shut()
+
+    async def _checked_identity(self) -> Identity:
+        identity = await self._identify()
+        if self.model and identity.model != self.model:
+            raise IdentityRefused(self.name, "model", self.model, identity.model)
+        expected = self._expected_serial_number
+        if expected is not None and identity.serial_number != expected:
+            raise IdentityRefused(self.name, "serial number", expected, identity.serial_number)
+        self.identity = identity
+        return identity
+
+    async def _bring_up(self) -> None:
+        self._enter(Condition.CONNECTING, "opening")
+        await self._open()
+        identity = await self._checked_identity()
+        await self._apply()
+        self._enter(Condition.READY, f"{identity.model} {identity.serial_number} {identity.firmware}")
+
+    def _enter_fault(self, fault: DeviceFault) -> None:
+        if isinstance(fault, IdentityRefused):
+            self._enter(Condition.REFUSED, fault.detail)
+        elif isinstance(fault, LinkTimeout):
+            self._enter(Condition.DESYNC, fault.detail)
+        elif self.identity is None:
+            self._enter(Condition.ABSENT, fault.detail)
+        else:
+            self._enter(Condition.LOST, fault.detail)

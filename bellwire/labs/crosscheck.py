@@ -1,0 +1,160 @@
+"""References between the sections of a lab file: names that must exist, things that must not repeat.
+
+Owns problems that need two sections to be seen. Refuses physics and plans (`bellwire check` asks the
+planner).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from bellwire.core.registry import nearest
+from bellwire.labs.document import KeyPath
+from bellwire.labs.models import Instrument, LabFile, Link, Request
+from bellwire.labs.problems import ProblemList
+
+DRIVERS_BY_ROLE: Final[dict[str, tuple[str, ...]]] = {
+    "memory": ("memory_controller",),
+    "herald": ("herald_fpga",),
+    "timing": ("srs_dg645",),
+}
+"""Drivers that can play each role of a lab; the drivers themselves stand in bellwire.drivers."""
+
+_TCP: Final = re.compile(r"^(?:tcp://|TCPIP\d*::)([^:]+):{1,2}(\d+)")
+
+
+def cross_check(lab: LabFile, problems: ProblemList) -> None:
+    """Add every problem that needs more than one section to be seen."""
+    for name in sorted(set(lab.nodes) & set(lab.stations)):
+        problems.add(("stations", name), f'"{name}" is also a node; every name stands for one machine')
+    _check_links(lab, problems)
+    for name in lab.classical.delay_us:
+        if name not in lab.links:
+            problems.add(("classical", "delay_us", name), f'unknown link "{name}"{nearest(name, lab.links)}')
+    ids: set[str] = set()
+    for index, request in enumerate(lab.requests):
+        if request.id in ids:
+            problems.add(("requests", index, "id"), f'a second request is called "{request.id}"')
+        ids.add(request.id)
+        _check_request(lab, request, ("requests", index), problems)
+    for index, crash in enumerate(lab.scenario.crashes):
+        if crash.node not in lab.nodes and crash.node not in lab.stations:
+            known = [*lab.nodes, *lab.stations]
+            problems.add(
+                ("scenario", "crashes", index, "node"),
+                f'unknown node "{crash.node}"{nearest(crash.node, known)}',
+            )
+    _check_instruments(lab, problems)
+    _check_ports(lab, problems)
+
+
+def _check_links(lab: LabFile, problems: ProblemList) -> None:
+    served: dict[str, str] = {}
+    ids = [request.id for request in lab.requests]
+    for name, link in lab.links.items():
+        place: KeyPath = ("links", name)
+        for side, node in enumerate(link.nodes):
+            if node not in lab.nodes:
+                problems.add((*place, "nodes", side), f'unknown node "{node}"{nearest(node, lab.nodes)}')
+        if link.station is not None:
+            if link.station not in lab.stations:
+                hint = nearest(link.station, lab.stations)
+                problems.add((*place, "station"), f'unknown station "{link.station}"{hint}')
+            elif link.station in served:
+                other = served[link.station]
+                problems.add(
+                    (*place, "station"),
+                    f'station "{link.station}" already serves link "{other}"; a station serves one',
+                )
+            served.setdefault(link.station, name)
+        if link.reserved_for is not None and link.reserved_for not in ids:
+            hint = nearest(link.reserved_for, ids)
+            problems.add((*place, "reserved_for"), f'unknown request "{link.reserved_for}"{hint}')
+        _check_period(lab, name, link, problems)
+    for name in lab.stations:
+        if name not in served:
+            problems.add(("stations", name), f'no link uses the station "{name}"')
+
+
+def _check_period(lab: LabFile, name: str, link: Link, problems: ProblemList) -> None:
+    if link.attempt_period_us is None or link.fibre_km is None:
+        return
+    needed_us = 10.0 * max(link.fibre_km)  # there and back at 5 us a kilometre
+    needed_us += max(
+        (lab.nodes[node].memory.initialise_us for node in link.nodes if node in lab.nodes), default=0.0
+    )
+    if link.attempt_period_us < needed_us:
+        problems.add(
+            ("links", name, "attempt_period_us"),
+            f"must be at least {needed_us:g} (photon there, herald back, initialise), is {link.attempt_period_us:g}",
+        )
+
+
+def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: ProblemList) -> None:
+    for key, node in (("from", request.source), ("to", request.target)):
+        if node not in lab.nodes:
+            problems.add((*place, key), f'unknown node "{node}"{nearest(node, lab.nodes)}')
+    if request.cutoff_attempts is not None and len({_period_us(link) for link in lab.links.values()}) > 1:
+        problems.add((*place, "cutoff_attempts"), "needs one attempt period in the whole lab; use cutoff_ms")
+    if request.route is None:
+        return
+    if request.route[0] != request.source or request.route[-1] != request.target:
+        problems.add((*place, "route"), f'must lead from "{request.source}" to "{request.target}"')
+    if len(set(request.route)) != len(request.route):
+        problems.add((*place, "route"), "visits a node twice")
+    pairs = {frozenset(link.nodes) for link in lab.links.values()}
+    for index, (a, b) in enumerate(zip(request.route, request.route[1:], strict=False), start=1):
+        unknown = next((node for node in (a, b) if node not in lab.nodes), None)
+        if unknown is not None:
+            problems.add((*place, "route", index), f'unknown node "{unknown}"{nearest(unknown, lab.nodes)}')
+            return
+        if frozenset((a, b)) not in pairs:
+            problems.add((*place, "route", index), f'no link joins "{a}" and "{b}"')
+
+
+def _period_us(link: Link) -> float | None:
+    return link.attempt.period_us if link.attempt is not None else link.attempt_period_us
+
+
+def _instruments(lab: LabFile) -> Iterator[tuple[KeyPath, str, Instrument]]:
+    for name, node in lab.nodes.items():
+        if node.instruments.memory is not None:
+            yield ("nodes", name, "instruments", "memory"), "memory", node.instruments.memory
+    for name, station in lab.stations.items():
+        if station.instruments.herald is not None:
+            yield ("stations", name, "instruments", "herald"), "herald", station.instruments.herald
+        if station.instruments.timing is not None:
+            yield ("stations", name, "instruments", "timing"), "timing", station.instruments.timing
+
+
+def _check_instruments(lab: LabFile, problems: ProblemList) -> None:
+    for place, role, instrument in _instruments(lab):
+        known = DRIVERS_BY_ROLE[role]
+        if instrument.driver not in known:
+            every = {driver for drivers in DRIVERS_BY_ROLE.values() for driver in drivers}
+            problem = (
+                f'driver "{instrument.driver}" cannot play the role {role} (known: {", ".join(known)})'
+                if instrument.driver in every
+                else f'unknown driver "{instrument.driver}"{nearest(instrument.driver, every)}'
+            )
+            problems.add((*place, "driver"), problem)
+
+
+def _check_ports(lab: LabFile, problems: ProblemList) -> None:
+    places: list[tuple[KeyPath, str]] = []
+    places += [(("nodes", name, "address"), node.address) for name, node in lab.nodes.items() if node.address]
+    places += [(("stations", name, "address"), at.address) for name, at in lab.stations.items() if at.address]
+    places += [((*place, "address"), instrument.address) for place, _, instrument in _instruments(lab)]
+    owners: dict[str, KeyPath] = {}
+    for path, address in places:
+        found = _TCP.match(address)
+        if found is not None and not 1 <= int(found[2]) <= 65535:
+            problems.add(path, f"port {found[2]} is outside 1..65535")
+        listener = (
+            address if found is None else f"{found[1].replace('localhost', '127.0.0.1')} port {found[2]}"
+        )
+        if listener in owners:
+            problems.add(
+                path, f"{listener} is already taken by {'.'.join(str(step) for step in owners[listener][:2])}"
+            )
+        owners.setdefault(listener, path)

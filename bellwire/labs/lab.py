@@ -1,0 +1,261 @@
+"""A lab as the hosts get it: network settings, requests, faults, addresses, instruments and the hidden World.
+
+Owns the `Lab` value and the one conversion from a checked lab file to it. Refuses files and messages about
+them (load.py).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.photonics import HeraldPhysics
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings, Timers
+from bellwire.core.units import NS_PER_US, ns_from_s
+from bellwire.labs import models
+from bellwire.labs.delays import delay_table
+from bellwire.labs.optics import (
+    TEXTBOOK_CUTOFF_MARGIN_NS,
+    attempt_period_ns,
+    link_physics,
+    link_settings,
+    memory_settings,
+    memory_times_ns,
+)
+
+if TYPE_CHECKING:
+    from bellwire.simulator_backend.world import LinkTruth, MemoryTruth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """A node that dies `at_ns` after the start and is back `down_ns` later with a higher incarnation."""
+
+    node: NodeId
+    at_ns: int
+    down_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Faults that the virtual host plants."""
+
+    message_loss_probability: float = 0.0
+    duplicate_probability: float = 0.0
+    delay_jitter_ns: int = 0
+    reorder: bool = False
+    crashes: tuple[Crash, ...] = ()
+    persist_latency_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentSettings:
+    """One instrument of a node or station."""
+
+    owner: NodeId
+    role: Literal["memory", "herald", "timing"]
+    driver: str
+    address: str  # `pty:NAME` names an emulated serial device; the host decides where its path lies
+    serial_number: str | None  # None: any instrument of the right kind is accepted
+    emulated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """Everything that a host needs to run a lab."""
+
+    name: str
+    description: str
+    path: str | None  # None: not read from a lab file
+    live: bool
+    seed: int
+    network: NetworkSettings
+    requests: tuple[EntanglementRequest, ...]
+    scenario: Scenario
+    addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
+    instruments: tuple[InstrumentSettings, ...]
+    document: dict[str, Any]  # canonical configuration: every default written out
+    digest: str  # SHA-256 of the canonical configuration
+    _file: models.LabFile = field(repr=False)
+    _physics: dict[LinkId, HeraldPhysics] = field(repr=False)
+
+    def world(self) -> "tuple[list[LinkTruth], list[MemoryTruth]]":
+        """The hidden truth from which a World draws heralds and outcomes: here, what the file says."""
+        # Imported late: a node agent reads a lab file and must not load the emulators.
+        from bellwire.simulator_backend.world import LinkTruth, MemoryTruth
+
+        links = [
+            LinkTruth(
+                name=name,
+                nodes=link.nodes,
+                period_ns=link.period_ns,
+                success_probability=self._physics[name].success_probability,
+                outcomes=self._physics[name].outcomes,
+                lanes=link.lanes,
+                click_delay_ns=link.click_delay_ns,
+            )
+            for name, link in self.network.links.items()
+        ]
+        memories: list[MemoryTruth] = []
+        for name, node in self._file.nodes.items():
+            t1_ns, t2_ns, depolarising_time_ns = memory_times_ns(node.memory)
+            settings = self.network.nodes[name].memory
+            memories.append(
+                MemoryTruth(
+                    node=name,
+                    slots=settings.slots if settings is not None else 0,
+                    t1_ns=t1_ns,
+                    t2_ns=t2_ns,
+                    depolarising_time_ns=depolarising_time_ns,
+                    bsm_success_probability=node.memory.bsm_success_probability,
+                    gate_fidelity=node.memory.gate_fidelity,
+                    readout_fidelity=node.memory.readout_fidelity,
+                    single_gate_fidelity=node.memory.single_gate_fidelity,
+                )
+            )
+        return links, memories
+
+    def request(self, request_id: RequestId) -> EntanglementRequest | None:
+        """The request of that name in the lab file, or None."""
+        return next((request for request in self.requests if request.request_id == request_id), None)
+
+
+def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = False) -> Lab:
+    """A lab from a checked file. `live`: attempts start on whole seconds, with time to arm the hardware."""
+    physics = {name: link_physics(file, link) for name, link in file.links.items()}
+    document: dict[str, Any] = file.model_dump(mode="json", by_alias=True)
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    addresses = {
+        name: at.address for name, at in (file.nodes | file.stations).items() if at.address is not None
+    }
+    return Lab(
+        name=file.lab,
+        description=file.description,
+        path=path,
+        live=live,
+        seed=file.seed,
+        network=_network(file, physics, live=live),
+        requests=tuple(_request(file, request) for request in file.requests),
+        scenario=_scenario(file.scenario),
+        addresses=addresses,
+        instruments=_instruments(file),
+        document=document,
+        digest=hashlib.sha256(canonical).hexdigest(),
+        _file=file,
+        _physics=physics,
+    )
+
+
+def _network(file: models.LabFile, physics: dict[LinkId, HeraldPhysics], *, live: bool) -> NetworkSettings:
+    used = dict.fromkeys(file.nodes, 0)
+    incident: dict[NodeId, list[LinkId]] = {name: [] for name in (*file.nodes, *file.stations)}
+    links: dict[LinkId, LinkSettings] = {}
+    for name, link in file.links.items():
+        # Slots are numbered node by node, over its incident links in file order.
+        a, b = (tuple(range(used[node], used[node] + link.lanes)) for node in link.nodes)
+        links[name] = link_settings(file, name, (a, b), physics[name], live=live)
+        for node in link.nodes:
+            used[node] += link.lanes
+            incident[node].append(name)
+        if link.station is not None:
+            incident[link.station].append(name)
+    nodes = {
+        name: NodeSettings(
+            name=name,
+            role=node.role,
+            memory=_memory(file, node, used[name]),
+            links=tuple(incident[name]),
+        )
+        for name, node in file.nodes.items()
+    }
+    for name in file.stations:
+        nodes[name] = NodeSettings(name=name, role="station", memory=None, links=tuple(incident[name]))
+    return NetworkSettings(
+        nodes=nodes,
+        links=links,
+        delays_ns=delay_table(file),
+        timers=_timers(file.timers),
+        correct_frames=file.correct_frames,
+    )
+
+
+def _memory(file: models.LabFile, node: models.Node, slots: int) -> MemorySettings:
+    return memory_settings(node.memory, slots, file.limits.operation_limit_ms)
+
+
+def _timers(overrides: models.TimerOverrides) -> Timers:
+    changed: dict[str, int] = {}
+    for key, value in overrides.model_dump(exclude_none=True).items():
+        stem, unit = key.rsplit("_", 1)
+        changed[f"{stem}_ns"] = round(value * {"ms": 1e6, "s": 1e9}[unit])
+    return Timers(**changed)
+
+
+def _request(file: models.LabFile, request: models.Request) -> EntanglementRequest:
+    cutoff_ns = None if request.cutoff_ms is None else round(request.cutoff_ms * 1e6)
+    if request.cutoff_attempts is not None:
+        period_ns = attempt_period_ns(file, next(iter(file.links.values())))
+        cutoff_ns = request.cutoff_attempts * period_ns + TEXTBOOK_CUTOFF_MARGIN_NS
+    return EntanglementRequest(
+        request_id=request.id,
+        target_nodes=(request.source, request.target),
+        generation_mode=request.mode,
+        count=request.count,
+        duration_ns=_optional(request.duration_s, ns_from_s),
+        deadline_ns=_optional(request.deadline_s, ns_from_s),
+        rate_threshold_hz=request.rate_min_hz,
+        fidelity_threshold=request.fidelity_min,
+        priority=request.weight,
+        consumption=request.consumption,
+        cutoff_ns=cutoff_ns,
+        route=request.route,
+        rounds=request.rounds,
+    )
+
+
+def _optional(value: float | None, convert: Callable[[float], int]) -> int | None:
+    return None if value is None else convert(value)
+
+
+def _scenario(faults: models.Scenario) -> Scenario:
+    return Scenario(
+        message_loss_probability=faults.message_loss_probability,
+        duplicate_probability=faults.duplicate_probability,
+        delay_jitter_ns=round(faults.delay_jitter_us * NS_PER_US),
+        reorder=faults.reorder,
+        crashes=tuple(
+            Crash(node=crash.node, at_ns=ns_from_s(crash.at_s), down_ns=ns_from_s(crash.down_s))
+            for crash in faults.crashes
+        ),
+        persist_latency_ns=round(faults.persist_latency_us * NS_PER_US),
+    )
+
+
+def _instruments(file: models.LabFile) -> tuple[InstrumentSettings, ...]:
+    found: list[InstrumentSettings] = []
+
+    def add(
+        owner: NodeId, role: Literal["memory", "herald", "timing"], instrument: models.Instrument | None
+    ) -> None:
+        if instrument is not None:
+            number = instrument.serial_number
+            found.append(
+                InstrumentSettings(
+                    owner=owner,
+                    role=role,
+                    driver=instrument.driver,
+                    address=instrument.address,
+                    serial_number=None if number is None else str(number),
+                    emulated=instrument.emulated,
+                )
+            )
+
+    for name, node in file.nodes.items():
+        add(name, "memory", node.instruments.memory)
+    for name, station in file.stations.items():
+        add(name, "herald", station.instruments.herald)
+        add(name, "timing", station.instruments.timing)
+    return tuple(found)

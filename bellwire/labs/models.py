@@ -1,0 +1,244 @@
+"""The schema of a lab file: sections, keys with their units, ranges and catalogue defaults.
+
+Owns what one section may say on its own. Refuses references between sections (crosscheck.py) and any
+conversion (build.py): values here are still in the units of their keys.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+PositiveProbability = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-/]*$", max_length=64)]
+BusAddress = Annotated[str, Field(pattern=r"^(tcp://[^:/\s]+:\d{1,5}|ipc://\S+)$")]
+
+
+class Section(BaseModel):
+    """Base of all sections: exact types, no unknown keys, no infinities."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Instrument(Section):
+    """One instrument. A real one is addressed as its maker says; `pty:NAME` is an emulated serial device."""
+
+    driver: str
+    address: str
+    serial_number: int | str | None = None  # None: any instrument of the right kind is accepted
+    emulated: bool = False
+
+
+class NodeInstruments(Section):
+    memory: Instrument | None = None  # None: this node cannot run live
+
+
+class StationInstruments(Section):
+    herald: Instrument | None = None
+    timing: Instrument | None = None
+
+
+class Memory(Section):
+    """Quantum memory. Defaults: a trapped ion or neutral atom in a cavity, as published by laboratories."""
+
+    t1_s: Positive | None = 60.0  # hyperfine qubits relax in minutes; null: never
+    # with dynamical decoupling, 0.1 to 10 s are published; null: only what T1 implies
+    t2_s: Positive | None = 1.0
+    depolarising_time_s: Positive | None = None  # null: no depolarising beyond T1 and T2
+    emission_efficiency: PositiveProbability = 0.35  # emission into a cavity mode and into the fibre
+    conversion_efficiency: PositiveProbability = 0.5  # frequency conversion to 1550 nm, waveguide and filters
+    gate_fidelity: Probability = 0.99  # two-qubit gate; trapped ions 0.99 to 0.999
+    single_gate_fidelity: Probability = 0.999
+    readout_fidelity: Probability = 0.995  # fluorescence readout of one qubit
+    # a gate plus readout always answers; linear optics: 0.5
+    bsm_success_probability: PositiveProbability = 1.0
+    bsm_duration_us: NotNegative = 200.0  # gate and fluorescence readout
+    initialise_us: NotNegative = 10.0  # optical pumping before each attempt
+
+    @model_validator(mode="after")
+    def _coherence_is_physical(self) -> Self:
+        if self.t1_s is not None and self.t2_s is not None and self.t2_s > 2 * self.t1_s:
+            raise ValueError(f"t2_s = {self.t2_s} exceeds 2 t1_s = {2 * self.t1_s}, which no qubit can do")
+        return self
+
+
+class Node(Section):
+    role: Literal["end", "repeater"]
+    address: BusAddress | None = None  # where the node's agent listens; None: only virtual time
+    memory: Memory = Memory()
+    instruments: NodeInstruments = NodeInstruments()
+
+
+class Detectors(Section):
+    """The station's detectors. Defaults: superconducting nanowires (SNSPD) of catalogue quality."""
+
+    efficiency: PositiveProbability = 0.9  # system detection efficiency at 1550 nm
+    dark_rate_hz: NotNegative = 100.0  # per detector, black-body light through the fibre included
+    window_ns: Positive = 5.0  # coincidence window of one time bin
+    visibility: Probability = 0.95  # Hong-Ou-Mandel overlap of the two memories' photons
+    number_resolving: bool = False
+
+    @model_validator(mode="after")
+    def _darks_are_rare(self) -> Self:
+        if self.dark_rate_hz * self.window_ns > 0.1e9:
+            raise ValueError(
+                "dark_rate_hz x window_ns is above 0.1 dark counts per window; no herald would mean anything"
+            )
+        return self
+
+
+class Station(Section):
+    address: BusAddress | None = None
+    detectors: Detectors = Detectors()
+    instruments: StationInstruments = StationInstruments()
+
+
+class Attempt(Section):
+    """A textbook link: no optics, only how often and how well an attempt succeeds."""
+
+    period_us: Annotated[float, Field(ge=0.01)]
+    success_probability: PositiveProbability
+    fidelity: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # Werner state
+
+
+class Link(Section):
+    """One elementary link: through a heralding station, or in textbook form (`attempt`)."""
+
+    nodes: tuple[str, str]
+    lanes: Count = 1  # memory pairs that attempt side by side
+    station: str | None = None
+    fibre_km: tuple[NotNegative, NotNegative] | None = None  # arm of the first node, arm of the second node
+    attenuation_db_per_km: NotNegative = 0.2  # G.652 fibre at 1550 nm
+    insertion_loss_db: NotNegative = 0.0  # connectors and switches of each arm
+    architecture: Literal["double_click", "single_click"] = "double_click"
+    alpha: tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=0, lt=1)]] | None = None
+    attempt_period_us: Positive | None = None  # None: twice the longest arm's flight plus initialisation
+    attempt: Attempt | None = None
+    length_km: NotNegative | None = None  # textbook form only: sets the classical delay
+    reserved_for: str | None = None  # only this request may use the link: memories of its own
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.nodes[0] == self.nodes[1]:
+            raise ValueError(f'both ends are "{self.nodes[0]}"; a link joins two different nodes')
+        if self.attempt is None:
+            if self.station is None or self.fibre_km is None:
+                raise ValueError("give either station and fibre_km, or attempt (textbook form)")
+            if self.length_km is not None:
+                raise ValueError(
+                    "length_km belongs to the textbook form; here the length is the sum of fibre_km"
+                )
+            if (self.alpha is not None) != (self.architecture == "single_click"):
+                raise ValueError(
+                    "alpha (one value per node) goes with architecture: single_click, and only there"
+                )
+        else:
+            physical = sorted(
+                self.model_fields_set - {"nodes", "lanes", "attempt", "length_km", "reserved_for"}
+            )
+            if physical:
+                raise ValueError(f"attempt (textbook form) excludes {', '.join(physical)}")
+        return self
+
+
+class Classical(Section):
+    """Classical delays between agents."""
+
+    delay: Literal["fibre", "zero"] = "fibre"
+    delay_us: dict[str, NotNegative] = {}  # one-way delay of a link, by name, instead of the fibre's
+    extra_ms: NotNegative = 0.0  # added to every message: switches, software
+
+
+class Request(Section):
+    """One entanglement request, submitted when the lab starts."""
+
+    id: Name
+    source: Annotated[str, Field(alias="from")]
+    target: Annotated[str, Field(alias="to")]
+    count: Count | None = None
+    duration_s: Positive | None = None
+    fidelity_min: Annotated[float, Field(gt=0.25, le=1)] | None = None
+    rate_min_hz: Positive | None = None
+    mode: str = "swap_asap"
+    consumption: Literal["keep", "measure"] = "keep"
+    cutoff_ms: Positive | None = None
+    cutoff_attempts: Count | None = None
+    rounds: bool = False
+    route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    deadline_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.count is None and self.duration_s is None:
+            raise ValueError("give count (pairs) or duration_s, or the request never ends")
+        if self.cutoff_ms is not None and self.cutoff_attempts is not None:
+            raise ValueError("cutoff_ms and cutoff_attempts say the same thing; give one")
+        if self.source == self.target:
+            raise ValueError(f'from and to are both "{self.source}"')
+        return self
+
+
+class Crash(Section):
+    node: str
+    at_s: NotNegative
+    down_s: NotNegative
+
+
+class Scenario(Section):
+    """Faults that the virtual host plants."""
+
+    message_loss_probability: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    duplicate_probability: Probability = 0.0
+    delay_jitter_us: NotNegative = 0.0
+    reorder: bool = False
+    crashes: tuple[Crash, ...] = ()
+    persist_latency_us: NotNegative = 0.0
+
+
+class TimerOverrides(Section):
+    """Protocol timers; absent ones keep the defaults of core/settings.py."""
+
+    answer_ms: Positive | None = None
+    plan_renew_ms: Positive | None = None
+    plan_lease_ms: Positive | None = None
+    herald_bound_ms: Positive | None = None
+    station_silence_ms: Positive | None = None
+    herald_wait_ms: Positive | None = None
+    delivery_ms: Positive | None = None
+    age_max_s: Positive | None = None
+    request_s: Positive | None = None
+
+
+class Limits(Section):
+    operation_limit_ms: Positive = 250.0  # a device order without result after this long counts as unknown
+    window_lease_ms: Positive = 2000.0  # length of an attempt window
+    schedule_step_ms: Positive = 10.0  # turn of one request on a shared link
+
+
+class Clock(Section):
+    """How runs of a live lab begin; virtual time has no need of it."""
+
+    whole_second: bool = True  # attempt 0 lies on a whole second, because hardware is armed by the PPS edge
+    start_margin_ms: NotNegative = 400.0  # and at least this far ahead: arming over serial lines takes time
+
+
+class LabFile(Section):
+    """A whole lab file."""
+
+    lab: Name
+    description: str = ""
+    clock: Clock = Clock()
+    seed: Annotated[int, Field(ge=0)] = 1  # chance of the emulated and of the virtual World
+    correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
+    nodes: Annotated[dict[str, Node], Field(min_length=2)]
+    stations: dict[str, Station] = {}
+    links: Annotated[dict[str, Link], Field(min_length=1)]
+    classical: Classical = Classical()
+    requests: tuple[Request, ...] = ()
+    scenario: Scenario = Scenario()
+    timers: TimerOverrides = TimerOverrides()
+    limits: Limits = Limits()

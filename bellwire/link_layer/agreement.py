@@ -1,0 +1,143 @@
+"""How two ends of a link agree on attempt windows.
+
+Owns the window book of one end, the offer in flight at side 0 and the acceptance rule at side 1. Refuses slots,
+hardware and heralds. Side 0 keeps the queue of the link; side 1 answers; a window is in force at an end once that end
+knows that both have it, so an attempt without agreement is an attempt that nobody makes.
+"""
+
+from collections.abc import Callable
+
+from bellwire.core.ids import RequestId, run_number
+from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.settings import LinkSettings
+from bellwire.core.units import NS_PER_S
+from bellwire.link_layer.schedule import covering
+
+WINDOWS_KEPT = 4
+"""Windows remembered per run: the ruling one, its predecessors whose heralds may be on their way, its successor."""
+
+
+class WindowBook:
+    """The windows of the present run that this end has agreed to."""
+
+    __slots__ = ("epoch_ns", "run", "settings", "windows")
+
+    def __init__(self, settings: LinkSettings) -> None:
+        self.settings = settings
+        self.run: int | None = None  # None: no run, nothing may be attempted
+        self.epoch_ns = 0
+        self.windows: list[Window] = []
+
+    def begin(self, run: int, epoch_ns: int) -> None:
+        """A new run: windows of the old one rule nothing any more."""
+        self.run = run
+        self.epoch_ns = epoch_ns
+        self.windows = []
+
+    def close(self) -> None:
+        """No run."""
+        self.run = None
+        self.windows = []
+
+    def add(self, window: Window) -> None:
+        """Agree to a window of the present run. Windows of the same fence and beyond its first attempt give way."""
+        self.windows = [kept for kept in self.windows if kept.fence < window.fence][1 - WINDOWS_KEPT :]
+        self.windows.append(window)
+
+    def fence(self) -> int:
+        """The highest fence agreed to in this run, 0 when there is none."""
+        return self.windows[-1].fence if self.windows else 0
+
+    def attempt_at(self, now_ns: int) -> int:
+        """The first attempt that starts at or after now."""
+        elapsed = now_ns - self.epoch_ns
+        return 0 if elapsed <= 0 else -(-elapsed // self.settings.period_ns)
+
+    def ruling(self, attempt: int) -> Window | None:
+        """The window that binds an attempt."""
+        return covering(self.windows, attempt)
+
+    def span_from(self, attempt: int) -> tuple[int, int] | None:
+        """First and last attempt that may be made from `attempt` on without a gap, or None."""
+        last = attempt - 1
+        first: int | None = None
+        for window in sorted(self.windows, key=lambda one: one.first):
+            if window.last < attempt:
+                continue
+            if first is None:
+                first = max(window.first, attempt)
+                last = window.last
+            elif window.first <= last + 1:
+                last = max(last, window.last)
+        return None if first is None else (first, last)
+
+    def ends_ns(self) -> int:
+        """When the last agreed attempt is over (start of the next one)."""
+        last = max(window.last for window in self.windows)
+        return self.epoch_ns + (last + 1) * self.settings.period_ns
+
+
+class QueueKeeper:
+    """Side 0: proposes windows, one offer in flight at a time, and starts runs."""
+
+    __slots__ = ("book", "offered", "repeat_at_ns", "runs", "settings")
+
+    def __init__(self, settings: LinkSettings, book: WindowBook) -> None:
+        self.settings = settings
+        self.book = book
+        self.runs = 0
+        self.offered: Window | None = None
+        self.repeat_at_ns: int | None = None
+
+    def start_run(self, incarnation: int, now_ns: int) -> None:
+        """Begin a new run whose attempt 0 is near; hardware armed by PPS starts on a whole second."""
+        self.runs += 1
+        epoch_ns = now_ns + self.settings.start_margin_ns
+        if self.settings.whole_second:
+            epoch_ns = -(-epoch_ns // NS_PER_S) * NS_PER_S
+        self.book.begin(run_number(incarnation, self.runs), epoch_ns)
+        self.offered = None
+
+    def propose(self, schedule: tuple[ScheduleEntry, ...], delay_ns: int, now_ns: int) -> Window:
+        """The next window. An unchanged schedule continues without a gap; a changed one rules after both could hear of it."""
+        book, settings = self.book, self.settings
+        assert book.run is not None
+        period_ns = settings.period_ns
+        attempts = max(1, settings.lease_ns // period_ns)
+        present = book.windows[-1] if book.windows else None
+        fence = max(book.fence(), self.offered.fence if self.offered else 0) + 1
+        soonest = book.attempt_at(now_ns + 2 * delay_ns)
+        if present is None:
+            first = book.attempt_at(now_ns)
+        elif present.schedule == schedule:
+            first = max(present.last + 1, book.attempt_at(now_ns))
+        else:
+            first = max(soonest + 1, present.first)
+        window = Window(
+            run=book.run,
+            epoch_ns=book.epoch_ns,
+            fence=fence,
+            first=first,
+            last=first + attempts - 1,
+            frame_attempts=max(1, settings.frame_ns // period_ns),
+            schedule=schedule,
+        )
+        self.offered = window
+        return window
+
+
+def refusal(book: WindowBook, window: Window, known: Callable[[RequestId], bool]) -> str:
+    """Why side 1 cannot take an offered window; "" when it can.
+
+    "reset" asks side 0 for a new run: side 1 has not followed this run from its first window.
+    """
+    if book.run is not None and window.run < book.run:
+        return "old run"
+    if book.run != window.run and window.fence != 1:
+        return "reset"
+    if book.run == window.run and window.fence < book.fence():
+        return "old fence"
+    for entry in window.schedule:
+        if not known(entry.request):
+            return f"unknown request {entry.request}"
+    return ""

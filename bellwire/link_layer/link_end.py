@@ -1,0 +1,426 @@
+"""One end of one elementary link: agreement, attempts and heralds joined.
+
+Owns the run, the requests that want pairs, and the birth of own halves. Refuses to know what pairs are used for.
+Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go through the step of the owning part.
+"""
+
+from bellwire.core.effects import StartAttempts, StopAttempts
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.facts import Born, Released
+from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.machine import Step
+from bellwire.core.messages import (
+    HeraldBound,
+    HeraldReport,
+    HeraldUnknown,
+    HeraldWanted,
+    LinkReset,
+    ScheduleEntry,
+    Window,
+    WindowAnswer,
+    WindowClosed,
+    WindowOffer,
+    WindowOpened,
+)
+from bellwire.core.notices import LinkPairReady, UpdatePair
+from bellwire.core.plans import LinkPlan
+from bellwire.core.settings import LinkSettings, NetworkSettings
+from bellwire.core.view import SlotBook
+from bellwire.link_layer.agreement import QueueKeeper, WindowBook, refusal
+from bellwire.link_layer.heralds import HeraldSequence
+from bellwire.link_layer.schedule import entry_for, weighted_round_robin
+
+REFUSED_REPEAT_SHARE = 10
+"""A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the request."""
+
+
+class LinkEnd:
+    """State of one incident link at one node."""
+
+    def __init__(self, network: NetworkSettings, node: NodeId, link: LinkSettings, slots: SlotBook) -> None:
+        self.settings = link
+        self.side = link.nodes.index(node)
+        self.peer = link.nodes[1 - self.side]
+        self.requests: dict[tuple[RequestId, int], LinkPlan] = {}
+        self.book = WindowBook(link)
+        self.keeper = QueueKeeper(link, self.book)
+        self.sequence = HeraldSequence()
+        self.memory_ready = True
+        self.counters = dict.fromkeys(
+            ("heralds", "unusable", "duplicates", "unknown", "runs", "windows", "refused", "given_up"), 0
+        )
+        self._network = network
+        self._timers = network.timers
+        self._slots = slots
+        memory = network.nodes[node].memory
+        if memory is None:
+            raise LocalMisuse(f"{node} has a link but no memory")
+        self._rates = memory.rates
+        self._heralds = {estimate.code: estimate for estimate in link.heralds}
+        self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
+        self._born_last: dict[int, int] = {}  # lane -> attempt of the latest herald taken
+        self._frozen: dict[int, tuple[int, int]] = {}  # lane -> (attempt, give up at): held by hardware, no report yet
+        self._stale = False  # the schedule changed since the last offer
+
+    # ---- demand
+
+    def want(self, step: Step, plan: LinkPlan) -> None:
+        """A request wants pairs of this link."""
+        key = (plan.request, plan.tree)
+        if self.requests.get(key) == plan:
+            return
+        self.requests[key] = plan
+        self._demand_changed(step)
+
+    def drop(self, step: Step, request: RequestId) -> None:
+        """A request wants no more pairs of this link."""
+        gone = [key for key in self.requests if key[0] == request]
+        for key in gone:
+            del self.requests[key]
+        if gone:
+            self._demand_changed(step)
+
+    def _demand_changed(self, step: Step) -> None:
+        if not self.requests:
+            self._stand_down(step)
+            if self.side == 0 and self.book.run is not None:
+                self._close(step)
+        elif self.side == 0:
+            self._stale = True
+            self._offer(step)
+
+    def schedule(self) -> tuple[ScheduleEntry, ...]:
+        """The cycle that side 0 offers for the present requests."""
+        return weighted_round_robin(
+            [
+                (ScheduleEntry(request=request, tree=tree), plan.weight)
+                for (request, tree), plan in sorted(self.requests.items())
+            ]
+        )
+
+    # ---- side 0
+
+    def renew_run(self, step: Step) -> None:
+        """Give up the present run and, when anybody wants pairs, start another."""
+        if self.side == 1:
+            step.send(self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for"))
+            self._stand_down(step)
+            self.book.close()
+            return
+        self._stand_down(step)
+        self.book.close()
+        self.keeper.offered = None
+        if self.requests:
+            self._stale = True
+            self._offer(step)
+
+    def _offer(self, step: Step) -> None:
+        keeper = self.keeper
+        if self.book.run is None:
+            keeper.start_run(step.incarnation, step.now_ns)
+            self.counters["runs"] += 1
+            self._new_run(step)
+        delay_ns = self._network.delay_ns(step.node, self.peer)
+        window = keeper.offered
+        if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
+            window = keeper.propose(self.schedule(), delay_ns, step.now_ns)
+            self._stale = False
+        keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
+        step.send(self.peer, WindowOffer(link=self.settings.link, window=window))
+
+    def _slack(self) -> int:
+        """Attempts by which an offer may be late and still be repeated unchanged: a tenth of the lease."""
+        return self.settings.lease_ns // self.settings.period_ns // 10
+
+    def _close(self, step: Step) -> None:
+        run = self.book.run
+        if run is not None:
+            closed = WindowClosed(link=self.settings.link, run=run, fence=self.book.fence())
+            step.send(self.peer, closed)
+            if self.settings.station is not None:
+                step.send(self.settings.station, closed)
+        self.book.close()
+        self.keeper.offered = None
+        self.keeper.repeat_at_ns = None
+
+    def answered(self, step: Step, answer: WindowAnswer) -> None:
+        """Side 1 answered an offer."""
+        window = self.keeper.offered
+        if window is None or (answer.run, answer.fence) != (window.run, window.fence):
+            return
+        if answer.accepted:
+            self.keeper.offered = None
+            self.keeper.repeat_at_ns = None
+            self._agreed(step, window)
+            if self._stale:
+                self._offer(step)
+            return
+        self.counters["refused"] += 1
+        if answer.reason in ("reset", "old run"):
+            self.renew_run(step)
+        else:
+            self.keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns // REFUSED_REPEAT_SHARE
+
+    # ---- side 1
+
+    def offered(self, step: Step, offer: WindowOffer) -> None:
+        """Side 0 proposes a window."""
+        window = offer.window
+        known = {request for request, _ in self.requests}
+        reason = refusal(self.book, window, known.__contains__)
+        if not reason and window.run != self.book.run:
+            self._stand_down(step)
+            self.book.begin(window.run, window.epoch_ns)
+            self._new_run(step)
+        answer = WindowAnswer(
+            link=offer.link, run=window.run, fence=window.fence, accepted=not reason, reason=reason
+        )
+        step.send(self.peer, answer)
+        if reason:
+            self.counters["refused"] += 1
+        else:
+            self._agreed(step, window)
+
+    def closed(self, step: Step, closed: WindowClosed) -> None:
+        """Side 0 ended the run."""
+        if closed.run == self.book.run:
+            self._stand_down(step)
+            self.book.close()
+
+    # ---- attempts
+
+    def _new_run(self, step: Step) -> None:
+        assert self.book.run is not None
+        self.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
+        self._armed_from.clear()
+        self._born_last.clear()
+        self._frozen.clear()
+
+    def _agreed(self, step: Step, window: Window) -> None:
+        self.book.add(window)
+        self.counters["windows"] += 1
+        if self.settings.station is not None:
+            step.send(self.settings.station, WindowOpened(link=self.settings.link, window=window))
+        for lane in range(self.settings.lanes):
+            self.arm(step, lane)
+
+    def arm(self, step: Step, lane: int) -> None:
+        """Attempt on a free slot, or extend the lease of an attempting one, as far as windows are agreed."""
+        if not self.memory_ready or not self.requests or not self.book.windows:
+            return
+        slot = self._slots.of_lane(self.settings.link, lane)
+        if slot.state == "free":
+            fresh = True
+        elif slot.state == "attempting" and lane not in self._frozen:
+            fresh = False
+        else:
+            return
+        book = self.book
+        windows = book.windows
+        attempt = book.attempt_at(step.now_ns)
+        if len(windows) == 1:
+            window = windows[0]
+            if attempt > window.last:
+                return
+            first, last = max(window.first, attempt), window.last
+        else:
+            span = book.span_from(attempt)
+            if span is None:
+                return
+            first, last = span
+        if fresh:
+            generation = self._slots.attempt(slot.index)
+            self._armed_from[lane] = first
+        else:
+            generation = slot.generation
+        assert book.run is not None
+        step.order(
+            StartAttempts(
+                slot=slot.index,
+                generation=generation,
+                link=self.settings.link,
+                lane=lane,
+                run=book.run,
+                epoch_ns=book.epoch_ns,
+                first=first,
+                last=last,
+                fence=book.fence(),
+            )
+        )
+
+    def _stand_down(self, step: Step) -> None:
+        """Stop every attempt of this link; heralds already on their way will find nothing and say so."""
+        for lane in range(self.settings.lanes):
+            self._stop(step, lane)
+
+    def _stop(self, step: Step, lane: int) -> bool:
+        slot = self._slots.of_lane(self.settings.link, lane)
+        self._frozen.pop(lane, None)
+        if slot.state != "attempting":
+            return False
+        self._slots.stand_down(slot.index)
+        step.order(StopAttempts(slot=slot.index, generation=slot.generation))
+        return True
+
+    def _restart(self, step: Step, lane: int) -> None:
+        """What this slot holds is unknown: initialise it and go on."""
+        if self._stop(step, lane):
+            self.counters["unknown"] += 1
+            self.arm(step, lane)
+
+    def memory_lost(self) -> None:
+        """The memory forgot everything: slots that were attempting, or idle, are lost until it is back."""
+        for lane in range(self.settings.lanes):
+            slot = self._slots.of_lane(self.settings.link, lane)
+            if slot.state in ("attempting", "free"):
+                self._frozen.pop(lane, None)
+                self._slots.lose(slot.index)
+
+    def memory_back(self, step: Step) -> None:
+        """The memory answers: lost slots are free again."""
+        for lane in range(self.settings.lanes):
+            slot = self._slots.of_lane(self.settings.link, lane)
+            if slot.state == "lost":
+                self._slots.free(slot.index)
+            self.arm(step, lane)
+
+    # ---- heralds
+
+    def reported(self, step: Step, report: HeraldReport) -> None:
+        """A numbered report of the station."""
+        for ready in self.sequence.take(report, step.now_ns):
+            self.heralded(step, ready.run, ready.attempt, ready.lane, ready.code, ready.at_ns, ready.sigma_ns)
+        self._ask_for_hole(step, report.number)
+
+    def bounded(self, step: Step, bound: HeraldBound) -> None:
+        """The station's bound: a success up to there that we did not hear of is a hole."""
+        if bound.run != self.sequence.run:
+            return
+        self.sequence.heard_ns = step.now_ns
+        self._ask_for_hole(step, bound.number)
+
+    def _ask_for_hole(self, step: Step, number: int) -> None:
+        wanted = self.sequence.hole(number, step.now_ns, self._timers.answer_ns)
+        if wanted is not None and self.settings.station is not None and self.sequence.run is not None:
+            step.send(
+                self.settings.station,
+                HeraldWanted(link=self.settings.link, run=self.sequence.run, number=wanted),
+                "outcome",
+            )
+
+    def unknown(self, step: Step, unknown: HeraldUnknown) -> None:
+        """The station cannot say what these attempts gave: slots that took part may hold anything."""
+        if unknown.run != self.sequence.run:
+            return
+        for ready in self.sequence.skip_to(unknown.number):
+            self.heralded(step, ready.run, ready.attempt, ready.lane, ready.code, ready.at_ns, ready.sigma_ns)
+        for lane in range(self.settings.lanes):
+            if self._armed_from.get(lane, unknown.last + 1) <= unknown.last:
+                self._restart(step, lane)
+
+    def held(self, step: Step, lane: int, run: int, attempt: int) -> None:
+        """Hardware froze a slot; the report must follow."""
+        if run == self.book.run and self._born_last.get(lane, -1) < attempt:
+            self._frozen[lane] = (attempt, step.now_ns + self._timers.herald_wait_ns)
+
+    def heralded(
+        self, step: Step, run: int, attempt: int, lane: int, code: int, at_ns: int, sigma_ns: int
+    ) -> None:
+        """An attempt succeeded: our half is born. If our slot had left the attempt, it is born and released."""
+        if run != self.book.run or attempt <= self._born_last.get(lane, -1):
+            self.counters["duplicates"] += 1
+            return
+        self._born_last[lane] = attempt
+        self.counters["heralds"] += 1
+        slot = self._slots.of_lane(self.settings.link, lane)
+        book = self.book
+        window = book.windows[0] if len(book.windows) == 1 else book.ruling(attempt)
+        in_doubt = self.keeper.offered is not None and attempt >= self.keeper.offered.first
+        entry = None if window is None or in_doubt else entry_for(window, attempt, lane)
+        usable = (
+            slot.state == "attempting"
+            and self._armed_from[lane] <= attempt
+            and entry is not None
+            and (entry.request, entry.tree) in self.requests
+        )
+        end = End(self.settings.link, run, attempt, lane, self.side)
+        estimate = self._heralds[code]
+        born = Born(
+            end=end,
+            slot=slot.index,
+            generation=slot.generation,
+            request=None if entry is None else entry.request,
+            tree=0 if entry is None else entry.tree,
+            frame=estimate.frame,
+            signs=estimate.signs,
+            cost=estimate.cost,
+            rates=self._rates,
+            at_ns=at_ns,
+            sigma_ns=sigma_ns,
+        )
+        step.tell(UpdatePair(fact=born))
+        if usable:
+            assert entry is not None
+            self._frozen.pop(lane, None)
+            self._slots.hold(slot.index, end, entry.request, entry.tree, at_ns)
+            step.tell(LinkPairReady(end=end, slot=slot.index, request=entry.request, tree=entry.tree, at_ns=at_ns))
+            return
+        self.counters["unusable"] += 1
+        step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
+        if slot.state == "attempting" and self._armed_from[lane] <= attempt:
+            self._restart(step, lane)
+
+    # ---- time
+
+    def deadline_ns(self) -> int | None:
+        """Repeat an offer, renew a lease, give up a silent station or a frozen qubit."""
+        deadline = self.keeper.repeat_at_ns
+        if self.book.run is not None and self.book.windows:
+            due = self._renewal_ns() if self.side == 0 else self._lapse_ns()
+            if deadline is None or due < deadline:
+                deadline = due
+            if self.settings.station is not None and self.requests:
+                silent = self.sequence.heard_ns + self._timers.station_silence_ns
+                deadline = min(deadline, silent)
+        for _, until_ns in self._frozen.values():
+            if deadline is None or until_ns < deadline:
+                deadline = until_ns
+        return deadline
+
+    def _renewal_ns(self) -> int:
+        """Side 0 offers the next window when half of the lease is left; a pending offer repeats by its own timer."""
+        if self.keeper.offered is not None:
+            return self._lapse_ns()
+        return self.book.ends_ns() - self.settings.lease_ns // 2
+
+    def _lapse_ns(self) -> int:
+        """When the last agreed attempt's herald can no longer come."""
+        flight = self.settings.click_delay_ns + max(self.settings.herald_delay_ns)
+        return self.book.ends_ns() + flight + self._timers.herald_wait_ns
+
+    def on_deadline(self, step: Step) -> None:
+        """Do what is due."""
+        now_ns = step.now_ns
+        for lane, (_, until_ns) in list(self._frozen.items()):
+            if until_ns <= now_ns:
+                self.counters["given_up"] += 1
+                self._restart(step, lane)
+        if self.book.run is not None and self.book.windows:
+            silent = self.settings.station is not None and self.requests
+            if silent and self.sequence.heard_ns + self._timers.station_silence_ns <= now_ns:
+                self.sequence.heard_ns = now_ns
+                self.renew_run(step)
+            elif self._lapse_ns() <= now_ns:
+                self._stand_down(step)
+                self.book.close()
+                if self.side == 0 and self.requests:
+                    self.renew_run(step)
+            elif self.side == 0 and self.keeper.offered is None and self._renewal_ns() <= now_ns:
+                if self.requests:
+                    self._offer(step)
+                else:
+                    self._close(step)
+        if self.keeper.repeat_at_ns is not None and self.keeper.repeat_at_ns <= now_ns:
+            self.keeper.repeat_at_ns = None
+            if self.requests:
+                self._offer(step)

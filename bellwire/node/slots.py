@@ -1,0 +1,147 @@
+"""The one owner of the qubits of a node.
+
+Owns the state of every memory slot and the table of legal changes. Refuses everything else with LocalMisuse:
+a slot that is measuring, offered or locked cannot be taken away by news of death, a cutoff or a policy
+(architecture.md section 3).
+"""
+
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.ids import End, LinkId, RequestId
+from bellwire.core.settings import NetworkSettings
+from bellwire.core.view import SlotState
+
+_FROM: dict[str, tuple[SlotState, ...]] = {
+    "attempt": ("free",),
+    "stand_down": ("attempting",),
+    "hold": ("attempting",),
+    "measure": ("held",),
+    "offer": ("held",),
+    "take_back": ("offered",),
+    "rest": ("measuring",),
+    "free": ("attempting", "held", "measuring", "locked", "offered", "resting", "lost"),
+    "lose": ("free", "attempting", "held", "measuring", "locked", "offered", "resting", "lost"),
+}
+"""Change -> states from which it is legal."""
+
+
+class Slot:
+    """One memory slot. Satisfies core.view.SlotView; only SlotTable writes it."""
+
+    __slots__ = ("born_ns", "end", "generation", "index", "lane", "link", "request", "state", "tree")
+
+    def __init__(self, index: int, link: LinkId, lane: int) -> None:
+        self.index = index
+        self.link = link
+        self.lane = lane
+        self.state: SlotState = "free"
+        self.generation = 0
+        self.end: End | None = None
+        self.request: RequestId | None = None
+        self.tree = 0
+        self.born_ns = 0
+
+    def __repr__(self) -> str:
+        return f"slot {self.index} ({self.link} lane {self.lane}) {self.state} generation {self.generation} end {self.end}"
+
+
+class SlotTable:
+    """Implements core.view.SlotBook for one node."""
+
+    def __init__(self, network: NetworkSettings, node: str) -> None:
+        self._node = node
+        self._slots: dict[int, Slot] = {}
+        self._of_lane: dict[tuple[LinkId, int], Slot] = {}
+        self._holding: dict[End, Slot] = {}
+        for name in network.nodes[node].links:
+            link = network.links[name]
+            for lane, index in enumerate(link.slots[link.nodes.index(node)]):
+                if index in self._slots:
+                    raise LocalMisuse(f"{node}: slot {index} serves two lanes")
+                slot = Slot(index, name, lane)
+                self._slots[index] = slot
+                self._of_lane[name, lane] = slot
+
+    def _change(self, index: int, change: str) -> Slot:
+        slot = self._slots[index]
+        if slot.state not in _FROM[change]:
+            raise LocalMisuse(f"{self._node}: {change} is not allowed on {slot!r}")
+        return slot
+
+    def slot(self, index: int) -> Slot:
+        """The slot of that number."""
+        return self._slots[index]
+
+    def of_lane(self, link: LinkId, lane: int) -> Slot:
+        """The slot that serves a lane of an incident link."""
+        return self._of_lane[link, lane]
+
+    def holding(self, end: End) -> Slot | None:
+        """The slot that holds this end in any state, or None."""
+        return self._holding.get(end)
+
+    def slots(self) -> tuple[Slot, ...]:
+        """All slots in the order of their numbers."""
+        return tuple(self._slots.values())
+
+    def attempt(self, index: int) -> int:
+        """free -> attempting; returns the new generation."""
+        slot = self._slots[index]
+        if slot.state != "free":
+            raise LocalMisuse(f"{self._node}: attempt is not allowed on {slot!r}")
+        slot.state = "attempting"
+        slot.generation += 1
+        return slot.generation
+
+    def stand_down(self, index: int) -> None:
+        """attempting -> free."""
+        self._change(index, "stand_down").state = "free"
+
+    def hold(self, index: int, end: End, request: RequestId | None, tree: int, born_ns: int) -> None:
+        """attempting -> held. No end is ever in two slots."""
+        slot = self._change(index, "hold")
+        if end in self._holding:
+            raise LocalMisuse(f"{self._node}: {end} is already in {self._holding[end]!r}")
+        slot.state = "held"
+        slot.end = end
+        slot.request = request
+        slot.tree = tree
+        slot.born_ns = born_ns
+        self._holding[end] = slot
+
+    def measure(self, index: int) -> None:
+        """held -> measuring."""
+        self._change(index, "measure").state = "measuring"
+
+    def offer(self, index: int) -> None:
+        """held -> offered."""
+        self._change(index, "offer").state = "offered"
+
+    def take_back(self, index: int) -> None:
+        """offered -> held."""
+        self._change(index, "take_back").state = "held"
+
+    def rest(self, index: int) -> None:
+        """measuring -> resting; the end is gone, the memory waits for the end of its request's round."""
+        slot = self._change(index, "rest")
+        request = slot.request
+        self._forget(slot)
+        slot.request = request
+        slot.state = "resting"
+
+    def free(self, index: int) -> None:
+        """Any state but free -> free."""
+        slot = self._change(index, "free")
+        self._forget(slot)
+        slot.state = "free"
+
+    def lose(self, index: int) -> None:
+        """Any state -> lost: the instrument forgot the qubit."""
+        slot = self._change(index, "lose")
+        self._forget(slot)
+        slot.state = "lost"
+
+    def _forget(self, slot: Slot) -> None:
+        if slot.end is not None:
+            del self._holding[slot.end]
+            slot.end = None
+        slot.request = None

@@ -1,0 +1,152 @@
+"""One lane of a link: who attempts, how many joint attempts are left until the next success, which click is due.
+
+Owns the leases of the two sides and the geometric gaps between successes (algorithms.md 12.1; architecture.md
+section 3, Chance). Attempts are never walked one by one. Refuses qubits: what a click leaves in the memories is the
+World's business.
+"""
+
+from typing import Final, NamedTuple
+
+from bellwire.simulator_backend.chance import Chance
+from bellwire.simulator_backend.world_words import LinkTruth, PlannedClick
+
+RUNS_REMEMBERED: Final = 64
+"""Runs per lane whose unfinished gap is kept; an older run that came back would start its gaps anew."""
+
+
+class Lease(NamedTuple):
+    """One side's part: `slot` takes part in attempts start..last of (run, epoch_ns)."""
+
+    run: int
+    slot: int
+    epoch_ns: int
+    start: int
+    last: int
+
+
+class _Gap:
+    """Progress of one run: the `index`-th gap needs `left` more joint attempts (None: not drawn yet)."""
+
+    __slots__ = ("index", "left", "next_attempt")
+
+    def __init__(self) -> None:
+        self.index = 0
+        self.left: int | None = None
+        self.next_attempt = 0
+
+
+class Lane:
+    """The state machine of one lane. Time is passed in; an attempt has started when its start lies before now."""
+
+    __slots__ = ("_chance", "_gap", "_gaps", "_link", "_number", "_window", "committed", "held", "leases", "plan")
+
+    def __init__(self, link: LinkTruth, number: int, chance: Chance) -> None:
+        self._link = link
+        self._number = number
+        self._chance = chance
+        self._gaps: dict[int, _Gap] = {}
+        self._gap: _Gap | None = None
+        # Joint attempts first..last that nobody has accounted for yet, counted from epoch_ns.
+        self._window: tuple[int, int, int] | None = None
+        self.leases: list[Lease | None] = [None, None]
+        self.plan: PlannedClick | None = None
+        # Once the winning attempt has started nothing recalls it; these are the slots that made it,
+        # and whether each side has kept its qubit since.
+        self.committed: tuple[int, int] | None = None
+        self.held: list[bool] = [False, False]
+
+    def arm(self, side: int, lease: Lease, now_ns: int) -> PlannedClick | None:
+        """Start, extend or shorten one side's lease; the planned click if this call newly determines one."""
+        self._account(now_ns)
+        self.leases[side] = lease._replace(start=max(lease.start, self._boundary(lease.epoch_ns, now_ns)))
+        return self._replan()
+
+    def disarm(self, side: int, now_ns: int) -> None:
+        """End one side's lease. A winning attempt that has already started still clicks, without this qubit."""
+        self._account(now_ns)
+        self.leases[side] = None
+        self.held[side] = False
+        self._replan()
+
+    def take(self, planned: PlannedClick) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
+        """Let the due click happen: (slots that made it, sides that still hold it), or None if it was overtaken."""
+        plan = self.plan
+        if plan is None or planned.serial != plan.serial or planned.attempt != plan.attempt:
+            return None
+        gap = self._gap
+        assert gap is not None, "a plan without a gap"
+        if self.committed is None:
+            zero, one = self.leases
+            assert zero is not None, "an uncommitted plan needs both leases"
+            assert one is not None, "an uncommitted plan needs both leases"
+            slots, held = (zero.slot, one.slot), (True, True)
+        else:
+            slots, held = self.committed, (self.held[0], self.held[1])
+        for side in (0, 1):
+            if held[side]:
+                self.leases[side] = None
+        gap.index += 1
+        gap.left = None
+        gap.next_attempt = plan.attempt + 1
+        # The serial must survive: the next plan of this lane has to differ from every earlier one.
+        self.plan = plan._replace(attempt=-1)
+        self.committed = self._window = None
+        return slots, held
+
+    def _boundary(self, epoch_ns: int, now_ns: int) -> int:
+        return -((epoch_ns - now_ns) // self._link.period_ns)
+
+    def _account(self, now_ns: int) -> None:
+        """Use up the joint attempts that have started under the window that held until now."""
+        if self._window is None or self.committed is not None:
+            return
+        first, last, epoch_ns = self._window
+        upto = min(self._boundary(epoch_ns, now_ns), last + 1)
+        gap = self._gap
+        if upto <= first or gap is None or gap.left is None:
+            return
+        if self.plan is not None and 0 <= self.plan.attempt < upto:
+            zero, one = self.leases
+            assert zero is not None, "a window needs both leases"
+            assert one is not None, "a window needs both leases"
+            self.committed = (zero.slot, one.slot)
+            self.held = [True, True]
+            return
+        gap.left -= upto - first
+        gap.next_attempt = upto
+        self._window = (upto, last, epoch_ns)
+
+    def _replan(self) -> PlannedClick | None:
+        if self.committed is not None:
+            return None
+        before, serial = self.plan, 0 if self.plan is None else self.plan.serial
+        zero, one = self.leases
+        self._window = None
+        success = self._link.success_probability
+        if zero is not None and one is not None and zero.run == one.run and zero.epoch_ns == one.epoch_ns:
+            gap = self._gap_of(zero.run)
+            first, last = max(zero.start, one.start, gap.next_attempt), min(zero.last, one.last)
+            if first <= last and success > 0.0:
+                if gap.left is None:
+                    key = ("gap", self._link.name, self._number, zero.run, gap.index)
+                    gap.left = self._chance.geometric(success, *key)
+                self._window = (first, last, zero.epoch_ns)
+                attempt = first + gap.left - 1
+                if attempt <= last:
+                    at_ns = zero.epoch_ns + attempt * self._link.period_ns + self._link.click_delay_ns
+                    if before is not None and (before.run, before.attempt, before.at_ns) == (zero.run, attempt, at_ns):
+                        return None
+                    self.plan = PlannedClick(self._link.name, self._number, zero.run, attempt, at_ns, serial + 1)
+                    return self.plan
+        if before is not None:
+            self.plan = before._replace(attempt=-1)
+        return None
+
+    def _gap_of(self, run: int) -> _Gap:
+        gap = self._gaps.get(run)
+        if gap is None:
+            gap = self._gaps[run] = _Gap()
+            if len(self._gaps) > RUNS_REMEMBERED:
+                del self._gaps[next(iter(self._gaps))]
+        self._gap = gap
+        return gap

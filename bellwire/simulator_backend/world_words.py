@@ -1,0 +1,123 @@
+"""What goes into a World and what comes out of it.
+
+Owns the records of a World's truth (links, memories) and of what it tells (planned clicks, clicks, pairs). Refuses
+behaviour: these are values, checked once when they are made.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bellwire.core.bell import Bell, decay_rates
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.ids import End
+from bellwire.core.photonics import HeraldOutcome, herald_index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTruth:
+    """The hidden truth of one heralded link.
+
+    name: link id. nodes: side 0 and side 1.
+    period_ns: from the start of one attempt to the start of the next.
+    success_probability: per joint attempt and lane, 0..1; 0 is a dark link that never clicks.
+    outcomes: what a success can be; the states hold at the time of the click, storage until then included.
+    lanes: independent attempts per period. click_delay_ns: from the start of an attempt to its click.
+    """
+
+    name: str
+    nodes: tuple[str, str]
+    period_ns: int
+    success_probability: float
+    outcomes: tuple[HeraldOutcome, ...]
+    lanes: int
+    click_delay_ns: int
+
+    def __post_init__(self) -> None:
+        if self.nodes[0] == self.nodes[1]:
+            raise LocalMisuse(f"link {self.name} joins {self.nodes[0]} with itself")
+        if self.period_ns <= 0 or self.click_delay_ns < 0 or self.lanes < 1:
+            raise LocalMisuse(
+                f"link {self.name}: period {self.period_ns} ns, click delay {self.click_delay_ns} ns, "
+                f"{self.lanes} lanes; need > 0, >= 0, >= 1"
+            )
+        if not 0.0 <= self.success_probability <= 1.0:
+            raise LocalMisuse(f"link {self.name}: success probability {self.success_probability} is outside 0..1")
+        if abs(sum(outcome.share for outcome in self.outcomes) - 1.0) > 1e-9:
+            raise LocalMisuse(f"link {self.name}: the shares of its herald outcomes do not sum to one")
+        for outcome in self.outcomes:
+            herald_index(outcome.code)
+            if min(outcome.state) < -1e-12 or abs(sum(outcome.state) - 1.0) > 1e-9:
+                raise LocalMisuse(f"link {self.name}: {outcome.state} is not a Bell-diagonal state")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryTruth:
+    """The hidden truth of one node's memory.
+
+    node: its name. slots: how many qubits.
+    t1_ns, t2_ns, depolarising_time_ns: coherence of a stored qubit; None as in `bell.decay_rates`.
+    bsm_success_probability: that a Bell measurement gives an outcome at all; a failure loses both qubits.
+    gate_fidelity: weight g of the perfect two-qubit gate (BSM, CNOT, CZ), else both qubits are fully mixed (11.6).
+    readout_fidelity: that one bit is read as it is. single_gate_fidelity: weight of the perfect one-qubit gate.
+    """
+
+    node: str
+    slots: int
+    t1_ns: int | None = None
+    t2_ns: int | None = None
+    depolarising_time_ns: int | None = None
+    bsm_success_probability: float = 1.0
+    gate_fidelity: float = 1.0
+    readout_fidelity: float = 1.0
+    single_gate_fidelity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.slots < 1:
+            raise LocalMisuse(f"memory of {self.node} has {self.slots} slots; it needs at least one")
+        for name in ("bsm_success_probability", "gate_fidelity", "readout_fidelity", "single_gate_fidelity"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise LocalMisuse(f"memory of {self.node}: {name} = {getattr(self, name)} is outside 0..1")
+        decay_rates(self.t1_ns, self.t2_ns, self.depolarising_time_ns)
+
+
+class PlannedClick(NamedTuple):
+    """A promise of the World: `World.realise` is due at `at_ns`. A later `serial` of the lane overtakes it."""
+
+    link: str
+    lane: int
+    run: int
+    attempt: int
+    at_ns: int
+    serial: int
+
+
+class Click(NamedTuple):
+    """A heralded success at the station.
+
+    code: 1 = Psi+, 2 = Psi-. slots: slot numbers at side 0 and side 1 that made the attempt.
+    held: whether each side still keeps the qubit of that attempt (False: disarmed while the photon flew).
+    """
+
+    link: str
+    lane: int
+    run: int
+    attempt: int
+    code: int
+    at_ns: int
+    slots: tuple[int, int]
+    held: tuple[bool, bool]
+
+
+class PairTruth(NamedTuple):
+    """What a perfect tracker would know of the pair whose one half is in a slot.
+
+    far: (node, slot) of the other half. frame: XOR of herald indices, reported BSM outcomes and applied Paulis,
+    carried through Clifford gates. state: Bell vector relative to that frame. fidelity: state[0].
+    ends: the link-pair ends that the near and the far qubit were born as.
+    """
+
+    far: tuple[str, int]
+    frame: int
+    state: Bell
+    fidelity: float
+    ends: tuple[End, End]

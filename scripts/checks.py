@@ -1,0 +1,159 @@
+"""Run the steps of `make test` and `make proofs`, the quick ones first, and stop at the first failure.
+
+Owns the order of the steps, their times and the summary. Refuses to set anything up (environment.py does) and
+to judge results itself: every step is a tool with its own verdict.
+
+Usage: python scripts/checks.py test|proofs
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+REPORTS = ROOT / "build" / "reports"
+RESULTS = ROOT / "bench" / "results"
+#: pytest's last line, such as `== 12 passed in 3.10s ==`.
+PYTEST_SUMMARY = re.compile(r"^=+ .*\b(passed|failed|errors?|skipped|no tests ran|deselected)\b.* =+$")
+
+#: Exit code of pytest when no test was selected.
+NOTHING_COLLECTED = 5
+
+
+class Step(NamedTuple):
+    """One tool to run: its name in the summary and its command line."""
+
+    name: str
+    command: list[str]
+
+
+def tool(name: str, *arguments: str) -> list[str]:
+    return [str(BIN / name), *arguments]
+
+
+def pytest_step(name: str, *arguments: str) -> Step:
+    report = REPORTS / f"{name}.xml"
+    return Step(f"pytest ({name})", tool("pytest", "-q", f"--junitxml={report}", *arguments))
+
+
+STYLED = [name for name in ("bellwire", "tests", "scripts", "bench") if (ROOT / name).is_dir()]
+TEST_STEPS = [
+    Step("ruff check", tool("ruff", "check", *STYLED)),
+    Step("ruff format", tool("ruff", "format", "--check", *STYLED)),
+    Step("import floors", tool("lint-imports", "--no-logo", "--no-cache")),
+    Step("mypy --strict", tool("mypy", "--strict", "bellwire")),
+    Step("pyright", tool("pyright", "bellwire")),
+    pytest_step("test", "-n", "auto"),
+]
+PROOF_STEPS = [pytest_step("proofs", "-n", "auto", "-m", "slow", "--durations=0")]
+
+
+def step_environment(purpose: str) -> dict[str, str]:
+    """The caller's environment, with the type checker's engine held at the version of its pinned wheel."""
+    environment = dict(
+        os.environ,
+        PYRIGHT_PYTHON_FORCE_VERSION=version("pyright"),
+        PYRIGHT_PYTHON_IGNORE_WARNINGS="1",
+        PYTHONUNBUFFERED="1",
+    )
+    if purpose == "proofs":
+        environment |= {"BELLWIRE_RESULTS": str(RESULTS), "HYPOTHESIS_PROFILE": "proofs"}
+    return environment
+
+
+def run(step: Step, environment: dict[str, str]) -> tuple[int, str | None]:
+    """Run one step, showing what it prints as it prints it.
+
+    Returns its exit code, and pytest's summary line where it printed one.
+    """
+    print(f"--- {step.name}", flush=True)
+    last_summary = None
+    with subprocess.Popen(
+        step.command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            bare = re.sub(r"\x1b\[[0-9;]*m", "", line).strip()
+            if PYTEST_SUMMARY.match(bare) and "short test summary" not in bare:
+                last_summary = bare
+    return process.returncode, last_summary
+
+
+def write_proof_results(seconds: float) -> None:
+    """Turn the report of the proofs into a table that README can show."""
+    report = REPORTS / "proofs.xml"
+    if not report.exists():
+        return
+    rows = []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        bad = any(case.find(tag) is not None for tag in ("failure", "error"))
+        outcome = "failed" if bad else "skipped" if case.find("skipped") is not None else "passed"
+        rows.append(
+            {
+                "file": case.get("classname", "").replace("tests.", "", 1),
+                "proof": case.get("name", "").removeprefix("test_").replace("_", " "),
+                "outcome": outcome,
+                "seconds": round(float(case.get("time", "0")), 1),
+            }
+        )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    table = {
+        "title": "Long statistical proofs",
+        "command": "make proofs",
+        "note": f"{len(rows)} proofs in {seconds:.0f} s.",
+        "rows": rows,
+    }
+    (RESULTS / "proofs.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    purpose = sys.argv[1] if len(sys.argv) == 2 else ""
+    if purpose not in ("test", "proofs"):
+        print("usage: checks.py test|proofs", file=sys.stderr)
+        return 2
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    for stale in (REPORTS / f"{purpose}.xml", REPORTS / f"{purpose}.summary"):
+        stale.unlink(missing_ok=True)
+    environment = step_environment(purpose)
+    lines: list[str] = []
+    summary = None
+    code = 0
+    for step in TEST_STEPS if purpose == "test" else PROOF_STEPS:
+        began_s = time.monotonic()
+        code, found = run(step, environment)
+        took_s = time.monotonic() - began_s
+        summary = found or summary
+        lines.append(f"  {'ok    ' if code == 0 else 'FAILED'} {step.name:<18} {took_s:6.1f} s")
+        if code != 0:
+            break
+    if purpose == "proofs":
+        write_proof_results(took_s)
+        if code == NOTHING_COLLECTED:
+            print("no test is marked slow: nothing was proven, so this is a failure")
+    print(f"\nmake {purpose}:\n" + "\n".join(lines), flush=True)
+    if purpose == "test" and code == 0:
+        code = subprocess.run([sys.executable, ROOT / "scripts" / "judges.py", "report"], cwd=ROOT).returncode
+    if summary:
+        (REPORTS / f"{purpose}.summary").write_text(summary + "\n", encoding="utf-8")
+        print(summary, flush=True)
+    return 1 if code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
