@@ -1,8 +1,8 @@
 """Run every benchmark of bench/, one after the other, so that none disturbs another's clock.
 
-Owns the order and the list of failures. Refuses to know what a benchmark measures: each `bench/NAME.py` is one
-command, run from the root, that writes bench/results/NAME.json (form: scripts/render_figures.py). Files whose
-name begins with `_` are shared pieces and are not run.
+Owns the order and the list of failures. Refuses to know what a benchmark measures: each
+`bench/NAME.py` is one command, run from the root, that writes bench/results/NAME.json
+(form: scripts/render_figures.py). Files whose name begins with `_` are shared pieces and are not run.
 
 Usage: python scripts/benchmarks.py [NAME ...]
 """

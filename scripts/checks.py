@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 REPORTS = ROOT / "build" / "reports"
 RESULTS = ROOT / "bench" / "results"
-#: pytest's last line, such as `== 12 passed in 3.10s ==`.
-PYTEST_SUMMARY = re.compile(r"^=+ .*\b(passed|failed|errors?|skipped|no tests ran|deselected)\b.* =+$")
+#: pytest's last line, such as `12 passed, 1 skipped in 3.10s`, with or without its rule of `=`.
+PYTEST_SUMMARY = re.compile(r"^(=+ )?(\d+ [a-z]+(, )?)+ in [\d.]+s( \([\d:]+\))?( =+)?$")
 
 #: Exit code of pytest when no test was selected.
 NOTHING_COLLECTED = 5
@@ -90,7 +90,7 @@ def run(step: Step, environment: dict[str, str]) -> tuple[int, str | None]:
         for line in process.stdout:
             print(line, end="", flush=True)
             bare = re.sub(r"\x1b\[[0-9;]*m", "", line).strip()
-            if PYTEST_SUMMARY.match(bare) and "short test summary" not in bare:
+            if PYTEST_SUMMARY.match(bare):
                 last_summary = bare
     return process.returncode, last_summary
 

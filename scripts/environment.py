@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 EXTRAS = {"demo": "", "test": "[test,check]"}
-#: The build back end is pinned too, so the build runs in this environment and not in an isolated, unpinned one.
+#: The build back end is pinned too: the build runs in this environment, not in an isolated, unpinned one.
 BUILD_TOOLS = ("hatchling", "editables")
 
 

@@ -1,7 +1,7 @@
 """Run the judges, the programs that nobody in this project wrote, and say which of them did not run and why.
 
-Owns the reading of docs/judges.toml, the installation of what a judge needs, and the verdict. Refuses to count a
-judge as run when its tests were skipped, deselected or absent: only a passed or failed test is a verdict.
+Owns the reading of docs/judges.toml, the installation of what a judge needs, and the verdict. Refuses to
+count a judge as run when its tests were skipped, deselected or absent: only tests that ran are a verdict.
 
 Usage: python scripts/judges.py run      judges of `make judges` (installs Debian and npm packages when root)
        python scripts/judges.py report   judges that `make test` runs, read from its report
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +33,9 @@ class Judge(NamedTuple):
     target: str
     tests: list[str]
     required_in_ci: bool
-    commands: list[str] = []
-    apt: list[str] = []
-    npm: list[str] = []
+    commands: Sequence[str] = ()
+    apt: Sequence[str] = ()
+    npm: Sequence[str] = ()
 
 
 class Verdict(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# `fast` repeats the same examples on every run, so that a red build is red for everybody; `proofs` searches anew.
+# `fast` repeats the same examples on every run, so that red is red for everybody; `proofs` searches anew.
 settings.register_profile(
     "fast", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -25,8 +25,8 @@ FiguresRecorder = Callable[[str, str, Sequence[Mapping[str, object]]], None]
 def record_figures() -> FiguresRecorder:
     """Hand a table to README: `record_figures(name, title, rows)`, rows as mappings of column to value.
 
-    Written to bench/results/NAME.json by `make proofs` only; under `make test` the table is dropped, because a
-    shortened run must not overwrite a measured figure.
+    Written to bench/results/NAME.json by `make proofs` only; under `make test` the table is dropped, because
+    a shortened run must not overwrite a measured figure.
     """
 
     def write(name: str, title: str, rows: Sequence[Mapping[str, object]]) -> None:

@@ -45,7 +45,7 @@ FORBIDDEN = [
 
 
 def plant(folder: Path, imports: dict[str, list[str]]) -> None:
-    """Build an empty house under `folder` with our contracts, and the given import lines in the given files."""
+    """Build an empty house under `folder` with our contracts; `imports` maps files to their import lines."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     contracts = re.search(r"^\[tool\.importlinter\].*?(?=^\[tool\.(?!importlinter)|\Z)", text, re.M | re.S)
     assert contracts is not None, "pyproject.toml holds no import contracts"

@@ -1,4 +1,4 @@
-"""README tells the truth: its paths, classes and make targets exist, and its figures are those that were measured."""
+"""README tells the truth: its paths, classes and make targets exist; its figures are the measured ones."""
 
 import ast
 import re

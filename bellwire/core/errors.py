@@ -9,7 +9,8 @@ class BellwireError(Exception):
 
 
 class ConfigError(BellwireError):
-    """The configuration is wrong: `where` is file:line (path), so that an operator can put the finger on it."""
+    """The configuration is wrong: `where` is file:line (path), so that an operator can put the finger on
+    it."""
 
     def __init__(self, problem: str, *, where: str | None = None) -> None:
         self.problem = problem

@@ -1,6 +1,7 @@
 """Events: past-tense facts that a host tells a machine. The only way into a machine.
 
-Owns the event types. `at_ns` is when it happened; `now_ns`, passed beside the event, is when the machine is told.
+Owns the event types. `at_ns` is when it happened; `now_ns`, passed beside the event, is when the machine is
+told.
 """
 
 from typing import Literal
@@ -14,14 +15,14 @@ Ended = Literal["done", "failed", "unknown"]
 """The three ways in which a device order ends, exactly one of them (architecture.md section 3)."""
 
 
-class Started(TaggedWord):
+class Started(TaggedWord, frozen=True, kw_only=True):
     """The first event of every machine: the durable incarnation of this process and what its store held."""
 
     incarnation: int
     records: tuple["Record", ...] = ()  # durable records in the order in which they were written
 
 
-class Received(TaggedWord):
+class Received(TaggedWord, frozen=True, kw_only=True):
     """A message from a peer, in channel order within one incarnation of the peer."""
 
     source: NodeId
@@ -29,11 +30,11 @@ class Received(TaggedWord):
     message: Message
 
 
-class TimerFired(TaggedWord):
+class TimerFired(TaggedWord, frozen=True, kw_only=True):
     """The machine's next_deadline_ns has passed. Late is normal, early is forbidden."""
 
 
-class PeerChanged(TaggedWord):
+class PeerChanged(TaggedWord, frozen=True, kw_only=True):
     """The host's opinion about a peer. A higher incarnation means that the old one is gone."""
 
     peer: NodeId
@@ -41,7 +42,7 @@ class PeerChanged(TaggedWord):
     incarnation: int | None  # None: never heard of
 
 
-class DeviceChanged(TaggedWord):
+class DeviceChanged(TaggedWord, frozen=True, kw_only=True):
     """An instrument of this node became ready or stopped being so."""
 
     role: Literal["memory", "station", "timing"]
@@ -50,7 +51,7 @@ class DeviceChanged(TaggedWord):
     reason: str
 
 
-class Heralded(TaggedWord):
+class Heralded(TaggedWord, frozen=True, kw_only=True):
     """Hardware told this end directly that an attempt succeeded (links without a station of their own)."""
 
     link: LinkId
@@ -62,7 +63,7 @@ class Heralded(TaggedWord):
     sigma_ns: int
 
 
-class QubitHeld(TaggedWord):
+class QubitHeld(TaggedWord, frozen=True, kw_only=True):
     """The memory froze a slot on its herald line; the outcome comes from the station."""
 
     slot: int
@@ -73,7 +74,7 @@ class QubitHeld(TaggedWord):
     at_ns: int
 
 
-class StationHeralded(TaggedWord):
+class StationHeralded(TaggedWord, frozen=True, kw_only=True):
     """The analyser of this station decided that an attempt succeeded."""
 
     link: LinkId
@@ -85,7 +86,7 @@ class StationHeralded(TaggedWord):
     sigma_ns: int
 
 
-class StationDecided(TaggedWord):
+class StationDecided(TaggedWord, frozen=True, kw_only=True):
     """Bound: every attempt up to and including this one is decided and all its records were told."""
 
     link: LinkId
@@ -93,7 +94,7 @@ class StationDecided(TaggedWord):
     attempt: int
 
 
-class StationLost(TaggedWord):
+class StationLost(TaggedWord, frozen=True, kw_only=True):
     """The outcomes of these attempts are unknown; unknown is not failed."""
 
     link: LinkId
@@ -102,7 +103,7 @@ class StationLost(TaggedWord):
     last: int  # inclusive
 
 
-class BellMeasured(TaggedWord):
+class BellMeasured(TaggedWord, frozen=True, kw_only=True):
     """A Bell-state measurement order ended."""
 
     operation: int
@@ -111,7 +112,7 @@ class BellMeasured(TaggedWord):
     at_ns: int
 
 
-class QubitMeasured(TaggedWord):
+class QubitMeasured(TaggedWord, frozen=True, kw_only=True):
     """A single-qubit measurement order ended."""
 
     operation: int
@@ -120,7 +121,7 @@ class QubitMeasured(TaggedWord):
     at_ns: int
 
 
-class PauliApplied(TaggedWord):
+class PauliApplied(TaggedWord, frozen=True, kw_only=True):
     """A Pauli order ended."""
 
     operation: int
@@ -128,26 +129,27 @@ class PauliApplied(TaggedWord):
     at_ns: int
 
 
-class Persisted(TaggedWord):
+class Persisted(TaggedWord, frozen=True, kw_only=True):
     """The record of this token is on stable storage."""
 
     token: int
 
 
-class RequestSubmitted(TaggedWord):
+class RequestSubmitted(TaggedWord, frozen=True, kw_only=True):
     """An application at this node asks for entanglement."""
 
     request: EntanglementRequest
 
 
-class RequestCancelled(TaggedWord):
+class RequestCancelled(TaggedWord, frozen=True, kw_only=True):
     """An application at this node withdraws a request."""
 
     request: RequestId
 
 
-class Record(TaggedWord):
-    """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier one."""
+class Record(TaggedWord, frozen=True, kw_only=True):
+    """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
+    one."""
 
     kind: Literal["request", "delivery"]
     key: str

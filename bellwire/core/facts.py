@@ -1,7 +1,7 @@
 """What happened to qubits: the half facts from which the Global Entanglement Module folds its view.
 
-Owns the fact types. A node writes only about qubits that it owns, each end is born once and ends once, both by its
-owner (architecture.md section 4). Refuses interpretation: folding is done by `bellwire.gem`.
+Owns the fact types. A node writes only about qubits that it owns, each end is born once and ends once, both
+by its owner (architecture.md section 4). Refuses interpretation: folding is done by `bellwire.gem`.
 """
 
 from typing import Literal
@@ -21,7 +21,7 @@ ReleaseReason = Literal[
 ]
 
 
-class Born(TaggedWord):
+class Born(TaggedWord, frozen=True, kw_only=True):
     """This end of a link pair exists. Pair attributes (state, time) count from the half of side 0."""
 
     end: End
@@ -37,7 +37,7 @@ class Born(TaggedWord):
     sigma_ns: int  # its uncertainty
 
 
-class Swapped(TaggedWord):
+class Swapped(TaggedWord, frozen=True, kw_only=True):
     """A Bell-state measurement on two own ends. It ends both; on success their far ends are joined."""
 
     left: End
@@ -49,7 +49,7 @@ class Swapped(TaggedWord):
     at_ns: int
 
 
-class Corrected(TaggedWord):
+class Corrected(TaggedWord, frozen=True, kw_only=True):
     """A physical Pauli was applied to this own end."""
 
     end: End
@@ -57,7 +57,7 @@ class Corrected(TaggedWord):
     at_ns: int
 
 
-class Released(TaggedWord):
+class Released(TaggedWord, frozen=True, kw_only=True):
     """This own end is gone. Any reason but `delivered` kills the chain it belonged to."""
 
     end: End
@@ -65,7 +65,7 @@ class Released(TaggedWord):
     at_ns: int
 
 
-class Began(TaggedWord):
+class Began(TaggedWord, frozen=True, kw_only=True):
     """The author (re)started: every older end of the author that is not listed is gone."""
 
     incarnation: int

@@ -1,7 +1,7 @@
 """Names of things that several nodes must agree on without asking each other.
 
-Owns the identifiers of qubits, link pairs and their ends. Refuses randomness: every name follows from facts that
-both sides already know (architecture.md section 4).
+Owns the identifiers of qubits, link pairs and their ends. Refuses randomness: every name follows from facts
+that both sides already know (architecture.md section 4).
 """
 
 from typing import NamedTuple

@@ -1,14 +1,14 @@
 """The contract of every machine, and the step in which its parts work.
 
-Owns `Machine`, `Part`, `Step` and the limit on notices. Refuses clocks, chance, logging and I/O: a machine is told
-the time, and everything it wants done is an effect (architecture.md section 3).
+Owns `Machine`, `Part`, `Step` and the limit on notices. Refuses clocks, chance, logging and I/O: a machine
+is told the time, and everything it wants done is an effect (architecture.md section 3).
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from bellwire.core.effects import Effect, Send
+from bellwire.core.effects import Effect, Send, Urgency
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import Event
 from bellwire.core.ids import NodeId
@@ -16,8 +16,9 @@ from bellwire.core.messages import Message
 from bellwire.core.notices import Notice
 
 NOTICES_PER_STEP_MAX = 64
-"""More notices than this for one event means a loop between parts: LocalMisuse with the trail. A node may add a
-constant number for each of its memory slots, because one event (a lost memory, a withdrawn plan) may touch them all."""
+"""More notices than this for one event means a loop between parts: LocalMisuse with the trail. A node may
+add a constant number for each of its memory slots, because one event (a lost memory, a withdrawn plan) may
+touch them all."""
 
 
 class Machine(Protocol):
@@ -50,9 +51,9 @@ class Step:
         """Tell the other parts of this node."""
         self.notices.append(notice)
 
-    def send(self, to: NodeId, message: Message, urgency: str = "control") -> None:
+    def send(self, to: NodeId, message: Message, urgency: Urgency = "control") -> None:
         """Order a message to a peer."""
-        self.effects.append(Send(to=to, message=message, urgency=urgency))  # type: ignore[arg-type]  # literal checked by callers
+        self.effects.append(Send(to=to, message=message, urgency=urgency))
 
     def operation(self) -> int:
         """A fresh operation number of this incarnation (device orders)."""
@@ -68,7 +69,8 @@ class Part(Protocol):
     """One protocol part of a node. Tables, not inheritance, say what it takes and gives."""
 
     def on_events(self) -> Mapping[type, Handler]:
-        """Events this part takes, by type; each event type of a node has exactly one taker or a listed few."""
+        """Events this part takes, by type; each event type of a node has exactly one taker or a listed
+        few."""
         ...
 
     def on_messages(self) -> Mapping[type, Handler]:

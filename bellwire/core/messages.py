@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 # ---- Global Entanglement Module: streams of facts
 
 
-class FactBatch(TaggedWord):
+class FactBatch(TaggedWord, frozen=True, kw_only=True):
     """Consecutive facts of the sender's own stream."""
 
     incarnation: int  # of the author, who is the sender
@@ -28,21 +28,21 @@ class FactBatch(TaggedWord):
     base: int = 1  # the oldest sequence number that the author still remembers
 
 
-class FactsWanted(TaggedWord):
+class FactsWanted(TaggedWord, frozen=True, kw_only=True):
     """Send me your facts of this incarnation from this number on (a hole, or a newcomer)."""
 
     incarnation: int
     first: int
 
 
-class Watermark(TaggedWord):
+class Watermark(TaggedWord, frozen=True, kw_only=True):
     """Digest for anti-entropy: how far the sender's own stream goes."""
 
     incarnation: int
     last: int
 
 
-class EndNews(TaggedWord):
+class EndNews(TaggedWord, frozen=True, kw_only=True):
     """The chain of this end, which I believe you own, changed by fact `number` of `author`'s stream.
 
     A node that no longer owns the end passes the news on to the owner of the end that took its place.
@@ -57,15 +57,16 @@ class EndNews(TaggedWord):
 # ---- Link layer
 
 
-class ScheduleEntry(Word):
+class ScheduleEntry(Word, frozen=True, kw_only=True):
     """One place in the cyclic schedule of a window: which request and tree a lane works for."""
 
     request: RequestId
     tree: int
 
 
-class Window(Word):
-    """An attempt window: a lease for both ends. Bindings of attempts to requests are a pure function of it."""
+class Window(Word, frozen=True, kw_only=True):
+    """An attempt window: a lease for both ends. Bindings of attempts to requests are a pure function of
+    it."""
 
     run: int
     epoch_ns: int  # start of attempt 0 of the run on the common clock
@@ -76,14 +77,14 @@ class Window(Word):
     schedule: tuple[ScheduleEntry, ...]
 
 
-class WindowOffer(TaggedWord):
+class WindowOffer(TaggedWord, frozen=True, kw_only=True):
     """Side 0 proposes the next window to side 1."""
 
     link: LinkId
     window: Window
 
 
-class WindowAnswer(TaggedWord):
+class WindowAnswer(TaggedWord, frozen=True, kw_only=True):
     """Side 1 takes or refuses the window of this run and fence."""
 
     link: LinkId
@@ -93,7 +94,7 @@ class WindowAnswer(TaggedWord):
     reason: str  # "" when accepted
 
 
-class WindowClosed(TaggedWord):
+class WindowClosed(TaggedWord, frozen=True, kw_only=True):
     """Side 0 ends a run's attempts: nothing wants pairs of this link any more."""
 
     link: LinkId
@@ -101,21 +102,21 @@ class WindowClosed(TaggedWord):
     fence: int
 
 
-class LinkReset(TaggedWord):
+class LinkReset(TaggedWord, frozen=True, kw_only=True):
     """Side 1 asks for a new run: it restarted, or cannot account for its attempts."""
 
     link: LinkId
     reason: str
 
 
-class WindowOpened(TaggedWord):
+class WindowOpened(TaggedWord, frozen=True, kw_only=True):
     """Each end tells the station which attempts it takes part in (the GEN of Dahlberg et al.)."""
 
     link: LinkId
     window: Window
 
 
-class HeraldReport(TaggedWord):
+class HeraldReport(TaggedWord, frozen=True, kw_only=True):
     """The station's reply for one successful attempt; `number` counts successes of the run from 1."""
 
     link: LinkId
@@ -128,16 +129,19 @@ class HeraldReport(TaggedWord):
     sigma_ns: int
 
 
-class HeraldBound(TaggedWord):
+class HeraldBound(TaggedWord, frozen=True, kw_only=True):
     """All attempts up to `attempt` are decided, and `number` reports were sent for them."""
 
     link: LinkId
     run: int
     attempt: int
     number: int
+    fences: tuple[
+        int, int
+    ]  # highest fence that each side has announced, 0: none; an end repeats what was lost
 
 
-class HeraldUnknown(TaggedWord):
+class HeraldUnknown(TaggedWord, frozen=True, kw_only=True):
     """The outcomes of these attempts are lost: neither success nor failure may be assumed."""
 
     link: LinkId
@@ -147,7 +151,7 @@ class HeraldUnknown(TaggedWord):
     number: int  # reports sent so far
 
 
-class HeraldWanted(TaggedWord):
+class HeraldWanted(TaggedWord, frozen=True, kw_only=True):
     """An end missed reports from this number on and asks for them again."""
 
     link: LinkId
@@ -158,7 +162,7 @@ class HeraldWanted(TaggedWord):
 # ---- Distributed Entanglements layer
 
 
-class PlanWanted(TaggedWord):
+class PlanWanted(TaggedWord, frozen=True, kw_only=True):
     """The source asks the destination to compute a plan."""
 
     request: EntanglementRequest
@@ -166,7 +170,7 @@ class PlanWanted(TaggedWord):
     avoid: tuple[NodeId, ...]  # nodes that are judged lost
 
 
-class PlanProposed(TaggedWord):
+class PlanProposed(TaggedWord, frozen=True, kw_only=True):
     """The destination's answer: a plan, or the reason why there is none."""
 
     request: RequestId
@@ -175,13 +179,13 @@ class PlanProposed(TaggedWord):
     reason: str
 
 
-class PlanInstall(TaggedWord):
+class PlanInstall(TaggedWord, frozen=True, kw_only=True):
     """The source asks a node to take (or renew) its part of a plan. Idempotent."""
 
     plan: NodePlan
 
 
-class PlanAnswer(TaggedWord):
+class PlanAnswer(TaggedWord, frozen=True, kw_only=True):
     """A node took the plan, or refuses it."""
 
     request: RequestId
@@ -190,7 +194,7 @@ class PlanAnswer(TaggedWord):
     reason: str
 
 
-class PlanWithdrawn(TaggedWord):
+class PlanWithdrawn(TaggedWord, frozen=True, kw_only=True):
     """The source ends the plan everywhere."""
 
     request: RequestId
@@ -200,7 +204,7 @@ class PlanWithdrawn(TaggedWord):
 # ---- Swapping layer
 
 
-class RoundOver(TaggedWord):
+class RoundOver(TaggedWord, frozen=True, kw_only=True):
     """Textbook generation: the pair that covered you is gone, your resting memories may start again."""
 
     request: RequestId
@@ -210,7 +214,7 @@ class RoundOver(TaggedWord):
 # ---- Transport layer: delivery (head = the source's end)
 
 
-class Offer(TaggedWord):
+class Offer(TaggedWord, frozen=True, kw_only=True):
     """The head offers to deliver the pair of these two ends."""
 
     request: RequestId
@@ -219,7 +223,7 @@ class Offer(TaggedWord):
     mode: Literal["keep", "measure"]
 
 
-class OfferAnswer(TaggedWord):
+class OfferAnswer(TaggedWord, frozen=True, kw_only=True):
     """The tail's answer. The frame is the tail's own view before correction; it must equal the head's."""
 
     request: RequestId
@@ -229,7 +233,7 @@ class OfferAnswer(TaggedWord):
     reason: str
 
 
-class Commit(TaggedWord):
+class Commit(TaggedWord, frozen=True, kw_only=True):
     """The head has durably recorded the delivery; repeated until Settled."""
 
     request: RequestId
@@ -244,14 +248,14 @@ class Commit(TaggedWord):
     void: bool  # the head's qubit was lost: the pair does not count
 
 
-class Aborted(TaggedWord):
+class Aborted(TaggedWord, frozen=True, kw_only=True):
     """The head has no record of this delivery: it did not and will not happen."""
 
     request: RequestId
     head_end: End
 
 
-class Settled(TaggedWord):
+class Settled(TaggedWord, frozen=True, kw_only=True):
     """The tail has durably recorded the delivery; void when its qubit was lost meanwhile."""
 
     request: RequestId
@@ -259,7 +263,7 @@ class Settled(TaggedWord):
     void: bool
 
 
-class Inquiry(TaggedWord):
+class Inquiry(TaggedWord, frozen=True, kw_only=True):
     """A tail in doubt asks the head what became of an accepted offer."""
 
     request: RequestId

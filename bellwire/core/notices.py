@@ -1,7 +1,7 @@
 """Notices: news between the parts of one node, handled first-in first-out within one step.
 
-Owns the notice types. Every part declares which it takes and which it gives; a test draws the graph and permits
-only listed cycles.
+Owns the notice types. Every part declares which it takes and which it gives; a test draws the graph and
+permits only listed cycles.
 """
 
 from typing import Literal
@@ -13,13 +13,13 @@ from bellwire.core.record import Word
 from bellwire.core.view import LedgerView
 
 
-class UpdatePair(Word):
+class UpdatePair(Word, frozen=True, kw_only=True):
     """The paper's first GEM interface: one own pair changed. Broadcast records and publishes it."""
 
     fact: Fact
 
 
-class LinkPairReady(Word):
+class LinkPairReady(Word, frozen=True, kw_only=True):
     """The link layer holds a new end (already recorded)."""
 
     end: End
@@ -29,26 +29,26 @@ class LinkPairReady(Word):
     at_ns: int
 
 
-class EndChanged(Word):
+class EndChanged(Word, frozen=True, kw_only=True):
     """The chain of an own, living end changed (far end, frame, or completeness)."""
 
     end: End
 
 
-class EndDied(Word):
+class EndDied(Word, frozen=True, kw_only=True):
     """The chain of an own end is dead: whoever holds the end must release it."""
 
     end: End
 
 
-class ViewWanted(Word):
+class ViewWanted(Word, frozen=True, kw_only=True):
     """A decision asks for the ledger; answered by ViewReady, in the same step from a replica."""
 
     purpose: str  # the asker's own word, returned unchanged
     request: RequestId | None  # None: all requests
 
 
-class ViewReady(Word):
+class ViewReady(Word, frozen=True, kw_only=True):
     """The paper's second GEM interface: the entanglement that is available, as of a time."""
 
     purpose: str
@@ -57,39 +57,39 @@ class ViewReady(Word):
     as_of_ns: int
 
 
-class SlotFreed(Word):
+class SlotFreed(Word, frozen=True, kw_only=True):
     """A slot is free again and may attempt."""
 
     slot: int
 
 
-class PlanInstalled(Word):
+class PlanInstalled(Word, frozen=True, kw_only=True):
     """This node's part of a plan is in force."""
 
     plan: NodePlan
 
 
-class PlanRemoved(Word):
+class PlanRemoved(Word, frozen=True, kw_only=True):
     """This node's part of a plan has ended; ends bound to it are withdrawn by their holders."""
 
     request: RequestId
     version: int
 
 
-class LinkRequested(Word):
+class LinkRequested(Word, frozen=True, kw_only=True):
     """Swapping/planner to link layer: generate pairs."""
 
     plan: LinkPlan
 
 
-class LinkWithdrawn(Word):
+class LinkWithdrawn(Word, frozen=True, kw_only=True):
     """Stop generating pairs for this request."""
 
     request: RequestId
     link: LinkId
 
 
-class PlanRequested(Word):
+class PlanRequested(Word, frozen=True, kw_only=True):
     """Transport asks for a plan for a request."""
 
     request: EntanglementRequest
@@ -97,13 +97,13 @@ class PlanRequested(Word):
     avoid: tuple[NodeId, ...]
 
 
-class PlanActive(Word):
+class PlanActive(Word, frozen=True, kw_only=True):
     """Every node of the plan has accepted its part."""
 
     plan: RequestPlan
 
 
-class PlanFailed(Word):
+class PlanFailed(Word, frozen=True, kw_only=True):
     """No plan: nobody connects the nodes, a node refused, or the fidelity cannot be reached."""
 
     request: RequestId
@@ -112,26 +112,26 @@ class PlanFailed(Word):
     final: bool  # False: trying again later may help
 
 
-class PlanEnded(Word):
+class PlanEnded(Word, frozen=True, kw_only=True):
     """Transport ends a plan (served, failed, cancelled)."""
 
     request: RequestId
     version: int
 
 
-class RequestGenerated(Word):
+class RequestGenerated(Word, frozen=True, kw_only=True):
     """The application layer hands a request to the transport layer."""
 
     request: EntanglementRequest
 
 
-class RequestWithdrawn(Word):
+class RequestWithdrawn(Word, frozen=True, kw_only=True):
     """The application layer cancels a request."""
 
     request: RequestId
 
 
-class RequestNotified(Word):
+class RequestNotified(Word, frozen=True, kw_only=True):
     """The paper's notification: exactly request_id, status, generated_count, error_message."""
 
     request_id: RequestId
@@ -140,7 +140,7 @@ class RequestNotified(Word):
     error_message: str | None
 
 
-class EntanglementReported(Word):
+class EntanglementReported(Word, frozen=True, kw_only=True):
     """The paper's Entanglement Report: one delivered pair. Lower layers to monitoring."""
 
     request: RequestId
@@ -150,26 +150,26 @@ class EntanglementReported(Word):
     fidelity: float
 
 
-class PeerRestarted(Word):
+class PeerRestarted(Word, frozen=True, kw_only=True):
     """A peer came back with a higher incarnation: everything it held before is gone."""
 
     peer: NodeId
     incarnation: int
 
 
-class PeerLost(Word):
+class PeerLost(Word, frozen=True, kw_only=True):
     """The host judges a peer lost; an opinion, never a fact."""
 
     peer: NodeId
 
 
-class MemoryLost(Word):
+class MemoryLost(Word, frozen=True, kw_only=True):
     """The memory instrument forgot its qubits."""
 
     reason: str
 
 
-class MemoryReady(Word):
+class MemoryReady(Word, frozen=True, kw_only=True):
     """The memory instrument is back (told after MemoryLost when both happened at once)."""
 
 

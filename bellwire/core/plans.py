@@ -12,7 +12,7 @@ PolicyName = str
 """Registered name of a swapping policy, for example "swap_asap" or "fixed_tree"."""
 
 
-class SwapPlan(TaggedWord):
+class SwapPlan(TaggedWord, frozen=True, kw_only=True):
     """How an inner node of the route swaps. Partners are those of the default tree."""
 
     request: RequestId
@@ -27,10 +27,12 @@ class SwapPlan(TaggedWord):
     rounds: bool  # textbook generation: a memory rests after a successful swap until its round is over
     rate_hz: float  # expected rate of this swap's product
     inner_left: tuple[NodeId, ...] = ()  # inner nodes of the left child segment, in route order (for rounds)
-    inner_right: tuple[NodeId, ...] = ()  # inner nodes of the right child segment, in route order (for rounds)
+    inner_right: tuple[
+        NodeId, ...
+    ] = ()  # inner nodes of the right child segment, in route order (for rounds)
 
 
-class LinkPlan(TaggedWord):
+class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     """Link pairs that a node generates with a neighbour for a request."""
 
     request: RequestId
@@ -42,7 +44,7 @@ class LinkPlan(TaggedWord):
     fidelity_min: float | None  # None: whatever the link gives
 
 
-class PurificationPlan(TaggedWord):
+class PurificationPlan(TaggedWord, frozen=True, kw_only=True):
     """Rounds of purification with a partner; zero rounds is expressed by absence."""
 
     request: RequestId
@@ -51,7 +53,7 @@ class PurificationPlan(TaggedWord):
     rounds: int
 
 
-class NodePlan(TaggedWord):
+class NodePlan(TaggedWord, frozen=True, kw_only=True):
     """Everything one node needs for one request, in one message."""
 
     request: RequestId
@@ -68,7 +70,7 @@ class NodePlan(TaggedWord):
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
 
 
-class Prediction(Word):
+class Prediction(Word, frozen=True, kw_only=True):
     """What the planner expects of a plan; compared with what happened by the execution monitor."""
 
     rate_hz: float
@@ -77,7 +79,7 @@ class Prediction(Word):
     hops: int
 
 
-class RequestPlan(TaggedWord):
+class RequestPlan(TaggedWord, frozen=True, kw_only=True):
     """The whole plan of a request, as computed by the destination and dispatched by the source."""
 
     request: RequestId
@@ -89,7 +91,7 @@ class RequestPlan(TaggedWord):
     tree: str  # human-readable nesting, for example "((alice relay) (relay bob))"
 
 
-class EntanglementRequest(TaggedWord):
+class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     """An Entanglement Distribution Request (paper section IV-A). First version: bipartite."""
 
     request_id: RequestId
@@ -102,7 +104,9 @@ class EntanglementRequest(TaggedWord):
     rate_threshold_hz: float | None = None
     fidelity_threshold: float | None = None
     priority: int = 1  # weight in shared links, >= 1
-    consumption: Literal["keep", "measure"] = "keep"  # measure: each end measures as soon as it knows the pair
+    consumption: Literal["keep", "measure"] = (
+        "keep"  # measure: each end measures as soon as it knows the pair
+    )
     cutoff_ns: int | None = None  # age cutoff at inner nodes, None: the planner's choice or none
     route: tuple[NodeId, ...] | None = None  # None: the planner's choice
     rounds: bool = False  # textbook generation, see SwapPlan.rounds

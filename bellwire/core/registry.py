@@ -1,7 +1,7 @@
 """Tables in plain sight: names -> things, with the nearest known name in the error.
 
-Owns look-up by name. Refuses registration by import side effect: a table is built where it is written, and entry
-points add to it when asked.
+Owns look-up by name. Refuses registration by import side effect: a table is built where it is written, and
+entry points add to it when asked.
 """
 
 import difflib

@@ -1,7 +1,7 @@
 """What a machine is told about itself and its network before the first event.
 
-Owns the settings values that `labs.py` makes from a lab file. Integers and estimates only: nothing here knows the
-World's hidden truth, only what a lab would write down about its own hardware.
+Owns the settings values that `labs.py` makes from a lab file. Integers and estimates only: nothing here
+knows the World's hidden truth, only what a lab would write down about its own hardware.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from bellwire.core.record import Word
 Role = Literal["end", "repeater", "station"]
 
 
-class HeraldEstimate(Word):
+class HeraldEstimate(Word, frozen=True, kw_only=True):
     """What a herald code means: the Bell state and how good it is believed to be."""
 
     code: int
@@ -24,7 +24,7 @@ class HeraldEstimate(Word):
     cost: Cost
 
 
-class LinkSettings(Word):
+class LinkSettings(Word, frozen=True, kw_only=True):
     """One elementary link as both ends and the station know it."""
 
     link: LinkId
@@ -40,12 +40,14 @@ class LinkSettings(Word):
     length_km: float
     lease_ns: int = 2_000_000_000  # length of an attempt window
     frame_ns: int = 10_000_000  # length of one schedule step when several requests share the link
-    start_margin_ns: int = 0  # a run's attempt 0 lies at least this far ahead; live links start on a whole second
+    start_margin_ns: int = (
+        0  # a run's attempt 0 lies at least this far ahead; live links start on a whole second
+    )
     whole_second: bool = False  # attempt 0 on a whole second (hardware armed by PPS)
     reserved_for: RequestId | None = None  # only this request's plans may use the link; None: open to all
 
 
-class MemorySettings(Word):
+class MemorySettings(Word, frozen=True, kw_only=True):
     """What a node knows about its own quantum memory."""
 
     slots: int
@@ -57,7 +59,7 @@ class MemorySettings(Word):
     bsm_duration_ns: int = 0
 
 
-class NodeSettings(Word):
+class NodeSettings(Word, frozen=True, kw_only=True):
     """One node."""
 
     name: NodeId
@@ -66,8 +68,9 @@ class NodeSettings(Word):
     links: tuple[LinkId, ...]  # incident links; at a station the link it serves
 
 
-class Timers(Word):
-    """Durations of protocol timers. Defaults suit a metropolitan lab with software latencies of some milliseconds."""
+class Timers(Word, frozen=True, kw_only=True):
+    """Durations of protocol timers. Defaults suit a metropolitan lab with software latencies of some
+    milliseconds."""
 
     answer_ns: int = 200_000_000  # an unanswered question is asked again after this long
     plan_renew_ns: int = 500_000_000
@@ -75,12 +78,14 @@ class Timers(Word):
     herald_bound_ns: int = 100_000_000  # stations tell bounds at least this often
     station_silence_ns: int = 1_500_000_000  # no word from the station for this long: the run is given up
     herald_wait_ns: int = 500_000_000  # a held qubit without a herald report for this long is given up
-    delivery_ns: int = 5_000_000_000  # an offer not decided by then is aborted, an accepted one gives up its qubit
+    delivery_ns: int = (
+        5_000_000_000  # an offer not decided by then is aborted, an accepted one gives up its qubit
+    )
     age_max_ns: int = 60_000_000_000  # compulsory maximum age of an end where no cutoff is set
     request_ns: int = 600_000_000_000  # a request without a deadline of its own fails after this long
 
 
-class NetworkSettings(Word):
+class NetworkSettings(Word, frozen=True, kw_only=True):
     """The network as every node knows it."""
 
     nodes: dict[NodeId, NodeSettings]

@@ -1,7 +1,7 @@
 """What parts may see of the ledger and of the memory slots: typed windows, no mechanism.
 
-Owns row types and the protocols LedgerView (read only) and SlotBook (the only way to change a slot). Implemented by
-`bellwire.gem` and `bellwire.node`.
+Owns row types and the protocols LedgerView (read only) and SlotBook (the only way to change a slot).
+Implemented by `bellwire.gem` and `bellwire.node`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from bellwire.core.ids import End, LinkId, NodeId, QubitId, RequestId
 
 
 class Entanglement(NamedTuple):
-    """A row of the GEM: the paper's entry plus frame, hops and state. Both halves of every constituent are born."""
+    """A row of the GEM: the paper's entry plus frame, hops and state. Both halves of every constituent are
+    born."""
 
     end_nodes: tuple[NodeId, NodeId]
     request: RequestId | None
@@ -54,7 +55,8 @@ class LedgerView(Protocol):
         ...
 
     def complete(self, end: End) -> bool:
-        """True when the chain is alive and both of its outer halves are born (then it is a row of the view)."""
+        """True when the chain is alive and both of its outer halves are born (then it is a row of the
+        view)."""
         ...
 
     def state(self, end: End, now_ns: int) -> Walsh:

@@ -31,7 +31,8 @@ class IdentityRefused(DeviceFault):
 
     def __init__(self, instrument: str, what: str, expected: str, found: str) -> None:
         super().__init__(
-            instrument, f"wrong {what}: expected {expected!r}, found {found!r}; check the cabling or the configuration"
+            instrument,
+            f"wrong {what}: expected {expected!r}, found {found!r}; check the cabling or the configuration",
         )
         self.expected = expected
         self.found = found

@@ -15,9 +15,16 @@ from dataclasses import dataclass
 
 from bellwire.core.errors import DeviceFault, LocalMisuse, PeerViolation
 from bellwire.drivers.event_stream import EventStream
-from bellwire.drivers.faults import DeviceError, DeviceRestarted, Disconnected, IdentityRefused, LinkTimeout, ProtocolFault
+from bellwire.drivers.faults import (
+    DeviceError,
+    DeviceRestarted,
+    Disconnected,
+    IdentityRefused,
+    LinkTimeout,
+    ProtocolFault,
+)
 from bellwire.drivers.frames import Bound, Events, Hello, Lost
-from bellwire.drivers.framing import REPLY_BIT, FrameType, Message, Status, encode_frame, pack_words
+from bellwire.drivers.framing import REPLY_BIT, FrameType, Message, Status, encode_frame, pack_words, spoken
 from bellwire.drivers.regmap import RegisterMap
 from bellwire.drivers.serial_port import SerialPort
 
@@ -84,7 +91,7 @@ class FramedDevice:
         if self._port is not None:
             raise LocalMisuse(f"{self.name} is already open")
         self._fault = asyncio.get_running_loop().create_future()
-        port = SerialPort(self.name, self._path, self.settings.baud_rate, self._on_messages, self._fail)
+        port = SerialPort(self.name, self._path, self.settings.baud_rate, self._on_messages, self.end)
         self._port = port
         try:
             await port.open()
@@ -141,6 +148,11 @@ class FramedDevice:
         """Declare the link failed, from above (a driver that saw impossible records)."""
         self._fail(fault)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the line is open and has not failed."""
+        return self._port is not None and self._fault is not None and not self._fault.done()
+
     # -- registers ----------------------------------------------------------------------------------------------
 
     async def read(self, name: str, index: int = 0) -> int:
@@ -182,11 +194,13 @@ class FramedDevice:
                     raise self._fail(DeviceRestarted(self.name, "the device started anew during a request"))
                 self._send_credit()
                 raise LinkTimeout(
-                    self.name, f"{kind.name} at {address:#05x} unanswered in {self.settings.tries} tries; HELLO answered"
+                    self.name,
+                    f"{kind.name} at {address:#05x} unanswered in {self.settings.tries} tries; HELLO answered",
                 )
         if reply.status != Status.OK:
-            status = Status(reply.status).name if reply.status in Status else str(reply.status)
-            raise DeviceError(self.name, f"{kind.name} at {address:#05x} refused: {status.lower().replace('_', ' ')}")
+            raise DeviceError(
+                self.name, f"{kind.name} at {address:#05x} refused: {spoken(Status, reply.status)}"
+            )
         return reply
 
     async def _exchange(self, kind: FrameType, address: int, count: int, payload: bytes) -> Message | None:

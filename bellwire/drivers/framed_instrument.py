@@ -36,7 +36,9 @@ class FramedInstrument(Instrument):
         on_state: Callable[[InstrumentState], None] | None = None,
     ) -> None:
         super().__init__(name, serial_number=serial_number, backoff=backoff, on_state=on_state)
-        self.link = FramedDevice(name, path, load_map(self.map_name), self.record_bytes, framed or FramedSettings())
+        self.link = FramedDevice(
+            name, path, load_map(self.map_name), self.record_bytes, framed or FramedSettings()
+        )
         self.on_reset: Callable[[], None] = lambda: None
         self._mark: int | None = None
 

@@ -76,7 +76,9 @@ class Events:
 
     def pack(self) -> bytes:
         """The payload bytes."""
-        return _EVENTS.pack(self.first, self.run_short, self.time_epoch, len(self.records)) + b"".join(self.records)
+        return _EVENTS.pack(self.first, self.run_short, self.time_epoch, len(self.records)) + b"".join(
+            self.records
+        )
 
     @classmethod
     def unpack(cls, payload: bytes, record_bytes: int) -> Self:
@@ -84,7 +86,9 @@ class Events:
         first, run_short, time_epoch, count = _unpack(_EVENTS, payload, "EVENTS")
         body = payload[_EVENTS.size :]
         if len(body) != count * record_bytes:
-            raise PeerViolation("instrument", f"EVENTS announces {count} records but carries {len(body)} bytes")
+            raise PeerViolation(
+                "instrument", f"EVENTS announces {count} records but carries {len(body)} bytes"
+            )
         records = tuple(body[k : k + record_bytes] for k in range(0, len(body), record_bytes))
         return cls(first, run_short, time_epoch, records)
 
@@ -125,7 +129,9 @@ class Bound:
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
         """From payload bytes. Raises PeerViolation when they are too few."""
-        run_short, epoch, valid, decided_to, next_event, lost, boot, pps, now_ns = _unpack(_BOUND, payload, "BOUND")
+        run_short, epoch, valid, decided_to, next_event, lost, boot, pps, now_ns = _unpack(
+            _BOUND, payload, "BOUND"
+        )
         return cls(run_short, epoch, decided_to if valid & 1 else None, next_event, lost, boot, pps, now_ns)
 
 
@@ -209,7 +215,7 @@ class MemoryEvent(IntEnum):
 class MemoryWords:
     """Record of the memory controller, 32 bytes. Fields that a kind does not use are 0.
 
-    HELD: slot, port, lane, run, attempt, stamp. OPERATION: operation, state, result.
+    HELD: slot, port, lane, run, attempt, stamp. OPERATION: slot = state, operation, result = result.
     DISARMED: slot, result = reason (1 lease expired). Stamp: unix second and nanoseconds inside it.
     """
 
@@ -222,7 +228,7 @@ class MemoryWords:
     stamp_s: int = 0
     stamp_sub_ns: int = 0
     operation: int = 0
-    state_result: int = 0
+    result: int = 0
 
     def pack(self) -> bytes:
         """The record bytes."""
@@ -236,7 +242,7 @@ class MemoryWords:
             self.stamp_s,
             self.stamp_sub_ns,
             self.operation,
-            self.state_result,
+            self.result,
         )
 
     @classmethod

@@ -67,6 +67,14 @@ def pack_words(words: tuple[int, ...] | list[int]) -> bytes:
     return struct.pack(f"<{len(words)}I", *words)
 
 
+def spoken(words: type[IntEnum], value: int) -> str:
+    """The name of an enumerated word in plain letters, or its number when it has none."""
+    try:
+        return words(value).name.lower().replace("_", " ")
+    except ValueError:
+        return str(value)
+
+
 def _crc_table() -> tuple[int, ...]:
     table: list[int] = []
     for byte in range(256):
@@ -90,7 +98,10 @@ def crc16_x25(octets: bytes) -> int:
 
 def encode_frame(message: Message) -> bytes:
     """The message as bytes for the line: flag, escaped header + payload + CRC (low byte first), flag."""
-    body = HEADER.pack(message.type, message.seq, message.address, message.count, message.status) + message.payload
+    body = (
+        HEADER.pack(message.type, message.seq, message.address, message.count, message.status)
+        + message.payload
+    )
     body += struct.pack("<H", crc16_x25(body))
     body = body.replace(b"\x7d", b"\x7d\x5d").replace(b"\x7e", b"\x7d\x5e")
     return b"\x7e" + body + b"\x7e"

@@ -27,7 +27,9 @@ class HeraldCounters:
     def record(self, sub_attempt: int) -> None:
         """A heralded sub-attempt. Raises PeerViolation when a bound has already covered it."""
         if sub_attempt < self.decided:
-            raise PeerViolation("instrument", f"record of attempt {sub_attempt} after bound {self.decided - 1}")
+            raise PeerViolation(
+                "instrument", f"record of attempt {sub_attempt} after bound {self.decided - 1}"
+            )
         self._heralded.append(sub_attempt)
 
     def lost(self, first: int, last: int) -> None:

@@ -47,7 +47,9 @@ class TimeBase:
 
     def unix_ns(self, stamp: int) -> int:
         """Unix nanoseconds of a stamp in fine units."""
-        return self.pps_s * SECOND_NS + self.clock.nanoseconds(stamp - (self.pps_ticks << self.clock.fine_bits))
+        return self.pps_s * SECOND_NS + self.clock.nanoseconds(
+            stamp - (self.pps_ticks << self.clock.fine_bits)
+        )
 
 
 class HeraldFpga(FramedInstrument):
@@ -88,6 +90,7 @@ class HeraldFpga(FramedInstrument):
         self._run_short: int | None = None
         self._time_base: TimeBase | None = None
         self._gap_open = False
+        self._gap_end: int | None = None
         self._lost_told = 0
         self._lost_heard: int | None = None
 
@@ -175,13 +178,15 @@ class HeraldFpga(FramedInstrument):
         await self.stop()
         clock, _, _ = await self._sizes()
         low = self.link.map["PPS_TIME"].address
-        words = await self.link.read_words(low, 5)  # PPS_TIME, PPS_COUNT, PPS_TICKS, TIME_EPOCH's neighbour in one burst
+        words = await self.link.read_words(
+            low, 5
+        )  # PPS_TIME (2), PPS_COUNT, PPS_TICKS, TIME_EPOCH: one burst
         self._time_base = TimeBase(words[2], words[0] | words[1] << 32, words[4], clock)
         await self._set("RUN_ID", run_short)
         await self._set("ARM_PPS", epoch_s)
         self.counters = HeraldCounters()
         self._run_short = run_short
-        self._gap_open = False
+        self._gap_open, self._gap_end = False, None
         fields = self.link.map["CTRL"].fields
         control = fields["run"].place(1) | fields["pps_arm"].place(1)
         control |= fields["emit_fail"].place(int(self._settings.emit_fail))
@@ -201,7 +206,9 @@ class HeraldFpga(FramedInstrument):
         decided = self.counters.decided
         at_device = await self.link.read("ATT_DECIDED")
         if decided > at_device:
-            raise DeviceError(self.name, f"host counts {decided} decided attempts, the device only {at_device}")
+            raise DeviceError(
+                self.name, f"host counts {decided} decided attempts, the device only {at_device}"
+            )
 
     def _forget(self) -> None:
         self._run_short = None
@@ -224,7 +231,9 @@ class HeraldFpga(FramedInstrument):
             if words.outcome != FAIL:
                 self.counters.record(words.attempt)
             stamp_ns = base.unix_ns(words.stamp)
-            self.on_record(HeraldRecord(events.run_short, words.attempt, words.outcome, words.flags, stamp_ns))
+            self.on_record(
+                HeraldRecord(events.run_short, words.attempt, words.outcome, words.flags, stamp_ns)
+            )
 
     def _take_lost(self, lost: Lost) -> None:
         self._lost_told += lost.count
@@ -233,14 +242,14 @@ class HeraldFpga(FramedInstrument):
             self.on_lost(lost.run_short, lost.first, lost.last, lost.count)
 
     def _take_gap(self, _first: int, _resumed_at: int) -> None:
-        self._gap_open = True
+        self._gap_open, self._gap_end = True, None
 
     def _take_bound(self, bound: Bound) -> None:
         # A LOST message has no sequence number of its own; the count in the bound tells when one went missing.
         if self._lost_heard is None:
             self._lost_heard = bound.lost - self._lost_told
         if bound.lost - self._lost_heard != self._lost_told:
-            self._gap_open = True
+            self._gap_open, self._gap_end = True, None
             self._lost_heard = bound.lost - self._lost_told
         decided_to, run_short = bound.decided_to, bound.run_short
         if decided_to is None or run_short != self._run_short or decided_to < self.counters.decided:
@@ -249,6 +258,10 @@ class HeraldFpga(FramedInstrument):
             first = self.counters.decided
             self.counters.lost(first, decided_to)
             self.on_lost(run_short, first, decided_to, decided_to - first + 1)
-            self._gap_open = False
+            # A missing record may lie up to one link attempt beyond the bound that was sent beside it.
+            if self._gap_end is None:
+                self._gap_end = decided_to + (self._settings.lanes if self._settings is not None else 1)
+            elif decided_to >= self._gap_end:
+                self._gap_open, self._gap_end = False, None
         self.counters.bound(decided_to)
         self.on_bound(run_short, decided_to)

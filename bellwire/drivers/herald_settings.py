@@ -93,7 +93,9 @@ class HeraldSettings:
         if not 1 <= self.lanes <= 255:
             raise ConfigError(f"lanes = {self.lanes} is outside 1 .. 255")
         if self.link_period_ns % self.lanes:
-            raise ConfigError(f"link_period_ns = {self.link_period_ns} is not a multiple of lanes = {self.lanes}")
+            raise ConfigError(
+                f"link_period_ns = {self.link_period_ns} is not a multiple of lanes = {self.lanes}"
+            )
         if not 1 <= len(self.windows) <= windows:
             raise ConfigError(f"{len(self.windows)} windows given, the device has {windows}")
         if len(self.offsets_ns) != channels:
@@ -134,5 +136,7 @@ class HeraldSettings:
         """The outcome table, by default that of a polarisation analyser. Raises ConfigError on a wrong length."""
         table = self.table if self.table is not None else polarisation_table(channels, windows)
         if len(table) != 1 << channels * windows:
-            raise ConfigError(f"outcome table has {len(table)} entries, the device has {1 << channels * windows}")
+            raise ConfigError(
+                f"outcome table has {len(table)} entries, the device has {1 << channels * windows}"
+            )
         return table

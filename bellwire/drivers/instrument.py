@@ -126,7 +126,9 @@ class Instrument(ABC):
     def state(self) -> InstrumentState:
         """The present state, with the present time of last hearing."""
         known = self._state
-        return InstrumentState(known.instrument, known.condition, known.reason, known.changed_at_ns, self._heard_at_ns())
+        return InstrumentState(
+            known.instrument, known.condition, known.reason, known.changed_at_ns, self._heard_at_ns()
+        )
 
     def _enter(self, condition: Condition, reason: str) -> None:
         if (self._state.condition, self._state.reason) == (condition, reason):
@@ -145,7 +147,8 @@ class Instrument(ABC):
                     await self._changed.wait()
         except TimeoutError:
             raise LinkTimeout(
-                self.name, f"not {condition} within {deadline_s} s, but {self._state.condition}: {self._state.reason}"
+                self.name,
+                f"not {condition} within {deadline_s} s, but {self._state.condition}: {self._state.reason}",
             ) from None
         return self._state
 

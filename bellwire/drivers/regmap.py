@@ -109,9 +109,13 @@ class RegisterMap:
                     address = register.address_of(index) + part
                     taken = self._by_address.get(address)
                     if taken is not None:
-                        raise ConfigError(f"{register.name} and {taken.register.name} share {address:#05x}", where=name)
+                        raise ConfigError(
+                            f"{register.name} and {taken.register.name} share {address:#05x}", where=name
+                        )
                     if not 0 <= address <= ADDRESS_MAX:
-                        raise ConfigError(f"{register.name} lies at {address:#x}, above {ADDRESS_MAX:#x}", where=name)
+                        raise ConfigError(
+                            f"{register.name} lies at {address:#x}, above {ADDRESS_MAX:#x}", where=name
+                        )
                     self._by_address[address] = Place(register, index, part)
         self.hash = self._compute_hash()
 
@@ -145,10 +149,16 @@ def parse_map(text: str, origin: str) -> RegisterMap:
     for entry in tree["register"]:
         mode = entry["mode"]
         if mode not in get_args(Mode):
-            raise ConfigError(f"register {entry['name']}: mode {mode!r} is none of {get_args(Mode)}", where=origin)
+            raise ConfigError(
+                f"register {entry['name']}: mode {mode!r} is none of {get_args(Mode)}", where=origin
+            )
         if not 1 <= int(entry["width"]) <= 64:
-            raise ConfigError(f"register {entry['name']}: width {entry['width']} is outside 1 .. 64", where=origin)
-        fields = {name: BitField(int(low), int(width)) for name, (low, width) in entry.get("fields", {}).items()}
+            raise ConfigError(
+                f"register {entry['name']}: width {entry['width']} is outside 1 .. 64", where=origin
+            )
+        fields = {
+            name: BitField(int(low), int(width)) for name, (low, width) in entry.get("fields", {}).items()
+        }
         registers.append(
             Register(
                 name=str(entry["name"]),

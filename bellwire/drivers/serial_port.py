@@ -77,7 +77,8 @@ class SerialPort:
             self._outgoing.put_nowait(octets)
         except queue.Full:
             raise Disconnected(
-                self._instrument, f"{WRITE_QUEUE_FRAMES} frames wait for {self._path}: the device stopped reading"
+                self._instrument,
+                f"{WRITE_QUEUE_FRAMES} frames wait for {self._path}: the device stopped reading",
             ) from None
 
     async def close(self) -> None:

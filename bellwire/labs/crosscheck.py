@@ -49,6 +49,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
 
 
 def _check_links(lab: LabFile, problems: ProblemList) -> None:
+    before = len(problems)
     served: dict[str, str] = {}
     ids = [request.id for request in lab.requests]
     for name, link in lab.links.items():
@@ -72,7 +73,8 @@ def _check_links(lab: LabFile, problems: ProblemList) -> None:
             problems.add((*place, "reserved_for"), f'unknown request "{link.reserved_for}"{hint}')
         _check_period(lab, name, link, problems)
     for name in lab.stations:
-        if name not in served:
+        # A misspelt name in a link also leaves its station unused; one mistake gets one line.
+        if name not in served and len(problems) == before:
             problems.add(("stations", name), f'no link uses the station "{name}"')
 
 
@@ -86,7 +88,8 @@ def _check_period(lab: LabFile, name: str, link: Link, problems: ProblemList) ->
     if link.attempt_period_us < needed_us:
         problems.add(
             ("links", name, "attempt_period_us"),
-            f"must be at least {needed_us:g} (photon there, herald back, initialise), is {link.attempt_period_us:g}",
+            f"must be at least {needed_us:g} (photon there, herald back, initialise), "
+            f"is {link.attempt_period_us:g}",
         )
 
 
@@ -94,7 +97,7 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
     for key, node in (("from", request.source), ("to", request.target)):
         if node not in lab.nodes:
             problems.add((*place, key), f'unknown node "{node}"{nearest(node, lab.nodes)}')
-    if request.cutoff_attempts is not None and len({_period_us(link) for link in lab.links.values()}) > 1:
+    if request.cutoff_attempts is not None and len({_period(link) for link in lab.links.values()}) > 1:
         problems.add((*place, "cutoff_attempts"), "needs one attempt period in the whole lab; use cutoff_ms")
     if request.route is None:
         return
@@ -112,8 +115,11 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
             problems.add((*place, "route", index), f'no link joins "{a}" and "{b}"')
 
 
-def _period_us(link: Link) -> float | None:
-    return link.attempt.period_us if link.attempt is not None else link.attempt_period_us
+def _period(link: Link) -> object:
+    """Equal for links of equal attempt period (the default period follows from fibre and lanes)."""
+    if link.attempt is not None:
+        return link.attempt.period_us
+    return link.attempt_period_us or (link.fibre_km, link.lanes)
 
 
 def _instruments(lab: LabFile) -> Iterator[tuple[KeyPath, str, Instrument]]:

@@ -11,7 +11,7 @@ from bellwire.labs.models import LabFile
 
 
 def delay_table(lab: LabFile) -> dict[NodeId, dict[NodeId, int]]:
-    """One-way delays in ns from every node or station to every other that it can reach; 0 to itself.
+    """One-way delays in ns from every node or station to every other; 0 to itself.
 
     Messages follow the fibres (both arms of a link, 5 us a kilometre) or the delay that the file states for
     the link; `extra_ms` is added once to every message.
@@ -21,7 +21,9 @@ def delay_table(lab: LabFile) -> dict[NodeId, dict[NodeId, int]]:
         extra_ns = round(lab.classical.extra_ms * 1e6)
         return {one: {other: 0 if one == other else extra_ns for other in names} for one in names}
     roads = _roads(lab)
-    return {name: _from(name, roads, round(lab.classical.extra_ms * 1e6)) for name in names}
+    found = {name: _from(name, roads, round(lab.classical.extra_ms * 1e6)) for name in names}
+    longest_ns = max(max(row.values()) for row in found.values())
+    return {one: {other: found[one].get(other, longest_ns) for other in names} for one in names}
 
 
 def _roads(lab: LabFile) -> dict[NodeId, dict[NodeId, int]]:

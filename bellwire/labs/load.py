@@ -46,4 +46,5 @@ def load_lab(path: str | Path, live: bool = False) -> Lab:
 def lab_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of lab files, for completion in editors."""
     schema: dict[str, Any] = LabFile.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bellwire lab file", **schema}
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **schema, "title": "bellwire lab file"}

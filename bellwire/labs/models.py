@@ -14,6 +14,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveProbability = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-/]*$", max_length=64)]
+NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=64)]
 BusAddress = Annotated[str, Field(pattern=r"^(tcp://[^:/\s]+:\d{1,5}|ipc://\S+)$")]
 
 
@@ -234,9 +235,9 @@ class LabFile(Section):
     clock: Clock = Clock()
     seed: Annotated[int, Field(ge=0)] = 1  # chance of the emulated and of the virtual World
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
-    nodes: Annotated[dict[str, Node], Field(min_length=2)]
-    stations: dict[str, Station] = {}
-    links: Annotated[dict[str, Link], Field(min_length=1)]
+    nodes: Annotated[dict[NodeName, Node], Field(min_length=2)]
+    stations: dict[NodeName, Station] = {}
+    links: Annotated[dict[Name, Link], Field(min_length=1)]
     classical: Classical = Classical()
     requests: tuple[Request, ...] = ()
     scenario: Scenario = Scenario()

@@ -35,6 +35,9 @@ class ProblemList:
         """A problem at a path (keys and list positions)."""
         self._found.append((self._document.line_near(path), f"{self._document.where(path)}: {problem}"))
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def raise_if_any(self) -> None:
         """Raises LabProblems when anything was added."""
         if self._found:
@@ -55,6 +58,8 @@ def _sentence(error: ErrorDetails, path: KeyPath, schema: type[BaseModel]) -> st
         owner = _model_at(path[:-1], schema)
         known = _keys(owner) if owner is not None else []
         return f'unknown key "{path[-1]}"{nearest(str(path[-1]), known)}'
+    if kind == "missing" and isinstance(path[-1], int):
+        return f"the list is too short: entry {path[-1] + 1} is missing"
     if kind == "missing":
         return f'the key "{path[-1]}" is missing in {dotted(path[:-1]) or "the file"}'
     if kind == "value_error":
@@ -105,6 +110,8 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 def _without_union_branches(location: tuple[int | str, ...], schema: type[BaseModel]) -> KeyPath:
     # pydantic names the branch of a union ("str", "int") as a last step; the file has no such key.
+    if location and location[-1] == "[key]":  # the key itself is wrong, not what stands there
+        return location[:-1]
     if location and location[-1] in ("str", "int") and _model_at(location[:-1], schema) is None:
         return location[:-1]
     return location

@@ -1,8 +1,8 @@
 """How two ends of a link agree on attempt windows.
 
-Owns the window book of one end, the offer in flight at side 0 and the acceptance rule at side 1. Refuses slots,
-hardware and heralds. Side 0 keeps the queue of the link; side 1 answers; a window is in force at an end once that end
-knows that both have it, so an attempt without agreement is an attempt that nobody makes.
+Owns the window book of one end, the offer in flight at side 0 and the acceptance rule at side 1. Refuses
+slots, hardware and heralds. Side 0 keeps the queue of the link; side 1 answers; a window is in force at an
+end once that end knows that both have it, so an attempt without agreement is an attempt that nobody makes.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from bellwire.core.units import NS_PER_S
 from bellwire.link_layer.schedule import covering
 
 WINDOWS_KEPT = 4
-"""Windows remembered per run: the ruling one, its predecessors whose heralds may be on their way, its successor."""
+"""Windows remembered per run: the ruling one, its predecessors whose heralds may be on their way, its
+successor."""
 
 
 class WindowBook:
@@ -40,7 +41,8 @@ class WindowBook:
         self.windows = []
 
     def add(self, window: Window) -> None:
-        """Agree to a window of the present run. Windows of the same fence and beyond its first attempt give way."""
+        """Agree to a window of the present run. Windows of the same fence and beyond its first attempt give
+        way."""
         self.windows = [kept for kept in self.windows if kept.fence < window.fence][1 - WINDOWS_KEPT :]
         self.windows.append(window)
 
@@ -99,7 +101,8 @@ class QueueKeeper:
         self.offered = None
 
     def propose(self, schedule: tuple[ScheduleEntry, ...], delay_ns: int, now_ns: int) -> Window:
-        """The next window. An unchanged schedule continues without a gap; a changed one rules after both could hear of it."""
+        """The next window. An unchanged schedule continues without a gap; a changed one rules after both
+        could hear of it."""
         book, settings = self.book, self.settings
         assert book.run is not None
         period_ns = settings.period_ns

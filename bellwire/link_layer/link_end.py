@@ -1,7 +1,8 @@
 """One end of one elementary link: agreement, attempts and heralds joined.
 
-Owns the run, the requests that want pairs, and the birth of own halves. Refuses to know what pairs are used for.
-Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go through the step of the owning part.
+Owns the run, the requests that want pairs, and the birth of own halves. Refuses to know what pairs are used
+for. Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go through the step of the owning
+part.
 """
 
 from bellwire.core.effects import StartAttempts, StopAttempts
@@ -31,7 +32,15 @@ from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.schedule import entry_for, weighted_round_robin
 
 REFUSED_REPEAT_SHARE = 10
-"""A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the request."""
+"""A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
+request."""
+
+
+HOLE_REPEAT_SHARE = 4
+"""A missing report is asked for again after answer_ns / this: a memory waits for it."""
+
+BIRTHS_KEPT = 1024
+"""Recent successes remembered, so that none is born twice."""
 
 
 class LinkEnd:
@@ -58,8 +67,10 @@ class LinkEnd:
         self._rates = memory.rates
         self._heralds = {estimate.code: estimate for estimate in link.heralds}
         self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
-        self._born_last: dict[int, int] = {}  # lane -> attempt of the latest herald taken
-        self._frozen: dict[int, tuple[int, int]] = {}  # lane -> (attempt, give up at): held by hardware, no report yet
+        self._births: dict[tuple[int, int], None] = {}  # recent (attempt, lane) that were born
+        self._frozen: dict[
+            int, tuple[int, int]
+        ] = {}  # lane -> (attempt, give up at): held by hardware, no report yet
         self._stale = False  # the schedule changed since the last offer
 
     # ---- demand
@@ -103,7 +114,9 @@ class LinkEnd:
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
         if self.side == 1:
-            step.send(self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for"))
+            step.send(
+                self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for")
+            )
             self._stand_down(step)
             self.book.close()
             return
@@ -193,7 +206,7 @@ class LinkEnd:
         assert self.book.run is not None
         self.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
         self._armed_from.clear()
-        self._born_last.clear()
+        self._births.clear()
         self._frozen.clear()
 
     def _agreed(self, step: Step, window: Window) -> None:
@@ -288,19 +301,26 @@ class LinkEnd:
 
     def reported(self, step: Step, report: HeraldReport) -> None:
         """A numbered report of the station."""
-        for ready in self.sequence.take(report, step.now_ns):
-            self.heralded(step, ready.run, ready.attempt, ready.lane, ready.code, ready.at_ns, ready.sigma_ns)
-        self._ask_for_hole(step, report.number)
+        if self.sequence.take(report, step.now_ns):
+            self.heralded(
+                step, report.run, report.attempt, report.lane, report.code, report.at_ns, report.sigma_ns
+            )
+        if report.run == self.sequence.run:
+            self._ask_for_hole(step, report.number)
 
     def bounded(self, step: Step, bound: HeraldBound) -> None:
         """The station's bound: a success up to there that we did not hear of is a hole."""
         if bound.run != self.sequence.run:
             return
         self.sequence.heard_ns = step.now_ns
+        if bound.fences[self.side] < self.book.fence() and self.settings.station is not None:
+            for window in self.book.windows:
+                if window.fence > bound.fences[self.side]:
+                    step.send(self.settings.station, WindowOpened(link=self.settings.link, window=window))
         self._ask_for_hole(step, bound.number)
 
     def _ask_for_hole(self, step: Step, number: int) -> None:
-        wanted = self.sequence.hole(number, step.now_ns, self._timers.answer_ns)
+        wanted = self.sequence.hole(number, step.now_ns, self._timers.answer_ns // HOLE_REPEAT_SHARE)
         if wanted is not None and self.settings.station is not None and self.sequence.run is not None:
             step.send(
                 self.settings.station,
@@ -312,25 +332,27 @@ class LinkEnd:
         """The station cannot say what these attempts gave: slots that took part may hold anything."""
         if unknown.run != self.sequence.run:
             return
-        for ready in self.sequence.skip_to(unknown.number):
-            self.heralded(step, ready.run, ready.attempt, ready.lane, ready.code, ready.at_ns, ready.sigma_ns)
+        self.sequence.skip_to(unknown.number)
         for lane in range(self.settings.lanes):
             if self._armed_from.get(lane, unknown.last + 1) <= unknown.last:
                 self._restart(step, lane)
 
     def held(self, step: Step, lane: int, run: int, attempt: int) -> None:
         """Hardware froze a slot; the report must follow."""
-        if run == self.book.run and self._born_last.get(lane, -1) < attempt:
+        if run == self.book.run and (attempt, lane) not in self._births:
             self._frozen[lane] = (attempt, step.now_ns + self._timers.herald_wait_ns)
 
     def heralded(
         self, step: Step, run: int, attempt: int, lane: int, code: int, at_ns: int, sigma_ns: int
     ) -> None:
-        """An attempt succeeded: our half is born. If our slot had left the attempt, it is born and released."""
-        if run != self.book.run or attempt <= self._born_last.get(lane, -1):
+        """An attempt succeeded: our half is born. If our slot had left the attempt, it is born and
+        released."""
+        if run != self.book.run or (attempt, lane) in self._births:
             self.counters["duplicates"] += 1
             return
-        self._born_last[lane] = attempt
+        self._births[attempt, lane] = None
+        if len(self._births) > BIRTHS_KEPT:
+            del self._births[next(iter(self._births))]
         self.counters["heralds"] += 1
         slot = self._slots.of_lane(self.settings.link, lane)
         book = self.book
@@ -363,7 +385,9 @@ class LinkEnd:
             assert entry is not None
             self._frozen.pop(lane, None)
             self._slots.hold(slot.index, end, entry.request, entry.tree, at_ns)
-            step.tell(LinkPairReady(end=end, slot=slot.index, request=entry.request, tree=entry.tree, at_ns=at_ns))
+            step.tell(
+                LinkPairReady(end=end, slot=slot.index, request=entry.request, tree=entry.tree, at_ns=at_ns)
+            )
             return
         self.counters["unusable"] += 1
         step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
@@ -388,7 +412,8 @@ class LinkEnd:
         return deadline
 
     def _renewal_ns(self) -> int:
-        """Side 0 offers the next window when half of the lease is left; a pending offer repeats by its own timer."""
+        """Side 0 offers the next window when half of the lease is left; a pending offer repeats by its own
+        timer."""
         if self.keeper.offered is not None:
             return self._lapse_ns()
         return self.book.ends_ns() - self.settings.lease_ns // 2

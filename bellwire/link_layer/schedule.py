@@ -1,7 +1,7 @@
 """The cyclic schedule of an attempt window: who a lane works for, as a pure function of the attempt number.
 
-Owns weighted round robin and the binding rule. Both ends evaluate the same function of the same window, so a herald
-needs no message to be bound to a request (stack paper IV-F; architecture.md section 4, Claims).
+Owns weighted round robin and the binding rule. Both ends evaluate the same function of the same window, so a
+herald needs no message to be bound to a request (stack paper IV-F; architecture.md section 4, Claims).
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ SCHEDULE_LENGTH_MAX = 64
 def weighted_round_robin(shares: Sequence[tuple[ScheduleEntry, int]]) -> tuple[ScheduleEntry, ...]:
     """One cycle in which every entry appears in proportion to its weight, spread as evenly as possible.
 
-    Smooth weighted round robin: each place goes to the entry that is furthest behind its share; ties go to the
-    earlier entry, so the result depends on nothing but the argument.
+    Smooth weighted round robin: each place goes to the entry that is furthest behind its share; ties go to
+    the earlier entry, so the result depends on nothing but the argument.
     """
     if not shares:
         return ()
@@ -49,7 +49,8 @@ def entry_for(window: Window, attempt: int, lane: int) -> ScheduleEntry:
 
 
 def covering(windows: Sequence[Window], attempt: int) -> Window | None:
-    """The window with the highest fence that covers an attempt; a later fence rules from its first attempt on."""
+    """The window with the highest fence that covers an attempt; a later fence rules from its first attempt
+    on."""
     best: Window | None = None
     for window in windows:
         if window.first <= attempt <= window.last and (best is None or window.fence > best.fence):

@@ -31,6 +31,8 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.link_end import LinkEnd
 
+LINK_MESSAGES = (WindowOffer, WindowAnswer, WindowClosed, LinkReset, HeraldReport, HeraldBound, HeraldUnknown)
+
 
 class LinkService:
     """Part of every node with a memory."""
@@ -88,7 +90,9 @@ class LinkService:
 
     def _of(self, received: Received) -> LinkEnd | None:
         """The end that a message is about, if its sender has a part in that link."""
-        end = self.ends.get(received.message.link)  # type: ignore[union-attr]  # every message routed here names a link
+        message = received.message
+        assert isinstance(message, LINK_MESSAGES)
+        end = self.ends.get(message.link)
         if end is None or received.source not in (end.peer, end.settings.station):
             return None
         return end
@@ -126,18 +130,18 @@ class LinkService:
 
     def _offered(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None and end.side == 1:
-            end.offered(step, received.message)  # type: ignore[arg-type]  # routed by type
+        if end is not None and end.side == 1 and isinstance(received.message, WindowOffer):
+            end.offered(step, received.message)
 
     def _answered(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None and end.side == 0:
-            end.answered(step, received.message)  # type: ignore[arg-type]  # routed by type
+        if end is not None and end.side == 0 and isinstance(received.message, WindowAnswer):
+            end.answered(step, received.message)
 
     def _closed(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None and end.side == 1:
-            end.closed(step, received.message)  # type: ignore[arg-type]  # routed by type
+        if end is not None and end.side == 1 and isinstance(received.message, WindowClosed):
+            end.closed(step, received.message)
 
     def _reset(self, step: Step, received: Received) -> None:
         end = self._of(received)
@@ -146,18 +150,18 @@ class LinkService:
 
     def _reported(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None:
-            end.reported(step, received.message)  # type: ignore[arg-type]  # routed by type
+        if end is not None and isinstance(received.message, HeraldReport):
+            end.reported(step, received.message)
 
     def _bounded(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None:
-            end.bounded(step, received.message)  # type: ignore[arg-type]  # routed by type
+        if end is not None and isinstance(received.message, HeraldBound):
+            end.bounded(step, received.message)
 
     def _unknown(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None:
-            end.unknown(step, received.message)  # type: ignore[arg-type]  # routed by type
+        if end is not None and isinstance(received.message, HeraldUnknown):
+            end.unknown(step, received.message)
 
     def _requested(self, step: Step, notice: LinkRequested) -> None:
         self.ends[notice.plan.link].want(step, notice.plan)

@@ -1,8 +1,8 @@
 """The heralding station's part of the link layer: matches both sides' attempts and numbers the successes.
 
-Owns success numbers, the memory of recent reports and the bounds that make absence mean failure. Refuses to report
-an attempt that only one side, or the two sides under different windows, took part in (algorithms.md 10.2:
-NO_MESSAGE_OTHER, QUEUE_MISMATCH).
+Owns success numbers, the memory of recent reports and the bounds that make absence mean failure. Refuses to
+report an attempt that only one side, or the two sides under different windows, took part in (algorithms.md
+10.2: NO_MESSAGE_OTHER, QUEUE_MISMATCH).
 """
 
 from collections import deque
@@ -48,7 +48,13 @@ class HeraldingStation:
         self._unmatched: deque[tuple[StationHeralded, int]] = deque()
         self._decided = -1
         self._bound_at_ns: int | None = None
-        self.counters = {"reported": 0, "no_message_other": 0, "queue_mismatch": 0, "unknown_ranges": 0, "repeated": 0}
+        self.counters = {
+            "reported": 0,
+            "no_message_other": 0,
+            "queue_mismatch": 0,
+            "unknown_ranges": 0,
+            "repeated": 0,
+        }
 
     def on_events(self) -> Mapping[type, Handler]:
         return {
@@ -59,7 +65,11 @@ class HeraldingStation:
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
-        return {WindowOpened: self._window_opened, HeraldWanted: self._repeat, WindowClosed: self._window_closed}
+        return {
+            WindowOpened: self._window_opened,
+            HeraldWanted: self._repeat,
+            WindowClosed: self._window_closed,
+        }
 
     def on_notices(self) -> Mapping[type, Handler]:
         return {}
@@ -133,7 +143,8 @@ class HeraldingStation:
         self._match(step, event, step.now_ns + self._network.timers.answer_ns)
 
     def _match(self, step: Step, event: StationHeralded, until_ns: int) -> None:
-        """Report a success that both sides announced under one window; else wait for the second side's word."""
+        """Report a success that both sides announced under one window; else wait for the second side's
+        word."""
         first, second = (covering(self._opened[end], event.attempt) for end in self._link.nodes)
         if first is None or second is None:
             if len(self._unmatched) < UNMATCHED_MAX:
@@ -173,7 +184,16 @@ class HeraldingStation:
         if self._run is None:
             return
         decided = min([self._decided, *(event.attempt - 1 for event, _ in self._unmatched)])
-        bound = HeraldBound(link=self._link.link, run=self._run, attempt=decided, number=self._number)
+        left, right = (
+            max((window.fence for window in self._opened[end]), default=0) for end in self._link.nodes
+        )
+        bound = HeraldBound(
+            link=self._link.link,
+            run=self._run,
+            attempt=decided,
+            number=self._number,
+            fences=(left, right),
+        )
         for end in self._link.nodes:
             step.send(end, bound, "control")
 
@@ -184,7 +204,9 @@ class HeraldingStation:
     def _tell_unknown(self, step: Step, first: int, last: int) -> None:
         assert self._run is not None
         self.counters["unknown_ranges"] += 1
-        unknown = HeraldUnknown(link=self._link.link, run=self._run, first=first, last=last, number=self._number)
+        unknown = HeraldUnknown(
+            link=self._link.link, run=self._run, first=first, last=last, number=self._number
+        )
         for end in self._link.nodes:
             step.send(end, unknown, "outcome")
 
@@ -196,18 +218,23 @@ class HeraldingStation:
         for number in range(message.number, self._number + 1):
             report = self._reports.get(number)
             if report is None:
-                unknown = HeraldUnknown(link=self._link.link, run=self._run, first=0, last=self._decided, number=number)
+                unknown = HeraldUnknown(
+                    link=self._link.link, run=self._run, first=0, last=self._decided, number=number
+                )
                 step.send(received.source, unknown, "outcome")
             else:
                 self.counters["repeated"] += 1
                 step.send(received.source, report, "outcome")
 
     def _device_changed(self, step: Step, event: DeviceChanged) -> None:
-        """The analyser vanished or forgot its run: what it had not told is unknown, and side 0 must start anew."""
+        """The analyser vanished or forgot its run: what it had not told is unknown, and side 0 must start
+        anew."""
         if event.role != "station":
             return
         self._ready = event.ready
-        step.order(Report(name="station_device", request=None, fields={"ready": event.ready, "reason": event.reason}))
+        step.order(
+            Report(name="station_device", request=None, fields={"ready": event.ready, "reason": event.reason})
+        )
         if event.ready and self._run is not None and (event.lost_state or self._started != self._run):
             self._tell_unknown(step, self._decided + 1, 2**62)
             step.send(self._link.nodes[0], LinkReset(link=self._link.link, reason=f"station: {event.reason}"))

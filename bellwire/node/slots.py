@@ -41,7 +41,8 @@ class Slot:
         self.born_ns = 0
 
     def __repr__(self) -> str:
-        return f"slot {self.index} ({self.link} lane {self.lane}) {self.state} generation {self.generation} end {self.end}"
+        place = f"slot {self.index} ({self.link} lane {self.lane})"
+        return f"{place} {self.state} generation {self.generation} end {self.end}"
 
 
 class SlotTable:

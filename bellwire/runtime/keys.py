@@ -21,6 +21,7 @@ from bellwire.core.ids import NodeId
 from bellwire.runtime.health import Health
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+ZAP_DOMAIN = "bellwire"
 KEY_CHARACTERS = 40  # Z85 of 32 bytes
 
 
@@ -53,11 +54,10 @@ class Keyring:
     def secret_of(self, node: NodeId) -> bytes:
         """The node's secret key (Z85). Raises ConfigError when it is missing or readable by others."""
         path = self.folder / f"{check_name(node)}.key"
-        if path.exists() and path.stat().st_mode & 0o077:
-            raise ConfigError(
-                f"the secret key of {node} is readable by others (mode {path.stat().st_mode & 0o777:o}); chmod 600",
-                where=str(path),
-            )
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        if mode & 0o077:
+            problem = f"the secret key of {node} is readable by others (mode {mode:o}); chmod 600"
+            raise ConfigError(problem, where=str(path))
         return _read_key(path, node)
 
     def public_of(self, node: NodeId) -> bytes | None:
@@ -116,7 +116,7 @@ class ZapHandler(Authenticator):
         self._keyring = keyring
         self._health = health
         self._answers: set[asyncio.Task[None]] = set()
-        self.configure_curve_callback(credentials_provider=self)
+        self.configure_curve_callback(domain=ZAP_DOMAIN, credentials_provider=self)
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Called by pyzmq for every connecting public key (Z85)."""
@@ -133,7 +133,7 @@ class ZapHandler(Authenticator):
         loop = asyncio.get_running_loop()
 
         def drain() -> None:
-            while True:
+            while not socket.closed:
                 try:
                     question = socket.recv_multipart(zmq.NOBLOCK)
                 except zmq.Again:
@@ -142,7 +142,7 @@ class ZapHandler(Authenticator):
                 self._answers.add(answer)
                 answer.add_done_callback(self._answers.discard)
                 # REP takes the next question only after this answer; look again when it has left.
-                answer.add_done_callback(lambda _: drain() if not socket.closed else None)
+                answer.add_done_callback(lambda _: drain())
                 return
 
         descriptor = socket.FD

@@ -45,6 +45,7 @@ def watch(socket: "zmq.Socket[bytes]", on_event: Callable[[str, str], None]) -> 
     def close() -> None:
         loop.remove_reader(descriptor)
         socket.disable_monitor()
+        monitor.close(0)
 
     loop.add_reader(descriptor, drain)
     loop.call_soon(drain)

@@ -22,7 +22,7 @@ from bellwire.core.record import Word
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.envelope import FRAME_BYTES_MAX, HELLO, MESSAGE, Frame, decode_frame
 from bellwire.runtime.health import Health
-from bellwire.runtime.keys import Keyring, ZapHandler
+from bellwire.runtime.keys import ZAP_DOMAIN, Keyring, ZapHandler
 from bellwire.runtime.liveness import PeerState
 from bellwire.runtime.monitor import watch
 from bellwire.runtime.outbox import encode_facts
@@ -36,6 +36,11 @@ ACK_NS = 2_000_000
 """At the latest after this long."""
 HELLO_ANSWER_NS = 20_000_000
 """A peer that does not know us is told at most this often."""
+REFUSED_WAIT_NS = 1_000_000_000
+"""libzmq gives up after a refused key;
+
+we try anew after this long, because keys are added and peers repaired.
+"""
 
 
 class BusSettings(Word, frozen=True):
@@ -111,7 +116,7 @@ class Network:
         if self._keyring is not None:
             router.set(zmq.CURVE_SERVER, 1)
             router.set(zmq.CURVE_SECRETKEY, self._keyring.secret_of(self.name))
-            router.set(zmq.ZAP_DOMAIN, b"bellwire")
+            router.set(zmq.ZAP_DOMAIN, ZAP_DOMAIN.encode("ascii"))
         try:
             router.bind(bind)
         except zmq.ZMQError as problem:
@@ -133,7 +138,7 @@ class Network:
         self._closers.append(stop_reading)
         loop.call_soon(self._drain)
         self._tick_handle = loop.call_later(self.settings.interval_ns / 2e9, self._tick)
-        return router.last_endpoint.rstrip(b"\0").decode("ascii")
+        return _text(router.get(zmq.LAST_ENDPOINT))
 
     def add_peer(self, name: NodeId, endpoint: str) -> None:
         """Begin to speak to a peer; with CURVE as soon as its public key lies in the lab's folder."""
@@ -158,7 +163,7 @@ class Network:
         if self._router is not None:
             self._router.close(0)
             self._router = None
-        self._context.term()
+        self._context.destroy(linger=0)
 
     def _connect(self, name: NodeId) -> None:
         keys = None
@@ -170,7 +175,13 @@ class Network:
                 return
             keys = (own, self._keyring.secret_of(self.name), public)
         self._keys_wanted.discard(name)
-        self.peers[name].connect(self._context, self._endpoints[name], keys, lambda: self._on_connected(name))
+        self.peers[name].connect(
+            self._context,
+            self._endpoints[name],
+            keys,
+            on_connected=lambda: self._on_connected(name),
+            now_ns=self._clock.now_ns,
+        )
 
     def _refuse_open_plaintext(self, endpoint: str) -> None:
         if self._keyring is None and not _is_loopback(endpoint):
@@ -335,6 +346,8 @@ class Network:
         self._wake_handle = asyncio.get_running_loop().call_later(max(0, at_ns - now_ns) / 1e9, self._wake)
 
     def _wake(self) -> None:
+        if self._router is None:
+            return
         self._wake_ns = self._wake_handle = None
         now_ns = self._clock.now_ns()
         self._touched.update(
@@ -362,6 +375,9 @@ class Network:
             if peer.knows_us and peer.outgoing.resend_due(now_ns):
                 peer.resend(now_ns)
             peer.pump(now_ns)
+            if peer.refused_ns is not None and now_ns - peer.refused_ns >= REFUSED_WAIT_NS:
+                peer.close()
+                self._connect(peer.name)
 
     def _on_connected(self, name: NodeId) -> None:
         # What the old connection still held is lost; duplicates are dropped at the other side.
@@ -377,6 +393,10 @@ class Network:
             return
         self._health.tell(f"peer_{state}", peer=peer.name, incarnation=peer.liveness.incarnation)
         self._host.on_peer(peer.name, state, peer.liveness.incarnation)
+
+
+def _text(option: int | bytes | str) -> str:
+    return option.rstrip(b"\0").decode("ascii") if isinstance(option, bytes) else str(option)
 
 
 def _is_loopback(endpoint: str) -> bool:

@@ -43,6 +43,7 @@ class Peer:
         self.knows_us = False  # the peer has sent a frame that names our incarnation
         self.sent_ns = 0  # when a frame last entered the socket
         self.hello_ns = 0  # when a HELLO was last tried
+        self.refused_ns: int | None = None  # when the peer refused our key; None: it did not
         self._own = own
         self._incarnation = incarnation
         self._interval_ns = interval_ns
@@ -61,8 +62,10 @@ class Peer:
         endpoint: str,
         keys: CurveKeys | None,
         on_connected: Callable[[], None],
+        now_ns: Callable[[], int],
     ) -> None:
         """Open the DEALER. It reconnects by itself for ever."""
+        self.refused_ns = None
         socket = context.socket(zmq.DEALER)
         socket.set(zmq.IMMEDIATE, 1)
         socket.set(zmq.LINGER, 0)
@@ -82,6 +85,8 @@ class Peer:
         def on_event(event: str, address: str) -> None:
             if event == "connected":
                 on_connected()
+            elif event == "handshake_failed_auth":
+                self.refused_ns = now_ns()
             self._health.count(f"peer_{event}", peer=self.name, address=address)
 
         self._stop_watching = watch(socket, on_event)

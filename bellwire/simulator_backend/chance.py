@@ -1,7 +1,8 @@
 """Keyed chance: every random number of a simulated world is a function of (seed, key), never of call order.
 
 Owns the map from a key such as ("gap", link, lane, run, k) to a number. Refuses state: a draw leaves no
-trace, so two hosts that ask in different orders, or ask twice, meet the same world (architecture.md section 3).
+trace, so two hosts that ask in different orders, or ask twice, meet the same world (architecture.md section
+3).
 """
 
 from collections.abc import Sequence
@@ -9,21 +10,23 @@ from hashlib import blake2b
 from math import log1p
 from typing import Final
 
+import msgspec
+
 from bellwire.core.errors import LocalMisuse
 
 ATTEMPTS_MAX: Final = 1 << 62
 """Longest waiting time that `geometric` returns; reached only for success probabilities below about 1e-17."""
 
 _STEP: Final = 2.0**-53
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Chance:
     """A reproducible source of independent numbers, one per key.
 
-    A key is any sequence of plain `int` and `str`. Its ASCII literal is hashed: literals delimit themselves
-    (quotes are escaped, commas stand between), so that ("a", "bc"), ("ab", "c"), ("a", 1), ("a", "1") all differ,
-    under every Python version, platform and PYTHONHASHSEED, at half the cost of length prefixes. Callers pass
-    plain ints, not numpy ones: their literals differ.
+    A key is any sequence of `int` (64 bits) and `str`. Its msgpack form is hashed: every element carries its
+    type and length, so that ("a", "bc"), ("ab", "c"), ("a", 1), ("a", "1") are different keys, alike under
+    every Python version, platform and PYTHONHASHSEED; numpy numbers and longer ints are refused by the encoder.
     """
 
     __slots__ = ("_origin", "seed")
@@ -36,7 +39,7 @@ class Chance:
     def uniform(self, *key: int | str) -> float:
         """A number in [0, 1), with 53 random bits."""
         digest = self._origin.copy()
-        digest.update(ascii(key).encode("ascii"))
+        digest.update(_encode(key))
         return (int.from_bytes(digest.digest(), "big") >> 11) * _STEP
 
     def geometric(self, success_probability: float, *key: int | str) -> int:

@@ -1,8 +1,9 @@
-"""One lane of a link: who attempts, how many joint attempts are left until the next success, which click is due.
+"""One lane of a link: who attempts, how many joint attempts are left until the next success, which click is
+due.
 
 Owns the leases of the two sides and the geometric gaps between successes (algorithms.md 12.1; architecture.md
-section 3, Chance). Attempts are never walked one by one. Refuses qubits: what a click leaves in the memories is the
-World's business.
+section 3, Chance). Attempts are never walked one by one. Refuses qubits: what a click leaves in the memories
+is the World's business.
 """
 
 from typing import Final, NamedTuple
@@ -36,9 +37,22 @@ class _Gap:
 
 
 class Lane:
-    """The state machine of one lane. Time is passed in; an attempt has started when its start lies before now."""
+    """The state machine of one lane. An attempt has started when its start lies before now."""
 
-    __slots__ = ("_chance", "_gap", "_gaps", "_link", "_number", "_window", "committed", "held", "leases", "plan")
+    __slots__ = (
+        "_chance",
+        "_gap",
+        "_gaps",
+        "_link",
+        "_number",
+        "_orphans",
+        "_serial",
+        "_window",
+        "committed",
+        "held",
+        "leases",
+        "plan",
+    )
 
     def __init__(self, link: LinkTruth, number: int, chance: Chance) -> None:
         self._link = link
@@ -46,6 +60,7 @@ class Lane:
         self._chance = chance
         self._gaps: dict[int, _Gap] = {}
         self._gap: _Gap | None = None
+        self._serial = 0
         # Joint attempts first..last that nobody has accounted for yet, counted from epoch_ns.
         self._window: tuple[int, int, int] | None = None
         self.leases: list[Lease | None] = [None, None]
@@ -54,27 +69,36 @@ class Lane:
         # and whether each side has kept its qubit since.
         self.committed: tuple[int, int] | None = None
         self.held: list[bool] = [False, False]
+        self._orphans: dict[int, tuple[int, int]] = {}
 
     def arm(self, side: int, lease: Lease, now_ns: int) -> PlannedClick | None:
-        """Start, extend or shorten one side's lease; the planned click if this call newly determines one."""
+        """Start, extend or shorten one side's lease, which starts no earlier than `boundary(now)`.
+
+        Returns: the planned click if this call newly determines one.
+        """
         self._account(now_ns)
-        self.leases[side] = lease._replace(start=max(lease.start, self._boundary(lease.epoch_ns, now_ns)))
+        self.leases[side] = lease
         return self._replan()
 
     def disarm(self, side: int, now_ns: int) -> None:
-        """End one side's lease. A winning attempt that has already started still clicks, without this qubit."""
+        """End one side's lease. A winning attempt that has started still clicks, without this qubit."""
         self._account(now_ns)
         self.leases[side] = None
         self.held[side] = False
+        if self.plan is not None and self.committed is not None and not any(self.held):
+            # Nobody waits for this click any more: it still happens, and the sides may attempt again before.
+            self._orphans[self.plan.serial] = self.committed
+            self._close(self.plan)
         self._replan()
 
     def take(self, planned: PlannedClick) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
-        """Let the due click happen: (slots that made it, sides that still hold it), or None if it was overtaken."""
+        """Let the due click happen: (slots that made it, sides that hold it still); None if overtaken."""
+        orphan = self._orphans.pop(planned.serial, None)
+        if orphan is not None:
+            return orphan, (False, False)
         plan = self.plan
-        if plan is None or planned.serial != plan.serial or planned.attempt != plan.attempt:
+        if plan is None or planned.serial != plan.serial:
             return None
-        gap = self._gap
-        assert gap is not None, "a plan without a gap"
         if self.committed is None:
             zero, one = self.leases
             assert zero is not None, "an uncommitted plan needs both leases"
@@ -85,15 +109,18 @@ class Lane:
         for side in (0, 1):
             if held[side]:
                 self.leases[side] = None
+        self._close(plan)
+        return slots, held
+
+    def _close(self, plan: PlannedClick) -> None:
+        gap = self._gaps[plan.run]
         gap.index += 1
         gap.left = None
         gap.next_attempt = plan.attempt + 1
-        # The serial must survive: the next plan of this lane has to differ from every earlier one.
-        self.plan = plan._replace(attempt=-1)
-        self.committed = self._window = None
-        return slots, held
+        self.plan = self.committed = self._window = None
 
-    def _boundary(self, epoch_ns: int, now_ns: int) -> int:
+    def boundary(self, epoch_ns: int, now_ns: int) -> int:
+        """The first attempt whose start is not before `now_ns`; negative before the epoch."""
         return -((epoch_ns - now_ns) // self._link.period_ns)
 
     def _account(self, now_ns: int) -> None:
@@ -101,11 +128,11 @@ class Lane:
         if self._window is None or self.committed is not None:
             return
         first, last, epoch_ns = self._window
-        upto = min(self._boundary(epoch_ns, now_ns), last + 1)
+        upto = min(self.boundary(epoch_ns, now_ns), last + 1)
         gap = self._gap
         if upto <= first or gap is None or gap.left is None:
             return
-        if self.plan is not None and 0 <= self.plan.attempt < upto:
+        if self.plan is not None and self.plan.attempt < upto:
             zero, one = self.leases
             assert zero is not None, "a window needs both leases"
             assert one is not None, "a window needs both leases"
@@ -119,7 +146,7 @@ class Lane:
     def _replan(self) -> PlannedClick | None:
         if self.committed is not None:
             return None
-        before, serial = self.plan, 0 if self.plan is None else self.plan.serial
+        before, self.plan = self.plan, None
         zero, one = self.leases
         self._window = None
         success = self._link.success_probability
@@ -134,12 +161,18 @@ class Lane:
                 attempt = first + gap.left - 1
                 if attempt <= last:
                     at_ns = zero.epoch_ns + attempt * self._link.period_ns + self._link.click_delay_ns
-                    if before is not None and (before.run, before.attempt, before.at_ns) == (zero.run, attempt, at_ns):
+                    if before is not None and (before.run, before.attempt, before.at_ns) == (
+                        zero.run,
+                        attempt,
+                        at_ns,
+                    ):
+                        self.plan = before
                         return None
-                    self.plan = PlannedClick(self._link.name, self._number, zero.run, attempt, at_ns, serial + 1)
+                    self._serial += 1
+                    self.plan = PlannedClick(
+                        self._link.name, self._number, zero.run, attempt, at_ns, self._serial
+                    )
                     return self.plan
-        if before is not None:
-            self.plan = before._replace(attempt=-1)
         return None
 
     def _gap_of(self, run: int) -> _Gap:

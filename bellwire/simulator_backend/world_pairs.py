@@ -1,7 +1,8 @@
 """Slots of memories and the fast form of what they hold: Bell-diagonal pairs that age only when touched.
 
-Owns the representation that the virtual-time host lives on: three real eigenvalues, a frame, and per qubit the time
-up to which it has aged. Plain floats, no numpy. Refuses gates outside the Pauli group (clusters.py) and chance.
+Owns the representation that the virtual-time host lives on: three real eigenvalues, a frame, and per qubit
+the time up to which it has aged. Plain floats, no numpy. Refuses gates outside the Pauli group (clusters.py)
+and chance.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ class Memory:
     def __init__(self, truth: MemoryTruth) -> None:
         self.truth: Final = truth
         phase, flip, _ = decay_rates(truth.t1_ns, truth.t2_ns, truth.depolarising_time_ns)
-        # The ledger's own rounded rates, so that a ledger with true parameters agrees with the World to the digit.
+        # The ledger's own rounded rates: a ledger with true parameters agrees with the World to the digit.
         self.phase_rate: Final = phase / COST_UNIT_PER_NEPER
         self.flip_rate: Final = flip / COST_UNIT_PER_NEPER
         self.bsm_eigenvalues: Final = eigenvalues_of(bsm_noise(truth.gate_fidelity, truth.readout_fidelity))
         self.slots: Final = tuple(Slot(self, number) for number in range(truth.slots))
 
     def decay(self, duration_ns: int) -> tuple[float, float]:
-        """Factors on (<X>, <Y>) and on <Z> of one qubit stored for a while; a clock that stepped back ages nothing."""
+        """Factors on (<X>, <Y>) and on <Z> of one stored qubit; a clock that stepped back ages nothing."""
         if duration_ns <= 0:
             return (1.0, 1.0)
         return (exp(-self.phase_rate * duration_ns), exp(-self.flip_rate * duration_ns))
 
 
 class Slot:
-    """One memory slot; it holds at most one of: a lane's attempts, a pair's half, a cluster's qubit, a fresh |0>."""
+    """One memory slot: attempts on a lane, a pair's half, a cluster's qubit, a fresh |0>, or nothing."""
 
     __slots__ = ("cluster", "fresh_ns", "lane", "lane_side", "memory", "number", "pair", "side", "uses")
 
@@ -81,7 +82,7 @@ class Slot:
 
 
 class Pair:
-    """Two qubits in a Bell-diagonal state. A slot that is None has lost its qubit: the other one is fully mixed."""
+    """Two qubits in a Bell-diagonal state. A slot that is None lost its qubit; the other is fully mixed."""
 
     __slots__ = ("eigenvalues", "ends", "frame", "since_ns", "slots")
 
@@ -111,7 +112,8 @@ class Pair:
         return (l1, l2, l3)
 
     def swap(self, side: int, other: Pair, other_side: int, outcome: int, now_ns: int) -> None:
-        """Bell measurement of our half `side` with the `other_side` half of another pair: we become the long pair.
+        """Bell measurement of our half `side` with the `other_side` half of another pair: we become the long
+        pair.
 
         The new frame is frame ^ other frame ^ reported outcome. The two far qubits age later, on their own:
         storage, swaps and readout noise are all Pauli channels and commute.

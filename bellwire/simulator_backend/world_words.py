@@ -1,7 +1,7 @@
 """What goes into a World and what comes out of it.
 
-Owns the records of a World's truth (links, memories) and of what it tells (planned clicks, clicks, pairs). Refuses
-behaviour: these are values, checked once when they are made.
+Owns the records of a World's truth (links, memories) and of what it tells (planned clicks, clicks, pairs).
+Refuses behaviour: these are values, checked once when they are made.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,9 @@ class LinkTruth:
                 f"{self.lanes} lanes; need > 0, >= 0, >= 1"
             )
         if not 0.0 <= self.success_probability <= 1.0:
-            raise LocalMisuse(f"link {self.name}: success probability {self.success_probability} is outside 0..1")
+            raise LocalMisuse(
+                f"link {self.name}: success probability {self.success_probability} is outside 0..1"
+            )
         if abs(sum(outcome.share for outcome in self.outcomes) - 1.0) > 1e-9:
             raise LocalMisuse(f"link {self.name}: the shares of its herald outcomes do not sum to one")
         for outcome in self.outcomes:
@@ -57,8 +59,9 @@ class MemoryTruth:
     node: its name. slots: how many qubits.
     t1_ns, t2_ns, depolarising_time_ns: coherence of a stored qubit; None as in `bell.decay_rates`.
     bsm_success_probability: that a Bell measurement gives an outcome at all; a failure loses both qubits.
-    gate_fidelity: weight g of the perfect two-qubit gate (BSM, CNOT, CZ), else both qubits are fully mixed (11.6).
-    readout_fidelity: that one bit is read as it is. single_gate_fidelity: weight of the perfect one-qubit gate.
+    gate_fidelity: weight g of the perfect two-qubit gate (BSM, CNOT, CZ), else both qubits are fully mixed
+    (11.6). readout_fidelity: that one bit is read as it is. single_gate_fidelity: weight of the perfect
+    one-qubit gate.
     """
 
     node: str
@@ -81,7 +84,7 @@ class MemoryTruth:
 
 
 class PlannedClick(NamedTuple):
-    """A promise of the World: `World.realise` is due at `at_ns`. A later `serial` of the lane overtakes it."""
+    """A promise: `World.realise` is due at `at_ns`. A later `serial` of the lane overtakes it."""
 
     link: str
     lane: int
@@ -111,8 +114,8 @@ class Click(NamedTuple):
 class PairTruth(NamedTuple):
     """What a perfect tracker would know of the pair whose one half is in a slot.
 
-    far: (node, slot) of the other half. frame: XOR of herald indices, reported BSM outcomes and applied Paulis,
-    carried through Clifford gates. state: Bell vector relative to that frame. fidelity: state[0].
+    far: (node, slot) of the other half. frame: XOR of herald indices, reported BSM outcomes and applied
+    Paulis, carried through Clifford gates. state: Bell vector relative to that frame. fidelity: state[0].
     ends: the link-pair ends that the near and the far qubit were born as.
     """
 

@@ -1,7 +1,7 @@
 """Swapping policies: which two own ends to swap next.
 
-Owns the policy type, the registered table and the order of candidates. A policy is a small pure function of what it
-is given; it draws no chance and changes nothing (stack paper IV-E).
+Owns the policy type, the registered table and the order of candidates. A policy is a small pure function of
+what it is given; it draws no chance and changes nothing (stack paper IV-E).
 """
 
 from collections.abc import Callable, Mapping, Sequence

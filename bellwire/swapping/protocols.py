@@ -1,15 +1,16 @@
 """The swapping layer's protocols: measure, and act on what others measured.
 
-Owns the execution of swap plans at a node: SwappingProtocol decides and measures; its outcome is a fact, and the
-handlers of that fact at the two partners are SwappingCorrection (right: the frame moves, in software),
-SwappingAck (left: the longer pair is established) and SwappingFail (both: discard). Refuses delivery and link work.
+Owns the execution of swap plans at a node: SwappingProtocol decides and measures; its outcome is a fact, and
+the handlers of that fact at the two partners are SwappingCorrection (right: the frame moves, in software),
+SwappingAck (left: the longer pair is established) and SwappingFail (both: discard). Refuses delivery and
+link work.
 """
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from bellwire.core.bell import Walsh, decay, join
+from bellwire.core.bell import Walsh, decay
 from bellwire.core.effects import MeasureBell, ReleaseQubit
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import BellMeasured, Received
@@ -37,7 +38,8 @@ from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.swapping.policies import POLICIES, Candidates, Policy
 
 SWEEPS_PER_LEASE = 3
-"""The ledger is read for every held end this often per plan lease, so that a lost message delays nothing for long."""
+"""The ledger is read for every held end this often per plan lease, so that a lost message delays nothing for
+long."""
 
 PlanKey = tuple[RequestId, int]
 
@@ -83,7 +85,9 @@ class Swapping:
         self.correction = SwappingCorrection()
         self.ack = SwappingAck()
         self.fail = SwappingFail(slots)
-        self.counters = dict.fromkeys(("tried", "succeeded", "failed", "unknown", "cutoffs", "lost_partners"), 0)
+        self.counters = dict.fromkeys(
+            ("tried", "succeeded", "failed", "unknown", "cutoffs", "lost_partners"), 0
+        )
 
     def on_events(self) -> Mapping[type, Handler]:
         return {BellMeasured: self._measured}
@@ -197,7 +201,11 @@ class Swapping:
             slots = self._slots.slots()
             occupancy = sum(slot.end is not None for slot in slots) / len(slots) if view is not None else 0.0
             choice = execution.policy.choose(
-                Candidates(tuple(left.values()), tuple(right.values())), execution.plan, view, occupancy, step.now_ns
+                Candidates(tuple(left.values()), tuple(right.values())),
+                execution.plan,
+                view,
+                occupancy,
+                step.now_ns,
             )
             if choice is None:
                 return
@@ -205,7 +213,8 @@ class Swapping:
 
     def _measure(self, step: Step, key: PlanKey, left: SlotView, right: SlotView) -> None:
         left_end, right_end = left.end, right.end
-        assert left_end is not None and right_end is not None
+        assert left_end is not None
+        assert right_end is not None
         execution = self._executions[key]
         del execution.left[left_end], execution.right[right_end]
         self._slots.measure(left.index)
@@ -231,7 +240,9 @@ class Swapping:
         ok = event.ended == "done" and event.outcome is not None
         rates = self._memory.rates
         noise = decay(
-            decay(self._bsm, rates, max(0, event.at_ns - left.born_ns)), rates, max(0, event.at_ns - right.born_ns)
+            decay(self._bsm, rates, max(0, event.at_ns - left.born_ns)),
+            rates,
+            max(0, event.at_ns - right.born_ns),
         )
         self.counters["succeeded" if ok else "unknown" if event.ended == "unknown" else "failed"] += 1
         step.tell(
@@ -347,7 +358,8 @@ class Swapping:
             step.tell(ViewWanted(purpose="sweep", request=None))
 
     def _sweep(self, step: Step, view: LedgerView) -> None:
-        """Find ends whose death we were never told of, and memories that rested longer than any pair may live."""
+        """Find ends whose death we were never told of, and memories that rested longer than any pair may
+        live."""
         for slot in self._slots.slots():
             if slot.end is not None and slot.state == "held":
                 chain = view.chain(slot.end)
@@ -360,8 +372,8 @@ class Swapping:
 
 
 class SwappingCorrection:
-    """At the right partner: a swap moved the frame. Nothing physical is done: frames stay in software, the ledger holds
-    them, and a Pauli is ordered once, by whoever is about to use the qubit. Counts."""
+    """At the right partner: a swap moved the frame. Nothing physical is done: frames stay in software, the
+    ledger holds them, and a Pauli is ordered once, by whoever is about to use the qubit. Counts."""
 
     def __init__(self) -> None:
         self.count = 0

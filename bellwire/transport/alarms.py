@@ -1,7 +1,7 @@
 """Deadlines of many small things behind one earliest deadline.
 
-Owns due times by key. Refuses clocks: whoever asks says what time it is. A key has at most one alarm; setting it
-again moves it. Stale heap entries are dropped when they surface, so that moving costs O(log n).
+Owns due times by key. Refuses clocks: whoever asks says what time it is. A key has at most one alarm;
+setting it again moves it. Stale heap entries are dropped when they surface, so that moving costs O(log n).
 """
 
 from collections.abc import Hashable

@@ -14,7 +14,7 @@ from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.record import TaggedWord
 
 
-class DeliveryRecord(TaggedWord):
+class DeliveryRecord(TaggedWord, frozen=True):
     """One delivered pair as one end knows it."""
 
     request: RequestId
@@ -81,7 +81,7 @@ class DeliveryBook:
         return self._by_request.get(request, {}).get(head_end)
 
     def next_number(self, request: RequestId) -> int:
-        """A fresh number, given once per life of the process; a number whose record was lost is given again."""
+        """A fresh number, once per life of the process; one whose record was lost is given again."""
         number = self._last_number.get(request, 0) + 1
         self._last_number[request] = number
         return number

@@ -5,7 +5,8 @@ Owns the look-up and the record of which rows fired (tests demand all of them). 
 
 from collections.abc import Mapping
 
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import LocalMisuse, PeerViolation
+from bellwire.core.ids import NodeId
 
 Rows = Mapping[tuple[str, str], str]
 """(state, what happened) -> next state."""
@@ -21,10 +22,6 @@ class Transitions:
         self.rows = rows
         self.fired: set[tuple[str, str]] = set()
 
-    def allows(self, state: str, happened: str) -> bool:
-        """True when the table has a row for this."""
-        return (state, happened) in self.rows
-
     def after(self, state: str, happened: str) -> str:
         """The next state. Raises LocalMisuse when the table has no such row."""
         row = (state, happened)
@@ -33,3 +30,9 @@ class Transitions:
             raise LocalMisuse(f"{self.name}: {happened} cannot happen in state {state}")
         self.fired.add(row)
         return following
+
+    def after_message(self, peer: NodeId, state: str, happened: str) -> str:
+        """The same for a message. Raises PeerViolation: that it has no row is the peer's fault."""
+        if (state, happened) not in self.rows:
+            raise PeerViolation(peer, f"{self.name}: {happened} cannot happen in state {state}")
+        return self.after(state, happened)

@@ -1,0 +1,44 @@
+"""RequestGenerator: the paper's entry point for applications (stack paper, appendix A).
+
+Owns the step from what an application did to what the transport layer is told. Refuses validation, which is
+the transport layer's.
+"""
+
+from collections.abc import Mapping
+
+from bellwire.core.events import RequestCancelled, RequestSubmitted
+from bellwire.core.ids import NodeId
+from bellwire.core.machine import Handler, Step
+from bellwire.core.notices import RequestGenerated, RequestWithdrawn
+from bellwire.core.settings import NetworkSettings
+
+
+class RequestGenerator:
+    """The request part of the application layer."""
+
+    def __init__(self, settings: NetworkSettings, node: NodeId) -> None:
+        self.node = node
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {RequestSubmitted: self._on_submitted, RequestCancelled: self._on_cancelled}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {}
+
+    def gives(self) -> frozenset[type]:
+        return frozenset((RequestGenerated, RequestWithdrawn))
+
+    def deadline_ns(self) -> int | None:
+        return None
+
+    def on_deadline(self, step: Step) -> None:
+        """Never due: an application's request is passed on at once."""
+
+    def _on_submitted(self, step: Step, event: RequestSubmitted) -> None:
+        step.tell(RequestGenerated(request=event.request))
+
+    def _on_cancelled(self, step: Step, event: RequestCancelled) -> None:
+        step.tell(RequestWithdrawn(request=event.request))

@@ -1,0 +1,137 @@
+"""`bellwire check LAB`: is this lab file right, and what may its requests expect?
+
+Owns the check that needs no instrument and no network: schema, references, physics, and a plan for every
+request. Refuses to connect to anything.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from bellwire.cli.exits import WRONG_INPUT
+from bellwire.cli.places import JsonOption, LabArgument, find_lab
+
+if TYPE_CHECKING:
+    from bellwire.labs import Lab
+
+
+def check(lab: LabArgument, as_json: JsonOption = False) -> None:
+    """Check a lab file and predict rate and fidelity of its links and requests."""
+    from bellwire.labs import LabProblems, load_lab
+
+    path = find_lab(lab)
+    try:
+        loaded = load_lab(path)
+    except LabProblems as problems:
+        _refuse(problems.lines, as_json)
+    summary, lines = _predictions(loaded)
+    if lines:
+        _refuse(lines, as_json)
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        _show(summary)
+
+
+def _refuse(lines: tuple[str, ...], as_json: bool) -> NoReturn:
+    if as_json:
+        typer.echo(json.dumps({"ok": False, "problems": list(lines)}))
+    else:
+        for line in lines:
+            typer.echo(line, err=True)
+    raise typer.Exit(WRONG_INPUT)
+
+
+def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Figures of links and requests, and a line for every request that cannot be served."""
+    from bellwire.core.bell import fidelity
+    from bellwire.labs.document import read_document
+    from bellwire.planner.plans import choose_route
+    from bellwire.planner.topology import link_latency_s, link_state
+
+    links = {
+        name: {
+            "nodes": list(link.nodes),
+            "station": link.station,
+            "length_km": link.length_km,
+            "lanes": link.lanes,
+            "attempt_period_us": link.period_ns / 1e3,
+            "success_probability": link.success_probability,
+            "rate_hz": 1.0 / link_latency_s(link),
+            "fidelity": fidelity(link_state(link), 0),
+        }
+        for name, link in lab.network.links.items()
+    }
+    requests: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for index, request in enumerate(lab.requests):
+        route = choose_route(lab.network, request)
+        if isinstance(route, str):
+            place = read_document(Path(lab.path)).where(("requests", index)) if lab.path else lab.name
+            problems.append(f'{place}: request "{request.request_id}": {route}')
+            continue
+        requests[request.request_id] = {
+            "route": list(route.nodes),
+            "tree": route.tree.text(route.nodes),
+            "rate_hz": 1.0 / route.outlook.latency_s,
+            "latency_s": route.outlook.latency_s,
+            "age_s": route.outlook.age_s,
+            "fidelity": route.outlook.fidelity,
+        }
+    summary: dict[str, Any] = {
+        "ok": True,
+        "lab": lab.name,
+        "digest": lab.digest,
+        "nodes": len(lab.network.nodes),
+        "instruments": len(lab.instruments),
+        "emulated_instruments": sum(instrument.emulated for instrument in lab.instruments),
+        "links": links,
+        "requests": requests,
+    }
+    return summary, tuple(problems)
+
+
+def _show(summary: dict[str, Any]) -> None:
+    from bellwire.cli import show
+
+    links = show.table(
+        "Links (all lanes free)",
+        ["link", "between", "km", "lanes", "period us", "success per attempt", "pairs/s", "fidelity"],
+        [
+            [
+                name,
+                " ".join(link["nodes"]),
+                link["length_km"],
+                link["lanes"],
+                link["attempt_period_us"],
+                link["success_probability"],
+                link["rate_hz"],
+                show.fidelity(link["fidelity"]),
+            ]
+            for name, link in summary["links"].items()
+        ],
+    )
+    requests = show.table(
+        "Requests (each alone on the network)",
+        ["request", "route", "pairs/s", "ms per pair", "age ms", "fidelity"],
+        [
+            [
+                name,
+                "-".join(request["route"]),
+                request["rate_hz"],
+                request["latency_s"] * 1e3,
+                request["age_s"] * 1e3,
+                show.fidelity(request["fidelity"]),
+            ]
+            for name, request in summary["requests"].items()
+        ],
+    )
+    nodes, instruments, emulated = (summary[key] for key in ("nodes", "instruments", "emulated_instruments"))
+    show.write(
+        f"{summary['lab']}: good. {nodes} machines, {instruments} instruments of which {emulated} emulated, "
+        f"configuration {summary['digest'][:12]}",
+        links,
+        requests,
+    )

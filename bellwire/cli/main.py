@@ -1,0 +1,45 @@
+"""`bellwire`: the command line of the operating software.
+
+Owns the list of commands. Refuses bodies (one file per group of commands) and every import that `--help` does
+not need.
+"""
+
+from typing import Annotated
+
+import typer
+
+from bellwire import __version__
+from bellwire.cli import check, keys, reference, simulate
+from bellwire.cli.exits import Commands
+
+app = typer.Typer(
+    name="bellwire",
+    cls=Commands,
+    help="Operating software for quantum networks: the lab, the emulated lab and virtual time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help needs no rich, which would double the time to answer
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(check.check)
+app.command()(simulate.simulate)
+app.command()(reference.schema)
+app.command()(reference.drivers)
+app.command()(keys.keys)

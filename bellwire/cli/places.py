@@ -1,0 +1,41 @@
+"""Where things are: lab files by path or by name, and the folder in which labs keep their state.
+
+Owns these two rules. Refuses to read the files.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bellwire.core.errors import ConfigError
+from bellwire.core.registry import nearest
+
+SHIPPED_LABS = Path(__file__).parents[2] / "lab_configs"
+STATE = Path("bellwire_state")
+"""Default folder for keys, incarnation counters, durable records and runs, below the working directory."""
+
+LabArgument = Annotated[
+    str, typer.Argument(metavar="LAB", help="Lab file (YAML), or the name of one in lab_configs.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+StateOption = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="Folder for keys, records and runs.")
+]
+
+
+def find_lab(text: str) -> Path:
+    """The lab file that a person means: a path, or the bare name of a shipped lab.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in sorted(SHIPPED_LABS.glob("*.yaml"))}
+    if text in shipped:
+        return shipped[text]
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise ConfigError("there is no such lab file", where=text)
+    raise ConfigError(f'there is no lab file or shipped lab "{text}"{nearest(text, shipped)}')

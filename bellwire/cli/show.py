@@ -1,0 +1,105 @@
+"""Tables for people: links, requests and pairs, drawn with rich.
+
+Owns the looks of what commands print. Refuses to compute: it is given rows. Rich loads inside, because
+`--help` and `--json` need none of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+Cell = str | int | float | bool | None
+
+
+def cell(value: Cell) -> str:
+    """A value in a table: three significant digits, and a dash for what is absent."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
+
+
+def fidelity(value: float | None) -> str:
+    """A fidelity with three decimals, since 0.995 and 1 are far apart."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> "Table":
+    """A rich table; numbers stand to the right."""
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    lines = [list(row) for row in rows]
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(line[index], (int, float)) for line in lines)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for line in lines:
+        drawn.add_row(*(cell(value) for value in line))
+    return drawn
+
+
+def write(*parts: "RenderableType") -> None:
+    """Print tables and sentences to stdout, as wide as they need to be when nobody looks (pipes, files)."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 160
+    for part in parts:
+        console.print(part)
+
+
+def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "Table":
+    """What came of each request, beside what its plan predicted."""
+    rows: list[list[Cell]] = []
+    for name, one in requests.items():
+        latency: Mapping[str, float | None] = one.get("latency_s") or {}
+        rows.append(
+            [
+                name,
+                one.get("status"),
+                one.get("delivered"),
+                one.get("rate_hz"),
+                one.get("predicted_rate_hz"),
+                fidelity(one.get("fidelity_mean")),
+                fidelity(one.get("fidelity_true_mean")),
+                fidelity(one.get("fidelity_predicted")),
+                _milliseconds(latency.get("p50")),
+                _milliseconds(latency.get("p95")),
+                one.get("frame_errors"),
+            ]
+        )
+    columns = [
+        "request",
+        "status",
+        "pairs",
+        "pairs/s",
+        "planned",
+        "fidelity",
+        "true",
+        "planned",
+        "p50 ms",
+        "p95 ms",
+        "frame errors",
+    ]
+    return table("Requests", columns, rows)
+
+
+def link_table(links: Mapping[str, Mapping[str, Any]]) -> "Table":
+    """Counters of each link, whatever the link layer counts."""
+    counters = list(dict.fromkeys(name for one in links.values() for name in one))
+    return table(
+        "Links",
+        ["link", *(name.replace("_", " ") for name in counters)],
+        [[link, *(one.get(name) for name in counters)] for link, one in links.items()],
+    )
+
+
+def _milliseconds(value_s: float | None) -> float | None:
+    return None if value_s is None else value_s * 1e3

@@ -1,0 +1,85 @@
+"""`bellwire simulate LAB`: the lab's own machines in virtual time.
+
+Owns the command and the trace file. Refuses simulation itself (simulator_backend).
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bellwire.cli.exits import UNSUCCESSFUL
+from bellwire.cli.places import JsonOption, LabArgument, find_lab
+
+if TYPE_CHECKING:
+    from bellwire.core.effects import Effect
+    from bellwire.core.events import Event
+    from bellwire.core.ids import NodeId
+
+
+def simulate(
+    lab: LabArgument,
+    duration_s: Annotated[
+        float, typer.Option("--duration", metavar="SECONDS", min=0.001, help="Virtual time to run.")
+    ] = 10.0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Chance of the World; default: the lab file's.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="FILE", help="Write every step as a line of JSON.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a lab in virtual time and report rate, latency and fidelity of its requests."""
+    from bellwire.labs import load_lab
+    from bellwire.simulator_backend.simulation import simulate as run
+
+    loaded = load_lab(find_lab(lab))
+    with ExitStack() as open_files:
+        watch = None if trace is None else _tracer(open_files.enter_context(trace.open("wb")))
+        report = run(loaded, duration_s, loaded.seed if seed is None else seed, watch=watch)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        _show(report)
+    bad = [line for name, one in report["requests"].items() for line in _bad_news(name, one)]
+    for line in bad:
+        typer.echo(line, err=True)
+    if bad:
+        raise typer.Exit(UNSUCCESSFUL)
+
+
+def _tracer(file: IO[bytes]) -> "Callable[[int, NodeId, Event, list[Effect]], None]":
+    import msgspec
+
+    encode = msgspec.json.Encoder().encode
+
+    def watch(now_ns: int, node: "NodeId", event: "Event", effects: "list[Effect]") -> None:
+        file.write(encode({"now_ns": now_ns, "node": node, "event": event, "effects": effects}) + b"\n")
+
+    return watch
+
+
+def _bad_news(name: str, request: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    if request["status"] == "failed":
+        lines.append(f"request {name} failed: {request['error']}")
+    if request["frame_errors"]:
+        lines.append(f"request {name}: {request['frame_errors']} pairs were delivered with a wrong frame")
+    return lines
+
+
+def _show(report: dict[str, Any]) -> None:
+    from bellwire.cli import show
+
+    speed = report["duration_s"] / report["wall_s"] if report["wall_s"] > 0 else float("inf")
+    show.write(
+        f"{report['lab']}: {report['duration_s']:g} s of network time in {report['wall_s']:.2f} s "
+        f"({speed:.1f} times real time), {report['events']} events, seed {report['seed']}, "
+        f"trace digest {report['digest'][:12]}",
+        show.request_table(report["requests"]),
+        show.link_table(report["links"]),
+    )

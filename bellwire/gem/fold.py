@@ -1,0 +1,294 @@
+"""The fold: facts in, chains out, in any order that keeps each author's own order.
+
+Owns what each kind of fact does to the records. Refuses streams, holes and repeated facts (`streams.py`), and
+every decision about qubits.
+
+The result depends on the set of facts alone. What makes that hold, rule by rule (architecture.md section 4):
+
+- Frames, signs and costs are sums. A pair's state, time and label count from the half of side 0, its frame
+  from whichever half came first; two halves that name different frames kill the chain.
+- Deaths are flags that only grow: failed or unknown swaps, releases other than `delivered`, two different
+  requests in one chain, a restart of an owner.
+- `Began` closes the author's ends that were born before it, and those not yet born whose other half was
+  born before `Began.at_ns`, whether that half is folded before or after it. An author therefore never writes
+  about a pair that was heralded before its own latest `Began`, except about the survivors it listed there,
+  and `Released.at_ns` of a half that was never born is the time of its herald.
+- A pair is forgotten when both of its ends have ended. A missing end whose partner is recorded has ended.
+"""
+
+from collections.abc import Callable
+
+from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Swapped
+from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.gem.ledger import Beginning, Ledger
+from bellwire.gem.records import GONE, ChainRecord, EndRecord
+
+
+class Fold(Ledger):
+    """One replica's state. `owner_of(link, side)` is the link map; it must know every link that facts name.
+
+    Counters, for health and tests: `refused` (facts about an end that has ended, or of an older incarnation),
+    `frames_differ` (halves of one pair that name different frames), `labels_differ` (joins of two requests).
+    """
+
+    __slots__ = ("_incarnations", "_latest_began_ns", "frames_differ", "labels_differ", "refused")
+
+    def __init__(self, owner_of: Callable[[LinkId, int], NodeId]) -> None:
+        super().__init__(owner_of)
+        self._incarnations: dict[NodeId, int] = {}
+        self._latest_began_ns = -1  # no birth is older: spares the look at the partner's owner
+        self.refused = 0
+        self.frames_differ = 0
+        self.labels_differ = 0
+
+    def apply(self, author: NodeId, incarnation: int, fact: Fact) -> tuple[End, ...]:
+        """Fold one fact of `author`, in its author's order; each fact once.
+
+        Returns the born and living ends whose chain changed or died by it.
+        """
+        if self._incarnations.get(author) != incarnation and not isinstance(fact, Began):
+            known = self._incarnations.get(author)
+            if known is not None and incarnation < known:
+                self.refused += 1
+                return ()
+            # The author's Began was skipped: it no longer remembers it. What it held before is gone anyway.
+            touched = () if known is None else self._close_older(author, incarnation, 0, frozenset())
+            self._incarnations[author] = incarnation
+            return touched + self._apply(author, incarnation, fact)
+        return self._apply(author, incarnation, fact)
+
+    def forget(self, before_ns: int) -> int:
+        """Drop spent records of halves that never came, opened before `before_ns`; returns how many.
+
+        The horizon for authors that never tell their half (architecture.md section 4, forgetting). No query
+        about a born and living end can see such a record.
+        """
+        lost = [
+            end
+            for end, record in self.ends.items()
+            if record.born is None
+            and (record.chain.dead or record.chain.taken)
+            and record.opener is not None
+            and record.opener.at_ns < before_ns
+        ]
+        for end in lost:
+            self._end(self.ends.pop(end))
+        return len(lost)
+
+    def _apply(self, author: NodeId, incarnation: int, fact: Fact) -> tuple[End, ...]:
+        if isinstance(fact, Born):
+            return self._born(incarnation, fact)
+        if isinstance(fact, Swapped):
+            return self._swapped(fact)
+        if isinstance(fact, Released):
+            return self._released(fact)
+        if isinstance(fact, Corrected):
+            return self._corrected(fact)
+        return self._began(author, fact)
+
+    def _born(self, incarnation: int, fact: Born) -> tuple[End, ...]:
+        end = fact.end
+        at_ns = fact.at_ns
+        record = self.ends.get(end)
+        if record is None:
+            record = self._open(end, fact)
+            if record is None:
+                self.refused += 1
+                return ()
+            chain = record.chain
+            chain.frame = fact.frame
+        else:
+            if record.born is not None:
+                self.refused += 1
+                return ()
+            chain = record.chain
+            opener = record.opener
+            if not isinstance(opener, Born):
+                chain.frame ^= fact.frame
+            elif opener.frame != fact.frame:
+                chain.dead = chain.unannounced = True
+                self.frames_differ += 1
+            if at_ns < self._latest_began_ns:
+                self._close_partner(end, at_ns)
+        record.born = fact
+        record.incarnation = incarnation
+        if end.side == 0:
+            chain.signs ^= fact.signs
+            a1, a2, a3 = chain.cost
+            b1, b2, b3 = fact.cost
+            chain.cost = (a1 + b1, a2 + b2, a3 + b3)
+            chain.sigma_ns += fact.sigma_ns
+            if not chain.dated or at_ns < chain.oldest_ns:
+                chain.oldest_ns = at_ns
+                chain.dated = True
+            request = fact.request
+            if request is not None:
+                self._label(chain, request, fact.tree)
+        elif not chain.dated and at_ns < chain.oldest_ns:
+            chain.oldest_ns = at_ns
+        far = chain.y if chain.x is record else chain.x
+        return (end,) if far.born is None or far.ended else (end, far.end)
+
+    def _swapped(self, fact: Swapped) -> tuple[End, ...]:
+        left = self.ends.pop(fact.left, None)
+        right = self.ends.pop(fact.right, None)
+        if left is None or right is None:
+            left = left or self._take_unknown(fact.left, fact)
+            right = right or self._take_unknown(fact.right, fact)
+            if left is None or right is None:
+                # One half had ended before: nothing can be joined, and the other half is spent.
+                self.refused += 1
+                return self._kill(left or right)
+        chain = left.chain
+        joined = right.chain
+        if chain is joined:
+            # The two ends of one chain were measured against each other: nothing is left of it.
+            left.chain = right.chain = GONE
+            return ()
+        x = chain.y if chain.x is left else chain.x
+        y = joined.y if joined.x is right else joined.x
+        chain.x = x
+        chain.y = y
+        right.chain = chain  # lets `joined` go without a cycle of references
+        if not y.ended:
+            y.chain = chain
+        chain.frame ^= joined.frame ^ fact.outcome
+        chain.signs ^= joined.signs ^ fact.signs
+        a1, a2, a3 = chain.cost
+        b1, b2, b3 = joined.cost
+        c1, c2, c3 = fact.cost
+        chain.cost = (a1 + b1 + c1, a2 + b2 + c2, a3 + b3 + c3)
+        chain.sigma_ns += joined.sigma_ns
+        chain.hops += joined.hops
+        if chain.dated is joined.dated:
+            if joined.oldest_ns < chain.oldest_ns:
+                chain.oldest_ns = joined.oldest_ns
+        elif joined.dated:
+            chain.oldest_ns = joined.oldest_ns
+            chain.dated = True
+        request = joined.request
+        if request is not None:
+            self._label(chain, request, joined.tree)
+        if joined.dead or fact.result != "ok":
+            chain.dead = True
+        if joined.unannounced:
+            chain.unannounced = True
+        if joined.taken:
+            chain.taken = True
+        if x.born is None or x.ended:
+            return () if y.born is None or y.ended else (y.end,)
+        return (x.end,) if y.born is None or y.ended else (x.end, y.end)
+
+    def _released(self, fact: Released) -> tuple[End, ...]:
+        record = self.ends.pop(fact.end, None) or self._take_unknown(fact.end, fact)
+        if record is None:
+            self.refused += 1
+            return ()
+        if fact.reason != "delivered":
+            return self._kill(record)
+        chain = record.chain
+        chain.taken = True
+        born = record.born
+        if born is not None and fact.at_ns > born.at_ns:
+            # The other half's estimate keeps what this one suffered until it was used.
+            waited_ns = fact.at_ns - born.at_ns
+            a1, a2, a3 = chain.cost
+            r1, r2, r3 = born.rates
+            chain.cost = (a1 + r1 * waited_ns, a2 + r2 * waited_ns, a3 + r3 * waited_ns)
+        return self._end(record)
+
+    def _corrected(self, fact: Corrected) -> tuple[End, ...]:
+        record = self.ends.get(fact.end)
+        if record is None or record.born is None:
+            self.refused += 1
+            return ()
+        chain = record.chain
+        chain.frame ^= fact.pauli
+        far = chain.y if chain.x is record else chain.x
+        return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
+
+    def _began(self, author: NodeId, fact: Began) -> tuple[End, ...]:
+        known = self._incarnations.get(author)
+        if known is not None and fact.incarnation <= known:
+            self.refused += 1
+            return ()
+        self._incarnations[author] = fact.incarnation
+        return self._close_older(author, fact.incarnation, fact.at_ns, frozenset(fact.survivors))
+
+    # ---- what several facts share
+
+    def _open(self, end: End, fact: Born | Swapped | Released) -> EndRecord | None:
+        """Records of a pair that no fact has named before; None when `end` has ended already."""
+        link, run, attempt, lane, side = end
+        partner = End(link, run, attempt, lane, 1 - side)
+        ends = self.ends
+        if partner in ends:
+            return None
+        chain = ChainRecord(fact.at_ns)
+        one = EndRecord(end, chain, None)
+        two = EndRecord(partner, chain, fact)
+        chain.x = one
+        chain.y = two
+        ends[end] = one
+        ends[partner] = two
+        if fact.at_ns < self._latest_began_ns:
+            self._close_partner(end, fact.at_ns)
+        return one
+
+    def _take_unknown(self, end: End, fact: Swapped | Released) -> EndRecord | None:
+        record = self._open(end, fact)
+        return None if record is None else self.ends.pop(end)
+
+    def _close_partner(self, end: End, born_ns: int) -> None:
+        """Close the other half of `end` if its owner began anew after this pair was heralded."""
+        partner = end.partner
+        began = self.began.get(self._owner_of(partner.link, partner.side))
+        if began is None or born_ns >= began.at_ns or partner in began.survivors:
+            return
+        record = self.ends.pop(partner, None)
+        if record is not None:
+            record.chain.unannounced = True
+            self._kill(record)
+
+    def _close_older(
+        self, author: NodeId, incarnation: int, at_ns: int, survivors: frozenset[End]
+    ) -> tuple[End, ...]:
+        self.began[author] = Beginning(incarnation, at_ns, survivors)
+        self._latest_began_ns = max(self._latest_began_ns, at_ns)
+        closed: list[End] = []
+        for end, record in self.ends.items():
+            if self._owner_of(end.link, end.side) != author or end in survivors:
+                continue
+            opener = record.opener
+            if record.born is not None or (opener is not None and opener.at_ns < at_ns):
+                closed.append(end)
+        touched: dict[End, None] = {}
+        for end in closed:
+            record = self.ends.pop(end)
+            record.chain.unannounced = True
+            touched.update(dict.fromkeys(self._kill(record)))
+        return tuple(end for end in touched if end in self.ends)
+
+    def _kill(self, record: EndRecord | None) -> tuple[End, ...]:
+        if record is None:
+            return ()
+        record.chain.dead = True
+        return self._end(record)
+
+    def _end(self, record: EndRecord) -> tuple[End, ...]:
+        """A popped record leaves its chain; the far end is what is touched, if it is alive."""
+        chain = record.chain
+        record.ended = True
+        record.chain = GONE
+        far = chain.y if chain.x is record else chain.x
+        return () if far.born is None or far.ended else (far.end,)
+
+    def _label(self, chain: ChainRecord, request: str, tree: int) -> None:
+        if chain.request is None:
+            chain.request = request
+            chain.tree = tree
+        elif chain.request != request:
+            chain.dead = chain.unannounced = True
+            self.labels_differ += 1
+        elif tree < chain.tree:
+            chain.tree = tree  # trees of one request may join; the lowest names the product

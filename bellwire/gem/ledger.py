@@ -1,0 +1,222 @@
+"""Queries on the folded facts: the replica's side of the paper's second GEM interface.
+
+Owns the records and everything that only reads them (core.view.LedgerView, rows, digest). Refuses to change a
+record: that is `fold.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from typing import NamedTuple
+
+from bellwire.core.bell import COST_MAX, Cost, Walsh, fidelity_of
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.ids import End, LinkId, NodeId, QubitId
+from bellwire.core.view import Chain, Entanglement
+from bellwire.gem.records import ChainRecord, EndRecord
+
+
+class Beginning(NamedTuple):
+    """The latest (re)start of an author."""
+
+    incarnation: int
+    at_ns: int
+    survivors: frozenset[End]
+
+
+class Ledger:
+    """Read access to one replica's records, by the name of an end; rows are chains with both halves born."""
+
+    __slots__ = ("_owner_of", "began", "ends")
+
+    def __init__(self, owner_of: Callable[[LinkId, int], NodeId]) -> None:
+        self._owner_of = owner_of
+        self.ends: dict[End, EndRecord] = {}
+        self.began: dict[NodeId, Beginning] = {}
+
+    def far_end(self, end: End) -> End | None:
+        """The other end of the chain; None when `end` is unknown or has ended.
+
+        A far end that was delivered or released keeps its name here as long as `end` lives.
+        """
+        record = self.ends.get(end)
+        return None if record is None else _far(record).end
+
+    def far_owner(self, end: End) -> NodeId | None:
+        """The owner of the far end, from the link map: known before the far half is born."""
+        record = self.ends.get(end)
+        if record is None:
+            return None
+        far = _far(record).end
+        return self._owner_of(far.link, far.side)
+
+    def chain(self, end: End) -> Chain | None:
+        """The chain of an end; None when the end is unknown or has ended."""
+        record = self.ends.get(end)
+        return None if record is None else record.chain
+
+    def complete(self, end: End) -> bool:
+        """True when the chain is alive, not taken, and both outer halves are born."""
+        record = self.ends.get(end)
+        return record is not None and _complete(record.chain)
+
+    def living(self, end: End) -> bool:
+        """True when the end is born and has not ended; its chain may be dead."""
+        record = self.ends.get(end)
+        return record is not None and record.born is not None
+
+    def concerned(self, end: End, *, release: bool = False) -> tuple[End, NodeId] | None:
+        """The far end and its owner, whom a swap or release of `end` concerns; None when that end has ended.
+
+        release: also None when the chain is dead and whoever killed it has sent word of it.
+        """
+        record = self.ends.get(end)
+        if record is None or (release and record.chain.dead and not record.chain.unannounced):
+            return None
+        far = _far(record)
+        return None if far.ended else (far.end, self._owner_of(far.end.link, far.end.side))
+
+    def state(self, end: End, now_ns: int) -> Walsh:
+        """Estimated state relative to the frame, decayed to now.
+
+        A half whose birth lies in the future of `now_ns` has not decayed yet: its author's clock may lead
+        ours by the sum of both sigmas, and a peer's clock must not be able to stop this node.
+
+        Raises:
+            LocalMisuse: the end is unknown or has ended.
+        """
+        record = self.ends.get(end)
+        if record is None:
+            raise LocalMisuse(f"{end} is not in the ledger: ask only for ends that chain() knows")
+        return chain_state(record.chain, now_ns)
+
+    def owner(self, end: End) -> NodeId:
+        """The node at this end's side of its link."""
+        return self._owner_of(end.link, end.side)
+
+    def qubit(self, end: End) -> QubitId | None:
+        """The memory that holds an end; None when its half is not known or the end has ended."""
+        record = self.ends.get(end)
+        return None if record is None else self._memory(record)
+
+    def available(self, now_ns: int) -> Iterator[Entanglement]:
+        """All rows, in the order in which this replica met them. `rows` sorts them by name."""
+        for record in self.ends.values():
+            chain = record.chain
+            if record.end < _far(record).end and _complete(chain):
+                yield self._row(record, now_ns)
+
+    def rows(self, now_ns: int) -> list[Entanglement]:
+        """All rows in the order of their ends' names: the same list at every replica with the same facts."""
+        return sorted(self.available(now_ns), key=_ends_of)
+
+    def digest(self) -> str:
+        """A name for the whole state: equal facts in any order give equal digests (blake2b, 32 hex digits).
+
+        Dead chains count by their living ends only; what no living end can see is left out.
+        """
+        state: list[str] = [
+            f"began {author} {began.incarnation} {began.at_ns} {sorted(began.survivors)}"
+            for author, began in self.began.items()
+        ]
+        for record in self.ends.values():
+            chain = record.chain
+            if chain.dead:
+                if record.born is not None:
+                    state.append(f"dead {_half(record)}")
+            elif chain.taken or record is _lower(chain):
+                state.append(_alive(chain))
+        state.sort()
+        return blake2b("\n".join(state).encode(), digest_size=16).hexdigest()
+
+    def _memory(self, record: EndRecord) -> QubitId | None:
+        born = record.born
+        if born is None:
+            return None
+        owner = self._owner_of(record.end.link, record.end.side)
+        return QubitId(owner, record.incarnation, born.slot, born.generation)
+
+    def _row(self, one: EndRecord, now_ns: int) -> Entanglement:
+        chain = one.chain
+        two = _far(one)
+        memories = (self._memory(one), self._memory(two))
+        if memories[0] is None or memories[1] is None:
+            raise LocalMisuse(f"a row of {one.end} needs both halves born")
+        state = chain_state(chain, now_ns)
+        return Entanglement(
+            end_nodes=(memories[0].node, memories[1].node),
+            request=chain.request,
+            created_ns=chain.oldest_ns,
+            age_ns=now_ns - chain.oldest_ns,
+            fidelity=fidelity_of(state),
+            usage=usage_of(chain),
+            memories=(memories[0], memories[1]),
+            ends=(one.end, two.end),
+            frame=chain.frame,
+            hops=chain.hops,
+            state=state,
+        )
+
+
+def usage_of(chain: Chain) -> str:
+    """The paper's intended usage: "request/tree", or "unassigned"."""
+    return "unassigned" if chain.request is None else f"{chain.request}/{chain.tree}"
+
+
+def chain_state(chain: ChainRecord, now_ns: int) -> Walsh:
+    """The chain's estimate, decayed to now at the rates of the outer qubits that still wait."""
+    c1, c2, c3 = chain.cost
+    for half in (chain.x, chain.y):
+        born = half.born
+        if born is not None and not half.ended:
+            waited_ns = now_ns - born.at_ns
+            if waited_ns > 0:
+                r1, r2, r3 = born.rates
+                c1 += r1 * waited_ns
+                c2 += r2 * waited_ns
+                c3 += r3 * waited_ns
+    return _saturated(chain.signs, (c1, c2, c3))
+
+
+def _saturated(signs: int, cost: Cost) -> Walsh:
+    c1, c2, c3 = cost
+    if c1 >= COST_MAX:
+        c1, signs = COST_MAX, signs & ~1
+    if c2 >= COST_MAX:
+        c2, signs = COST_MAX, signs & ~2
+    if c3 >= COST_MAX:
+        c3, signs = COST_MAX, signs & ~4
+    return Walsh(signs, (c1, c2, c3))
+
+
+def _far(record: EndRecord) -> EndRecord:
+    chain = record.chain
+    return chain.y if chain.x is record else chain.x
+
+
+def _complete(chain: ChainRecord) -> bool:
+    return not chain.dead and not chain.taken and chain.x.born is not None and chain.y.born is not None
+
+
+def _lower(chain: ChainRecord) -> EndRecord:
+    return chain.x if chain.x.end < chain.y.end else chain.y
+
+
+def _ends_of(row: Entanglement) -> tuple[End, End]:
+    return row.ends
+
+
+def _half(record: EndRecord) -> str:
+    born = record.born
+    if born is None:
+        return f"{record.end} unborn"
+    told = (record.incarnation, born.slot, born.generation, born.at_ns, born.rates)
+    return f"{record.end} {'ended' if record.ended else 'living'} {told}"
+
+
+def _alive(chain: ChainRecord) -> str:
+    halves = sorted((_half(chain.x), _half(chain.y)))
+    state = _saturated(chain.signs, chain.cost)
+    label = (chain.request, chain.tree)
+    when = (chain.oldest_ns, chain.dated, chain.sigma_ns)
+    use = (*label, chain.hops, chain.taken)
+    return f"alive {halves} {chain.frame} {state.signs} {state.cost} {when} {use}"

@@ -1,0 +1,35 @@
+"""Ranges of a fact's numbers: what the types of the words cannot say.
+
+Owns one check, used on facts from the wire. Refuses meaning and ownership (`replica.py`).
+"""
+
+from bellwire.core.bell import COST_MAX, Cost
+from bellwire.core.facts import Born, Corrected, Fact, Swapped
+
+
+def fault_of(fact: Fact) -> str | None:
+    """What is out of range in a fact, as the end of a sentence; None when nothing is.
+
+    Costs and rates below zero would let a chain gain fidelity by waiting, and saturation depend on order.
+    """
+    if isinstance(fact, Born):
+        if not 0 <= fact.frame <= 3:
+            return f"names frame {fact.frame}, which is not 0..3"
+        return _state_fault(fact.signs, fact.cost) or _cost_fault("rates", fact.rates)
+    if isinstance(fact, Swapped):
+        if not 0 <= fact.outcome <= 3:
+            return f"names outcome {fact.outcome}, which is not 0..3"
+        if fact.left == fact.right:
+            return f"measures {fact.left} with itself"
+        return _state_fault(fact.signs, fact.cost)
+    if isinstance(fact, Corrected):
+        return None if 0 <= fact.pauli <= 3 else f"names Pauli {fact.pauli}, which is not 0..3"
+    return None
+
+
+def _state_fault(signs: int, cost: Cost) -> str | None:
+    return _cost_fault("cost", cost) if 0 <= signs <= 7 else f"has signs {signs}, which are not 0..7"
+
+
+def _cost_fault(name: str, cost: Cost) -> str | None:
+    return None if min(cost) >= 0 and max(cost) <= COST_MAX else f"has {name} {cost} outside 0..{COST_MAX}"

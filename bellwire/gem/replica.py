@@ -1,0 +1,166 @@
+"""One node's replica of the GEM: streams in, fold, and which of the node's own ends were touched.
+
+Owns the fold, the streams and the list of own ends whose holders are to be told. Refuses messages and effects
+(`protocols.py`).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from bellwire.core.errors import LocalMisuse, PeerViolation
+from bellwire.core.facts import Began, Born, Corrected, Fact, Swapped
+from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.core.machine import Step
+from bellwire.core.notices import EndChanged, EndDied
+from bellwire.core.settings import NetworkSettings
+from bellwire.gem.fold import Fold
+from bellwire.gem.ranges import fault_of
+from bellwire.gem.streams import OwnStream, Streams, Watermarks
+
+TOLD_PER_STEP = 6
+"""Own ends told about in one step; the rest follow at once in steps of their own. One EndChanged may cost two
+views and a release, and a step has room for 64 notices."""
+
+FORGET_EVERY = 10_000
+"""Facts folded between two looks for records beyond the horizon."""
+
+HORIZON_AGES = 2
+"""A half that never came is forgotten after this many compulsory maximum ages."""
+
+
+class FactSource(Protocol):
+    """Where a virtual host keeps all authors' logs; a replica pulls what it can see when it reads."""
+
+    def visible(self, now_ns: int) -> Iterable[tuple[NodeId, int, int, tuple[Fact, ...]]]:
+        """(author, incarnation, number of the first fact, facts) that became visible here by `now_ns`."""
+        ...
+
+
+class Replica:
+    """The fold of everything this node has heard, its own facts included."""
+
+    def __init__(self, settings: NetworkSettings, node: NodeId, source: FactSource | None = None) -> None:
+        self.node = node
+        self.source = source
+        links = settings.links
+        self._owners: dict[LinkId, tuple[NodeId, NodeId]] = {name: link.nodes for name, link in links.items()}
+        self._sides: dict[LinkId, int] = {
+            name: link.nodes.index(node) for name, link in links.items() if node in link.nodes
+        }
+        self.fold = Fold(settings.owner)
+        self.streams = Streams()
+        self.own = OwnStream(remembering=source is None)
+        self.touched: dict[End, None] = {}  # own ends whose holders are still to be told, in order
+        self.told = 0  # in this step
+        self.now_ns = 0  # when this replica was last read or fed
+        self._horizon_ns = HORIZON_AGES * settings.timers.age_max_ns
+        self.applied = 0  # facts folded since the start, own ones included
+        self._folded = 0  # since the last look for records beyond the horizon
+
+    def owns(self, end: End) -> bool:
+        """True for an end of this node's side of one of its links, whatever its state."""
+        return self._sides.get(end.link) == end.side
+
+    def refresh(self, now_ns: int) -> None:
+        """Pull what the source shows by now; nothing to do when facts come as messages."""
+        self.now_ns = now_ns
+        if self.source is not None:
+            for author, incarnation, first, facts in self.source.visible(now_ns):
+                if author != self.node:
+                    self.take(author, incarnation, first, facts, first)
+
+    def take(
+        self, author: NodeId, incarnation: int, first: int, facts: Sequence[Fact], base: int = 1
+    ) -> None:
+        """Fold what is in order now."""
+        ready = self.streams.offer(author, incarnation, first, facts, base)
+        apply = self.fold.apply
+        for fact in ready:
+            touched = apply(author, incarnation, fact)
+            if touched:
+                self._touch(touched)
+        self._count(len(ready))
+
+    def author(self, fact: Fact) -> int:
+        """Number and fold an own fact; returns its number.
+
+        Raises:
+            LocalMisuse: the fact is about an end of somebody else, or one that is not born or has ended.
+        """
+        for end in ends_named(fact):
+            if not self.owns(end):
+                raise LocalMisuse(f"{self.node} wrote {type(fact).__name__} about {end}, not its own end")
+        refused = self.fold.refused
+        touched = self.fold.apply(self.node, self.own.incarnation, fact)
+        if self.fold.refused != refused:
+            raise LocalMisuse(f"{self.node} wrote {fact}: an end is born once and ends once")
+        self._touch(touched)
+        if isinstance(fact, (Born, Corrected)):
+            # Its holder wrote this and looks at the ledger anyway; only a death is news to it.
+            chain = self.fold.chain(fact.end)
+            if chain is not None and not chain.dead:
+                self.touched.pop(fact.end, None)
+        self._count(1)
+        return self.own.add(fact)
+
+    def begin(self, incarnation: int, at_ns: int) -> Fact:
+        """Open the own stream with its first fact: everything older is gone."""
+        self.own.begin(incarnation)
+        began = Began(incarnation=incarnation, survivors=(), at_ns=at_ns)
+        self.author(began)
+        return began
+
+    def check(self, author: NodeId, facts: Sequence[Fact]) -> None:
+        """A peer may write only about its own ends, within the ranges of the words.
+
+        Raises:
+            PeerViolation: it did not.
+        """
+        for fact in facts:
+            for end in ends_named(fact):
+                owners = self._owners.get(end.link)
+                if owners is None or end.side not in (0, 1) or owners[end.side] != author:
+                    raise PeerViolation(author, f"{type(fact).__name__} about {end}, which it does not own")
+            fault = fault_of(fact)
+            if fault is not None:
+                raise PeerViolation(author, f"{type(fact).__name__} {fault}")
+
+    def tell(self, step: Step) -> None:
+        """Tell the holders of touched own ends, at most TOLD_PER_STEP of them in one step."""
+        touched = self.touched
+        while touched and self.told < TOLD_PER_STEP:
+            end = next(iter(touched))
+            del touched[end]
+            chain = self.fold.chain(end)
+            if chain is not None:  # else it has ended meanwhile
+                self.told += 1
+                step.tell(EndDied(end=end) if chain.dead else EndChanged(end=end))
+
+    def watermarks(self) -> Watermarks:
+        """The name of the set of facts that this replica has folded."""
+        marks = self.streams.watermarks()
+        if self.own.incarnation:
+            marks[self.node] = (self.own.incarnation, self.own.last)
+        return marks
+
+    def _touch(self, ends: tuple[End, ...]) -> None:
+        sides = self._sides
+        for end in ends:
+            if sides.get(end.link) == end.side:
+                self.touched[end] = None
+
+    def _count(self, folded: int) -> None:
+        self.applied += folded
+        self._folded += folded
+        if self._folded >= FORGET_EVERY:
+            self._folded = 0
+            self.fold.forget(self.now_ns - self._horizon_ns)
+
+
+def ends_named(fact: Fact) -> tuple[End, ...]:
+    """The ends of its author that a fact is about."""
+    if isinstance(fact, Swapped):
+        return (fact.left, fact.right)
+    if isinstance(fact, Began):
+        return fact.survivors
+    return (fact.end,)

@@ -1,0 +1,160 @@
+"""Messaging: a node's own part of every plan, checked, held under a lease, ended (stack paper, appendix C).
+
+Owns the installed plans of one node and the weights they take on its links. Refuses plans of a source that is
+not the sender, and everything that a plan does.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bellwire.core.effects import Report
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import Received
+from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.machine import Handler, Step
+from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWithdrawn
+from bellwire.core.notices import LinkRequested, LinkWithdrawn, PlanInstalled, PlanRemoved
+from bellwire.core.plans import NodePlan
+from bellwire.core.settings import NetworkSettings
+
+WEIGHT_MAX: Final = 64
+"""Sum of the weights of all requests on one link at one node; more is refused."""
+
+ENDED_MAX: Final = 4096
+"""Withdrawn versions remembered, so that an installation that was overtaken stays without effect."""
+
+
+class Messaging:
+    """A node's own part of every plan: checked, held under a lease, ended."""
+
+    def __init__(self, settings: NetworkSettings, node: NodeId) -> None:
+        self.settings = settings
+        self.node = node
+        self.plans: dict[RequestId, NodePlan] = {}
+        self._lapses_ns: dict[RequestId, int] = {}
+        self._ended: dict[RequestId, int] = {}
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {PlanInstall: self._on_install, PlanWithdrawn: self._on_withdrawn}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {}
+
+    def gives(self) -> frozenset[type]:
+        return frozenset((PlanInstalled, PlanRemoved, LinkRequested, LinkWithdrawn))
+
+    def deadline_ns(self) -> int | None:
+        return min(self._lapses_ns.values(), default=None)
+
+    def on_deadline(self, step: Step) -> None:
+        for request in [name for name, due_ns in self._lapses_ns.items() if due_ns <= step.now_ns]:
+            plan = self.plans[request]
+            self._remove(step, plan)
+            step.order(Report(name="plan_expired", request=request, fields={"version": plan.version}))
+
+    def install(self, step: Step, plan: NodePlan) -> str | None:
+        """Take or renew this node's part; returns why not, or None when it is in force."""
+        known = self.plans.get(plan.request)
+        if known is not None and plan.version == known.version:
+            if plan != known:
+                return f"version {plan.version} is in force with other contents"
+            self._lapses_ns[plan.request] = step.now_ns + plan.lease_ns
+            return None
+        newest = max(known.version if known is not None else 0, self._ended.get(plan.request, 0))
+        if plan.version <= newest:
+            return f"version {plan.version} is older than {newest}"
+        fault = self._fault_of(plan)
+        if fault is not None:
+            return fault
+        if known is not None:
+            kept = {link_plan.link for link_plan in plan.links}
+            for link_plan in known.links:
+                if link_plan.link not in kept:
+                    step.tell(LinkWithdrawn(request=plan.request, link=link_plan.link))
+        self.plans[plan.request] = plan
+        self._lapses_ns[plan.request] = step.now_ns + plan.lease_ns
+        step.tell(PlanInstalled(plan=plan))
+        for link_plan in plan.links:
+            step.tell(LinkRequested(plan=link_plan))
+        step.order(
+            Report(
+                name="plan_installed",
+                request=plan.request,
+                fields={"version": plan.version, "role": plan.role, "route": " ".join(plan.route)},
+            )
+        )
+        return None
+
+    def withdraw(self, step: Step, request: RequestId, version: int) -> None:
+        """End this node's part if it is of this version or an older one."""
+        self._ended[request] = max(version, self._ended.pop(request, 0))
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+        plan = self.plans.get(request)
+        if plan is not None and plan.version <= version:
+            self._remove(step, plan)
+
+    def _remove(self, step: Step, plan: NodePlan) -> None:
+        del self.plans[plan.request]
+        del self._lapses_ns[plan.request]
+        for link_plan in plan.links:
+            step.tell(LinkWithdrawn(request=plan.request, link=link_plan.link))
+        step.tell(PlanRemoved(request=plan.request, version=plan.version))
+
+    def _fault_of(self, plan: NodePlan) -> str | None:
+        own = self.settings.nodes[self.node].links
+        if self.node not in plan.route:
+            return f"{self.node} is not on the route {' '.join(plan.route)}"
+        links = [(link_plan.link, link_plan.partner) for link_plan in plan.links]
+        for link, partner in links:
+            if link not in own:
+                return f"{self.node} has no link {link}"
+            if {self.node, partner} != set(self.settings.links[link].nodes):
+                return f"link {link} does not lead from {self.node} to {partner}"
+        if plan.swap is not None:
+            for link in (plan.swap.left_link, plan.swap.right_link):
+                if link not in own:
+                    return f"{self.node} has no link {link} to swap"
+        for link_plan in plan.links:
+            taken = self._weight(link_plan.link, plan.request)
+            if not 1 <= link_plan.weight <= WEIGHT_MAX - taken:
+                return f"link {link_plan.link}: weight {link_plan.weight} beside {taken}, limit {WEIGHT_MAX}"
+        return None
+
+    def _weight(self, link: LinkId, besides: RequestId) -> int:
+        return sum(
+            link_plan.weight
+            for plan in self.plans.values()
+            if plan.request != besides
+            for link_plan in plan.links
+            if link_plan.link == link
+        )
+
+    def _on_install(self, step: Step, received: Received) -> None:
+        message = received.message
+        assert isinstance(message, PlanInstall)
+        plan = message.plan
+        if plan.source != received.source:
+            raise PeerViolation(received.source, f"installs a plan of {plan.source} for {plan.request}")
+        reason = self.install(step, plan)
+        step.send(
+            received.source,
+            PlanAnswer(
+                request=plan.request, version=plan.version, accepted=reason is None, reason=reason or ""
+            ),
+        )
+
+    def _on_withdrawn(self, step: Step, received: Received) -> None:
+        message = received.message
+        assert isinstance(message, PlanWithdrawn)
+        known = self.plans.get(message.request)
+        if known is not None and known.source != received.source:
+            raise PeerViolation(received.source, f"withdraws {message.request}, a plan of {known.source}")
+        self.withdraw(step, message.request, message.version)
+        step.send(
+            received.source,
+            PlanAnswer(request=message.request, version=message.version, accepted=False, reason="withdrawn"),
+        )

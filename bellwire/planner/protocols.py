@@ -1,0 +1,272 @@
+"""PlanDispatch: how a plan comes to be in force at every node of a route (stack paper, appendix C).
+
+Owns the talk about plans between source and destination: the destination computes, the source dispatches,
+renews and ends; each node's own part is with messaging.py. Refuses the computation itself, which is handed in.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import Received
+from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.machine import Handler, Step
+from bellwire.core.messages import PlanAnswer, PlanInstall, PlanProposed, PlanWanted, PlanWithdrawn
+from bellwire.core.notices import (
+    PeerRestarted,
+    PlanActive,
+    PlanEnded,
+    PlanFailed,
+    PlanRequested,
+)
+from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.settings import NetworkSettings
+from bellwire.planner.messaging import Messaging
+
+__all__ = ["Compute", "Messaging", "PlanDispatch"]
+
+Compute = Callable[[EntanglementRequest, int, tuple[NodeId, ...]], RequestPlan | str]
+"""(request, version, nodes to avoid) -> plan, or the reason why there is none. Pure."""
+
+SILENCES_MAX: Final = 5
+"""Questions without an answer before a node counts as silent."""
+
+WITHDRAWALS_MAX: Final = 3
+"""A withdrawal is said this often; a node that hears none of them lets its lease lapse."""
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One version of one request's plan, as its source drives it."""
+
+    request: EntanglementRequest
+    version: int
+    avoid: tuple[NodeId, ...]
+    due_ns: int
+    state: Literal["asking", "installing", "active", "ending"] = "asking"
+    tries: int = 0
+    plan: RequestPlan | None = None
+    heard_ns: dict[NodeId, int] = field(default_factory=dict[NodeId, int])  # last word of each node
+    pending: dict[NodeId, None] = field(default_factory=dict[NodeId, None])  # owes a word
+
+    @property
+    def key(self) -> tuple[RequestId, int]:
+        return (self.request.request_id, self.version)
+
+
+class PlanDispatch:
+    """The source asks for plans, dispatches, renews and ends them; the destination computes."""
+
+    def __init__(
+        self, settings: NetworkSettings, node: NodeId, compute: Compute, messaging: Messaging
+    ) -> None:
+        self.timers = settings.timers
+        self.node = node
+        self.compute = compute
+        self.messaging = messaging
+        self.dispatches: dict[tuple[RequestId, int], Dispatch] = {}
+        self._silent: dict[RequestId, tuple[NodeId, ...]] = {}
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {PlanWanted: self._on_wanted, PlanProposed: self._on_proposed, PlanAnswer: self._on_answer}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {
+            PlanRequested: self._on_requested,
+            PlanEnded: self._on_ended,
+            PeerRestarted: self._on_peer_restarted,
+        }
+
+    def gives(self) -> frozenset[type]:
+        return frozenset((PlanActive, PlanFailed)) | self.messaging.gives()
+
+    def deadline_ns(self) -> int | None:
+        return min((dispatch.due_ns for dispatch in self.dispatches.values()), default=None)
+
+    def on_deadline(self, step: Step) -> None:
+        for dispatch in [each for each in self.dispatches.values() if each.due_ns <= step.now_ns]:
+            if dispatch.state == "active":
+                self._renew(step, dispatch)
+            elif dispatch.state == "ending":
+                self._withdraw_again(step, dispatch)
+            elif dispatch.tries < SILENCES_MAX:
+                self._ask_again(step, dispatch)
+            else:
+                silent = tuple(dispatch.pending)
+                self._fail(step, dispatch, f"no answer from {' '.join(silent)}", silent)
+
+    # ---- destination
+
+    def _on_wanted(self, step: Step, received: Received) -> None:
+        wanted = received.message
+        assert isinstance(wanted, PlanWanted)
+        request = wanted.request
+        if request.target_nodes[0] != received.source or request.target_nodes[-1] != self.node:
+            raise PeerViolation(received.source, f"asks for a plan of {request.request_id} between others")
+        found = self._compute(request, wanted.version, wanted.avoid)
+        plan, reason = (None, found) if isinstance(found, str) else (found, "")
+        step.send(
+            received.source,
+            PlanProposed(request=request.request_id, version=wanted.version, plan=plan, reason=reason),
+        )
+
+    def _compute(
+        self, request: EntanglementRequest, version: int, avoid: tuple[NodeId, ...]
+    ) -> RequestPlan | str:
+        found = self.compute(request, version, avoid)
+        if isinstance(found, str) and avoid:
+            # A way through nodes that are judged lost is better than none: they may be back by now.
+            found = self.compute(request, version, ())
+        if isinstance(found, str):
+            return found
+        nodes = {
+            name: msgspec.structs.replace(plan, consumption=request.consumption)
+            for name, plan in found.nodes.items()
+        }
+        return msgspec.structs.replace(found, nodes=nodes)
+
+    # ---- source
+
+    def _on_requested(self, step: Step, notice: PlanRequested) -> None:
+        request_id = notice.request.request_id
+        for older in [each for each in self.dispatches.values() if each.key[0] == request_id]:
+            if older.state != "ending":
+                self._end(step, older)
+        silent = self._silent.pop(request_id, ())
+        avoid = tuple(dict.fromkeys((*notice.avoid, *silent)))
+        dispatch = Dispatch(notice.request, notice.version, avoid, step.now_ns)
+        dispatch.pending = {notice.request.target_nodes[-1]: None}
+        self.dispatches[dispatch.key] = dispatch
+        self._ask_again(step, dispatch)
+
+    def _ask_again(self, step: Step, dispatch: Dispatch) -> None:
+        dispatch.tries += 1
+        dispatch.due_ns = step.now_ns + self.timers.answer_ns
+        if dispatch.state == "asking":
+            wanted = PlanWanted(request=dispatch.request, version=dispatch.version, avoid=dispatch.avoid)
+            step.send(dispatch.request.target_nodes[-1], wanted)
+            return
+        assert dispatch.plan is not None
+        for name in dispatch.pending:
+            step.send(name, PlanInstall(plan=dispatch.plan.nodes[name]))
+
+    def _on_proposed(self, step: Step, received: Received) -> None:
+        proposed = received.message
+        assert isinstance(proposed, PlanProposed)
+        dispatch = self.dispatches.get((proposed.request, proposed.version))
+        if dispatch is None or dispatch.state != "asking":
+            return  # heard twice or late
+        if received.source != dispatch.request.target_nodes[-1]:
+            raise PeerViolation(received.source, f"proposes a plan for {proposed.request} unasked")
+        plan = proposed.plan
+        if plan is None:
+            self._fail(step, dispatch, proposed.reason, (), final=True)
+            return
+        if plan.request != proposed.request or plan.version != proposed.version:
+            raise PeerViolation(received.source, f"proposes {plan.request} version {plan.version}")
+        own = plan.nodes.get(self.node)
+        if own is None or any(
+            part.request != plan.request or part.version != plan.version or part.source != self.node
+            for part in plan.nodes.values()
+        ):
+            raise PeerViolation(received.source, f"proposes a plan that is not one of {self.node}")
+        dispatch.plan = plan
+        dispatch.state = "installing"
+        dispatch.tries = 0
+        dispatch.pending = {name: None for name in plan.nodes if name != self.node}
+        dispatch.heard_ns = dict.fromkeys(dispatch.pending, step.now_ns)
+        reason = self.messaging.install(step, own)
+        if reason is not None:
+            self._fail(step, dispatch, f"{self.node}: {reason}", ())
+        else:
+            self._ask_again(step, dispatch)
+
+    def _on_answer(self, step: Step, received: Received) -> None:
+        answer = received.message
+        assert isinstance(answer, PlanAnswer)
+        dispatch = self.dispatches.get((answer.request, answer.version))
+        if dispatch is None or dispatch.plan is None or received.source not in dispatch.plan.nodes:
+            return  # heard twice or late
+        withdrawn = not answer.accepted and answer.reason == "withdrawn"
+        if dispatch.state == "ending":
+            if withdrawn:
+                self._forget_node(dispatch, received.source)
+        elif not answer.accepted:
+            self._fail(step, dispatch, f"{received.source}: {answer.reason}", ())
+        else:
+            dispatch.heard_ns[received.source] = step.now_ns
+            dispatch.pending.pop(received.source, None)
+            if dispatch.state == "installing" and not dispatch.pending:
+                dispatch.state = "active"
+                dispatch.due_ns = step.now_ns + self.timers.plan_renew_ns
+                step.tell(PlanActive(plan=dispatch.plan))
+
+    def _renew(self, step: Step, dispatch: Dispatch) -> None:
+        plan = dispatch.plan
+        assert plan is not None
+        oldest_ns = step.now_ns - self.timers.plan_lease_ns - SILENCES_MAX * self.timers.answer_ns
+        silent = tuple(name for name, heard_ns in dispatch.heard_ns.items() if heard_ns < oldest_ns)
+        if silent:
+            self._fail(step, dispatch, f"lease not renewed by {' '.join(silent)}", silent)
+            return
+        reason = self.messaging.install(step, plan.nodes[self.node])
+        if reason is not None:
+            self._fail(step, dispatch, f"{self.node}: {reason}", ())
+            return
+        dispatch.due_ns = step.now_ns + self.timers.plan_renew_ns
+        for name in dispatch.heard_ns:
+            step.send(name, PlanInstall(plan=plan.nodes[name]))
+
+    def _on_peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
+        for dispatch in self.dispatches.values():
+            if dispatch.state == "active" and notice.peer in dispatch.heard_ns:
+                assert dispatch.plan is not None
+                step.send(notice.peer, PlanInstall(plan=dispatch.plan.nodes[notice.peer]))
+
+    def _on_ended(self, step: Step, notice: PlanEnded) -> None:
+        dispatch = self.dispatches.get((notice.request, notice.version))
+        self._silent.pop(notice.request, None)
+        if dispatch is not None and dispatch.state != "ending":
+            self._end(step, dispatch)
+
+    def _fail(
+        self, step: Step, dispatch: Dispatch, reason: str, silent: tuple[NodeId, ...], final: bool = False
+    ) -> None:
+        targets = dispatch.request.target_nodes
+        self._silent[dispatch.request.request_id] = tuple(name for name in silent if name not in targets)
+        self._end(step, dispatch)
+        step.tell(
+            PlanFailed(
+                request=dispatch.request.request_id, version=dispatch.version, reason=reason, final=final
+            )
+        )
+
+    def _end(self, step: Step, dispatch: Dispatch) -> None:
+        if dispatch.plan is None:
+            del self.dispatches[dispatch.key]
+            return
+        dispatch.state = "ending"
+        dispatch.tries = 0
+        self.messaging.withdraw(step, *dispatch.key)
+        dispatch.pending = dict.fromkeys(dispatch.heard_ns)
+        self._withdraw_again(step, dispatch)
+
+    def _withdraw_again(self, step: Step, dispatch: Dispatch) -> None:
+        if dispatch.tries >= WITHDRAWALS_MAX or not dispatch.pending:
+            del self.dispatches[dispatch.key]
+            return
+        dispatch.tries += 1
+        dispatch.due_ns = step.now_ns + self.timers.answer_ns
+        for name in dispatch.pending:
+            step.send(name, PlanWithdrawn(request=dispatch.key[0], version=dispatch.version))
+
+    def _forget_node(self, dispatch: Dispatch, name: NodeId) -> None:
+        dispatch.pending.pop(name, None)
+        if not dispatch.pending:
+            del self.dispatches[dispatch.key]

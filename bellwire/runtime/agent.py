@@ -1,0 +1,261 @@
+"""The host of one machine: one asyncio loop that feeds it events and carries out what it orders.
+
+Owns the order of work (one event at a time, effects at once, one timer), the boundary where errors are sorted
+by whose fault they are, and what is recorded. Refuses protocol knowledge: nothing here looks into a message
+or a report.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+
+from bellwire.core.effects import Effect, Persist, Publish, Report, Send
+from bellwire.core.errors import LocalMisuse, PeerViolation
+from bellwire.core.events import Event, PeerChanged, Persisted, Received, Record, Started, TimerFired
+from bellwire.core.ids import NodeId
+from bellwire.core.machine import Machine
+from bellwire.core.messages import Message
+from bellwire.runtime.clock import DeadlineTimer, LiveClock
+from bellwire.runtime.health import Health
+from bellwire.runtime.liveness import PeerState
+from bellwire.runtime.network import Network
+from bellwire.runtime.store import RecordStore, StoreFault
+from bellwire.runtime.trace import AgentTrace
+
+WAITING_EVENTS_MAX = 10_000
+"""Events that arise within one step and wait for their turn; more mean a loop between machine and host."""
+METRICS_S = 1.0
+FLUSH_S = 0.25
+EXIT_MISUSE = 70
+EXIT_STORE = 74
+"""Exit codes of a node process: internal error, input/output error (sysexits.h)."""
+
+
+class DeviceOrders(Protocol):
+    """Who carries out device orders (bindings.py)."""
+
+    def carry_out(self, order: Effect) -> None:
+        """Begin a device order; its end comes back as an event."""
+        ...
+
+
+class NoDevices:
+    """A node without instruments: device orders are counted, and nothing ever comes of them."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def carry_out(self, order: Effect) -> None:
+        """Count the order."""
+        self._health.count("order_without_device", order=type(order).__name__)
+
+
+class Agent:
+    """Runs one machine live. Create, attach the network and the devices, `start`, wait for `ended`."""
+
+    def __init__(
+        self,
+        name: NodeId,
+        incarnation: int,
+        machine: Machine,
+        clock: LiveClock,
+        health: Health,
+        trace: AgentTrace,
+    ) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.machine = machine
+        self.health = health
+        self.trace = trace
+        self.network: Network | None = None
+        self.devices: DeviceOrders = NoDevices(health)
+        self.store: RecordStore | None = None
+        self.on_report: list[Callable[[int, Report], None]] = []
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.steps = 0
+        self.step_ns_max = 0
+        self._clock = clock
+        self._timer = DeadlineTimer(clock, self._on_deadline)
+        self._waiting: deque[Event] = deque()
+        self._busy = False
+        self._closed = False
+        self._handles: list[asyncio.TimerHandle] = []
+        self._log = structlog.get_logger().bind(node=name)
+
+    # ---- life
+
+    def start(self, records: tuple[Record, ...] = ()) -> None:
+        """Tell the machine that it lives, and begin to keep time."""
+        loop = asyncio.get_running_loop()
+        self.feed(Started(incarnation=self.incarnation, records=records))
+        self._handles = [loop.call_later(METRICS_S, self._measure), loop.call_later(FLUSH_S, self._flush)]
+
+    def stop(self, exit_code: int = 0) -> None:
+        """End in order: nothing is fed any more, files are closed, `ended` gets the exit code."""
+        if self._closed:
+            return
+        self._closed = True
+        for handle in self._handles:
+            handle.cancel()
+        self._timer.set(None)
+        self._waiting.clear()
+        if self.network is not None:
+            self.network.close()
+        if self.store is not None:
+            self.store.close()
+        try:
+            self.trace.close(self.ledger())
+        except StoreFault as fault:
+            self._log.error("trace_not_closed", problem=str(fault))
+            exit_code = exit_code or EXIT_STORE
+        if not self.ended.done():
+            self.ended.set_result(exit_code)
+
+    def ledger(self) -> dict[str, Any] | None:
+        """Digest and watermarks of the machine's replica; None for machines without one (stations)."""
+        replica = getattr(self.machine, "replica", None)
+        if replica is None:
+            return None
+        marks = {author: list(mark) for author, mark in replica.watermarks().items()}
+        return {"digest": replica.fold.digest(), "watermarks": marks}
+
+    # ---- events in
+
+    def feed(self, event: Event) -> None:
+        """Give an event to the machine. One that arises during a step waits until the step is over."""
+        if self._closed:
+            return
+        self._waiting.append(event)
+        if len(self._waiting) > WAITING_EVENTS_MAX:
+            self._misuse(event, LocalMisuse(f"more than {WAITING_EVENTS_MAX} events wait within one step"))
+            return
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._waiting and not self._closed:
+                self._step(self._waiting.popleft())
+        finally:
+            self._busy = False
+        if self.network is not None and not self._closed:
+            self.network.flush()
+            self._timer.set(self.machine.next_deadline_ns)
+
+    def on_message(self, source: NodeId, incarnation: int, message: Message) -> None:
+        """From the network."""
+        self.feed(Received(source=source, incarnation=incarnation, message=message))
+
+    def on_peer(self, peer: NodeId, state: PeerState, incarnation: int | None) -> None:
+        """From the network."""
+        self.feed(PeerChanged(peer=peer, state=state, incarnation=incarnation))
+
+    def on_stored(self, tokens: list[int]) -> None:
+        """From the store, in the loop."""
+        for token in tokens:
+            self.feed(Persisted(token=token))
+
+    def on_store_fault(self, fault: StoreFault) -> None:
+        """From the store, in the loop: without a disk no promise can be kept, so the agent ends."""
+        self._log.error("store_fault", problem=str(fault))
+        self.health.tell("store_fault", problem=str(fault))
+        self.stop(EXIT_STORE)
+
+    def _on_deadline(self) -> None:
+        self.feed(TimerFired())
+
+    # ---- one step
+
+    def _step(self, event: Event) -> None:
+        now_ns = self._clock.now_ns()
+        try:
+            effects = self.machine.handle(now_ns, event)
+        except PeerViolation as violation:
+            # The machine refused it before it changed anything; the next message is another matter.
+            self.health.tell("peer_violation", peer=violation.peer, detail=violation.detail)
+            self._log.warning("peer_violation", peer=violation.peer, detail=violation.detail)
+            return
+        except LocalMisuse as misuse:
+            self._misuse(event, misuse)
+            return
+        self.steps += 1
+        self.trace.step(now_ns, event, effects)
+        for effect in effects:
+            try:
+                self._carry_out(now_ns, effect)
+            except LocalMisuse as misuse:
+                self._misuse(event, misuse)
+                return
+            except StoreFault as fault:
+                self.on_store_fault(fault)
+                return
+        self.step_ns_max = max(self.step_ns_max, self._clock.now_ns() - now_ns)
+
+    def _carry_out(self, now_ns: int, effect: Effect) -> None:
+        match effect:
+            case Send():
+                if self.network is not None:
+                    self.network.send(effect)
+            case Publish():
+                self.trace.published(effect)
+                if self.network is not None:
+                    self.network.publish(effect)
+            case Persist():
+                if self.store is None:
+                    raise LocalMisuse(f"{self.name}: a record to persist, and no store")
+                self.store.write(effect.token, effect.record)
+            case Report():
+                self.trace.reported(now_ns, effect)
+                self._log.info(
+                    effect.name,
+                    request=effect.request,
+                    **{f"_{k}" if k in _RESERVED else k: v for k, v in effect.fields.items()},
+                )
+                for listener in self.on_report:
+                    listener(now_ns, effect)
+            case _:
+                self.devices.carry_out(effect)
+
+    def _misuse(self, event: Event, misuse: LocalMisuse) -> None:
+        try:
+            where = str(self.trace.misuse(self._clock.now_ns(), event, str(misuse)))
+        except StoreFault as fault:
+            where = f"not written: {fault}"
+        self._log.error("local_misuse", problem=str(misuse), event_type=type(event).__name__, trail=where)
+        self.health.tell("local_misuse", problem=str(misuse))
+        self.stop(EXIT_MISUSE)
+
+    # ---- the record
+
+    def _measure(self) -> None:
+        self._handles[0] = asyncio.get_running_loop().call_later(METRICS_S, self._measure)
+        self.trace.metrics(self._clock.now_ns(), self.status())
+        self.step_ns_max = 0
+
+    def _flush(self) -> None:
+        self._handles[1] = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+        try:
+            self.trace.flush()
+        except StoreFault as fault:
+            self.on_store_fault(fault)
+
+    def status(self) -> dict[str, Any]:
+        """Numbers of this process, ready for JSON."""
+        network = self.network
+        return {
+            "node": self.name,
+            "incarnation": self.incarnation,
+            "steps": self.steps,
+            "step_ns_max": self.step_ns_max,
+            "clock_steps_back": self._clock.steps_back,
+            "congested": list(network.congested) if network is not None else [],
+            "frames_received": network.frames_received if network is not None else 0,
+            "peers": {n: p.liveness.state for n, p in network.peers.items()} if network is not None else {},
+            "health": dict(self.health.counts),
+        }
+
+
+_RESERVED = frozenset({"event", "request", "node", "level", "timestamp"})
+"""Names that a log line has already; a report's field of that name gets a leading underscore."""

@@ -1,0 +1,182 @@
+"""Orders of machines become deeds in the World, and the World's answers become events, in virtual time.
+
+Owns the translation of device effects for all nodes of a virtual lab. Refuses protocol knowledge. Orders
+that take no time are answered at once, without an appointment (architecture.md section 4, cost rules).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bellwire.core.effects import (
+    ApplyPauli,
+    MeasureBell,
+    MeasureQubit,
+    ReleaseQubit,
+    StartAttempts,
+    StartRun,
+    StopAttempts,
+)
+from bellwire.core.events import (
+    BellMeasured,
+    Ended,
+    Event,
+    Heralded,
+    PauliApplied,
+    QubitHeld,
+    QubitMeasured,
+    StationDecided,
+    StationHeralded,
+)
+from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.settings import NetworkSettings
+from bellwire.simulator_backend.clock import HARDWARE, HOUSEKEEPING, VirtualClock
+from bellwire.simulator_backend.world import PairTruth, PlannedClick, World
+
+Tell = Callable[[NodeId, Event], None]
+"""Give an event to a node's machine, now."""
+
+
+class TruthWitness(Protocol):
+    """Somebody who may look at a pair just before an end of it is used up."""
+
+    def __call__(self, node: NodeId, slot: int, truth: PairTruth | None) -> None: ...
+
+
+class VirtualBindings:
+    """All instruments of a virtual lab."""
+
+    def __init__(
+        self, network: NetworkSettings, clock: VirtualClock, world: World, tell: Tell, witness: TruthWitness
+    ) -> None:
+        """`witness` sees the World's truth of every pair that is released for delivery or measured."""
+        self._network = network
+        self._clock = clock
+        self._world = world
+        self._tell = tell
+        self._witness = witness
+        self._runs: dict[LinkId, tuple[int, int]] = {}  # link with a station -> (run, epoch)
+        self._bounding: set[LinkId] = set()
+
+    def start_attempts(self, node: NodeId, order: StartAttempts) -> None:
+        """Arm one side of a lane; the World plans the click when both sides are armed."""
+        clock = self._clock
+        planned = self._world.arm(
+            node,
+            order.slot,
+            order.link,
+            order.lane,
+            order.run,
+            order.epoch_ns,
+            order.first,
+            order.last,
+            clock.now_ns,
+        )
+        if planned is not None:
+            clock.at(planned.at_ns, HARDWARE, self._click, planned)
+
+    def stop_attempts(self, node: NodeId, order: StopAttempts) -> None:
+        """Disarm."""
+        self._world.disarm(node, order.slot, self._clock.now_ns)
+
+    def _click(self, planned: PlannedClick) -> None:
+        clock = self._clock
+        click = self._world.realise(planned, clock.now_ns)
+        if click is None:
+            return
+        link = self._network.links[click.link]
+        for side in (0, 1):
+            node, delay_ns = link.nodes[side], link.herald_delay_ns[side]
+            event: Event
+            if link.station is None:
+                event = Heralded(
+                    link=click.link,
+                    run=click.run,
+                    attempt=click.attempt,
+                    lane=click.lane,
+                    code=click.code,
+                    at_ns=click.at_ns,
+                    sigma_ns=0,
+                )
+            else:
+                event = QubitHeld(
+                    slot=click.slots[side],
+                    link=click.link,
+                    run=click.run,
+                    attempt=click.attempt,
+                    lane=click.lane,
+                    at_ns=click.at_ns + delay_ns,
+                )
+            if delay_ns:
+                clock.at(clock.now_ns + delay_ns, HARDWARE, self._tell, node, event)
+            else:
+                self._tell(node, event)
+        if link.station is not None:
+            self._tell(
+                link.station,
+                StationHeralded(
+                    link=click.link,
+                    run=click.run,
+                    attempt=click.attempt,
+                    lane=click.lane,
+                    code=click.code,
+                    at_ns=click.at_ns,
+                    sigma_ns=0,
+                ),
+            )
+
+    def start_run(self, station: NodeId, order: StartRun) -> None:
+        """The analyser decides this run's attempts from now on, and says at intervals how far it is."""
+        self._runs[order.link] = (order.run, order.epoch_ns)
+        if order.link not in self._bounding:
+            self._bounding.add(order.link)
+            self._bound(station, order.link)
+
+    def _bound(self, station: NodeId, link: LinkId) -> None:
+        run, epoch_ns = self._runs[link]
+        settings = self._network.links[link]
+        clock = self._clock
+        decided = (clock.now_ns - settings.click_delay_ns - epoch_ns) // settings.period_ns - 1
+        if decided >= 0:
+            self._tell(station, StationDecided(link=link, run=run, attempt=decided))
+        clock.at(
+            clock.now_ns + self._network.timers.herald_bound_ns, HOUSEKEEPING, self._bound, station, link
+        )
+
+    def measure_bell(self, node: NodeId, order: MeasureBell) -> None:
+        """Measure two slots; the result comes after the operation's duration."""
+        memory = self._network.nodes[node].memory
+        duration_ns = memory.bsm_duration_ns if memory is not None else 0
+        if duration_ns:
+            self._clock.at(self._clock.now_ns + duration_ns, HARDWARE, self._measure_bell, node, order)
+        else:
+            self._measure_bell(node, order)
+
+    def _measure_bell(self, node: NodeId, order: MeasureBell) -> None:
+        now_ns = self._clock.now_ns
+        outcome = self._world.measure_bell(node, order.left_slot, order.right_slot, now_ns)
+        ended: Ended = "failed" if outcome is None else "done"
+        self._tell(node, BellMeasured(operation=order.operation, ended=ended, outcome=outcome, at_ns=now_ns))
+
+    def measure_qubit(self, node: NodeId, order: MeasureQubit) -> None:
+        """Measure one slot."""
+        now_ns = self._clock.now_ns
+        self._witness(node, order.slot, self._world.truth(node, order.slot, now_ns))
+        bit = self._world.measure(node, order.slot, order.basis, now_ns)
+        self._tell(node, QubitMeasured(operation=order.operation, ended="done", bit=bit, at_ns=now_ns))
+
+    def apply_pauli(self, node: NodeId, order: ApplyPauli) -> None:
+        """Apply a Pauli."""
+        now_ns = self._clock.now_ns
+        self._world.apply_pauli(node, order.slot, order.pauli, now_ns)
+        self._tell(node, PauliApplied(operation=order.operation, ended="done", at_ns=now_ns))
+
+    def release(self, node: NodeId, order: ReleaseQubit) -> None:
+        """Forget a qubit."""
+        now_ns = self._clock.now_ns
+        if order.tag:
+            self._witness(node, order.slot, self._world.truth(node, order.slot, now_ns))
+        self._world.release(node, order.slot, now_ns)
+
+    def power_loss(self, node: NodeId) -> None:
+        """The node's memory forgets everything."""
+        self._world.lose_node(node, self._clock.now_ns)

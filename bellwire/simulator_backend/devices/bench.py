@@ -1,0 +1,272 @@
+"""All emulated instruments of a lab in one event loop, around one World.
+
+Owns the wiring of devices to paths and links, and the planned clicks until they happen. Refuses to be a shortcut:
+drivers reach the devices by their serial lines and sockets only; what is offered here beside them is power and faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from bellwire.core.errors import LocalMisuse
+from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
+from bellwire.simulator_backend.devices.faults import Fault
+from bellwire.simulator_backend.devices.framed_emulator import FramedEmulator
+from bellwire.simulator_backend.devices.herald_core import HeraldCore
+from bellwire.simulator_backend.devices.memory_core import MemoryCore, OperationDurations
+from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
+from bellwire.simulator_backend.world_words import PlannedClick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationWiring:
+    """A heralding FPGA: one station, one link. `nodes` are side 0 and side 1 of the link in the World.
+
+    `path`: where the serial line appears. `identity`: another ID register, to emulate a wrong device; None is right.
+    """
+
+    station: str
+    link: str
+    nodes: tuple[str, str]
+    path: Path
+    serial_number: int = 1
+    identity: int | None = None
+    ring_log2: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeWiring:
+    """A memory controller. `ports`: the World's link at each port number of the node."""
+
+    node: str
+    path: Path
+    slots: int
+    ports: Mapping[int, str]
+    serial_number: int = 1
+    durations: OperationDurations | None = None
+    identity: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerWiring:
+    """A DG645 delay generator on TCP 127.0.0.1:`port` (0: any free port, see `EmulatedBench.trigger`)."""
+
+    name: str
+    port: int = 0
+    serial_number: str = "001234"
+    model: str = "DG645"
+
+
+class EmulatedBench:
+    """Emulators by the names of their stations, nodes and triggers. An asynchronous context manager."""
+
+    def __init__(
+        self,
+        world: WorldPort,
+        *,
+        stations: Iterable[StationWiring] = (),
+        nodes: Iterable[NodeWiring] = (),
+        triggers: Iterable[TriggerWiring] = (),
+        truth_log: TruthLog | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._world = world
+        self._clock = clock
+        self._now_ns = clock()
+        self._truth_log = truth_log
+        self._planned: dict[tuple[str, int], PlannedClick] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._realising = False
+        self.stations: dict[str, FramedEmulator[HeraldCore]] = {}
+        self.nodes: dict[str, FramedEmulator[MemoryCore]] = {}
+        self.triggers: dict[str, Dg645Emulator] = {}
+        self._station_of_link: dict[str, StationWiring] = {}
+        for station in stations:
+            if station.link in self._station_of_link:
+                raise LocalMisuse(f"link {station.link} has two stations")
+            self._station_of_link[station.link] = station
+            self._claim(station.station)
+            self.stations[station.station] = self._station(station)
+        for node in nodes:
+            self._claim(node.node)
+            self.nodes[node.node] = self._node(node)
+        for trigger in triggers:
+            self._claim(trigger.name)
+            self.triggers[trigger.name] = Dg645Emulator(
+                trigger.port, serial_number=trigger.serial_number, model=trigger.model
+            )
+
+    def _claim(self, name: str) -> None:
+        if name in self.stations or name in self.nodes or name in self.triggers:
+            raise LocalMisuse(f"two emulated devices are called {name}")
+
+    def _station(self, wiring: StationWiring) -> FramedEmulator[HeraldCore]:
+        def make_core(boot_count: int, now_ns: int) -> HeraldCore:
+            core = HeraldCore(
+                serial_number=wiring.serial_number,
+                boot_count=boot_count,
+                boot_ns=now_ns,
+                identity=wiring.identity,
+                ring_log2=wiring.ring_log2,
+            )
+            core.expected_clicks = lambda: self._expected(wiring.link)
+            return core
+
+        return FramedEmulator(wiring.path, make_core, lambda core: None, self.now)
+
+    def _node(self, wiring: NodeWiring) -> FramedEmulator[MemoryCore]:
+        def make_core(boot_count: int, now_ns: int) -> MemoryCore:
+            core = MemoryCore(
+                node=wiring.node,
+                world=self._world,
+                ports=wiring.ports,
+                slots=wiring.slots,
+                serial_number=wiring.serial_number,
+                boot_count=boot_count,
+                boot_ns=now_ns,
+                schedule=self._schedule,
+                planned=self._plan,
+                truth_log=self._truth_log,
+                durations=wiring.durations,
+                identity=wiring.identity,
+            )
+            core.changed = lambda: self._pump_node(wiring.node)
+            return core
+
+        def power_lost(core: MemoryCore) -> None:
+            core.alive = False
+            self._world.lose_node(wiring.node, self.now())
+
+        return FramedEmulator(wiring.path, make_core, power_lost, self.now)
+
+    # -- power and faults ---------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        for name in (*self.stations, *self.nodes, *self.triggers):
+            await self.start(name)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in (*self.stations, *self.nodes, *self.triggers):
+            await self.stop(name)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def start(self, name: str) -> None:
+        """Power a device on."""
+        device = self._device(name)
+        if isinstance(device, Dg645Emulator):
+            await device.start()
+        else:
+            device.start()
+
+    async def stop(self, name: str) -> None:
+        """Power a device off: transport closed, configuration and volatile state gone."""
+        device = self._device(name)
+        if isinstance(device, Dg645Emulator):
+            await device.stop()
+        else:
+            device.stop()
+
+    async def power_cycle(self, name: str, off_s: float) -> None:
+        """Off, wait `off_s`, on again."""
+        await self.stop(name)
+        await asyncio.sleep(off_s)
+        await self.start(name)
+
+    def set_fault(
+        self,
+        name: str,
+        fault: Fault | str,
+        *,
+        rate: float = 1.0,
+        delay_s: float = 0.0,
+        times: int | None = None,
+    ) -> None:
+        """Switch a named fault of a device on (see `faults.Fault`)."""
+        self._device(name).set_fault(Fault(fault), rate=rate, delay_s=delay_s, times=times)
+
+    def clear_fault(self, name: str, fault: Fault | str | None = None) -> None:
+        """Switch one fault of a device, or all, off."""
+        self._device(name).clear_fault(None if fault is None else Fault(fault))
+
+    def _device(self, name: str) -> FramedEmulator[HeraldCore] | FramedEmulator[MemoryCore] | Dg645Emulator:
+        for devices in (self.stations, self.nodes, self.triggers):
+            if name in devices:
+                return devices[name]
+        raise LocalMisuse(f"no emulated device is called {name!r}")
+
+    # -- time and clicks ----------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """The time in ns, never backwards; every click that is due has happened when this returns."""
+        self._now_ns = max(self._now_ns, self._clock())
+        self._realise_due()
+        return self._now_ns
+
+    def _expected(self, link: str) -> list[tuple[int, int]]:
+        return [(planned.at_ns, lane) for (name, lane), planned in self._planned.items() if name == link]
+
+    def _plan(self, planned: PlannedClick) -> None:
+        # A lane has one plan at a time: a newer one overtakes the older in the World as well.
+        self._planned[planned.link, planned.lane] = planned
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._planned and not self._realising:
+            at_ns = min(planned.at_ns for planned in self._planned.values())
+            delay_s = max(0, at_ns - self._clock()) / 1e9
+            # Called again in time when the clock of the loop and the clock of the lab disagree.
+            self._timer = asyncio.get_running_loop().call_later(min(delay_s, 1.0), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.now()
+        self._set_timer()
+
+    def _realise_due(self) -> None:
+        if self._realising:
+            return
+        self._realising = True
+        try:
+            while due := [planned for planned in self._planned.values() if planned.at_ns <= self._now_ns]:
+                self._realise(min(due, key=lambda planned: planned.at_ns))
+        finally:
+            self._realising = False
+
+    def _realise(self, planned: PlannedClick) -> None:
+        del self._planned[planned.link, planned.lane]
+        click = self._world.realise(planned, self._now_ns)
+        wiring = self._station_of_link.get(planned.link)
+        if click is None or wiring is None:
+            return
+        station = self.stations[wiring.station]
+        outcome = 0
+        if station.core is not None and station.endpoint is not None:
+            outcome = station.core.click(click.at_ns, click.lane, click.code, self._now_ns)
+            station.endpoint.pump()
+        for side, node in enumerate(wiring.nodes):
+            memory = self.nodes.get(node)
+            if memory is None or memory.core is None or not click.held[side]:
+                continue
+            if outcome:
+                memory.core.herald(click, click.slots[side], self._now_ns)
+            else:
+                memory.core.no_herald(click.slots[side], self._now_ns)
+
+    def _schedule(self, at_ns: int, callback: Callable[[int], None]) -> None:
+        delay_s = max(0, at_ns - self._clock()) / 1e9
+        asyncio.get_running_loop().call_later(delay_s, lambda: callback(max(at_ns, self.now())))
+
+    def _pump_node(self, node: str) -> None:
+        endpoint = self.nodes[node].endpoint
+        if endpoint is not None:
+            endpoint.pump()

@@ -1,0 +1,54 @@
+"""Ring of event records in a device: absolute sequence numbers, drop-newest on overflow, release by acknowledgement.
+
+Owns the records between oldest and next. Refuses to overwrite, reorder or forget an unacknowledged record.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RingEntry:
+    """A record with what its frame header must say."""
+
+    run_short: int
+    time_epoch: int
+    record: bytes
+
+
+class EventRing:
+    """Records `oldest .. next - 1`."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.oldest = 0
+        self._entries: deque[RingEntry] = deque()
+
+    @property
+    def next(self) -> int:
+        """Sequence number of the record to come."""
+        return self.oldest + len(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def push(self, entry: RingEntry) -> bool:
+        """Append; False when the ring is full, and then the NEWEST record (this one) is dropped (fpga.md section 8)."""
+        if len(self._entries) >= self.depth:
+            return False
+        self._entries.append(entry)
+        return True
+
+    def acknowledge(self, sequence: int) -> None:
+        """Release the records below `sequence`; nonsense beyond `next` is ignored."""
+        if sequence > self.next:
+            return
+        while self.oldest < sequence:
+            self._entries.popleft()
+            self.oldest += 1
+
+    def entry(self, sequence: int) -> RingEntry:
+        """The record at an absolute sequence number inside the ring."""
+        return self._entries[sequence - self.oldest]

@@ -1,0 +1,68 @@
+"""Named fault switches of the emulators (instruments.md section 7.5).
+
+Owns which fault is on, how often it strikes, and how many times still. Refuses to carry out a fault: that is the
+transport's or the device's business.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """What can be made to go wrong. Serial lines take FIN and RST alike as a hang-up."""
+
+    LATE_REPLY = "late_reply"
+    HALF_REPLY = "half_reply"
+    DOUBLE_REPLY = "double_reply"
+    FIN = "fin"
+    RST = "rst"
+    SILENT = "silent"
+    REFUSED = "refused"
+    LOST_FRAME = "lost_frame"
+    BAD_CRC = "bad_crc"
+    IGNORED_SET = "ignored_set"
+    UNSOLICITED = "unsolicited"
+    RESTART = "restart"
+
+
+@dataclass(slots=True)
+class _Switch:
+    rate: float
+    delay_s: float
+    remaining: int | None
+
+
+class FaultSwitches:
+    """The switches of one emulator. Chance is seeded, so that a test repeats."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._on: dict[Fault, _Switch] = {}
+        self._chance = random.Random(seed)
+
+    def set(self, fault: Fault, *, rate: float = 1.0, delay_s: float = 0.0, times: int | None = None) -> None:
+        """Switch a fault on: probability `rate` per occasion, `delay_s` for late replies, `times` strikes (None: no end)."""
+        self._on[fault] = _Switch(rate, delay_s, times)
+
+    def clear(self, fault: Fault | None = None) -> None:
+        """Switch one fault, or all, off."""
+        if fault is None:
+            self._on.clear()
+        else:
+            self._on.pop(fault, None)
+
+    def strikes(self, fault: Fault) -> bool:
+        """Whether the fault strikes on this occasion."""
+        switch = self._on.get(fault)
+        if switch is None or switch.remaining == 0 or self._chance.random() >= switch.rate:
+            return False
+        if switch.remaining is not None:
+            switch.remaining -= 1
+        return True
+
+    def delay_s(self, fault: Fault) -> float:
+        """The delay given with the fault."""
+        switch = self._on.get(fault)
+        return 0.0 if switch is None else switch.delay_s

@@ -1,0 +1,97 @@
+"""An emulated device with the framed protocol: a core that loses its memory without power, an endpoint, a line.
+
+Owns power: on, off, restart, and the 20 Hz sign of life. Refuses to know which device it is; the core does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bellwire.simulator_backend.devices.endpoint import DeviceCore, FramedEndpoint
+from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
+from bellwire.simulator_backend.devices.pty_line import PtyLine
+
+BOUND_PERIOD_S = 0.05
+
+Core = TypeVar("Core", bound=DeviceCore)
+
+
+class FramedEmulator(Generic[Core]):
+    """One device. `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of its end.
+
+    `clock()` gives the time in ns and lets everything that is due happen first.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        make_core: Callable[[int, int], Core],
+        power_lost: Callable[[Core], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self.faults = FaultSwitches()
+        self.core: Core | None = None
+        self.endpoint: FramedEndpoint | None = None
+        self._make_core = make_core
+        self._power_lost = power_lost
+        self._clock = clock
+        self._line = PtyLine(path, self._receive, self.faults)
+        self._boot_count = 0  # the one thing that survives without power
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Power on; harmless when on."""
+        if self.core is not None:
+            return
+        self._boot()
+        self._line.open()
+        self._tick()
+
+    def stop(self) -> None:
+        """Power off: the line hangs up, configuration and volatile state are gone; harmless when off."""
+        self._line.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        core, self.core, self.endpoint = self.core, None, None
+        if core is not None:
+            self._power_lost(core)
+
+    def set_fault(
+        self, fault: Fault, *, rate: float = 1.0, delay_s: float = 0.0, times: int | None = None
+    ) -> None:
+        """Switch a fault on. REFUSED removes the line until `clear_fault`; FIN, RST and RESTART strike at a request."""
+        self.faults.set(fault, rate=rate, delay_s=delay_s, times=times)
+        if fault is Fault.REFUSED:
+            self._line.close()
+
+    def clear_fault(self, fault: Fault | None = None) -> None:
+        """Switch one fault, or all, off."""
+        self.faults.clear(fault)
+        if fault in (None, Fault.REFUSED) and self.core is not None:
+            self._line.open()
+
+    def _boot(self) -> None:
+        self._boot_count += 1
+        self.core = self._make_core(self._boot_count, self._clock())
+        self.endpoint = FramedEndpoint(self.core, self._line.send, self.faults)
+
+    def _receive(self, octets: bytes) -> None:
+        if self.faults.strikes(Fault.FIN) or self.faults.strikes(Fault.RST):
+            self._line.close()
+            self._line.open()
+            return
+        if self.faults.strikes(Fault.RESTART):
+            core, self.core = self.core, None
+            if core is not None:
+                self._power_lost(core)
+            self._boot()
+        if self.endpoint is not None:
+            self.endpoint.receive(octets, self._clock())
+
+    def _tick(self) -> None:
+        if self.endpoint is not None:
+            self.endpoint.tick(self._clock())
+            self._ticker = asyncio.get_running_loop().call_later(BOUND_PERIOD_S, self._tick)

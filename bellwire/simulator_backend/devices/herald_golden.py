@@ -1,0 +1,110 @@
+"""Golden model of the heralding decision, integers only, in fine units (fpga.md section 5).
+
+Owns dead time, gating, folding, spread, table look-up and overrun. Refuses to know registers, rings or frames; the
+same model serves the emulator and, one day, the gateware tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bellwire.drivers.frames import HeraldFlag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenSettings:
+    """Registers in force. Offsets, windows (start, length) and coincidence in fine units; dead and decide in ticks."""
+
+    fine_bits: int
+    offsets: tuple[int, ...]
+    dead_ticks: tuple[int, ...]
+    enabled: tuple[bool, ...]
+    windows: tuple[tuple[int, int], ...]
+    decide_ticks: int
+    coincidence: int
+    table: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """End of an attempt. `flags` are HeraldFlag bits (MULTI, WIDE, OVERRUN of the attempt before)."""
+
+    attempt: int
+    stamp: int
+    mask: int
+    outcome: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """An attempt whose successor came before its decision: nobody knows its outcome (never a fail)."""
+
+    attempt: int
+
+
+class HeraldGolden:
+    """Feed edges and hits in order of their stamps; `results` receives a Decision or an Overrun per attempt."""
+
+    def __init__(self, settings: GoldenSettings) -> None:
+        self.settings = settings
+        self.results: list[Decision | Overrun] = []
+        self.counts = [0] * len(settings.offsets)
+        self.gated = [0] * len(settings.offsets)
+        self._last_accepted: list[int | None] = [None] * len(settings.offsets)
+        self._attempt: int | None = None
+        self._edge = 0
+        self._first_hits: dict[int, int] = {}
+        self._flags = 0
+
+    def edge(self, attempt: int, stamp: int) -> None:
+        """The edge that starts an attempt."""
+        self.advance(stamp)
+        flags = 0
+        if self._attempt is not None:
+            self.results.append(Overrun(self._attempt))
+            flags = int(HeraldFlag.OVERRUN)
+        self._attempt = attempt
+        self._edge = stamp
+        self._flags = flags
+        self._first_hits = {}
+
+    def hit(self, channel: int, stamp: int) -> None:
+        """A detector edge."""
+        self.advance(stamp)
+        settings = self.settings
+        if not settings.enabled[channel]:
+            return
+        last = self._last_accepted[channel]
+        if last is not None and stamp - last < settings.dead_ticks[channel] << settings.fine_bits:
+            return
+        self._last_accepted[channel] = stamp
+        self.counts[channel] += 1
+        if self._attempt is None:
+            return
+        relative = stamp - self._edge + settings.offsets[channel]
+        for window, (start, length) in enumerate(settings.windows):
+            folded = relative - start
+            if 0 <= folded < length:
+                self.gated[channel] += 1
+                bit = channel * len(settings.windows) + window
+                if bit in self._first_hits:
+                    self._flags |= HeraldFlag.MULTI
+                else:
+                    self._first_hits[bit] = folded
+
+    def advance(self, stamp: int) -> None:
+        """Decide the attempt when its decision is due at or before `stamp`."""
+        if self._attempt is None or stamp < self._edge + (
+            self.settings.decide_ticks << self.settings.fine_bits
+        ):
+            return
+        hits = self._first_hits
+        mask = sum(1 << bit for bit in hits)
+        spread = max(hits.values()) - min(hits.values()) if hits else 0
+        wide = spread > self.settings.coincidence
+        outcome = 0 if wide else self.settings.table[mask]
+        flags = self._flags | (int(HeraldFlag.WIDE) if wide else 0)
+        self.results.append(Decision(self._attempt, self._edge, mask, outcome, flags))
+        self._attempt = None
+        self._first_hits = {}

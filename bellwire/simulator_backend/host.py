@@ -1,0 +1,288 @@
+"""The virtual host: hundreds of machines in one process, in virtual time.
+
+Owns the life of machines (start, crash, restart), the execution of their effects and one timer each. Refuses
+protocol knowledge: the machines are those that run live (architecture.md, first page).
+"""
+
+import gc
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bellwire.core.effects import (
+    ApplyPauli,
+    Effect,
+    MeasureBell,
+    MeasureQubit,
+    Persist,
+    Publish,
+    ReleaseQubit,
+    Report,
+    Send,
+    StartAttempts,
+    StartRun,
+    StopAttempts,
+)
+from bellwire.core.events import (
+    Event,
+    PeerChanged,
+    Persisted,
+    Received,
+    Record,
+    RequestSubmitted,
+    Started,
+    TimerFired,
+)
+from bellwire.core.ids import NodeId
+from bellwire.core.messages import Message, PlanInstall
+from bellwire.node.machines import Compute, QuantumNode, make_machine
+from bellwire.node.routing import NodeMachine
+from bellwire.simulator_backend.bindings import VirtualBindings
+from bellwire.simulator_backend.chance import Chance
+from bellwire.simulator_backend.clock import HOUSEKEEPING, TIMER, VirtualClock
+from bellwire.simulator_backend.network import AuthorLogs, FactReader, MessageFaults, Post
+from bellwire.simulator_backend.store import VirtualStore
+from bellwire.simulator_backend.trace import TraceDigest
+from bellwire.simulator_backend.world import PairTruth, World
+
+if TYPE_CHECKING:
+    from bellwire.labs import Lab
+
+TRIM_NS = 50_000_000
+"""Read facts are forgotten this often (virtual time)."""
+
+PEER_SILENCE_NS = 1_500_000_000
+"""A crashed node is judged down after this long, as on the live bus (six heartbeat intervals)."""
+
+Watch = Callable[[int, NodeId, Event, list[Effect]], None]
+"""Sees every step: time, node, event, effects. For traces, checkers and tests."""
+
+
+class VirtualHost:
+    """Runs every machine of a lab in virtual time."""
+
+    def __init__(
+        self,
+        lab: "Lab",
+        seed: int,
+        compute: Compute,
+        *,
+        watch: Watch | None = None,
+        perturb: Callable[[int], int] | None = None,
+    ) -> None:
+        """`watch` sees every step; `perturb` permutes simultaneous appointments (see VirtualClock)."""
+        self.lab = lab
+        self.network = lab.network
+        scenario = lab.scenario
+        self.clock = VirtualClock(perturb)
+        chance = Chance(seed)
+        links, memories = lab.world()
+        self.world = World(links, memories, seed)
+        self.store = VirtualStore()
+        self.logs = AuthorLogs(lab.network)
+        faults = MessageFaults(
+            loss_probability=scenario.message_loss_probability,
+            duplicate_probability=scenario.duplicate_probability,
+            jitter_ns=scenario.delay_jitter_ns,
+            reorder=scenario.reorder,
+        )
+        self.post = Post(lab.network, self.clock, chance, faults, self._arrive)
+        self.bindings = VirtualBindings(lab.network, self.clock, self.world, self._tell, self._witness)
+        self.digest = TraceDigest()
+        self.machines: dict[NodeId, NodeMachine] = {}
+        self.incarnations: dict[NodeId, int] = {}
+        self.reports: list[Callable[[int, NodeId, Report], None]] = []
+        self.witnesses: list[Callable[[int, NodeId, int, PairTruth], None]] = []
+        self.events = 0
+        self._compute = compute
+        self._watch = watch
+        self._persist_latency_ns = scenario.persist_latency_ns
+        self._readers: dict[NodeId, FactReader] = {}
+        self._timers: dict[NodeId, int | None] = {}
+        self._waiting: deque[tuple[NodeId, Event]] = deque()
+        self._busy = False
+        self._execute: dict[type, Callable[..., None]] = {
+            Send: self._send,
+            Publish: self._publish,
+            StartAttempts: self.bindings.start_attempts,
+            StopAttempts: self.bindings.stop_attempts,
+            StartRun: self.bindings.start_run,
+            MeasureBell: self.bindings.measure_bell,
+            MeasureQubit: self.bindings.measure_qubit,
+            ApplyPauli: self.bindings.apply_pauli,
+            ReleaseQubit: self.bindings.release,
+            Persist: self._persist,
+            Report: self._report,
+        }
+
+    # ---- life
+
+    def start(self) -> None:
+        """Start every node, submit the lab's requests, and plan the scenario's crashes."""
+        for node in self.network.nodes:
+            self._boot(node)
+        for request in self.lab.requests:
+            self._tell(request.target_nodes[0], RequestSubmitted(request=request))
+        for crash in self.lab.scenario.crashes:
+            self.clock.at(crash.at_ns, HOUSEKEEPING, self.crash, crash.node, crash.down_ns)
+        self.clock.at(TRIM_NS, HOUSEKEEPING, self._trim)
+
+    def run(self, until_ns: int) -> None:
+        """Advance virtual time. The collector sleeps meanwhile: words never refer to themselves."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            self.clock.run(until_ns)
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+    def _boot(self, node: NodeId) -> None:
+        incarnation = self.store.next_incarnation(node)
+        self.incarnations[node] = incarnation
+        reader = self.logs.reader(node)
+        machine = make_machine(self.network, node, self._compute, reader)
+        self.machines[node] = machine
+        self._timers[node] = None
+        if isinstance(machine, QuantumNode):
+            self._readers[node] = reader
+        self._tell(node, Started(incarnation=incarnation, records=self.store.records(node)))
+
+    def crash(self, node: NodeId, down_ns: int) -> None:
+        """Kill a node with everything volatile, and bring it back later with a higher incarnation."""
+        if node not in self.machines:
+            return
+        del self.machines[node]
+        reader = self._readers.pop(node, None)
+        if reader is not None:
+            self.logs.leave(reader)
+            self.bindings.power_loss(node)
+        now_ns = self.clock.now_ns
+        if down_ns > PEER_SILENCE_NS:
+            for peer in self.network.nodes:
+                if peer != node:
+                    self.clock.at(
+                        now_ns + PEER_SILENCE_NS,
+                        HOUSEKEEPING,
+                        self._peer_down,
+                        peer,
+                        node,
+                        self.incarnations[node],
+                    )
+        self.clock.at(now_ns + down_ns, HOUSEKEEPING, self._restart, node)
+
+    def _peer_down(self, peer: NodeId, node: NodeId, incarnation: int) -> None:
+        self._tell(peer, PeerChanged(peer=node, state="down", incarnation=incarnation))
+
+    def _restart(self, node: NodeId) -> None:
+        self._boot(node)
+        now_ns = self.clock.now_ns
+        for peer in self.network.nodes:
+            if peer != node:
+                greeting = PeerChanged(peer=node, state="up", incarnation=self.incarnations[node])
+                self.clock.at(
+                    now_ns + self.network.delay_ns(node, peer), HOUSEKEEPING, self._tell, peer, greeting
+                )
+
+    # ---- steps
+
+    def _tell(self, node: NodeId, event: Event) -> None:
+        """Give an event to a machine; events that arise meanwhile wait for their turn, in order."""
+        self._waiting.append((node, event))
+        if self._busy:
+            return
+        self._busy = True
+        waiting, machines, execute = self._waiting, self.machines, self._execute
+        clock, timers, watch = self.clock, self._timers, self._watch
+        try:
+            while waiting:
+                node, event = waiting.popleft()
+                machine = machines.get(node)
+                if machine is None:
+                    continue
+                self.events += 1
+                effects = machine.handle(clock.now_ns, event)
+                for effect in effects:
+                    execute[type(effect)](node, effect)
+                deadline_ns = machine.next_deadline_ns
+                if deadline_ns is not None:
+                    planned_ns = timers[node]
+                    if planned_ns is None or deadline_ns < planned_ns:
+                        timers[node] = deadline_ns
+                        clock.at(deadline_ns, TIMER, self._timer, node, machine, deadline_ns)
+                if watch is not None:
+                    watch(clock.now_ns, node, event, effects)
+        finally:
+            waiting.clear()
+            self._busy = False
+
+    def _timer(self, node: NodeId, machine: NodeMachine, planned_ns: int) -> None:
+        """An appointment with a machine's deadline; an overtaken one passes without a word."""
+        if self.machines.get(node) is not machine or self._timers[node] != planned_ns:
+            return
+        self._timers[node] = None
+        deadline_ns = machine.next_deadline_ns
+        if deadline_ns is None:
+            return
+        if deadline_ns <= self.clock.now_ns:
+            self._tell(node, TimerFired())
+        else:
+            self._timers[node] = deadline_ns
+            self.clock.at(deadline_ns, TIMER, self._timer, node, machine, deadline_ns)
+
+    # ---- effects
+
+    def _send(self, node: NodeId, effect: Send) -> None:
+        if type(effect.message) is PlanInstall:
+            self._follow(node, effect.to, effect.message.plan.route)
+        if effect.to == node:
+            self._waiting.append(
+                (node, Received(source=node, incarnation=self.incarnations[node], message=effect.message))
+            )
+        else:
+            self.post.send(node, self.incarnations[node], effect.to, effect.message)
+
+    def _follow(self, source: NodeId, to: NodeId, route: tuple[NodeId, ...]) -> None:
+        """Facts of a route concern the nodes of that route; nobody reads what it cannot need."""
+        for node in (source, to):
+            reader = self._readers.get(node)
+            if reader is not None:
+                for author in route:
+                    reader.follow(author)
+
+    def _arrive(self, to: NodeId, source: NodeId, incarnation: int, message: Message) -> None:
+        if incarnation != self.incarnations[source]:
+            return
+        self._tell(to, Received(source=source, incarnation=incarnation, message=message))
+
+    def _publish(self, node: NodeId, effect: Publish) -> None:
+        self.digest.facts(self.clock.now_ns, node, effect.batch)
+        self.logs.publish(node, effect.batch, self.clock.now_ns)
+
+    def _persist(self, node: NodeId, effect: Persist) -> None:
+        written = partial(self._persisted, node, self.incarnations[node], effect.record, effect.token)
+        if self._persist_latency_ns:
+            self.clock.at(self.clock.now_ns + self._persist_latency_ns, HOUSEKEEPING, written)
+        else:
+            written()
+
+    def _persisted(self, node: NodeId, incarnation: int, record: Record, token: int) -> None:
+        if self.incarnations[node] == incarnation and node in self.machines:
+            self.store.write(node, record)
+            self._tell(node, Persisted(token=token))
+
+    def _report(self, node: NodeId, effect: Report) -> None:
+        self.digest.report(self.clock.now_ns, node, effect)
+        for listener in self.reports:
+            listener(self.clock.now_ns, node, effect)
+
+    def _witness(self, node: NodeId, slot: int, truth: PairTruth | None) -> None:
+        if truth is not None:
+            for witness in self.witnesses:
+                witness(self.clock.now_ns, node, slot, truth)
+
+    def _trim(self) -> None:
+        self.logs.trim()
+        self.clock.at(self.clock.now_ns + TRIM_NS, HOUSEKEEPING, self._trim)

@@ -1,0 +1,173 @@
+"""The classical network in virtual time: delayed messages, planted faults, and author logs of facts.
+
+Owns message delays and one log of facts per author, which observers read with a cursor as far as it is
+visible to them by then. Refuses one event per fact per node: who does not read does not fold
+(architecture.md section 4).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bellwire.core.facts import Fact
+from bellwire.core.ids import NodeId
+from bellwire.core.messages import FactBatch, Message
+from bellwire.core.settings import NetworkSettings
+from bellwire.simulator_backend.chance import Chance
+from bellwire.simulator_backend.clock import MESSAGE, VirtualClock
+
+VisibleFacts = tuple[NodeId, int, int, tuple[Fact, ...]]
+"""Author, incarnation, number of the first fact, facts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFaults:
+    """What may happen to a message on its way."""
+
+    loss_probability: float = 0.0
+    duplicate_probability: float = 0.0
+    jitter_ns: int = 0  # extra delay, uniform in 0..jitter
+    reorder: bool = False  # False: a later message never overtakes an earlier one of the same channel
+
+    def any(self) -> bool:
+        """True when messages need more than their plain delay."""
+        return bool(self.loss_probability or self.duplicate_probability or self.jitter_ns or self.reorder)
+
+
+class Post:
+    """Delivers messages after the delay between two nodes."""
+
+    def __init__(
+        self,
+        network: NetworkSettings,
+        clock: VirtualClock,
+        chance: Chance,
+        faults: MessageFaults,
+        deliver: Callable[[NodeId, NodeId, int, Message], None],
+    ) -> None:
+        """`deliver(to, source, incarnation of the source, message)` is called when a message arrives."""
+        self._delays = network.delays_ns
+        self._clock = clock
+        self._chance = chance
+        self._faults = faults if faults.any() else None
+        self._deliver = deliver
+        self._latest: dict[tuple[NodeId, NodeId], int] = {}
+        self._sent = 0
+        self.lost = 0
+        self.duplicated = 0
+
+    def send(self, source: NodeId, incarnation: int, to: NodeId, message: Message) -> None:
+        """Put a message on its way."""
+        clock = self._clock
+        delay_ns = self._delays[source][to]
+        if self._faults is None:
+            clock.at(clock.now_ns + delay_ns, MESSAGE, self._deliver, to, source, incarnation, message)
+            return
+        faults, chance = self._faults, self._chance
+        self._sent += 1
+        number = self._sent
+        if chance.uniform("loss", source, to, number) < faults.loss_probability:
+            self.lost += 1
+            return
+        copies = 1
+        if chance.uniform("copy", source, to, number) < faults.duplicate_probability:
+            self.duplicated += 1
+            copies = 2
+        for copy in range(copies):
+            arrival_ns = (
+                clock.now_ns
+                + delay_ns
+                + int(faults.jitter_ns * chance.uniform("jitter", source, to, number, copy))
+            )
+            if not faults.reorder:
+                arrival_ns = max(arrival_ns, self._latest.get((source, to), 0))
+                self._latest[source, to] = arrival_ns
+            clock.at(arrival_ns, MESSAGE, self._deliver, to, source, incarnation, message)
+
+
+class AuthorLog:
+    """What one author published, in order, trimmed behind the slowest reader."""
+
+    __slots__ = ("base", "entries")
+
+    def __init__(self) -> None:
+        self.base = 0  # index of entries[0] since the beginning
+        self.entries: list[tuple[int, VisibleFacts]] = []
+
+
+class AuthorLogs:
+    """The logs of all authors."""
+
+    def __init__(self, network: NetworkSettings) -> None:
+        self._delays = network.delays_ns
+        self.logs: dict[NodeId, AuthorLog] = {node: AuthorLog() for node in network.nodes}
+        self._readers: dict[NodeId, list[FactReader]] = {node: [] for node in network.nodes}
+        self.facts = 0
+
+    def publish(self, author: NodeId, batch: FactBatch, now_ns: int) -> None:
+        """Append a batch; nobody is told."""
+        self.facts += len(batch.facts)
+        if self._readers[author]:
+            self.logs[author].entries.append((now_ns, (author, batch.incarnation, batch.first, batch.facts)))
+
+    def reader(self, observer: NodeId) -> "FactReader":
+        """A cursor set of one observer that reads nobody yet."""
+        return FactReader(self, observer)
+
+    def subscribe(self, reader: "FactReader", author: NodeId) -> None:
+        """The reader follows this author from what the log still holds."""
+        self._readers[author].append(reader)
+
+    def leave(self, reader: "FactReader") -> None:
+        """The reader is gone: nothing is kept for it any more."""
+        for readers in self._readers.values():
+            if reader in readers:
+                readers.remove(reader)
+
+    def delay_ns(self, author: NodeId, observer: NodeId) -> int:
+        """How long a fact takes."""
+        return self._delays[author][observer]
+
+    def trim(self) -> None:
+        """Forget what every follower has read."""
+        for author, log in self.logs.items():
+            readers = self._readers[author]
+            keep_from = min(
+                (reader.cursor(author) for reader in readers), default=log.base + len(log.entries)
+            )
+            del log.entries[: keep_from - log.base]
+            log.base = keep_from
+
+
+class FactReader:
+    """One observer's view of the logs it follows; satisfies the GEM's FactSource."""
+
+    def __init__(self, logs: AuthorLogs, observer: NodeId) -> None:
+        self._logs = logs
+        self._observer = observer
+        self._following: dict[NodeId, list[int]] = {}  # author -> [cursor, delay]
+        self.read = 0
+
+    def follow(self, author: NodeId) -> None:
+        """Read this author from now on."""
+        if author == self._observer or author in self._following:
+            return
+        self._following[author] = [self._logs.logs[author].base, self._logs.delay_ns(author, self._observer)]
+        self._logs.subscribe(self, author)
+
+    def cursor(self, author: NodeId) -> int:
+        """Index of the next entry of this author to be read."""
+        return self._following[author][0]
+
+    def visible(self, now_ns: int) -> Iterator[VisibleFacts]:
+        """What has reached the observer by now and was not read before, author by author."""
+        for author, place in self._following.items():
+            log = self._logs.logs[author]
+            index = place[0] - log.base
+            entries = log.entries
+            horizon_ns = now_ns - place[1]
+            while index < len(entries) and entries[index][0] <= horizon_ns:
+                facts = entries[index][1]
+                index += 1
+                place[0] += 1
+                self.read += len(facts[3])
+                yield facts

@@ -1,0 +1,181 @@
+"""Runs a lab file in virtual time and says what came of it, beside what the plan predicted and what the
+World knows.
+
+Owns the report of `bellwire simulate`. Refuses to touch machines: everything here is read from reports and
+truth.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bellwire.core.effects import Report
+from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.units import NS_PER_S, ns_from_s, s_from_ns
+from bellwire.node.machines import Compute, QuantumNode
+from bellwire.simulator_backend.host import VirtualHost, Watch
+from bellwire.simulator_backend.world import PairTruth
+
+if TYPE_CHECKING:
+    from bellwire.labs import Lab
+
+
+@dataclass(slots=True)
+class RequestOutcome:
+    """What was seen of one request."""
+
+    submitted_ns: int = 0
+    status: str = "unknown"
+    error: str | None = None
+    predicted_rate_hz: float | None = None
+    predicted_fidelity: float | None = None
+    delivered_ns: list[int] = field(default_factory=list)
+    latencies_ns: list[int] = field(default_factory=list)
+    fidelities: list[float] = field(default_factory=list)
+    true_fidelities: list[float] = field(default_factory=list)
+    frame_errors: int = 0
+    voided: int = 0
+
+
+class Observer:
+    """Listens to a virtual host and gathers outcomes."""
+
+    def __init__(self, host: VirtualHost) -> None:
+        self._host = host
+        self.outcomes: dict[RequestId, RequestOutcome] = {
+            request.request_id: RequestOutcome() for request in host.lab.requests
+        }
+        self._sources = {request.request_id: request.target_nodes[0] for request in host.lab.requests}
+        self._truths: dict[tuple[str, str], PairTruth] = {}
+        host.reports.append(self._reported)
+        host.witnesses.append(self._witnessed)
+
+    def _witnessed(self, now_ns: int, node: NodeId, slot: int, truth: PairTruth) -> None:
+        """The first end that is used up shows the pair as it was; keep it until its delivery is reported."""
+        first, second = (str(end) for end in truth.ends)
+        self._truths.setdefault((first, second), truth)
+
+    def _reported(self, now_ns: int, node: NodeId, report: Report) -> None:
+        if report.request is None or report.request not in self.outcomes:
+            return
+        outcome = self.outcomes[report.request]
+        fields = report.fields
+        if report.name == "pair_delivered" and node == self._sources[report.request]:
+            self._delivered(outcome, now_ns, fields)
+        elif report.name == "pair_void" and node == self._sources[report.request]:
+            outcome.voided += 1
+        elif report.name == "request_status":
+            outcome.status = str(fields["status"])
+            error = fields.get("error_message")
+            outcome.error = None if error is None else str(error)
+        elif report.name == "plan_active":
+            outcome.predicted_rate_hz = float(fields["rate_hz"] or 0.0)
+            outcome.predicted_fidelity = float(fields["fidelity"] or 0.0)
+
+    def _delivered(self, outcome: RequestOutcome, now_ns: int, fields: dict[str, Any]) -> None:
+        previous_ns = outcome.delivered_ns[-1] if outcome.delivered_ns else outcome.submitted_ns
+        outcome.delivered_ns.append(now_ns)
+        outcome.latencies_ns.append(now_ns - previous_ns)
+        outcome.fidelities.append(float(fields["fidelity"]))
+        ends = (str(fields["head_end"]), str(fields["tail_end"]))
+        truth = self._truths.pop(ends, None) or self._truths.pop((ends[1], ends[0]), None)
+        if truth is not None:
+            outcome.true_fidelities.append(truth.fidelity)
+            if truth.frame not in (0, int(fields["frame"])):
+                outcome.frame_errors += 1
+
+
+def _quantile(values: list[int], share: float) -> float | None:
+    """Linear interpolation between order statistics, in seconds; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return s_from_ns(round(ordered[below] + (ordered[above] - ordered[below]) * (place - below)))
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def simulate(
+    lab: "Lab",
+    duration_s: float,
+    seed: int,
+    compute: Compute | None = None,
+    *,
+    watch: Watch | None = None,
+    perturb: Callable[[int], int] | None = None,
+) -> dict[str, Any]:
+    """Run a lab for `duration_s` of virtual time; the result is ready for JSON.
+
+    `compute` makes plans (default: the planner's), `watch` sees every step, `perturb` permutes simultaneous
+    events.
+    """
+    if compute is None:
+        # Imported late: the planner loads graph libraries that a test with its own plans does not need.
+        from bellwire.planner.plans import compute_plan
+
+        network = lab.network
+
+        def compute(request: Any, version: int, avoid: tuple[NodeId, ...]) -> Any:
+            return compute_plan(network, request, version, avoid)
+
+    host = VirtualHost(lab, seed, compute, watch=watch, perturb=perturb)
+    observer = Observer(host)
+    wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+    host.start()
+    host.run(ns_from_s(duration_s))
+    wall_s = (time.perf_counter_ns() - wall_ns) / NS_PER_S
+    cpu_s = (time.process_time_ns() - cpu_ns) / NS_PER_S
+    return {
+        "lab": lab.name,
+        "configuration": lab.digest,
+        "duration_s": duration_s,
+        "seed": seed,
+        "requests": {name: _outcome(one, duration_s) for name, one in observer.outcomes.items()},
+        "links": _links(host),
+        "events": host.events,
+        "facts": host.logs.facts,
+        "fold_applications": sum(
+            machine.replica.applied for machine in host.machines.values() if isinstance(machine, QuantumNode)
+        ),
+        "wall_s": wall_s,
+        "cpu_s": cpu_s,
+        "digest": host.digest.hexdigest(),
+    }
+
+
+def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
+    delivered = len(outcome.delivered_ns)
+    active_s = duration_s if outcome.status != "completed" else s_from_ns(outcome.delivered_ns[-1])
+    return {
+        "status": outcome.status,
+        "error": outcome.error,
+        "delivered": delivered - outcome.voided,
+        "voided": outcome.voided,
+        "rate_hz": (delivered - outcome.voided) / active_s if active_s else 0.0,
+        "predicted_rate_hz": outcome.predicted_rate_hz,
+        "fidelity_mean": _mean(outcome.fidelities),
+        "fidelity_true_mean": _mean(outcome.true_fidelities),
+        "fidelity_predicted": outcome.predicted_fidelity,
+        "frame_errors": outcome.frame_errors,
+        "latency_s": {
+            "mean": None if not delivered else sum(outcome.latencies_ns) / delivered / NS_PER_S,
+            "p50": _quantile(outcome.latencies_ns, 0.5),
+            "p95": _quantile(outcome.latencies_ns, 0.95),
+        },
+    }
+
+
+def _links(host: VirtualHost) -> dict[str, dict[str, int]]:
+    """Herald counters of each link as its side 0 knows them, and swap counters of its inner nodes."""
+    counters: dict[str, dict[str, int]] = {}
+    for name, link in host.network.links.items():
+        machine = host.machines.get(link.nodes[0])
+        if isinstance(machine, QuantumNode):
+            counters[name] = dict(machine.links.ends[name].counters)
+    return counters

@@ -1,0 +1,174 @@
+"""What the two sides of delivery share: requests known here, records, alarms, and how an own qubit ends.
+
+Owns the circuits (requests that end at this node), the open questions to the ledger and the order in which
+a qubit is given up: fact, device order, slot, news. Refuses messages: head.py and tail.py speak.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bellwire.core.effects import MeasureQubit, Persist, ReleaseQubit, Report
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.facts import Released, ReleaseReason
+from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.machine import Step
+from bellwire.core.notices import SlotFreed, UpdatePair, ViewWanted
+from bellwire.core.settings import NetworkSettings
+from bellwire.core.view import LedgerView, SlotBook, SlotView
+from bellwire.transport.alarms import Alarms
+from bellwire.transport.delivery_records import DeliveryBook, DeliveryRecord, to_record
+
+PURPOSE: Final = "delivery"
+
+Side = Literal["head", "tail"]
+
+
+@dataclass(slots=True)
+class Circuit:
+    """A request that ends at this node, as its plan says."""
+
+    request: RequestId
+    version: int
+    side: Side
+    peer: NodeId  # the other end node
+    mode: Literal["keep", "measure"]
+
+
+class Handover:
+    """The common ground of both sides at one node."""
+
+    def __init__(self, settings: NetworkSettings, node: NodeId, slots: SlotBook) -> None:
+        memory = settings.nodes[node].memory
+        if memory is None:
+            raise LocalMisuse(f"{node} has no memory: only end nodes deliver")
+        self.settings = settings
+        self.timers = settings.timers
+        self.node = node
+        self.slots = slots
+        self.operation_limit_ns = memory.operation_limit_ns
+        self.circuits: dict[RequestId, Circuit] = {}
+        self.book = DeliveryBook()
+        self.alarms: Alarms[tuple[Side, End]] = Alarms()
+        self._looks: dict[End, int] = {}
+        self._asked_at_ns: int | None = None
+
+    # ---- questions to the ledger
+
+    def look(self, step: Step, end: End) -> None:
+        """Decide about an own end as soon as the ledger can be read; many ends share one question."""
+        self._looks[end] = step.now_ns
+        if self._asked_at_ns != step.now_ns:
+            self._asked_at_ns = step.now_ns
+            step.tell(ViewWanted(purpose=PURPOSE, request=None))
+
+    def take_looks(self, as_of_ns: int) -> list[End]:
+        """Ends to decide about, now that the ledger was read as of then; later questions stay open."""
+        self._asked_at_ns = None
+        ready = [end for end, since_ns in self._looks.items() if since_ns <= as_of_ns]
+        for end in ready:
+            del self._looks[end]
+        return ready
+
+    def waiting(self, request: RequestId) -> list[End]:
+        """Own ends that are held for a request and have no decision yet."""
+        return [
+            slot.end
+            for slot in self.slots.slots()
+            if slot.state == "held" and slot.request == request and slot.end is not None
+        ]
+
+    # ---- own qubits
+
+    def held(self, end: End, request: RequestId) -> SlotView | None:
+        """The slot that holds this end, free to be decided about; None: others have a say, or nobody."""
+        slot = self.slots.holding(end)
+        if slot is None or slot.state != "held" or slot.request != request:
+            return None
+        return slot
+
+    def measure(self, step: Step, slot: SlotView) -> int:
+        """Order the measurement of a held end; returns the operation."""
+        operation = step.operation()
+        self.slots.measure(slot.index)
+        step.order(
+            MeasureQubit(
+                operation=operation, slot=slot.index, basis="Z", tag=0, within_ns=self.operation_limit_ns
+            )
+        )
+        return operation
+
+    def release(self, step: Step, end: End, reason: ReleaseReason, tag: int = 0) -> None:
+        """End an own qubit that still exists. `tag`: delivery number, 0 when it was not delivered."""
+        self._end(step, end, reason, tag)
+
+    def measured(self, step: Step, end: End) -> None:
+        """End an own qubit that its measurement consumed."""
+        self._end(step, end, "delivered", None)
+
+    def _end(self, step: Step, end: End, reason: ReleaseReason, tag: int | None) -> None:
+        slot = self.slots.holding(end)
+        if slot is None:
+            raise LocalMisuse(f"{self.node}: {end} cannot end as {reason}: no slot holds it")
+        index = slot.index
+        step.tell(UpdatePair(fact=Released(end=end, reason=reason, at_ns=step.now_ns)))
+        if tag is not None:
+            step.order(ReleaseQubit(slot=index, tag=tag))
+        self.slots.free(index)
+        step.tell(SlotFreed(slot=index))
+
+    def lose(self, step: Step, end: End) -> None:
+        """The instrument forgot an own qubit that delivery had taken: the fact is ours to write."""
+        slot = self.slots.holding(end)
+        if slot is not None and slot.state != "lost":
+            self.slots.lose(slot.index)
+        step.tell(UpdatePair(fact=Released(end=end, reason="device_lost", at_ns=step.now_ns)))
+
+    # ---- records and news for outside
+
+    def persist(self, step: Step, record: DeliveryRecord) -> int:
+        """Order a record onto stable storage; returns the token."""
+        token = step.operation()
+        step.order(Persist(token=token, record=to_record(record)))
+        return token
+
+    def report_delivered(self, step: Step, record: DeliveryRecord, slot: int | None) -> None:
+        """Tell the outside that an application has this pair. `slot`: where it was, None: no longer known."""
+        step.order(
+            Report(
+                name="pair_delivered",
+                request=record.request,
+                fields={
+                    "number": record.number,
+                    "head_end": str(record.head_end),
+                    "tail_end": str(record.tail_end),
+                    "frame": record.frame,
+                    "fidelity": record.fidelity,
+                    "at_ns": record.at_ns,
+                    "age_ns": record.at_ns - record.born_ns,
+                    "latency_ns": self.book.since_previous_ns(record.request, record.at_ns),
+                    "role": record.role,
+                    "slot": slot,
+                    "bit": record.bit,
+                },
+            )
+        )
+
+    def report(self, step: Step, name: str, record: DeliveryRecord) -> None:
+        """Tell the outside about a change of a delivered pair (settled, void)."""
+        step.order(
+            Report(
+                name=name,
+                request=record.request,
+                fields={"number": record.number, "head_end": str(record.head_end), "role": record.role},
+            )
+        )
+
+
+def frame_known(view: LedgerView, end: End) -> bool:
+    """True when the frame of this end's chain is final here.
+
+    Inner halves are born before they are swapped, hence only the far half can still be missing, and it
+    matters only as side 0, whose half carries the pair's attributes.
+    """
+    far = view.far_end(end)
+    return far is not None and (far.side == 1 or view.complete(end))

@@ -1,0 +1,99 @@
+"""The life cycle of a request: its table, its durable record, and what a request must look like.
+
+Owns validation and the rows. Refuses action: requests.py acts. Suspension comes with the corrective actions
+of the execution monitor; until then no row leads there.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from bellwire.core.events import Record
+from bellwire.core.ids import NodeId
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.record import TaggedWord
+from bellwire.core.settings import NetworkSettings
+from bellwire.transport.transitions import Rows
+
+Outcome = Literal["completed", "failed", "cancelled"]
+
+REQUEST_ROWS: Final[Rows] = {
+    ("absent", "submitted"): "queued",
+    ("absent", "restored"): "planning",
+    ("queued", "recorded"): "planning",
+    ("queued", "cancelled"): "cancelled",
+    ("queued", "deadline_over"): "failed",
+    ("planning", "plan_active"): "in_progress",
+    ("planning", "plan_failed"): "planning",
+    ("planning", "plan_impossible"): "failed",
+    ("planning", "served"): "completed",  # the last pair settled while a new plan was sought
+    ("planning", "duration_over"): "completed",
+    ("planning", "deadline_over"): "failed",
+    ("planning", "cancelled"): "cancelled",
+    ("in_progress", "plan_failed"): "planning",
+    ("in_progress", "plan_impossible"): "failed",
+    ("in_progress", "served"): "completed",
+    ("in_progress", "duration_over"): "completed",
+    ("in_progress", "deadline_over"): "failed",
+    ("in_progress", "cancelled"): "cancelled",
+}
+
+
+class RequestRecord(TaggedWord, frozen=True):
+    """What survives a restart of the source."""
+
+    request: EntanglementRequest
+    submitted_ns: int
+    started_ns: int | None  # when its first plan became active; None: not yet
+    outcome: Outcome | None  # None: unfinished
+    delivered: int  # at the end; 0 while unfinished
+    reason: str  # "" unless failed or cancelled
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[RequestRecord] = msgspec.msgpack.Decoder(RequestRecord)
+
+
+def to_record(record: RequestRecord) -> Record:
+    """The durable form; a later record of the same request replaces this one."""
+    return Record(kind="request", key=record.request.request_id, body=_encoder.encode(record))
+
+
+def from_record(record: Record) -> RequestRecord:
+    """The request in a durable record. Raises msgspec.ValidationError for anything else."""
+    return _decoder.decode(record.body)
+
+
+def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: NodeId) -> str | None:
+    """Why this node cannot take the request as it stands; None: it can."""
+    nodes = request.target_nodes
+    if request.request_id == "":
+        return "request_id is empty"
+    if len(nodes) != 2 or nodes[0] == nodes[1]:
+        return f"target_nodes {list(nodes)}: a bipartite request names two different nodes"
+    if nodes[0] != node:
+        return f"target_nodes {list(nodes)}: submit at the first of them, this is {node}"
+    route = request.route or ()
+    unknown = [name for name in (*nodes, *route) if name not in settings.nodes]
+    if unknown:
+        return f"unknown nodes {unknown}; the lab has {sorted(settings.nodes)}"
+    if settings.nodes[nodes[1]].role == "station":
+        return f"{nodes[1]} is a heralding station and holds no qubits"
+    if route and (route[0] != nodes[0] or route[-1] != nodes[1] or len(set(route)) != len(route)):
+        return f"route {list(route)} must lead from {nodes[0]} to {nodes[1]} without visiting a node twice"
+    if request.count is None and request.duration_ns is None:
+        return "neither count nor duration given"
+    for name, value in (
+        ("count", request.count),
+        ("duration_ns", request.duration_ns),
+        ("deadline_ns", request.deadline_ns),
+        ("cutoff_ns", request.cutoff_ns),
+        ("priority", request.priority),
+    ):
+        if value is not None and value < 1:
+            return f"{name} = {value} must be at least 1"
+    if request.fidelity_threshold is not None and not 0.0 <= request.fidelity_threshold <= 1.0:
+        return f"fidelity_threshold = {request.fidelity_threshold} is outside 0..1"
+    if request.rate_threshold_hz is not None and request.rate_threshold_hz < 0.0:
+        return f"rate_threshold_hz = {request.rate_threshold_hz} is negative"
+    return None

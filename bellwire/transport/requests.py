@@ -1,0 +1,332 @@
+"""RequestProcessing: a request from its arrival to its one final report (stack paper, appendix B).
+
+Owns the life cycle at the source. Refuses to count pairs itself: the delivery records are the only count, so
+that a restart, a void pair or a repeated report cannot make two truths. A final report goes out when it is
+durable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from bellwire.core.effects import Persist, Report
+from bellwire.core.events import Persisted, Started
+from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.machine import Handler, Step
+from bellwire.core.notices import (
+    EntanglementReported,
+    PeerLost,
+    PeerRestarted,
+    PlanActive,
+    PlanEnded,
+    PlanFailed,
+    PlanRequested,
+    RequestGenerated,
+    RequestNotified,
+    RequestWithdrawn,
+)
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.settings import NetworkSettings
+from bellwire.transport.alarms import Alarms
+from bellwire.transport.request_records import (
+    REQUEST_ROWS,
+    Outcome,
+    RequestRecord,
+    fault_of,
+    from_record,
+    to_record,
+)
+from bellwire.transport.transitions import Transitions
+
+UNFINISHED_MAX: Final = 1024
+"""Requests under way at one source; more are refused with a reason."""
+
+VERSIONS_PER_INCARNATION: Final = 1 << 16
+"""A plan version is incarnation * this + counter, so that a restarted source outbids its older plans."""
+
+PROGRESS_NS: Final = 1_000_000_000
+PROGRESS_SHARE: Final = 10
+"""Progress is notified after a tenth of the count, or after a second if a pair was delivered in it."""
+
+Duty = Literal["deadline", "duration", "replan"]
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """One request as its source knows it."""
+
+    record: RequestRecord
+    state: str
+    version: int = 0
+    failures: int = 0  # plans that failed in a row
+    notified_count: int = 0
+    notified_ns: int = 0
+
+    @property
+    def request(self) -> EntanglementRequest:
+        return self.record.request
+
+
+class RequestProcessing:
+    """The request part of a source.
+
+    delivered: settled pairs of a request, which is Delivery.delivered_count of the same node.
+    """
+
+    def __init__(
+        self, settings: NetworkSettings, node: NodeId, delivered: Callable[[RequestId], int]
+    ) -> None:
+        self.settings = settings
+        self.node = node
+        self.delivered = delivered
+        self.transitions = Transitions("request", REQUEST_ROWS)
+        self.lives: dict[RequestId, Life] = {}
+        self.unfinished = 0
+        self._alarms: Alarms[tuple[RequestId, Duty]] = Alarms()
+        self._tokens: dict[int, Life] = {}
+        self._lost: dict[NodeId, None] = {}
+        self._version = 0
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {Started: self._on_started, Persisted: self._on_persisted}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {
+            RequestGenerated: self._on_generated,
+            RequestWithdrawn: self._on_withdrawn,
+            PlanActive: self._on_plan_active,
+            PlanFailed: self._on_plan_failed,
+            EntanglementReported: self._on_entanglement,
+            PeerLost: self._on_peer_lost,
+            PeerRestarted: self._on_peer_restarted,
+        }
+
+    def gives(self) -> frozenset[type]:
+        return frozenset((PlanRequested, PlanEnded, RequestNotified))
+
+    def deadline_ns(self) -> int | None:
+        return self._alarms.earliest_ns()
+
+    def on_deadline(self, step: Step) -> None:
+        for request_id, duty in self._alarms.take_due(step.now_ns):
+            life = self.lives[request_id]
+            if self._serve(step, life):
+                continue
+            if duty == "replan":
+                self._plan(step, life)
+            elif duty == "duration":
+                self._end(step, life, "duration_over", "completed", "")
+            else:
+                self._end(step, life, "deadline_over", "failed", self._deadline_text(life))
+
+    def status(self, request_id: RequestId) -> str | None:
+        """The state of a request by the names of the table; None: never seen here."""
+        life = self.lives.get(request_id)
+        return None if life is None else life.state
+
+    # ---- arrival
+
+    def _on_started(self, step: Step, event: Started) -> None:
+        self._version = event.incarnation * VERSIONS_PER_INCARNATION
+        newest: dict[str, RequestRecord] = {}
+        for record in event.records:
+            if record.kind == "request":
+                newest[record.key] = from_record(record)
+        for request_id, known in newest.items():
+            if known.outcome is not None:
+                self.lives[request_id] = Life(known, known.outcome)
+                continue
+            life = self._open(known)
+            self._move(life, "restored")
+            self._set_alarms(life)
+            self._plan(step, life)
+
+    def _on_generated(self, step: Step, notice: RequestGenerated) -> None:
+        request = notice.request
+        known = self.lives.get(request.request_id)
+        if known is not None:
+            if known.request != request:
+                self._report_refusal(step, request.request_id, "this request_id names another request")
+            elif known.record.outcome is not None and known not in self._tokens.values():
+                self._notify_outcome(step, known)  # told again to whoever asks again
+            return
+        fault = fault_of(request, self.settings, self.node)
+        if fault is None and self.unfinished >= UNFINISHED_MAX:
+            fault = f"{self.unfinished} requests are under way here, the limit is {UNFINISHED_MAX}: try later"
+        if fault is not None:
+            self._report_refusal(step, request.request_id, fault)
+            step.tell(
+                RequestNotified(
+                    request_id=request.request_id, status="failed", generated_count=0, error_message=fault
+                )
+            )
+            return
+        record = RequestRecord(
+            request=request, submitted_ns=step.now_ns, started_ns=None, outcome=None, delivered=0, reason=""
+        )
+        life = self._open(record)
+        self._move(life, "submitted")
+        self._set_alarms(life)
+        self._persist(step, life)
+
+    def _open(self, record: RequestRecord) -> Life:
+        life = Life(record, "absent")
+        self.lives[record.request.request_id] = life
+        self.unfinished += 1
+        return life
+
+    def _set_alarms(self, life: Life) -> None:
+        request, record = life.request, life.record
+        allowed_ns = self.settings.timers.request_ns if request.deadline_ns is None else request.deadline_ns
+        if request.deadline_ns is None and request.duration_ns is not None:
+            allowed_ns += request.duration_ns  # the default limits the search for a plan, not the service
+        self._alarms.set((request.request_id, "deadline"), record.submitted_ns + allowed_ns)
+        if request.duration_ns is not None and record.started_ns is not None:
+            self._alarms.set((request.request_id, "duration"), record.started_ns + request.duration_ns)
+
+    # ---- planning
+
+    def _plan(self, step: Step, life: Life) -> None:
+        self._version += 1
+        life.version = self._version
+        avoid = tuple(name for name in self._lost if name not in life.request.target_nodes)
+        step.tell(PlanRequested(request=life.request, version=life.version, avoid=avoid))
+
+    def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
+        life = self.lives.get(notice.plan.request)
+        if life is None or life.version != notice.plan.version or life.state != "planning":
+            return
+        self._move(life, "plan_active")
+        life.failures = 0
+        if life.record.started_ns is None:
+            life.record = msgspec.structs.replace(life.record, started_ns=step.now_ns)
+            self._persist(step, life)
+            self._set_alarms(life)
+        self._notify_progress(step, life)
+
+    def _on_plan_failed(self, step: Step, notice: PlanFailed) -> None:
+        life = self.lives.get(notice.request)
+        if life is None or life.version != notice.version or life.record.outcome is not None:
+            return
+        if notice.final:
+            self._end(step, life, "plan_impossible", "failed", notice.reason)
+            return
+        self._move(life, "plan_failed")
+        step.order(
+            Report(
+                name="plan_failed",
+                request=notice.request,
+                fields={"version": notice.version, "reason": notice.reason},
+            )
+        )
+        delay_ns = self.settings.timers.plan_renew_ns << min(life.failures, 5)
+        life.failures += 1
+        self._alarms.set((notice.request, "replan"), step.now_ns + delay_ns)
+
+    def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
+        self._lost[notice.peer] = None
+
+    def _on_peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
+        self._lost.pop(notice.peer, None)
+
+    # ---- progress and end
+
+    def _on_entanglement(self, step: Step, notice: EntanglementReported) -> None:
+        life = self.lives.get(notice.request)
+        if life is None or life.record.outcome is not None or self._serve(step, life):
+            return
+        if life.state != "in_progress":
+            return
+        fresh = self.delivered(notice.request) - life.notified_count
+        count = life.request.count
+        enough = count is not None and fresh * PROGRESS_SHARE >= count
+        if fresh > 0 and (enough or step.now_ns >= life.notified_ns + PROGRESS_NS):
+            self._notify_progress(step, life)
+
+    def _serve(self, step: Step, life: Life) -> bool:
+        """End a request whose count is reached; True when it did."""
+        count = life.request.count
+        if count is None or life.state not in ("planning", "in_progress"):
+            return False
+        if self.delivered(life.request.request_id) < count:
+            return False
+        self._end(step, life, "served", "completed", "")
+        return True
+
+    def _on_withdrawn(self, step: Step, notice: RequestWithdrawn) -> None:
+        life = self.lives.get(notice.request)
+        if life is not None and life.record.outcome is None:
+            self._end(step, life, "cancelled", "cancelled", "cancelled")
+
+    def _end(self, step: Step, life: Life, happened: str, outcome: Outcome, reason: str) -> None:
+        request_id = life.request.request_id
+        self._move(life, happened)
+        self.unfinished -= 1
+        for duty in ("deadline", "duration", "replan"):
+            self._alarms.clear((request_id, duty))
+        life.record = msgspec.structs.replace(
+            life.record, outcome=outcome, delivered=self.delivered(request_id), reason=reason
+        )
+        self._tokens = {token: other for token, other in self._tokens.items() if other is not life}
+        self._persist(step, life)
+        if life.version > 0:
+            step.tell(PlanEnded(request=request_id, version=life.version))
+
+    def _persist(self, step: Step, life: Life) -> None:
+        token = step.operation()
+        self._tokens[token] = life
+        step.order(Persist(token=token, record=to_record(life.record)))
+
+    def _on_persisted(self, step: Step, event: Persisted) -> None:
+        life = self._tokens.pop(event.token, None)
+        if life is None:
+            return
+        if life.state == "queued":
+            self._move(life, "recorded")
+            self._plan(step, life)
+        elif life.record.outcome is not None:
+            self._notify_outcome(step, life)
+
+    def _deadline_text(self, life: Life) -> str:
+        wanted = "" if life.request.count is None else f" of {life.request.count}"
+        allowed_ns = life.request.deadline_ns or self.settings.timers.request_ns
+        return (
+            f"deadline of {allowed_ns / 1e9:g} s over: "
+            f"delivered {self.delivered(life.request.request_id)}{wanted}"
+        )
+
+    # ---- notifications
+
+    def _notify_progress(self, step: Step, life: Life) -> None:
+        life.notified_ns = step.now_ns
+        life.notified_count = self.delivered(life.request.request_id)
+        step.tell(
+            RequestNotified(
+                request_id=life.request.request_id,
+                status="in_progress",
+                generated_count=life.notified_count,
+                error_message=None,
+            )
+        )
+
+    def _notify_outcome(self, step: Step, life: Life) -> None:
+        record = life.record
+        step.tell(
+            RequestNotified(
+                request_id=life.request.request_id,
+                status="completed" if record.outcome == "completed" else "failed",
+                generated_count=record.delivered,
+                error_message=record.reason or None,
+            )
+        )
+
+    def _report_refusal(self, step: Step, request_id: RequestId, reason: str) -> None:
+        step.order(Report(name="request_refused", request=request_id, fields={"reason": reason}))
+
+    def _move(self, life: Life, happened: str) -> None:
+        life.state = self.transitions.after(life.state, happened)

@@ -1,0 +1,428 @@
+"""The tail's side of delivery: the destination checks, accepts, waits in doubt for the head, and records.
+
+Owns the pairs that a head has offered or will offer to this node. Refuses to use a qubit before its record
+is on stable storage, and to give a record up. Source: architecture.md section 6; the table stands in
+delivery_states.py.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from bellwire.core.bell import Walsh, fidelity_of
+from bellwire.core.effects import ApplyPauli, Report
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import PauliApplied, QubitMeasured, Received
+from bellwire.core.facts import Corrected
+from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.machine import Step
+from bellwire.core.messages import Aborted, Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.notices import UpdatePair
+from bellwire.core.view import LedgerView
+from bellwire.transport.delivery_pairs import TailPair
+from bellwire.transport.delivery_records import DeliveryRecord
+from bellwire.transport.delivery_states import TAIL_ROWS
+from bellwire.transport.handover import Circuit, Handover, frame_known
+from bellwire.transport.transitions import Transitions
+
+ASKED_MAX: Final = 1024
+"""Offers that the own ledger does not show yet; more are refused, the head asks again."""
+
+MEASURED_MAX: Final = 4096
+"""Measured ends without an offer; the oldest is forgotten beyond this."""
+
+
+class Tail:
+    """All pairs that end at this node as the destination."""
+
+    def __init__(self, handover: Handover) -> None:
+        self.handover = handover
+        self.transitions = Transitions("delivery tail", TAIL_ROWS)
+        self.pairs: dict[End, TailPair] = {}  # by the head's end
+        self._own: dict[End, TailPair] = {}  # the same by the own end
+        self._doubtful: set[End] = set()  # recorded in an earlier life; whether the qubit was used is unknown
+        self._measured: dict[End, None] = {}  # head ends in state measured, oldest first
+        self._asked = 0
+        self._operations: dict[int, TailPair] = {}
+        self._tokens: dict[int, TailPair] = {}
+
+    # ---- seeing a pair
+
+    def consider(self, step: Step, view: LedgerView, circuit: Circuit | None, end: End) -> None:
+        """Decide about an own end with the ledger in hand."""
+        pair = self._own.get(end)
+        if pair is not None and pair.state != "asked":
+            return
+        if circuit is None:
+            return
+        slot = self.handover.held(end, circuit.request)
+        chain = view.chain(end)
+        head_end = view.far_end(end)
+        if chain is not None and chain.dead and pair is not None:
+            self._refuse(step, pair, "dead")
+            return
+        if slot is None or chain is None or chain.dead or head_end is None:
+            return
+        if view.far_owner(end) != circuit.peer:
+            return
+        known = frame_known(view, end)
+        if circuit.mode == "measure":
+            if pair is not None and pair.head_end != head_end:
+                return
+            if pair is None:
+                pair = self._open(step, circuit.request, circuit.peer, "measure", head_end, end)
+            pair.slot = slot.index
+            pair.frame = chain.frame if known else None
+            pair.qubit_here = True
+            self._operations[self.handover.measure(step, slot)] = pair
+            self._move(pair, "seen")
+            self.handover.alarms.clear(("tail", pair.head_end))
+        elif pair is not None and pair.head_end == head_end and known:
+            pair.slot = slot.index
+            pair.frame = chain.frame
+            pair.qubit_here = True
+            self.handover.slots.offer(slot.index)
+            self._accept_or_correct(step, pair)
+
+    def _accept_or_correct(self, step: Step, pair: TailPair) -> None:
+        assert pair.slot is not None
+        if not pair.frame or not self.handover.settings.correct_frames:
+            self._move(pair, "shown")
+            self._accept(step, pair)
+            return
+        operation = step.operation()
+        step.order(
+            ApplyPauli(
+                operation=operation,
+                slot=pair.slot,
+                pauli=pair.frame,
+                within_ns=self.handover.operation_limit_ns,
+            )
+        )
+        self._operations[operation] = pair
+        self._move(pair, "shown_with_frame")
+        self.handover.alarms.clear(("tail", pair.head_end))
+
+    def _accept(self, step: Step, pair: TailPair) -> None:
+        pair.started_ns = step.now_ns
+        self._answer(step, pair)
+        self._doubt(step, pair)
+
+    def _answer(self, step: Step, pair: TailPair) -> None:
+        answer = OfferAnswer(
+            request=pair.request, head_end=pair.head_end, accepted=True, frame=pair.frame, reason=""
+        )
+        step.send(pair.peer, answer, "delivery")
+
+    def _doubt(self, step: Step, pair: TailPair) -> None:
+        limit_ns = pair.started_ns + self.handover.timers.delivery_ns
+        self.handover.alarms.set(
+            ("tail", pair.head_end), min(step.now_ns + self.handover.timers.answer_ns, limit_ns)
+        )
+
+    # ---- the head's word
+
+    def on_offer(self, step: Step, received: Received) -> None:
+        """Offer. Raises PeerViolation when it does not come from the source of the plan."""
+        offer = received.message
+        assert isinstance(offer, Offer)
+        circuit = self.handover.circuits.get(offer.request)
+        if circuit is not None and (circuit.side != "tail" or circuit.peer != received.source):
+            raise PeerViolation(received.source, f"offers for {offer.request}, which is not its request")
+        pair = self.pairs.get(offer.head_end)
+        if pair is not None and pair.tail_end != offer.tail_end:
+            raise PeerViolation(received.source, f"offers {offer.head_end} for two ends of this node")
+        before = self._state(offer.request, offer.head_end)
+        if pair is None and before == "absent":
+            if circuit is None or self._asked >= ASKED_MAX or offer.tail_end in self._own:
+                self._say_no(step, received.source, offer.request, offer.head_end, "not_yet")
+                return
+            if circuit.mode != offer.mode:
+                self._say_no(step, received.source, offer.request, offer.head_end, "mode")
+                return
+            pair = self._open(
+                step, offer.request, received.source, offer.mode, offer.head_end, offer.tail_end
+            )
+        following = self.transitions.after_message(received.source, before, "offer")
+        if pair is None:
+            return
+        self._set(pair, following)
+        if following == "asked":
+            # Every repetition starts the wait anew: silence of the head ends it.
+            self.handover.alarms.set(("tail", pair.head_end), step.now_ns + self.handover.timers.answer_ns)
+            self.handover.look(step, pair.tail_end)
+        elif following == "measuring":
+            pair.offered = True
+        elif before == "measured":
+            del self._measured[pair.head_end]
+            self._accept(step, pair)
+        elif following == "accepted":
+            self._answer(step, pair)
+
+    def on_commit(self, step: Step, received: Received) -> None:
+        """Commit: the delivery has happened. It is recorded whatever became of the own qubit."""
+        commit = received.message
+        assert isinstance(commit, Commit)
+        before = self._state(commit.request, commit.head_end)
+        pair = self.pairs.get(commit.head_end)
+        record = self.handover.book.get(commit.request, commit.head_end)
+        amend = before == "settled" and (commit.void or commit.head_end in self._doubtful)
+        following = self.transitions.after_message(
+            received.source, before, "commit_void" if amend else "commit"
+        )
+        if pair is None and record is not None:
+            if amend:
+                pair = self._open(
+                    step, record.request, record.peer, record.mode, record.head_end, record.tail_end
+                )
+                self._set(pair, following)
+                pair.void = True
+                self._write(step, pair, record)
+            else:
+                self._settle(step, received.source, commit.request, commit.head_end, before == "void")
+            return
+        if pair is None:
+            circuit = self.handover.circuits.get(commit.request)
+            mode = "keep" if circuit is None else circuit.mode
+            pair = self._open(step, commit.request, received.source, mode, commit.head_end, commit.tail_end)
+            pair.void = True
+        pair.void = pair.void or commit.void or before == "asked"
+        if before == "recording":
+            return  # answered when the record is durable; a void that came meanwhile is seen then
+        self._set(pair, following)
+        self.handover.alarms.clear(("tail", pair.head_end))
+        corrected = pair.mode == "keep" and self.handover.settings.correct_frames
+        frame = 0 if corrected or pair.frame is None else pair.frame
+        if not pair.void and pair.frame is not None and commit.frame != frame:
+            step.order(
+                Report(
+                    name="frame_mismatch",
+                    request=pair.request,
+                    fields={"head_end": str(pair.head_end), "head": commit.frame, "tail": frame},
+                )
+            )
+        self._write(
+            step,
+            pair,
+            DeliveryRecord(
+                request=pair.request,
+                role="tail",
+                peer=pair.peer,
+                mode=pair.mode,
+                number=commit.number,
+                head_end=pair.head_end,
+                tail_end=pair.tail_end,
+                frame=commit.frame,
+                signs=commit.signs,
+                cost=commit.cost,
+                fidelity=fidelity_of(Walsh(commit.signs, commit.cost)),
+                at_ns=commit.at_ns,
+                born_ns=commit.born_ns,
+                state="committed",
+                bit=pair.bit,
+            ),
+        )
+
+    def _write(self, step: Step, pair: TailPair, record: DeliveryRecord) -> None:
+        if pair.void:
+            record = msgspec.structs.replace(record, state="void", bit=None)
+        pair.record = record
+        self._tokens[self.handover.persist(step, record)] = pair
+
+    def on_aborted(self, step: Step, received: Received) -> None:
+        """Aborted: the head will never commit this pair."""
+        aborted = received.message
+        assert isinstance(aborted, Aborted)
+        pair = self.pairs.get(aborted.head_end)
+        before = self._state(aborted.request, aborted.head_end)
+        following = self.transitions.after_message(received.source, before, "aborted")
+        if pair is None or before == "recording":
+            return
+        if before in ("correcting", "measuring"):
+            pair.unwanted = True
+            pair.offered = False
+            return
+        self._set(pair, following)
+        self._forget(step, pair)
+
+    def on_persisted(self, step: Step, token: int) -> bool:
+        """The record is durable: the application may have the qubit. False: the token is not one of ours."""
+        pair = self._tokens.pop(token, None)
+        if pair is None:
+            return False
+        record = pair.record
+        assert record is not None
+        if pair.void and record.state != "void":
+            self._write(step, pair, record)
+            return True
+        slot = pair.slot
+        if pair.void:
+            self._move(pair, "persisted_void")
+            self.handover.report(step, "pair_void", record)
+        else:
+            self._move(pair, "persisted")
+            record = msgspec.structs.replace(record, state="settled")
+            self.handover.report_delivered(step, record, slot)
+            if pair.qubit_here:
+                self.handover.release(step, pair.tail_end, "delivered", tag=record.number)
+                pair.qubit_here = False
+            self.handover.persist(step, record)  # nobody waits: a restart before it is durable has doubts
+        self.handover.book.write(record)
+        self._doubtful.discard(pair.head_end)
+        self._forget(step, pair)
+        self._settle(step, pair.peer, pair.request, pair.head_end, pair.void)
+        return True
+
+    # ---- results and time
+
+    def on_measured(self, step: Step, event: QubitMeasured) -> bool:
+        """A measurement ended. Returns False when it is not one of ours."""
+        pair = self._operations.pop(event.operation, None)
+        if pair is None:
+            return False
+        if event.ended != "done":
+            self._move(pair, "measure_failed")
+            self._forget(step, pair)
+            return True
+        pair.bit = event.bit
+        pair.qubit_here = False
+        self.handover.measured(step, pair.tail_end)
+        if pair.offered:
+            self._move(pair, "measured_for_offer")
+            self._accept(step, pair)
+            return True
+        self._move(pair, "measured")
+        self._measured[pair.head_end] = None
+        self.handover.alarms.set(("tail", pair.head_end), step.now_ns + self.handover.timers.delivery_ns)
+        if len(self._measured) > MEASURED_MAX:
+            self._expire(step, self.pairs[next(iter(self._measured))])
+        return True
+
+    def on_corrected(self, step: Step, event: PauliApplied) -> bool:
+        """A physical correction ended. Returns False when it is not one of ours."""
+        pair = self._operations.pop(event.operation, None)
+        if pair is None:
+            return False
+        if event.ended != "done":
+            self._move(pair, "correction_failed")
+            self._forget(step, pair)
+            self._say_no(step, pair.peer, pair.request, pair.head_end, "correction_failed")
+            return True
+        assert pair.frame is not None
+        step.tell(UpdatePair(fact=Corrected(end=pair.tail_end, pauli=pair.frame, at_ns=event.at_ns)))
+        if pair.unwanted:
+            self._move(pair, "corrected_unwanted")
+            self._forget(step, pair)
+        else:
+            self._move(pair, "corrected")
+            self._accept(step, pair)
+        return True
+
+    def on_alarm(self, step: Step, head_end: End) -> None:
+        """Refuse an offer that never showed, ask a silent head, or give the qubit up."""
+        pair = self.pairs[head_end]
+        if pair.state == "asked":
+            self._refuse(step, pair, "not_yet")
+        elif pair.state == "measured" or step.now_ns >= pair.started_ns + self.handover.timers.delivery_ns:
+            self._expire(step, pair)
+        else:
+            step.send(pair.peer, Inquiry(request=pair.request, head_end=head_end), "delivery")
+            self._doubt(step, pair)
+
+    def _expire(self, step: Step, pair: TailPair) -> None:
+        step.order(
+            Report(
+                name="delivery_given_up",
+                request=pair.request,
+                fields={"head_end": str(pair.head_end), "state": pair.state},
+            )
+        )
+        self._move(pair, "expired")
+        self._forget(step, pair)
+
+    def on_died(self, step: Step, end: End) -> None:
+        """A chain died: an offer that waits for it need not wait any longer."""
+        if end in self._own:
+            self.handover.look(step, end)
+
+    def withdraw(self, step: Step, request: RequestId) -> None:
+        """The plan has ended: offers that never showed are refused, accepted ones wait for their head."""
+        for pair in list(self.pairs.values()):
+            if pair.request == request and pair.state == "asked":
+                self._refuse(step, pair, "withdrawn")
+
+    def on_memory_lost(self, step: Step) -> None:
+        """Every qubit of ours that still existed is gone; records stay."""
+        for pair in [pair for pair in self.pairs.values() if pair.qubit_here]:
+            self.handover.lose(step, pair.tail_end)
+            pair.qubit_here = False
+            recording = pair.state == "recording"
+            self._move(pair, "memory_lost")
+            if recording:
+                pair.void = True
+            else:
+                self._operations = {n: other for n, other in self._operations.items() if other is not pair}
+                self._forget(step, pair)
+
+    def restore(self, record: DeliveryRecord) -> None:
+        """A record of an earlier life. Without its second record, a kept pair may have lost its qubit."""
+        if record.state == "committed":
+            if record.mode == "keep":
+                self._doubtful.add(record.head_end)
+            record = msgspec.structs.replace(record, state="settled")
+        self.handover.book.write(record)
+
+    # ---- helpers of the above
+
+    def _state(self, request: RequestId, head_end: End) -> str:
+        pair = self.pairs.get(head_end)
+        if pair is not None:
+            return pair.state
+        record = self.handover.book.get(request, head_end)
+        return "absent" if record is None else record.state
+
+    def _open(
+        self,
+        step: Step,
+        request: RequestId,
+        peer: NodeId,
+        mode: Literal["keep", "measure"],
+        head_end: End,
+        tail_end: End,
+    ) -> TailPair:
+        pair = TailPair(request, peer, mode, head_end, tail_end, "absent", step.now_ns)
+        self.pairs[head_end] = pair
+        self._own[tail_end] = pair
+        return pair
+
+    def _move(self, pair: TailPair, happened: str) -> None:
+        self._set(pair, self.transitions.after(pair.state, happened))
+
+    def _set(self, pair: TailPair, state: str) -> None:
+        self._asked += (state == "asked") - (pair.state == "asked")
+        pair.state = state
+
+    def _settle(self, step: Step, to: NodeId, request: RequestId, head_end: End, void: bool) -> None:
+        step.send(to, Settled(request=request, head_end=head_end, void=void), "delivery")
+
+    def _say_no(self, step: Step, to: NodeId, request: RequestId, head_end: End, reason: str) -> None:
+        step.send(
+            to,
+            OfferAnswer(request=request, head_end=head_end, accepted=False, frame=None, reason=reason),
+            "delivery",
+        )
+
+    def _refuse(self, step: Step, pair: TailPair, reason: str) -> None:
+        self._move(pair, "refused")
+        self._forget(step, pair)
+        self._say_no(step, pair.peer, pair.request, pair.head_end, reason)
+
+    def _forget(self, step: Step, pair: TailPair) -> None:
+        del self.pairs[pair.head_end]
+        if self._own.get(pair.tail_end) is pair:
+            del self._own[pair.tail_end]
+        self._measured.pop(pair.head_end, None)
+        self.handover.alarms.clear(("tail", pair.head_end))
+        if pair.qubit_here:
+            pair.qubit_here = False
+            self.handover.release(step, pair.tail_end, "dead")

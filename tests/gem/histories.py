@@ -1,0 +1,183 @@
+"""Random lives of a small network, written down as its nodes would write them.
+
+Owns the generator. Refuses the view: what it means is the oracle's business.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import get_args
+
+from bellwire.core.bell import COST_MAX, Cost
+from bellwire.core.facts import Began, Born, Corrected, Fact, Released, ReleaseReason, Swapped
+from bellwire.core.ids import End, LinkId, NodeId
+
+REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
+STEP_NS = 1_000
+
+
+@dataclass
+class Node:
+    """One node's memory and notebook."""
+
+    name: NodeId
+    incarnation: int = 0
+    held: list[End] = field(default_factory=list)
+    heard: list[Born] = field(default_factory=list)  # heralds that are not written down yet
+    written: list[tuple[int, Fact]] = field(default_factory=list)
+    generation: int = 0
+
+
+@dataclass
+class Net:
+    """Nodes on a ring, so that chains may close, or on a line."""
+
+    nodes: list[Node]
+    links: dict[LinkId, tuple[NodeId, NodeId]]
+
+    def owner_of(self, link: LinkId, side: int) -> NodeId:
+        """The link map."""
+        return self.links[link][side]
+
+
+def net_of(size: int, ring: bool) -> Net:
+    """`size` nodes in a row; on a ring the last is linked to the first. Side 0 is not always the left."""
+    nodes = [Node(name=f"n{place}") for place in range(size)]
+    links: dict[LinkId, tuple[NodeId, NodeId]] = {}
+    for place in range(size if ring else size - 1):
+        pair = (nodes[place].name, nodes[(place + 1) % size].name)
+        links[f"link{place}"] = pair if place % 3 else (pair[1], pair[0])
+    return Net(nodes, links)
+
+
+def story_of(net: Net) -> dict[NodeId, list[tuple[int, Fact]]]:
+    """What everybody wrote."""
+    return {node.name: node.written for node in net.nodes}
+
+
+def live(random: Random, size: int, steps: int, *, ring: bool = False, clean: bool = False) -> Net:
+    """Let a network live. clean: every half is told, nothing is lost, and in the end all is released."""
+    net = net_of(size, ring)
+    by_name = {node.name: node for node in net.nodes}
+    for node in net.nodes:
+        _begin(random, node, at_ns=0, clean=True)
+    for step in range(1, steps + 1):
+        now_ns = step * STEP_NS
+        draw = random.random()
+        node = random.choice(net.nodes)
+        if draw < 0.32:
+            _herald(random, net, by_name, step, clean)
+        elif draw < 0.78 and node.heard:
+            for _ in range(random.randrange(1, 4)):
+                if node.heard:
+                    _hear(random, node, now_ns)
+        elif draw < 0.90 and len(node.held) > 1:
+            _swap(random, node, now_ns)
+        elif draw < 0.94 and node.held:
+            _release(node, random.choice(node.held), random.choice(REASONS), now_ns)
+        elif draw < 0.97 and node.held:
+            pauli = random.randrange(4)
+            node.written.append(
+                (node.incarnation, Corrected(end=random.choice(node.held), pauli=pauli, at_ns=now_ns))
+            )
+        elif draw < 0.975:
+            _begin(random, node, now_ns, clean)
+    if clean:
+        for node in net.nodes:
+            while node.heard:
+                _hear(random, node, (steps + 1) * STEP_NS)
+            for end in list(node.held):
+                _release(node, end, random.choice(REASONS), (steps + 2) * STEP_NS)
+    return net
+
+
+def interleaved(
+    random: Random, story: Mapping[NodeId, Sequence[tuple[int, Fact]]]
+) -> Iterator[tuple[NodeId, int, Fact]]:
+    """All facts, every author in its own order, authors mixed at random, at times one far ahead."""
+    left = {author: iter(told) for author, told in story.items() if told}
+    while left:
+        author = random.choice(sorted(left))
+        for _ in range(random.choice((1, 1, 2, 10))):
+            written = next(left[author], None)
+            if written is None:
+                del left[author]
+                break
+            yield author, written[0], written[1]
+
+
+def _cost(random: Random, ceiling: int) -> Cost:
+    return (random.randrange(ceiling), random.randrange(ceiling), random.randrange(ceiling))
+
+
+def _herald(random: Random, net: Net, by_name: dict[NodeId, Node], step: int, clean: bool) -> None:
+    link = random.choice(sorted(net.links))
+    frame = random.choice((2, 3))
+    request = random.choice((None, "r1", "r1", "r1", "r1", "r1", "r2" if random.random() < 0.3 else "r1"))
+    heavy = random.random() < 0.05
+    for side in (0, 1):
+        owner = by_name[net.links[link][side]]
+        if not clean and random.random() < 0.03:
+            continue  # this side never hears of it
+        owner.generation += 1
+        owner.heard.append(
+            Born(
+                end=End(link, 1, step, 0, side),
+                slot=owner.generation % 4,
+                generation=owner.generation,
+                request=request,
+                tree=random.randrange(3),
+                frame=frame if random.random() > 0.02 else frame ^ 1,
+                signs=random.randrange(8),
+                cost=_cost(random, COST_MAX if heavy else 1 << 50),
+                rates=_cost(random, 1 << 20),
+                at_ns=step * STEP_NS + random.randrange(10),
+                sigma_ns=random.randrange(10),
+            )
+        )
+
+
+def _hear(random: Random, node: Node, now_ns: int) -> None:
+    born = node.heard.pop(random.randrange(len(node.heard)))
+    if random.random() < 0.04:
+        _release(node, born.end, "unusable", born.at_ns)
+        return
+    node.written.append((node.incarnation, born))
+    node.held.append(born.end)
+
+
+def _swap(random: Random, node: Node, now_ns: int) -> None:
+    left, right = random.sample(node.held, 2)
+    node.held.remove(left)
+    node.held.remove(right)
+    ok = random.random() < 0.85
+    fact = Swapped(
+        left=left,
+        right=right,
+        result="ok" if ok else random.choice(("failed", "unknown")),
+        outcome=random.randrange(4) if ok else 0,
+        signs=random.randrange(8),
+        cost=_cost(random, 1 << 50),
+        at_ns=now_ns,
+    )
+    node.written.append((node.incarnation, fact))
+
+
+def _release(node: Node, end: End, reason: ReleaseReason, now_ns: int) -> None:
+    if end in node.held:
+        node.held.remove(end)
+    node.written.append((node.incarnation, Released(end=end, reason=reason, at_ns=now_ns)))
+
+
+def _begin(random: Random, node: Node, at_ns: int, clean: bool) -> None:
+    if not clean and random.random() < 0.4:
+        for _ in range(random.randrange(4)):  # the last facts of the old incarnation were never published
+            if node.written and not isinstance(node.written[-1][1], Began):
+                node.written.pop()
+    told = {fact.end for _, fact in node.written if isinstance(fact, Born)}
+    survivors = () if clean else tuple(end for end in node.held if end in told and random.random() < 0.2)
+    node.incarnation += 1
+    node.held = list(survivors)
+    node.heard.clear()
+    began = Began(incarnation=node.incarnation, survivors=survivors, at_ns=at_ns)
+    node.written.append((node.incarnation, began))

@@ -1,0 +1,533 @@
+"""Lab files: what a good one becomes, and the one line that a bad one gets.
+
+Owns the tests of bellwire.labs. The planted mistakes are the ones that operators make; each must name file,
+line and path of the place where the finger belongs.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bellwire.core.bell import PERFECT, Walsh, decay, fidelity_of, permute, to_walsh
+from bellwire.core.errors import ConfigError
+from bellwire.core.photonics import arm_efficiency, double_click, fibre_transmission, single_click
+from bellwire.labs import Lab, LabProblems, lab_from_w2, lab_schema, load_lab
+
+SHIPPED = sorted((Path(__file__).parents[1] / "lab_configs").glob("*.yaml"))
+
+GOOD = """\
+lab: small
+nodes:
+  alice:
+    role: end
+    address: tcp://127.0.0.1:47001
+    memory: {t1_s: 10, t2_s: 0.5}
+    instruments:
+      memory: {driver: memory_controller, address: "pty:alice", emulated: true}
+  relay: {role: repeater, address: "tcp://127.0.0.1:47002"}
+  bob: {role: end, address: "tcp://127.0.0.1:47003"}
+stations:
+  west:
+    detectors: {visibility: 0.9, dark_rate_hz: 200}
+    instruments:
+      timing: {driver: srs_dg645, address: "TCPIP::127.0.0.1::47005::SOCKET", serial_number: 7}
+  east: {}
+links:
+  left: {nodes: [alice, relay], station: west, fibre_km: [4, 10], lanes: 3}
+  right: {nodes: [relay, bob], station: east, fibre_km: [5, 5], lanes: 2}
+requests:
+  - id: demo
+    from: alice
+    to: bob
+    count: 10
+    fidelity_min: 0.7
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "lab.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def good(folder: Path) -> Lab:
+    return load_lab(written(folder, GOOD))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_lab_loads(path: Path) -> None:
+    lab = load_lab(path)
+    assert lab.name == path.stem
+    assert lab.requests
+
+
+def test_shipped_labs_are_found() -> None:
+    assert len(SHIPPED) >= 7
+
+
+def test_slots_are_numbered_over_incident_links_in_file_order(tmp_path: Path) -> None:
+    network = good(tmp_path).network
+    assert network.links["left"].slots == ((0, 1, 2), (0, 1, 2))
+    assert network.links["right"].slots == ((3, 4), (0, 1))
+    memory = network.nodes["relay"].memory
+    assert memory is not None
+    assert memory.slots == 5
+    assert network.nodes["relay"].links == ("left", "right")
+    assert network.nodes["west"].role == "station"
+    assert network.nodes["west"].memory is None
+    assert network.nodes["west"].links == ("left",)
+
+
+def test_the_longer_arm_sets_click_and_period(tmp_path: Path) -> None:
+    left = good(tmp_path).network.links["left"]
+    assert left.click_delay_ns == 50_000
+    assert left.herald_delay_ns == (20_000, 50_000)
+    # There and back, 10 us to initialise, rounded up to whole microseconds for each of three lanes.
+    assert left.period_ns == 111_000
+    assert left.length_km == 14
+
+
+def test_heralds_carry_the_state_of_the_optics_relative_to_their_frame(tmp_path: Path) -> None:
+    left = good(tmp_path).network.links["left"]
+    arms = [
+        arm_efficiency(emission=0.35, conversion=0.5, fibre=fibre_transmission(km, 0.2), detector=0.9)
+        for km in (4, 10)
+    ]
+    optics = double_click(arms[0], arms[1], 0.9, 200 * 5e-9, False)
+    assert left.success_probability == optics.success_probability
+    assert [(herald.code, herald.frame) for herald in left.heralds] == [(1, 2), (2, 3)]
+    for herald, outcome in zip(left.heralds, optics.outcomes, strict=True):
+        assert Walsh(herald.signs, herald.cost) == to_walsh(permute(outcome.state, herald.frame))
+        assert fidelity_of(Walsh(herald.signs, herald.cost)) == pytest.approx(optics.fidelity, abs=1e-12)
+
+
+def test_single_click_links_take_the_bright_populations(tmp_path: Path) -> None:
+    text = GOOD.replace("lanes: 2}", "lanes: 2, architecture: single_click, alpha: [0.1, 0.2]}")
+    right = load_lab(written(tmp_path, text)).network.links["right"]
+    arm = arm_efficiency(emission=0.35, conversion=0.5, fibre=fibre_transmission(5, 0.2), detector=0.9)
+    optics = single_click(0.1, 0.2, arm, arm, 0.95, 5e-7)
+    assert right.success_probability == optics.success_probability
+
+
+def test_memory_rates_say_how_a_stored_qubit_decays(tmp_path: Path) -> None:
+    memory = good(tmp_path).network.nodes["alice"].memory
+    assert memory is not None
+    # A perfect pair after 0.1 s at T1 = 10 s, T2 = 0.5 s (one qubit, algorithms.md 11.5):
+    # F = (1 + 2 exp(-t/T2) + exp(-t/T1)) / 4.
+    after = decay(PERFECT, memory.rates, 100_000_000)
+    assert fidelity_of(after) == pytest.approx(
+        (1 + 2 * 0.8187307530779818 + 0.9900498337491681) / 4, rel=1e-9
+    )
+
+
+def test_delays_follow_the_fibres_through_stations(tmp_path: Path) -> None:
+    delays = good(tmp_path).network.delays_ns
+    assert delays["alice"]["west"] == 20_000
+    assert delays["west"]["relay"] == 50_000
+    assert delays["alice"]["bob"] == 70_000 + 50_000
+    assert delays["bob"]["alice"] == delays["alice"]["bob"]
+    assert delays["west"]["east"] == 50_000 + 25_000
+    assert all(delays[name][name] == 0 for name in delays)
+
+
+def test_delays_can_be_zero_stated_or_lengthened(tmp_path: Path) -> None:
+    zero = load_lab(written(tmp_path, GOOD + "classical: {delay: zero}\n")).network.delays_ns
+    assert {delay for row in zero.values() for delay in row.values()} == {0}
+    stated = GOOD + "classical: {delay_us: {left: 140}, extra_ms: 1}\n"
+    slow = load_lab(written(tmp_path, stated)).network.delays_ns
+    assert slow["alice"]["relay"] == 140_000 + 1_000_000
+    assert slow["alice"]["west"] == 40_000 + 1_000_000  # the stated delay is shared out by fibre length
+    assert slow["alice"]["bob"] == 140_000 + 50_000 + 1_000_000
+    assert slow["bob"]["bob"] == 0
+
+
+def test_machines_without_a_fibre_between_them_can_still_talk(tmp_path: Path) -> None:
+    text = GOOD.split("requests:")[0].replace(
+        "  right: {nodes: [relay, bob], station: east", "  right: {nodes: [bob, carol], station: east"
+    )
+    text = text.replace("stations:", "  carol: {role: end}\nstations:")
+    delays = load_lab(written(tmp_path, text)).network.delays_ns
+    assert delays["alice"]["bob"] == 70_000  # as long as the longest way in the lab
+    assert set(delays["alice"]) == {"alice", "relay", "bob", "carol", "west", "east"}
+
+
+def test_live_labs_start_on_a_whole_second_with_time_to_arm(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    virtual, live = load_lab(path).network.links["left"], load_lab(path, live=True).network.links["left"]
+    assert (virtual.whole_second, virtual.start_margin_ns) == (False, 0)
+    assert (live.whole_second, live.start_margin_ns) == (True, 400_000_000)
+
+
+def test_textbook_clicks_come_just_before_the_next_attempt(tmp_path: Path) -> None:
+    path = next(path for path in SHIPPED if path.stem == "textbook_two_segments")
+    link = load_lab(path).network.links["a-m"]
+    assert link.station is None
+    assert link.period_ns - link.click_delay_ns == 2
+    assert [(herald.code, herald.frame) for herald in link.heralds] == [(1, 2)]
+    assert fidelity_of(Walsh(link.heralds[0].signs, link.heralds[0].cost)) == pytest.approx(0.98)
+    text = path.read_text(encoding="utf-8").replace("rounds: true", "rounds: true, cutoff_attempts: 5")
+    cutoff_ns = load_lab(written(tmp_path, text)).requests[0].cutoff_ns
+    # After the fifth click from the birth on, before the attempt that follows it.
+    assert cutoff_ns is not None
+    assert 5 * link.period_ns < cutoff_ns < 5 * link.period_ns + 2
+
+
+def test_requests_timers_and_faults_arrive_in_nanoseconds(tmp_path: Path) -> None:
+    text = GOOD + (
+        "    weight: 3\n    deadline_s: 2.5\n    cutoff_ms: 40\n"
+        "timers: {answer_ms: 20, age_max_s: 5}\n"
+        "scenario:\n  message_loss_probability: 1e-2\n  delay_jitter_us: 3\n"
+        "  crashes: [{node: relay, at_s: 1, down_s: 0.5}]\n"
+    )
+    lab = load_lab(written(tmp_path, text))
+    request = lab.requests[0]
+    assert request.target_nodes == ("alice", "bob")
+    assert (request.priority, request.deadline_ns, request.cutoff_ns) == (3, 2_500_000_000, 40_000_000)
+    assert (lab.network.timers.answer_ns, lab.network.timers.age_max_ns) == (20_000_000, 5_000_000_000)
+    assert lab.network.timers.plan_renew_ns == 500_000_000
+    assert lab.scenario.message_loss_probability == 0.01
+    assert lab.scenario.delay_jitter_ns == 3_000
+    assert [(crash.node, crash.at_ns, crash.down_ns) for crash in lab.scenario.crashes] == [
+        ("relay", 1_000_000_000, 500_000_000)
+    ]
+
+
+def test_instruments_and_addresses_are_listed(tmp_path: Path) -> None:
+    lab = good(tmp_path)
+    assert lab.addresses["relay"] == "tcp://127.0.0.1:47002"
+    assert [
+        (one.owner, one.role, one.driver, one.serial_number, one.emulated) for one in lab.instruments
+    ] == [
+        ("alice", "memory", "memory_controller", None, True),
+        ("west", "timing", "srs_dg645", "7", False),
+    ]
+
+
+def test_the_world_is_told_what_the_file_says(tmp_path: Path) -> None:
+    lab = good(tmp_path)
+    links, memories = lab.world()
+    assert [(link.name, link.lanes, link.period_ns) for link in links] == [
+        ("left", 3, 111_000),
+        ("right", 2, 60_000),
+    ]
+    assert sum(outcome.share for outcome in links[0].outcomes) == pytest.approx(1)
+    assert [(memory.node, memory.slots) for memory in memories] == [("alice", 3), ("relay", 5), ("bob", 2)]
+    assert (memories[0].t1_ns, memories[0].t2_ns) == (10_000_000_000, 500_000_000)
+
+
+def test_the_digest_depends_on_meaning_only(tmp_path: Path) -> None:
+    digest = good(tmp_path).digest
+    commented = "# a comment\n" + GOOD.replace("fibre_km: [5, 5]", "fibre_km: [5.0, 5]") + "seed: 1\n"
+    assert load_lab(written(tmp_path, commented)).digest == digest
+    assert load_lab(written(tmp_path, GOOD.replace("[5, 5]", "[5, 6]"))).digest != digest
+
+
+BAD = [
+    (
+        "unknown key",
+        "lanes: 3}",
+        "fibre_m: 3}",
+        18,
+        "links.left.fibre_m",
+        'unknown key "fibre_m" (did you mean "fibre_km"?)',
+    ),
+    (
+        "unknown section",
+        "stations:",
+        "station:",
+        11,
+        "station",
+        'unknown key "station" (did you mean "stations"?)',
+    ),
+    (
+        "unknown node",
+        "[relay, bob]",
+        "[relai, bob]",
+        19,
+        "links.right.nodes[0]",
+        'unknown node "relai" (did you mean "relay"?)',
+    ),
+    (
+        "unknown station",
+        "station: east",
+        "station: eats",
+        19,
+        "links.right.station",
+        'unknown station "eats" (did you mean "east"?)',
+    ),
+    (
+        "unknown driver",
+        "driver: memory_controller",
+        "driver: memory_control",
+        8,
+        "nodes.alice.instruments.memory.driver",
+        'unknown driver "memory_control" (did you mean "memory_controller"?)',
+    ),
+    (
+        "driver in the wrong role",
+        "driver: srs_dg645",
+        "driver: herald_fpga",
+        15,
+        "stations.west.instruments.timing.driver",
+        'driver "herald_fpga" cannot play the role timing (known: srs_dg645)',
+    ),
+    (
+        "unit in the value",
+        "count: 10",
+        "count: 10 pairs",
+        24,
+        "requests[0].count",
+        'must be a whole number; write the bare number, the unit is part of the key, is "10 pairs"',
+    ),
+    (
+        "fraction of a pair",
+        "count: 10",
+        "count: 1.5",
+        24,
+        "requests[0].count",
+        "must be a whole number, is 1.5",
+    ),
+    (
+        "probability above one",
+        "visibility: 0.9",
+        "visibility: 90",
+        13,
+        "stations.west.detectors.visibility",
+        "must be at most 1",
+    ),
+    ("negative length", "[5, 5]", "[5, -5]", 19, "links.right.fibre_km[1]", "must be at least 0"),
+    ("infinite length", "[5, 5]", "[5, .inf]", 19, "links.right.fibre_km[1]", "must be a finite number"),
+    (
+        "one arm only",
+        "[5, 5]",
+        "[5]",
+        19,
+        "links.right.fibre_km[1]",
+        "the list is too short: entry 2 is missing",
+    ),
+    (
+        "duplicate port",
+        ":47003",
+        ":47002",
+        10,
+        "nodes.bob.address",
+        "127.0.0.1 port 47002 is already taken by nodes.relay",
+    ),
+    (
+        "instrument on a bus port",
+        "::47005::",
+        "::47001::",
+        15,
+        "stations.west.instruments.timing.address",
+        "already taken by nodes.alice",
+    ),
+    ("port out of range", ":47003", ":99999", 10, "nodes.bob.address", "port 99999 is outside 1..65535"),
+    (
+        "not an address",
+        "tcp://127.0.0.1:47003",
+        "127.0.0.1",
+        10,
+        "nodes.bob.address",
+        "must look like tcp://127.0.0.1:PORT",
+    ),
+    (
+        "key given twice",
+        "count: 10",
+        "from: bob",
+        24,
+        "requests[0].from",
+        'the key "from" stands twice, first on line 22',
+    ),
+    ("missing key", "    count: 10\n", "", 21, "requests[0]", "give count (pairs) or duration_s"),
+    ("missing name", "lab: small\n", "", 1, "lab", 'the key "lab" is missing in the file'),
+    (
+        "unused station",
+        "  east: {}\n",
+        "  east: {}\n  north: {}\n",
+        17,
+        "stations.north",
+        'no link uses the station "north"',
+    ),
+    (
+        "impossible memory",
+        "t2_s: 0.5",
+        "t2_s: 25",
+        6,
+        "nodes.alice.memory",
+        "t2_s = 25.0 exceeds 2 t1_s = 20.0",
+    ),
+    (
+        "unknown role",
+        "role: repeater",
+        "role: router",
+        9,
+        "nodes.relay.role",
+        "must be 'end' or 'repeater', is \"router\"",
+    ),
+    ("link to itself", "[relay, bob]", "[bob, bob]", 19, "links.right", 'both ends are "bob"'),
+    (
+        "station used twice",
+        "station: east",
+        "station: west",
+        19,
+        "links.right.station",
+        'already serves link "left"',
+    ),
+    (
+        "period below the flight",
+        "lanes: 2}",
+        "lanes: 2, attempt_period_us: 50}",
+        19,
+        "links.right.attempt_period_us",
+        "must be at least 60",
+    ),
+    (
+        "two forms of link",
+        "lanes: 2}",
+        "attempt: {period_us: 1, success_probability: 1}}",
+        19,
+        "links.right",
+        "excludes fibre_km, station",
+    ),
+    (
+        "alpha without its architecture",
+        "lanes: 2}",
+        "alpha: [0.1, 0.1]}",
+        19,
+        "links.right",
+        "alpha (one value per node)",
+    ),
+    ("bad name of a node", "  bob: {role", '  "b b": {role', 10, "nodes.b b", "must look like a name"),
+    (
+        "request from nobody",
+        "from: alice",
+        "from: alcie",
+        22,
+        "requests[0].from",
+        'unknown node "alcie" (did you mean "alice"?)',
+    ),
+    ("request to itself", "to: bob", "to: alice", 21, "requests[0]", 'from and to are both "alice"'),
+    (
+        "route over no link",
+        "count: 10",
+        "count: 10\n    route: [alice, bob]",
+        25,
+        "requests[0].route[1]",
+        'no link joins "alice" and "bob"',
+    ),
+    (
+        "cutoff in attempts of unequal links",
+        "count: 10",
+        "count: 1\n    cutoff_attempts: 3",
+        25,
+        "requests[0].cutoff_attempts",
+        "one attempt period",
+    ),
+    ("not YAML", "nodes:\n", "nodes: [\n", 4, None, "not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "line", "place", "problem"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
+)
+def test_a_mistake_gets_one_line_with_file_line_and_path(
+    tmp_path: Path, was: str, becomes: str, line: int, place: str | None, problem: str
+) -> None:
+    assert GOOD.count(was) >= 1
+    with pytest.raises(ConfigError) as refused:
+        load_lab(written(tmp_path, GOOD.replace(was, becomes, 1)))
+    first = refused.value.lines[0] if isinstance(refused.value, LabProblems) else str(refused.value)
+    where = f"lab.yaml:{line}" if place is None else f"lab.yaml:{line} ({place}): "
+    assert first.startswith(where)
+    assert problem in first
+    assert "\n" not in str(refused.value)
+
+
+def test_all_problems_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = GOOD.replace("count: 10", "count: 0").replace("role: end", "rôle: end", 1)
+    with pytest.raises(LabProblems) as refused:
+        load_lab(written(tmp_path, text))
+    lines = refused.value.lines
+    numbers = [int(line.split(":")[1].split(" ")[0]) for line in lines]
+    assert len(lines) == 3  # role is missing, its misspelling is unknown, and the count is 0
+    assert numbers == sorted(numbers)
+    assert f"[and {len(lines) - 1} more" in str(refused.value)
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    lab = load_lab(written(tmp_path, GOOD.replace("dark_rate_hz: 200", "dark_rate_hz: 2e2")))
+    assert lab.digest == good(tmp_path).digest
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot read this lab file"):
+        load_lab(tmp_path / "nowhere.yaml")
+
+
+def test_a_list_at_the_top_is_not_a_lab(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mapping of sections"):
+        load_lab(written(tmp_path, "- a\n- b\n"))
+
+
+def test_the_schema_names_every_section_and_refuses_unknown_keys() -> None:
+    schema = lab_schema()
+    assert set(schema["properties"]) >= {
+        "lab",
+        "nodes",
+        "stations",
+        "links",
+        "classical",
+        "requests",
+        "scenario",
+    }
+    assert schema["additionalProperties"] is False
+    assert schema["$defs"]["Link"]["additionalProperties"] is False
+    assert "from" in schema["$defs"]["Request"]["properties"]
+    json.dumps(schema)
+
+
+W2 = {
+    "nodes": [{"name": name, "x_km": 0.0, "y_km": 0.0} for name in ("a", "b", "c", "d")],
+    "edges": [["a", "b"], ["b", "c"], ["c", "d"], ["a", "d"]],
+    "requests": [
+        {"src": "a", "dst": "c", "path": ["a", "b", "c"]},
+        {"src": "c", "dst": "b", "path": ["c", "b"]},
+    ],
+    "model": {
+        "link_length_km": 10,
+        "p_attempt": 0.01,
+        "attempt_period_s": 5e-5,
+        "memory_pairs_per_request_per_link": 2,
+        "swap_success": 0.5,
+    },
+}
+
+
+def test_benchmark_networks_give_each_request_memories_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps(W2), encoding="utf-8")
+    lab = lab_from_w2(path)
+    links = lab.network.links
+    assert {name: link.reserved_for for name, link in links.items()} == {
+        "a-b/r00": "r00",
+        "b-c/r00": "r00",
+        "c-b/r01": "r01",
+        "c-d": None,
+        "a-d": None,
+    }
+    assert {link.lanes for name, link in links.items() if "/" in name} == {2}
+    assert {link.period_ns for link in links.values()} == {50_000}
+    assert lab.network.delays_ns["a"]["c"] == 100_000
+    assert [request.route for request in lab.requests] == [("a", "b", "c"), ("c", "b")]
+    memory = lab.network.nodes["b"].memory
+    assert memory is not None
+    assert memory.rates == (0, 0, 0)
+    assert memory.slots == 6
+
+
+def test_a_file_that_is_no_benchmark_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps({"nodes": []}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"net\.json: not a network of this format"):
+        lab_from_w2(path)
