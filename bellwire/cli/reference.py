@@ -29,16 +29,16 @@ def schema(
 
 def drivers(as_json: JsonOption = False) -> None:
     """List the instrument drivers and the roles that they can play in a lab file."""
-    from bellwire.drivers import DRIVERS
+    from bellwire.drivers import DESCRIPTIONS
     from bellwire.labs.crosscheck import DRIVERS_BY_ROLE
 
     rows = [
         {
             "driver": name,
             "roles": [role for role, known in DRIVERS_BY_ROLE.items() if name in known],
-            "description": (driver.__doc__ or "").strip().splitlines()[0],
+            "description": description,
         }
-        for name, driver in sorted(DRIVERS.items())
+        for name, description in sorted(DESCRIPTIONS.items())
     ]
     if as_json:
         typer.echo(json.dumps(rows))

@@ -1,8 +1,8 @@
 """Driver of the SRS DG645 digital delay generator (instruments.md section 3.1).
 
-Owns delays, trigger, amplitudes and burst, each set with `LERR?` polled to 0 and read back, because set commands are
-silent. Refuses values outside the instrument's ranges before they are sent. Sources: public drivers named in the
-design text; never checked on a physical instrument.
+Owns delays, trigger, amplitudes and burst, each set with `LERR?` polled to 0 and read back, because set
+commands are silent. Refuses values outside the instrument's ranges before they are sent. Sources: public
+drivers named in the design text; never checked on a physical instrument.
 """
 
 from __future__ import annotations
@@ -108,7 +108,10 @@ class Burst:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dg645Settings:
-    """Configuration to assert after each connection. What is not named stays as it is; `burst` None = burst off."""
+    """Configuration to assert after each connection.
+
+    What is not named stays as it is; `burst` None = burst off.
+    """
 
     trigger_source: TriggerSource
     trigger_rate_hz: float | None = None
@@ -141,7 +144,7 @@ class Dg645(Instrument):
         self._probe_s = probe_s
         self._settings: Dg645Settings | None = None
 
-    # -- life cycle ---------------------------------------------------------------------------------------------
+    # -- life cycle -----------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
         from bellwire.drivers.visa_link import (
@@ -194,7 +197,10 @@ class Dg645(Instrument):
         return self._link.heard_at_ns if self._link is not None else super()._heard_at_ns()
 
     async def configure(self, settings: Dg645Settings) -> None:
-        """Assert and remember a configuration. Raises LocalMisuse (range), DeviceError (refused, or reads back else)."""
+        """Assert and remember a configuration.
+
+        Raises LocalMisuse (range), DeviceError (refused, or reads back else).
+        """
         self._settings = settings
         await self._apply()
 
@@ -202,7 +208,7 @@ class Dg645(Instrument):
         """No triggers: single shot, confirmed by read-back."""
         await self.set_trigger_source(TriggerSource.SINGLE_SHOT)
 
-    # -- settings -----------------------------------------------------------------------------------------------
+    # -- settings -------------------------------------------------------------------------------------------
 
     async def set_delay(self, channel: Channel, delay: Delay) -> None:
         """Set the delay of a channel A .. H."""
@@ -283,10 +289,13 @@ class Dg645(Instrument):
         )
 
     async def trigger(self) -> None:
-        """One software trigger. Never repeated by the driver: a lost one is a fault for the caller to judge."""
+        """One software trigger.
+
+        Never repeated by the driver: a lost one is a fault for the caller to judge.
+        """
         await self._set("*TRG")
 
-    # -- lines --------------------------------------------------------------------------------------------------
+    # -- lines ----------------------------------------------------------------------------------------------
 
     async def _query(self, command: str) -> str:
         if self._link is None:

@@ -1,7 +1,8 @@
 """Host side of an event stream: what was received, what is missing, what may be acknowledged.
 
-Owns the next expected stream sequence number (32 bits, counted since the device started). Sans I/O. Refuses to
-deliver a record twice or out of order; a hole is reported, never jumped silently (fpga.md sections 7 and 8).
+Owns the next expected stream sequence number (32 bits, counted since the device started). Sans I/O. Refuses
+to deliver a record twice or out of order; a hole is reported, never jumped silently (fpga.md sections 7 and
+8).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class EventStream:
         self.rerequests = 0
 
     def take(self, events: Events) -> Events | None:
-        """The part of `events` that is new (perhaps with no record), or None when records before it are missing."""
+        """The part of `events` that is new (perhaps with no record), or None when records before it are
+        missing.
+        """
         if events.first > self.expected:
             self.rerequests += 1
             return None

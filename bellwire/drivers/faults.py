@@ -1,8 +1,8 @@
 """What can go wrong between a driver and its instrument, as subclasses of DeviceFault.
 
 Owns the names: four faults of a link (timeout, disconnected, protocol, device error), the refusal of a wrong
-instrument, a device that restarted under us, and the two bad ends of an operation. Refuses to decide what happens next:
-that is the supervising loop of `instrument.py` or the caller.
+instrument, a device that restarted under us, and the two bad ends of an operation. Refuses to decide what
+happens next: that is the supervising loop of `instrument.py` or the caller.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from bellwire.core.errors import DeviceFault
 
 
 class LinkTimeout(DeviceFault):
-    """No answer in time. The link is out of step (DESYNC) until it was drained or reopened and identified again."""
+    """No answer in time. The link is out of step (DESYNC) until it was drained or reopened and identified
+    again.
+    """
 
 
 class Disconnected(DeviceFault):
@@ -19,7 +21,9 @@ class Disconnected(DeviceFault):
 
 
 class ProtocolFault(DeviceFault):
-    """The instrument sent something that its protocol does not allow (overlong line, unsolicited reply, bad word)."""
+    """The instrument sent something that its protocol does not allow (overlong line, unsolicited reply, bad
+    word).
+    """
 
 
 class DeviceError(DeviceFault):
@@ -43,7 +47,10 @@ class DeviceRestarted(DeviceFault):
 
 
 class OperationRefused(DeviceFault):
-    """An operation ended in `failed`: the device did not carry it out. `reason` is the device's word for why."""
+    """An operation ended in `failed`: the device did not carry it out.
+
+    `reason` is the device's word for why.
+    """
 
     def __init__(self, instrument: str, operation: str, reason: str) -> None:
         super().__init__(instrument, f"operation {operation} refused: {reason}")
@@ -52,7 +59,10 @@ class OperationRefused(DeviceFault):
 
 
 class OperationUnknown(DeviceFault):
-    """An operation ended in `unknown`: nobody can say whether it was carried out. Its qubits must be discarded."""
+    """An operation ended in `unknown`: nobody can say whether it was carried out.
+
+    Its qubits must be discarded.
+    """
 
     def __init__(self, instrument: str, operation: str, detail: str) -> None:
         super().__init__(instrument, f"operation {operation} has an unknown end: {detail}")

@@ -1,8 +1,10 @@
-"""Host side of the framed protocol: requests that are awaited, events that are called back, liveness that is kept.
+"""Host side of the framed protocol: requests that are awaited, events that are called back, liveness that is
+kept.
 
-Owns one serial line: one request in flight, repeats with the same sequence number (the device answers a repeat from
-its store, so nothing runs twice), HELLO after the last repeat, credit, re-request of missing records, detection of a
-device that restarted. Refuses to reconnect by itself (`instrument.py`) and to know what a register or record means.
+Owns one serial line: one request in flight, repeats with the same sequence number (the device answers a
+repeat from its store, so nothing runs twice), HELLO after the last repeat, credit, re-request of missing
+records, detection of a device that restarted. Refuses to reconnect by itself (`instrument.py`) and to know
+what a register or record means.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ READ_WORDS_MAX = 64
 class FramedSettings:
     """Limits of a framed link.
 
-    `reply_timeout_s` per try, `tries` per request, `silence_s` without any valid frame ends the link (devices send a
-    BOUND at 10 Hz or more), `keepalive_s` between signs of life of ours (they renew the dead-man lease).
+    `reply_timeout_s` per try, `tries` per request, `silence_s` without any valid frame ends the link (devices
+    send a BOUND at 10 Hz or more), `keepalive_s` between signs of life of ours (they renew the dead-man
+    lease).
     """
 
     baud_rate: int = 3_000_000
@@ -50,9 +53,9 @@ class FramedSettings:
 class FramedDevice:
     """A device behind a serial line that speaks the framed protocol.
 
-    Callbacks (set before `open`): `on_events`, `on_bound`, `on_lost` carry what the device pushes, in stream order and
-    without repeats; `on_gap(first, resumed_at)` says that records first .. resumed_at - 1 are gone for good.
-    All run in the loop that called `open`.
+    Callbacks (set before `open`): `on_events`, `on_bound`, `on_lost` carry what the device pushes, in stream
+    order and without repeats; `on_gap(first, resumed_at)` says that records first .. resumed_at - 1 are gone
+    for good. All run in the loop that called `open`.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class FramedDevice:
         self._keeper: asyncio.Task[None] | None = None
         self._fetcher: asyncio.Task[None] | None = None
 
-    # -- life ---------------------------------------------------------------------------------------------------
+    # -- life -----------------------------------------------------------------------------------------------
 
     async def open(self) -> Hello:
         """Open the line and say HELLO; changes nothing in the hardware.
@@ -153,7 +156,7 @@ class FramedDevice:
         """Whether the line is open and has not failed."""
         return self._port is not None and self._fault is not None and not self._fault.done()
 
-    # -- registers ----------------------------------------------------------------------------------------------
+    # -- registers ------------------------------------------------------------------------------------------
 
     async def read(self, name: str, index: int = 0) -> int:
         """Value of a register, in one burst (so that both words of a pair belong together)."""
@@ -183,7 +186,7 @@ class FramedDevice:
         kind = FrameType.WRITE_FIXED if fixed else FrameType.WRITE
         await self._request(kind, address, len(words), pack_words(words))
 
-    # -- requests -----------------------------------------------------------------------------------------------
+    # -- requests -------------------------------------------------------------------------------------------
 
     async def _request(self, kind: FrameType, address: int, count: int, payload: bytes = b"") -> Message:
         async with self._lock:
@@ -195,7 +198,7 @@ class FramedDevice:
                 self._send_credit()
                 raise LinkTimeout(
                     self.name,
-                    f"{kind.name} at {address:#05x} unanswered in {self.settings.tries} tries; HELLO answered",
+                    f"{kind.name} at {address:#05x} unanswered in {self.settings.tries} tries, yet HELLO was",
                 )
         if reply.status != Status.OK:
             raise DeviceError(
@@ -242,7 +245,7 @@ class FramedDevice:
         if self._stream is not None:
             self._send(encode_frame(Message(FrameType.CREDIT, 0, payload=self._stream.credit().pack())))
 
-    # -- what arrives -------------------------------------------------------------------------------------------
+    # -- what arrives ---------------------------------------------------------------------------------------
 
     def _on_messages(self, messages: list[Message]) -> None:
         self.heard_at_ns = time.monotonic_ns()
@@ -304,7 +307,7 @@ class FramedDevice:
                 self.on_gap(wanted, resumed_at)
                 self._send_credit()
 
-    # -- liveness -----------------------------------------------------------------------------------------------
+    # -- liveness -------------------------------------------------------------------------------------------
 
     async def _keep_alive(self) -> None:
         """Signs of life come from the event loop on purpose: a hung agent must let its lease run out."""

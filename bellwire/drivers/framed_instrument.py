@@ -1,6 +1,7 @@
 """What every instrument behind the framed protocol has in common: open, identify, watch, notice a restart.
 
-Owns the joint between `Instrument` (life cycle) and `FramedDevice` (line). Refuses to know what the records mean.
+Owns the joint between `Instrument` (life cycle) and `FramedDevice` (line). Refuses to know what the records
+mean.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import secrets
 from abc import abstractmethod
 from collections.abc import Callable
 
-from bellwire.drivers.faults import DeviceError, DeviceRestarted
+from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.framed_device import FramedDevice, FramedSettings
 from bellwire.drivers.instrument import Backoff, Identity, Instrument, InstrumentState
 from bellwire.drivers.regmap import load_map
@@ -18,8 +19,8 @@ from bellwire.drivers.regmap import load_map
 class FramedInstrument(Instrument):
     """Base of the drivers whose device speaks the framed protocol; `map_name` and `record_bytes` by subclass.
 
-    `path` is the serial device. `on_reset` is called in the loop when the device has lost its state (a power cycle,
-    a reset), before the configuration is asserted anew: runs, arms and held qubits are gone.
+    `path` is the serial device. `on_reset` is called in the loop when the device has lost its state (a power
+    cycle, a reset), before the configuration is asserted anew: runs, arms and held qubits are gone.
     """
 
     map_name: str
@@ -41,13 +42,16 @@ class FramedInstrument(Instrument):
         )
         self.on_reset: Callable[[], None] = lambda: None
         self._mark: int | None = None
+        self._picture_lost = False
 
     async def _open(self) -> None:
         await self.link.open()
-        # The boot counter may be held by something that forgets it too; the mark in SCRATCH is the second witness.
+        # The boot counter may be held by something that forgets it too; the mark in SCRATCH is the second
+        # witness.
         marked = self._mark is None or await self.link.read("SCRATCH") == self._mark
-        if self.link.restarted or not marked:
+        if self.link.restarted or self._picture_lost or not marked:
             self._mark = None
+            self._picture_lost = False
             self._forget()
             self.on_reset()
 
@@ -67,10 +71,7 @@ class FramedInstrument(Instrument):
         self._mark = mark
 
     async def _watch(self) -> None:
-        fault = await self.link.failed()
-        if isinstance(fault, DeviceRestarted):
-            self._mark = None
-        raise fault
+        raise await self.link.failed()
 
     async def _shut(self) -> None:
         await self.link.close()

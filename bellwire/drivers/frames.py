@@ -1,4 +1,5 @@
-"""Payloads of the framed protocol: identification, events, bounds, losses, credit, and the two kinds of record.
+"""Payloads of the framed protocol: identification, events, bounds, losses, credit, and the two kinds of
+record.
 
 Owns the layouts, little endian, and the meaning of each field. Refuses to send or sequence anything.
 Stream sequence numbers count event records since the device started; they are absolute and 32 bits wide.
@@ -67,7 +68,9 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """A run of event records: `first` is the stream sequence of the first, `records` are raw and equally long."""
+    """A run of event records: `first` is the stream sequence of the first, `records` are raw and equally
+    long.
+    """
 
     first: int
     run_short: int
@@ -95,10 +98,11 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Everything up to attempt `decided_to` is decided, and its records are sent before stream sequence `next_event`.
+    """Everything up to attempt `decided_to` is decided, and its records are sent before stream sequence
+    `next_event`.
 
-    `decided_to` is None when no attempt of the run was decided yet, or the device has no attempts (memory controller).
-    `lost` counts lost attempts (records for the memory controller) since the device started.
+    `decided_to` is None when no attempt of the run was decided yet, or the device has no attempts (memory
+    controller). `lost` counts lost attempts (records for the memory controller) since the device started.
     `pps_count` is the unix second of the last PPS, `now_ns` the nanoseconds since.
     """
 
@@ -182,7 +186,10 @@ class HeraldFlag(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class HeraldWords:
-    """Herald record of 16 bytes (fpga.md section 6). `stamp` is the attempt edge in fine units since the time epoch."""
+    """Herald record of 16 bytes (fpga.md section 6).
+
+    `stamp` is the attempt edge in fine units since the time epoch.
+    """
 
     attempt: int
     mask: int

@@ -1,7 +1,8 @@
-"""Byte codec of the framed protocol on a serial line (fpga.md section 7): flags, escapes, CRC, message header.
+"""Byte codec of the framed protocol on a serial line (fpga.md section 7): flags, escapes, CRC, message
+header.
 
-Owns the bytes between the two flags. Sans I/O: it takes bytes and gives messages, for the host and for the device
-alike. Refuses to know what a message means (`frames.py`) and who answers whom (`framed_device.py`).
+Owns the bytes between the two flags. Sans I/O: it takes bytes and gives messages, for the host and for the
+device alike. Refuses to know what a message means (`frames.py`) and who answers whom (`framed_device.py`).
 """
 
 from __future__ import annotations
@@ -136,7 +137,8 @@ class FrameDecoder:
         return messages
 
     def _append(self, part: bytes) -> None:
-        # Twice the limit because every byte may have been escaped; what is longer cannot become a frame any more.
+        # Twice the limit because every byte may have been escaped; what is longer cannot become a frame any
+        # more.
         if self._overlong or len(self._frame) + len(part) > 2 * FRAME_BYTES_MAX:
             self._overlong = True
             self._frame.clear()

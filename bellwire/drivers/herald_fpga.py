@@ -1,7 +1,8 @@
 """Driver of the heralding FPGA of a station (fpga.md): configuration, runs, records, bounds, losses.
 
-Owns one FPGA for one link. Refuses to know requests, qubits or the link protocol: it says which sub-attempt had which
-outcome, up to which everything is decided, and which ones nobody can know. sub_attempt = attempt * lanes + lane.
+Owns one FPGA for one link. Refuses to know requests, qubits or the link protocol: it says which sub-attempt
+had which outcome, up to which everything is decided, and which ones nobody can know. sub_attempt = attempt *
+lanes + lane.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class HeraldRecord:
 
 @dataclass(frozen=True, slots=True)
 class TimeBase:
-    """One PPS: at unix second `pps_s` the coarse counter stood at `pps_ticks`. Valid within one time epoch."""
+    """One PPS: at unix second `pps_s` the coarse counter stood at `pps_ticks`.
+
+    Valid within one time epoch.
+    """
 
     pps_s: int
     pps_ticks: int
@@ -56,9 +60,10 @@ class HeraldFpga(FramedInstrument):
     """Heralding FPGA over a serial line with the framed protocol.
 
     Callbacks, in the loop, in this order for any sub-attempt: `on_record(HeraldRecord)`, then
-    `on_lost(run_short, first, last, count)` for ranges that are UNKNOWN (never fail; a record that arrived stands),
-    then `on_bound(run_short, decided_to)`: everything up to sub-attempt decided_to without record or loss has failed.
-    `on_reset()`: the device lost its state; the run is over; the configuration is asserted anew by itself.
+    `on_lost(run_short, first, last, count)` for ranges that are UNKNOWN (never fail; a record that arrived
+    stands), then `on_bound(run_short, decided_to)`: everything up to sub-attempt decided_to without record or
+    loss has failed. `on_reset()`: the device lost its state; the run is over; the configuration is asserted
+    anew by itself.
     """
 
     model = "herald_fpga"
@@ -94,13 +99,14 @@ class HeraldFpga(FramedInstrument):
         self._lost_told = 0
         self._lost_heard: int | None = None
 
-    # -- configuration ------------------------------------------------------------------------------------------
+    # -- configuration --------------------------------------------------------------------------------------
 
     async def configure(self, settings: HeraldSettings) -> None:
         """Set windows, table, period and lanes together (shadow + commit) and read everything back.
 
-        The settings are remembered and asserted again after each reconnect. Raises ConfigError when the device cannot
-        represent them, DeviceError when a read-back differs or a run is active with another period.
+        The settings are remembered and asserted again after each reconnect. Raises ConfigError when the
+        device cannot represent them, DeviceError when a read-back differs or a run is active with another
+        period.
         """
         self._settings = settings
         await self._apply()
@@ -165,13 +171,13 @@ class HeraldFpga(FramedInstrument):
                 return
         raise DeviceError(self.name, "commit missed its boundary twice; the old configuration is in force")
 
-    # -- runs ---------------------------------------------------------------------------------------------------
+    # -- runs -----------------------------------------------------------------------------------------------
 
     async def start_run(self, run_short: int, epoch_s: int) -> None:
         """Arm a run: attempt 0 starts at unix second `epoch_s` + start delay. Ends the run before, if any.
 
-        `run_short`: 0 .. 2**32 - 1, not used before. Raises LocalMisuse without configuration, DeviceError when
-        `epoch_s` is already past at the device or a register does not read back.
+        `run_short`: 0 .. 2**32 - 1, not used before. Raises LocalMisuse without configuration, DeviceError
+        when `epoch_s` is already past at the device or a register does not read back.
         """
         if self._settings is None:
             raise LocalMisuse(f"{self.name}: configure before start_run")
@@ -216,7 +222,7 @@ class HeraldFpga(FramedInstrument):
         self._lost_heard = None
         self._lost_told = 0
 
-    # -- what the device pushes ---------------------------------------------------------------------------------
+    # -- what the device pushes -----------------------------------------------------------------------------
 
     def _take_events(self, events: Events) -> None:
         base = self._time_base
@@ -245,7 +251,8 @@ class HeraldFpga(FramedInstrument):
         self._gap_open, self._gap_end = True, None
 
     def _take_bound(self, bound: Bound) -> None:
-        # A LOST message has no sequence number of its own; the count in the bound tells when one went missing.
+        # A LOST message has no sequence number of its own; the count in the bound tells when one went
+        # missing.
         if self._lost_heard is None:
             self._lost_heard = bound.lost - self._lost_told
         if bound.lost - self._lost_heard != self._lost_told:

@@ -1,8 +1,8 @@
 """Settings of a heralding FPGA in nanoseconds, and their translation into register values.
 
-Owns the checks that fpga.md section 5 asks for (decision after every window, period after the decision) and the
-outcome table of a polarisation Bell-state analyser. Refuses values that the clock of the device cannot represent: a
-rounded period would drift away from the nodes.
+Owns the checks that fpga.md section 5 asks for (decision after every window, period after the decision) and
+the outcome table of a polarisation Bell-state analyser. Refuses values that the clock of the device cannot
+represent: a rounded period would drift away from the nodes.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class GateWindow:
 
 
 def polarisation_table(channels: int = 4, windows: int = 2) -> tuple[int, ...]:
-    """Outcome by mask for a polarisation analyser, window 0 only; bit of the mask = channel * windows + window.
+    """Outcome by mask for a polarisation analyser, window 0 only; bit of the mask = channel * windows +
+    window.
 
-    Channels 0, 1 = left H, V and 2, 3 = right H, V: {0,1}, {2,3} -> Psi+; {0,3}, {1,2} -> Psi- (fpga.md section 5).
+    Channels 0, 1 = left H, V and 2, 3 = right H, V: {0,1}, {2,3} -> Psi+; {0,3}, {1,2} -> Psi- (fpga.md
+    section 5).
     """
 
     def mask(*hit: int) -> int:
@@ -67,11 +69,11 @@ def polarisation_table(channels: int = 4, windows: int = 2) -> tuple[int, ...]:
 class HeraldSettings:
     """What a station has to know about its link.
 
-    `link_period_ns`: attempt period of the link; the device's period is link_period_ns / lanes, because lanes take
-    turns: sub_attempt = attempt * lanes + lane. `start_delay_ns`: calibrated delay between the start of attempt 0 at
-    the nodes and the attempt edge at the station; photons must arrive inside a window after that edge, so it is the
-    travel time minus about the middle of window 0. `decide_ns`: decision after the edge. `coincidence_ns`: largest
-    spread between two photons. `offsets_ns`: delay correction of each channel.
+    `link_period_ns`: attempt period of the link; the device's period is link_period_ns / lanes, because lanes
+    take turns: sub_attempt = attempt * lanes + lane. `start_delay_ns`: calibrated delay between the start of
+    attempt 0 at the nodes and the attempt edge at the station; photons must arrive inside a window after that
+    edge, so it is the travel time minus about the middle of window 0. `decide_ns`: decision after the edge.
+    `coincidence_ns`: largest spread between two photons. `offsets_ns`: delay correction of each channel.
     """
 
     link_period_ns: int
@@ -107,7 +109,7 @@ class HeraldSettings:
         earliest = ((window_end + largest_offset) >> clock.fine_bits) + 1 + PIPELINE_TICKS
         if decide < earliest:
             raise ConfigError(
-                f"decide_ns = {self.decide_ns} is {decide} ticks, before the windows, offsets and pipeline have ended "
+                f"decide_ns = {self.decide_ns} is {decide} ticks, before windows, offsets and pipeline end "
                 f"({earliest} ticks); decide later"
             )
         if period <= decide + DECISION_TICKS:
@@ -133,7 +135,10 @@ class HeraldSettings:
         return values
 
     def outcome_table(self, channels: int, windows: int) -> tuple[int, ...]:
-        """The outcome table, by default that of a polarisation analyser. Raises ConfigError on a wrong length."""
+        """The outcome table, by default that of a polarisation analyser.
+
+        Raises ConfigError on a wrong length.
+        """
         table = self.table if self.table is not None else polarisation_table(channels, windows)
         if len(table) != 1 << channels * windows:
             raise ConfigError(

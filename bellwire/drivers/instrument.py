@@ -1,8 +1,9 @@
 """The thin base of all drivers: identity, configuration, state, and the loop that brings an instrument back.
 
-Owns the order of things: connect (queries only) -> identity and serial number -> configuration with read-back -> watch
--> on any fault close, wait, begin again; the configuration is asserted anew each time. Refuses a wrong instrument with
-a clear fault and keeps trying slowly, because somebody may correct the cabling. Knows no transport.
+Owns the order of things: connect (queries only) -> identity and serial number -> configuration with read-back
+-> watch -> on any fault close, wait, begin again; the configuration is asserted anew each time. Refuses a
+wrong instrument with a clear fault and keeps trying slowly, because somebody may correct the cabling. Knows
+no transport.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstrumentState:
-    """A condition, why, since when, and when the instrument was last heard (monotonic ns; None = never heard)."""
+    """A condition, why, since when, and when the instrument was last heard (monotonic ns; None = never
+    heard).
+    """
 
     instrument: str
     condition: Condition
@@ -40,7 +43,7 @@ class InstrumentState:
     heard_at_ns: int | None
 
     def age_ns(self, now_ns: int) -> int | None:
-        """Nanoseconds since the instrument was heard, on the clock of `time.monotonic_ns`; None when never."""
+        """Nanoseconds since the instrument was heard, on `time.monotonic_ns`; None when never."""
         return None if self.heard_at_ns is None else now_ns - self.heard_at_ns
 
 
@@ -55,7 +58,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Waits between connection attempts: from `first_s`, doubled up to `longest_s`; `refused_s` after a refusal."""
+    """Waits between connection attempts: from `first_s`, doubled up to `longest_s`; `refused_s` after a
+    refusal.
+    """
 
     first_s: float = 0.05
     longest_s: float = 2.0
@@ -65,8 +70,8 @@ class Backoff:
 class Instrument(ABC):
     """Base of all drivers. A subclass supplies the hooks `_open`, `_identify`, `_apply`, `_watch`, `_shut`.
 
-    `serial_number` is the one that the configuration expects; None accepts any (then the configuration says nothing).
-    `on_state` is called in the loop after each change of condition or reason.
+    `serial_number` is the one that the configuration expects; None accepts any (then the configuration says
+    nothing). `on_state` is called in the loop after each change of condition or reason.
     """
 
     model: str = ""
@@ -87,7 +92,7 @@ class Instrument(ABC):
         self._state = InstrumentState(name, Condition.ABSENT, "never connected", time.monotonic_ns(), None)
         self._changed = asyncio.Event()
 
-    # -- hooks --------------------------------------------------------------------------------------------------
+    # -- hooks ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     async def _open(self) -> None:
@@ -117,10 +122,7 @@ class Instrument(ABC):
         """Monotonic ns of the last answer; None when there was none."""
         return self._state.heard_at_ns
 
-    def _after_restart(self) -> None:
-        """Called when the instrument is known to have lost its state, before it is configured again."""
-
-    # -- state --------------------------------------------------------------------------------------------------
+    # -- state ----------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> InstrumentState:
@@ -152,7 +154,7 @@ class Instrument(ABC):
             ) from None
         return self._state
 
-    # -- life ---------------------------------------------------------------------------------------------------
+    # -- life -----------------------------------------------------------------------------------------------
 
     async def connect(self) -> Identity:
         """Open and check identity and serial number; changes nothing in the hardware.
@@ -171,7 +173,7 @@ class Instrument(ABC):
         return identity
 
     async def close(self) -> None:
-        """Close the transport; outputs stay as they are unless `safe_state` was called or a lease runs out."""
+        """Close the transport; outputs stay as they are unless a lease runs out."""
         await self._shut()
         self._enter(Condition.ABSENT, "closed")
 

@@ -1,8 +1,9 @@
-"""Driver of a quantum-memory controller: slots that attempt entanglement, hold qubits, and undergo operations.
+"""Driver of a quantum-memory controller: slots that attempt entanglement, hold qubits, and undergo
+operations.
 
-Owns the operation mailbox: each operation has an id and ends in exactly one of done, failed (OperationRefused),
-unknown (OperationUnknown). Refuses to know pairs, frames or protocols. Signs of life to the device come from the event
-loop, so the device disarms itself (dead-man lease) when the agent hangs.
+Owns the operation mailbox: each operation has an id and ends in exactly one of done, failed
+(OperationRefused), unknown (OperationUnknown). Refuses to know pairs, frames or protocols. Signs of life to
+the device come from the event loop, so the device disarms itself (dead-man lease) when the agent hangs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bellwire.drivers.faults import (
 )
 from bellwire.drivers.framed_device import FramedSettings
 from bellwire.drivers.framed_instrument import FramedInstrument
-from bellwire.drivers.frames import MEMORY_RECORD_BYTES, Events, MemoryEvent, MemoryWords
+from bellwire.drivers.frames import MEMORY_RECORD_BYTES, Bound, Events, MemoryEvent, MemoryWords
 from bellwire.drivers.framing import spoken
 from bellwire.drivers.instrument import Backoff, InstrumentState
 from bellwire.drivers.memory_words import (
@@ -89,9 +90,9 @@ class MemorySettings:
 class MemoryController(FramedInstrument):
     """Quantum-memory controller over a serial line with the framed protocol.
 
-    Callbacks, in the loop: `on_held(slot, port, lane, run_short, attempt, stamp_ns)` when a herald froze a slot
-    (stamp = unix time of the click); `on_disarmed(slot)` when the lease ran out; `on_reset()` when the device lost its
-    state: every qubit is gone, pending operations end as unknown.
+    Callbacks, in the loop: `on_held(slot, port, lane, run_short, attempt, stamp_ns)` when a herald froze a
+    slot (stamp = unix time of the click); `on_disarmed(slot)` when the lease ran out; `on_reset()` when the
+    device lost its state: every qubit is gone, pending operations end as unknown.
     """
 
     model = "memory_controller"
@@ -115,18 +116,23 @@ class MemoryController(FramedInstrument):
         self.on_held: Callable[[int, int, int, int, int, int], None] = lambda *_: None
         self.on_disarmed: Callable[[int], None] = lambda slot: None
         self.link.on_events = self._take_events
+        self.link.on_bound = self._take_bound
+        self.link.on_gap = self._take_gap
+        self._lost_count: int | None = None
         self._settings: MemorySettings | None = None
         self._operation_timeout_s = operation_timeout_s
         self._next_operation: int | None = None
         self._pending: dict[int, asyncio.Future[tuple[int, int]]] = {}
         self._post_lock = asyncio.Lock()
 
-    # -- configuration ------------------------------------------------------------------------------------------
+    # -- configuration --------------------------------------------------------------------------------------
 
     async def configure(self, settings: MemorySettings) -> None:
-        """Set the port table and the lease, read them back, remember them for reconnects. Ports not named are off.
+        """Set the port table and the lease, read them back, remember them for reconnects. Ports not named are
+        off.
 
-        Raises LocalMisuse when the lease is shorter than three keepalives, DeviceError when a read-back differs.
+        Raises LocalMisuse when the lease is shorter than three keepalives, DeviceError when a read-back
+        differs.
         """
         keepalive_ms = self.link.settings.keepalive_s * 1000
         if settings.lease_ms < 3 * keepalive_ms:
@@ -154,6 +160,7 @@ class MemoryController(FramedInstrument):
 
     def _forget(self) -> None:
         self._next_operation = None
+        self._lost_count = None
         self._end_pending("the device restarted")
 
     def _end_pending(self, why: str) -> None:
@@ -162,7 +169,7 @@ class MemoryController(FramedInstrument):
             if not ended.done():
                 ended.set_exception(OperationUnknown(self.name, str(operation), why))
 
-    # -- operations ---------------------------------------------------------------------------------------------
+    # -- operations -----------------------------------------------------------------------------------------
 
     async def arm(
         self,
@@ -177,8 +184,9 @@ class MemoryController(FramedInstrument):
     ) -> None:
         """Let a slot attempt in [first_attempt, last_attempt] of a run that began at unix second `epoch_s`.
 
-        A slot already armed for the same port, lane and run only has its range changed. `fence`: a token that grows
-        with each owner of the controller; older tokens are refused. Raises OperationRefused, OperationUnknown.
+        A slot already armed for the same port, lane and run only has its range changed. `fence`: a token that
+        grows with each owner of the controller; older tokens are refused. Raises OperationRefused,
+        OperationUnknown.
         """
         await self._operate(
             Operation.ARM,
@@ -232,7 +240,9 @@ class MemoryController(FramedInstrument):
         return await self._operate(Operation.MEASURE, slot, BASES.index(basis))
 
     async def release(self, slot: int, tag: int = 0) -> None:
-        """Give the slot free. `tag` (32 bits) travels with the operation for whoever records it at the device."""
+        """Give the slot free. `tag` (32 bits) travels with the operation for whoever records it at the
+        device.
+        """
         await self._operate(Operation.RELEASE, slot, tag)
 
     async def read_status(self) -> MemoryStatus:
@@ -344,7 +354,7 @@ class MemoryController(FramedInstrument):
         await super()._shut()
         self._end_pending("the link was closed")
 
-    # -- what the device pushes ---------------------------------------------------------------------------------
+    # -- what the device pushes -----------------------------------------------------------------------------
 
     def _take_events(self, events: Events) -> None:
         for raw in events.records:
@@ -358,3 +368,17 @@ class MemoryController(FramedInstrument):
                 ended = self._pending.get(words.operation)
                 if ended is not None and not ended.done():
                     ended.set_result((words.slot, words.result))
+
+    def _take_bound(self, bound: Bound) -> None:
+        if self._lost_count is None:
+            self._lost_count = bound.lost
+        elif bound.lost != self._lost_count:
+            self._distrust(f"{bound.lost - self._lost_count} records were dropped by the device")
+
+    def _take_gap(self, first: int, resumed_at: int) -> None:
+        self._distrust(f"records {first} .. {resumed_at - 1} are gone")
+
+    def _distrust(self, why: str) -> None:
+        """A missing record may have been a herald: our picture of the slots is wrong, as after a restart."""
+        self._picture_lost = True
+        self.link.end(DeviceRestarted(self.name, why))

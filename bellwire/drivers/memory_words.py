@@ -18,7 +18,10 @@ ARGUMENTS = 12
 
 
 class Operation(IntEnum):
-    """Operation code. Arguments in the mailbox, in order, are given in brackets; 64-bit ones take two words."""
+    """Operation code.
+
+    Arguments in the mailbox, in order, are given in brackets; 64-bit ones take two words.
+    """
 
     ARM = 1  # slot, port, lane, run_short, epoch_s, first_attempt(2), last_attempt(2), fence(2)
     DISARM = 2  # slot
@@ -31,6 +34,22 @@ class Operation(IntEnum):
     BELL = 9  # slot, slot
     MEASURE = 10  # slot, basis
     RELEASE = 11  # slot, tag
+
+
+ARGUMENTS_OF: dict[Operation, int] = {
+    Operation.ARM: 11,
+    Operation.DISARM: 1,
+    Operation.INITIALISE: 1,
+    Operation.HADAMARD: 1,
+    Operation.ROTATION: 3,
+    Operation.PAULI: 2,
+    Operation.CNOT: 2,
+    Operation.CZ: 2,
+    Operation.BELL: 2,
+    Operation.MEASURE: 2,
+    Operation.RELEASE: 2,
+}
+"""Words of arguments that each operation takes."""
 
 
 class OperationState(IntEnum):

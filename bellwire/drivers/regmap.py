@@ -1,7 +1,8 @@
-"""Register maps: one TOML description per device, read by the driver, by the emulator and by the documentation.
+"""Register maps: one TOML description per device, read by the driver, by the emulator and by the
+documentation.
 
-Owns addresses, widths, modes, bit fields, ranges and the hash by which both ends know that they hold the same map
-(fpga.md section 4). Refuses to talk to anything: reading and writing is `framed_device.py`.
+Owns addresses, widths, modes, bit fields, ranges and the hash by which both ends know that they hold the same
+map (fpga.md section 4). Refuses to talk to anything: reading and writing is `framed_device.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Literal, cast, get_args
 from bellwire.core.errors import ConfigError, LocalMisuse
 
 Mode = Literal["ro", "rw", "w1p", "w1c", "shadow"]
-"""ro read only; rw takes effect at once; w1p a pulse per bit written; w1c cleared by writing 1; shadow after commit."""
+"""ro read only; rw takes effect at once; w1p a pulse per bit written; w1c cleared by writing 1; shadow after
+commit.
+"""
 
 ADDRESS_MAX = 0xFFFF
 WORD_MASK = 0xFFFF_FFFF
@@ -43,7 +46,10 @@ class BitField:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """One register, or `count` equal ones `stride` words apart. Widths above 32 bits take two words, low word first."""
+    """One register, or `count` equal ones `stride` words apart.
+
+    Widths above 32 bits take two words, low word first.
+    """
 
     name: str
     address: int
@@ -120,7 +126,7 @@ class RegisterMap:
         self.hash = self._compute_hash()
 
     def _compute_hash(self) -> int:
-        """CRC-32 over (name, address, width, mode) of every instance in order of address (fpga.md section 4)."""
+        """CRC-32 over (name, address, width, mode) of every instance by address (fpga.md section 4)."""
         crc = 0
         for register in sorted(self._by_name.values(), key=lambda r: r.address):
             for index in range(register.count):

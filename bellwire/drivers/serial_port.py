@@ -1,12 +1,13 @@
 """A serial line as two threads and a loop: bytes out by a queue, messages in by `call_soon_threadsafe`.
 
-Owns the open port, its threads and the frame decoder. Refuses to interpret messages. The agent's event loop never
-waits for the line: a device that stops reading fills the bounded queue, which ends the connection.
+Owns the open port, its threads and the frame decoder. Refuses to interpret messages. The agent's event loop
+never waits for the line: a device that stops reading fills the bounded queue, which ends the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -27,8 +28,8 @@ JOIN_S = 2.0
 class SerialPort:
     """One open serial line with exclusive ownership.
 
-    `on_messages` and `on_closed` run in the loop that opened the port. `on_closed` runs at most once, and not after
-    `close()`.
+    `on_messages` and `on_closed` run in the loop that opened the port. `on_closed` runs at most once, and not
+    after `close()`.
     """
 
     def __init__(
@@ -52,7 +53,10 @@ class SerialPort:
         self.decoder = FrameDecoder()
 
     async def open(self) -> None:
-        """Open the line and start the threads. Raises Disconnected when it is absent or owned by somebody else."""
+        """Open the line and start the threads.
+
+        Raises Disconnected when it is absent or owned by somebody else.
+        """
         self._loop = asyncio.get_running_loop()
         self._serial = await asyncio.to_thread(self._open_blocking)
         for target, role in ((self._read_forever, "read"), (self._write_forever, "write")):
@@ -70,7 +74,10 @@ class SerialPort:
         return port
 
     def send(self, octets: bytes) -> None:
-        """Queue bytes for the line. Raises Disconnected when the line is closed or the device has stopped reading."""
+        """Queue bytes for the line.
+
+        Raises Disconnected when the line is closed or the device has stopped reading.
+        """
         if self._serial is None or self._closing:
             raise Disconnected(self._instrument, f"{self._path} is closed")
         try:
@@ -87,19 +94,15 @@ class SerialPort:
         port, self._serial = self._serial, None
         if port is None:
             return
-        try:
+        with contextlib.suppress(queue.Full):  # the writer ends by its write timeout instead
             self._outgoing.put_nowait(None)
-        except queue.Full:
-            pass  # the writer ends by its write timeout instead
         await asyncio.to_thread(self._close_blocking, port)
 
     def _close_blocking(self, port: serial.Serial) -> None:
         for thread in self._threads:
             thread.join(JOIN_S)
-        try:
+        with contextlib.suppress(OSError):  # a line that hung up cannot be closed any better
             port.close()
-        except OSError:
-            pass  # a line that hung up cannot be closed any better
 
     def _read_forever(self) -> None:
         port = self._serial

@@ -1,13 +1,15 @@
-"""Text lines over a raw TCP socket through pyvisa (pyvisa-py backend), with the rules of instruments.md section 7.4.
+"""Text lines over a raw TCP socket through pyvisa (pyvisa-py backend), with the rules of instruments.md
+section 7.4.
 
-Owns one resource and one thread; one request in flight. After any fault the link is out of step and refuses to be used
-until it was reopened, because late replies of a socket shift all later ones for ever (section 7.2). Refuses to retry:
-only the caller knows which requests may be sent twice.
+Owns one resource and one thread; one request in flight. After any fault the link is out of step and refuses
+to be used until it was reopened, because late replies of a socket shift all later ones for ever (section
+7.2). Refuses to retry: only the caller knows which requests may be sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -27,7 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineSettings:
-    """Limits of a line-based link. `quiet_ms`: how long is listened for unsolicited bytes before each request."""
+    """Limits of a line-based link.
+
+    `quiet_ms`: how long is listened for unsolicited bytes before each request.
+    """
 
     timeout_s: float = 1.0
     line_bytes_max: int = 256
@@ -81,7 +86,10 @@ class VisaLink:
         thread.shutdown(wait=False)
 
     async def query(self, command: str) -> str:
-        """Send a query and return its reply line without terminator. Raises LinkTimeout, Disconnected, ProtocolFault."""
+        """Send a query and return its reply line without terminator.
+
+        Raises LinkTimeout, Disconnected, ProtocolFault.
+        """
         return await self._locked(lambda: self._query_blocking(command))
 
     async def send(self, command: str) -> None:
@@ -123,7 +131,7 @@ class VisaLink:
             self._fault = Disconnected(self._instrument, f"{type(error).__name__}: {error}")
             raise self._fault from error
 
-    # -- in the thread ------------------------------------------------------------------------------------------
+    # -- in the thread --------------------------------------------------------------------------------------
 
     def _send_blocking(self, command: str) -> None:
         resource = self._require_quiet()
@@ -165,7 +173,6 @@ class VisaLink:
 def _close_blocking(resource: MessageBasedResource | None, manager: pyvisa.ResourceManager | None) -> None:
     for closable in (resource, manager):
         if closable is not None:
-            try:
+            # A connection that is gone cannot be closed any better.
+            with contextlib.suppress(pyvisa.VisaIOError, OSError):
                 closable.close()
-            except (pyvisa.VisaIOError, OSError):
-                pass  # a connection that is gone cannot be closed any better

@@ -24,6 +24,9 @@ from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
 
 
+_end_of = End._make  # faster than End(...), which every new pair would feel
+
+
 class Fold(Ledger):
     """One replica's state. `owner_of(link, side)` is the link map; it must know every link that facts name.
 
@@ -47,15 +50,16 @@ class Fold(Ledger):
         Returns the born and living ends whose chain changed or died by it.
         """
         if self._incarnations.get(author) != incarnation and not isinstance(fact, Began):
-            known = self._incarnations.get(author)
-            if known is not None and incarnation < known:
-                self.refused += 1
-                return ()
-            # The author's Began was skipped: it no longer remembers it. What it held before is gone anyway.
-            touched = () if known is None else self._close_older(author, incarnation, 0, frozenset())
-            self._incarnations[author] = incarnation
-            return touched + self._apply(author, incarnation, fact)
-        return self._apply(author, incarnation, fact)
+            return self._apply_unannounced(author, incarnation, fact)
+        if isinstance(fact, Born):
+            return self._born(incarnation, fact)
+        if isinstance(fact, Swapped):
+            return self._swapped(fact)
+        if isinstance(fact, Released):
+            return self._released(fact)
+        if isinstance(fact, Corrected):
+            return self._corrected(fact)
+        return self._began(author, fact)
 
     def forget(self, before_ns: int) -> int:
         """Drop spent records of halves that never came, opened before `before_ns`; returns how many.
@@ -75,16 +79,15 @@ class Fold(Ledger):
             self._end(self.ends.pop(end))
         return len(lost)
 
-    def _apply(self, author: NodeId, incarnation: int, fact: Fact) -> tuple[End, ...]:
-        if isinstance(fact, Born):
-            return self._born(incarnation, fact)
-        if isinstance(fact, Swapped):
-            return self._swapped(fact)
-        if isinstance(fact, Released):
-            return self._released(fact)
-        if isinstance(fact, Corrected):
-            return self._corrected(fact)
-        return self._began(author, fact)
+    def _apply_unannounced(self, author: NodeId, incarnation: int, fact: Fact) -> tuple[End, ...]:
+        known = self._incarnations.get(author)
+        if known is not None and incarnation < known:
+            self.refused += 1
+            return ()
+        # The author's Began was skipped: it no longer remembers it. What it held before is gone anyway.
+        touched = () if known is None else self._close_older(author, incarnation, 0, frozenset())
+        self._incarnations[author] = incarnation
+        return touched + self.apply(author, incarnation, fact)
 
     def _born(self, incarnation: int, fact: Born) -> tuple[End, ...]:
         end = fact.end
@@ -220,7 +223,7 @@ class Fold(Ledger):
     def _open(self, end: End, fact: Born | Swapped | Released) -> EndRecord | None:
         """Records of a pair that no fact has named before; None when `end` has ended already."""
         link, run, attempt, lane, side = end
-        partner = End(link, run, attempt, lane, 1 - side)
+        partner = _end_of((link, run, attempt, lane, 1 - side))
         ends = self.ends
         if partner in ends:
             return None

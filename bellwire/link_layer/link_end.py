@@ -72,6 +72,8 @@ class LinkEnd:
             int, tuple[int, int]
         ] = {}  # lane -> (attempt, give up at): held by hardware, no report yet
         self._stale = False  # the schedule changed since the last offer
+        self._deadline_ns: int | None = None
+        self._deadline_moved = True  # something that deadlines depend on has changed
 
     # ---- demand
 
@@ -92,6 +94,7 @@ class LinkEnd:
             self._demand_changed(step)
 
     def _demand_changed(self, step: Step) -> None:
+        self._deadline_moved = True
         if not self.requests:
             self._stand_down(step)
             if self.side == 0 and self.book.run is not None:
@@ -113,6 +116,7 @@ class LinkEnd:
 
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
+        self._deadline_moved = True
         if self.side == 1:
             step.send(
                 self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for")
@@ -128,6 +132,7 @@ class LinkEnd:
             self._offer(step)
 
     def _offer(self, step: Step) -> None:
+        self._deadline_moved = True
         keeper = self.keeper
         if self.book.run is None:
             keeper.start_run(step.incarnation, step.now_ns)
@@ -146,6 +151,7 @@ class LinkEnd:
         return self.settings.lease_ns // self.settings.period_ns // 10
 
     def _close(self, step: Step) -> None:
+        self._deadline_moved = True
         run = self.book.run
         if run is not None:
             closed = WindowClosed(link=self.settings.link, run=run, fence=self.book.fence())
@@ -158,6 +164,7 @@ class LinkEnd:
 
     def answered(self, step: Step, answer: WindowAnswer) -> None:
         """Side 1 answered an offer."""
+        self._deadline_moved = True
         window = self.keeper.offered
         if window is None or (answer.run, answer.fence) != (window.run, window.fence):
             return
@@ -178,6 +185,7 @@ class LinkEnd:
 
     def offered(self, step: Step, offer: WindowOffer) -> None:
         """Side 0 proposes a window."""
+        self._deadline_moved = True
         window = offer.window
         known = {request for request, _ in self.requests}
         reason = refusal(self.book, window, known.__contains__)
@@ -196,6 +204,7 @@ class LinkEnd:
 
     def closed(self, step: Step, closed: WindowClosed) -> None:
         """Side 0 ended the run."""
+        self._deadline_moved = True
         if closed.run == self.book.run:
             self._stand_down(step)
             self.book.close()
@@ -203,6 +212,7 @@ class LinkEnd:
     # ---- attempts
 
     def _new_run(self, step: Step) -> None:
+        self._deadline_moved = True
         assert self.book.run is not None
         self.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
         self._armed_from.clear()
@@ -210,6 +220,7 @@ class LinkEnd:
         self._frozen.clear()
 
     def _agreed(self, step: Step, window: Window) -> None:
+        self._deadline_moved = True
         self.book.add(window)
         self.counters["windows"] += 1
         if self.settings.station is not None:
@@ -268,7 +279,8 @@ class LinkEnd:
 
     def _stop(self, step: Step, lane: int) -> bool:
         slot = self._slots.of_lane(self.settings.link, lane)
-        self._frozen.pop(lane, None)
+        if self._frozen.pop(lane, None) is not None:
+            self._deadline_moved = True
         if slot.state != "attempting":
             return False
         self._slots.stand_down(slot.index)
@@ -287,6 +299,7 @@ class LinkEnd:
             slot = self._slots.of_lane(self.settings.link, lane)
             if slot.state in ("attempting", "free"):
                 self._frozen.pop(lane, None)
+                self._deadline_moved = True
                 self._slots.lose(slot.index)
 
     def memory_back(self, step: Step) -> None:
@@ -301,6 +314,7 @@ class LinkEnd:
 
     def reported(self, step: Step, report: HeraldReport) -> None:
         """A numbered report of the station."""
+        self._deadline_moved = True
         if self.sequence.take(report, step.now_ns):
             self.heralded(
                 step, report.run, report.attempt, report.lane, report.code, report.at_ns, report.sigma_ns
@@ -312,6 +326,7 @@ class LinkEnd:
         """The station's bound: a success up to there that we did not hear of is a hole."""
         if bound.run != self.sequence.run:
             return
+        self._deadline_moved = True
         self.sequence.heard_ns = step.now_ns
         if bound.fences[self.side] < self.book.fence() and self.settings.station is not None:
             for window in self.book.windows:
@@ -340,6 +355,7 @@ class LinkEnd:
     def held(self, step: Step, lane: int, run: int, attempt: int) -> None:
         """Hardware froze a slot; the report must follow."""
         if run == self.book.run and (attempt, lane) not in self._births:
+            self._deadline_moved = True
             self._frozen[lane] = (attempt, step.now_ns + self._timers.herald_wait_ns)
 
     def heralded(
@@ -383,7 +399,8 @@ class LinkEnd:
         step.tell(UpdatePair(fact=born))
         if usable:
             assert entry is not None
-            self._frozen.pop(lane, None)
+            if self._frozen.pop(lane, None) is not None:
+                self._deadline_moved = True
             self._slots.hold(slot.index, end, entry.request, entry.tree, at_ns)
             step.tell(
                 LinkPairReady(end=end, slot=slot.index, request=entry.request, tree=entry.tree, at_ns=at_ns)
@@ -398,6 +415,12 @@ class LinkEnd:
 
     def deadline_ns(self) -> int | None:
         """Repeat an offer, renew a lease, give up a silent station or a frozen qubit."""
+        if self._deadline_moved:
+            self._deadline_moved = False
+            self._deadline_ns = self._earliest_ns()
+        return self._deadline_ns
+
+    def _earliest_ns(self) -> int | None:
         deadline = self.keeper.repeat_at_ns
         if self.book.run is not None and self.book.windows:
             due = self._renewal_ns() if self.side == 0 else self._lapse_ns()
@@ -425,6 +448,7 @@ class LinkEnd:
 
     def on_deadline(self, step: Step) -> None:
         """Do what is due."""
+        self._deadline_moved = True
         now_ns = step.now_ns
         for lane, (_, until_ns) in list(self._frozen.items()):
             if until_ns <= now_ns:

@@ -78,7 +78,7 @@ def choose_route(
         if bound_hz < request.rate_threshold_hz:
             return (
                 f"rate {request.rate_threshold_hz:g}/s cannot be reached: "
-                f"a link of {named(chosen.nodes)} makes at most {bound_hz:.3g}/s"
+                f"a link of {named(chosen.nodes)} makes at most {bound_hz:.4g}/s"
             )
     return chosen
 

@@ -29,6 +29,7 @@ WAITING_EVENTS_MAX = 10_000
 """Events that arise within one step and wait for their turn; more mean a loop between machine and host."""
 METRICS_S = 1.0
 FLUSH_S = 0.25
+ALWAYS_NS = 1 << 63
 EXIT_MISUSE = 70
 EXIT_STORE = 74
 """Exit codes of a node process: internal error, input/output error (sysexits.h)."""
@@ -120,6 +121,8 @@ class Agent:
         if replica is None:
             return None
         marks = {author: list(mark) for author, mark in replica.watermarks().items()}
+        # What was forgotten when is a matter of memory, not of the view: forget all of it before comparing.
+        replica.fold.forget(ALWAYS_NS)
         return {"digest": replica.fold.digest(), "watermarks": marks}
 
     # ---- events in

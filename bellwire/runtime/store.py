@@ -43,7 +43,8 @@ class AgentLock:
         except BlockingIOError:
             holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
-            raise ConfigError(f"{node} already runs (process {holder}); stop it first", where=str(path)) from None
+            problem = f"{node} already runs (process {holder}); stop it first"
+            raise ConfigError(problem, where=str(path)) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
 
@@ -92,7 +93,9 @@ def write_synced(path: Path, content: bytes) -> None:
 class RecordStore:
     """The durable records of one agent."""
 
-    def __init__(self, path: Path, on_stored: Callable[[list[int]], None], on_fault: Callable[[StoreFault], None]) -> None:
+    def __init__(
+        self, path: Path, on_stored: Callable[[list[int]], None], on_fault: Callable[[StoreFault], None]
+    ) -> None:
         """`on_stored(tokens)` and `on_fault` are called in the writer's thread:
 
         hand them over to the loop there.
@@ -165,17 +168,21 @@ class RecordStore:
         return batch, True
 
 
-_WRITE = (
-    "INSERT INTO records (kind, key, body, written)"
-    " VALUES (?, ?, ?, (SELECT coalesce(max(written), 0) + 1 FROM records))"
-    " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body, written = excluded.written"
+_WRITE = """
+INSERT INTO records (kind, key, body, written)
+VALUES (?, ?, ?, (SELECT coalesce(max(written), 0) + 1 FROM records))
+ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body, written = excluded.written
+"""
+_TABLE = """
+CREATE TABLE IF NOT EXISTS records (
+    kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, written INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
 )
+"""
 
 
 def _prepare(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS records ("
-        "kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, written INTEGER NOT NULL, PRIMARY KEY
-        (kind, key))" ) database.execute("CREATE INDEX IF NOT EXISTS by_written ON records (written)")
+    database.execute(_TABLE)
+    database.execute("CREATE INDEX IF NOT EXISTS by_written ON records (written)")

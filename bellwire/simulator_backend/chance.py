@@ -26,7 +26,7 @@ class Chance:
 
     A key is any sequence of `int` (64 bits) and `str`. Its msgpack form is hashed: every element carries its
     type and length, so that ("a", "bc"), ("ab", "c"), ("a", 1), ("a", "1") are different keys, alike under
-    every Python version, platform and PYTHONHASHSEED; numpy numbers and longer ints are refused by the encoder.
+    every Python version, platform and PYTHONHASHSEED; the encoder refuses numpy numbers and longer ints.
     """
 
     __slots__ = ("_origin", "seed")

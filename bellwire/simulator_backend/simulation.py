@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class RequestOutcome:
     """What was seen of one request."""
 
+    corrected: bool = False  # pairs are brought to Phi+ physically before they are handed over
     submitted_ns: int = 0
     status: str = "unknown"
     error: str | None = None
@@ -44,17 +45,32 @@ class Observer:
     def __init__(self, host: VirtualHost) -> None:
         self._host = host
         self.outcomes: dict[RequestId, RequestOutcome] = {
-            request.request_id: RequestOutcome() for request in host.lab.requests
+            request.request_id: RequestOutcome(
+                corrected=request.consumption == "keep" and host.network.correct_frames
+            )
+            for request in host.lab.requests
         }
         self._sources = {request.request_id: request.target_nodes[0] for request in host.lab.requests}
-        self._truths: dict[tuple[str, str], PairTruth] = {}
+        self._truths: dict[frozenset[str], PairTruth] = {}  # pairs seen by the World, not yet reported
+        self._untold: dict[frozenset[str], tuple[RequestOutcome, int]] = {}  # reported, not yet seen
         host.reports.append(self._reported)
         host.witnesses.append(self._witnessed)
 
     def _witnessed(self, now_ns: int, node: NodeId, slot: int, truth: PairTruth) -> None:
-        """The first end that is used up shows the pair as it was; keep it until its delivery is reported."""
-        first, second = (str(end) for end in truth.ends)
-        self._truths.setdefault((first, second), truth)
+        """The first end that is used up shows the pair as it was; the report may come before or after."""
+        pair = frozenset(str(end) for end in truth.ends)
+        untold = self._untold.pop(pair, None)
+        if untold is None:
+            self._truths.setdefault(pair, truth)
+        else:
+            self._compare(*untold, truth)
+
+    @staticmethod
+    def _compare(outcome: RequestOutcome, frame: int, truth: PairTruth) -> None:
+        """A kept pair was corrected physically (frame 0); a measured one still has the frame both ends hold."""
+        outcome.true_fidelities.append(truth.fidelity)
+        if truth.frame != (0 if outcome.corrected else frame):
+            outcome.frame_errors += 1
 
     def _reported(self, now_ns: int, node: NodeId, report: Report) -> None:
         if report.request is None or report.request not in self.outcomes:
@@ -78,12 +94,12 @@ class Observer:
         outcome.delivered_ns.append(now_ns)
         outcome.latencies_ns.append(now_ns - previous_ns)
         outcome.fidelities.append(float(fields["fidelity"]))
-        ends = (str(fields["head_end"]), str(fields["tail_end"]))
-        truth = self._truths.pop(ends, None) or self._truths.pop((ends[1], ends[0]), None)
-        if truth is not None:
-            outcome.true_fidelities.append(truth.fidelity)
-            if truth.frame not in (0, int(fields["frame"])):
-                outcome.frame_errors += 1
+        pair = frozenset((str(fields["head_end"]), str(fields["tail_end"])))
+        truth = self._truths.pop(pair, None)
+        if truth is None:
+            self._untold[pair] = (outcome, int(fields["frame"]))
+        else:
+            self._compare(outcome, int(fields["frame"]), truth)
 
 
 def _quantile(values: list[int], share: float) -> float | None:

@@ -80,7 +80,7 @@ def live(random: Random, size: int, steps: int, *, ring: bool = False, clean: bo
             node.written.append(
                 (node.incarnation, Corrected(end=random.choice(node.held), pauli=pauli, at_ns=now_ns))
             )
-        elif draw < 0.975:
+        elif draw > 0.99:
             _begin(random, node, now_ns, clean)
     if clean:
         for node in net.nodes:

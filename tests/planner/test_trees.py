@@ -1,7 +1,7 @@
 """Swapping trees: the worked numbers of the algorithm specification, and the laws that trees obey.
 
-Owns the tests of planner/trees.py and planner/predictions.py. The link latencies are those of the planner's textbook
-link model (algorithms.md 1.1), fed in as numbers.
+Owns the tests of planner/trees.py and planner/predictions.py. The link latencies are those of the planner's
+textbook link model (algorithms.md 1.1), fed in as numbers.
 """
 
 import itertools
@@ -106,8 +106,8 @@ def test_the_programme_finds_the_best_of_all_nestings(waiting: str) -> None:
             lambda a, b: abs(a - b) * 5e-5,
         )
         shapes = every_shape(0, n - 1)
-        slowest_wins = min(tree_of_shape(times, shape, waiting).latency_s for shape in shapes)  # type: ignore[arg-type]
-        assert best_tree(times, waiting).latency_s == pytest.approx(slowest_wins, rel=1e-12)  # type: ignore[arg-type]
+        fastest_s = min(tree_of_shape(times, shape, waiting).latency_s for shape in shapes)  # type: ignore[arg-type]
+        assert best_tree(times, waiting).latency_s == pytest.approx(fastest_s, rel=1e-12)  # type: ignore[arg-type]
     assert len(every_shape(0, 5)) == 42  # Catalan number: the search above saw them all
 
 
@@ -176,7 +176,7 @@ def simulated_meeting(
 def test_lanes_meet_as_often_as_when_played(
     left_s: float, left_lanes: int, right_s: float, right_lanes: int
 ) -> None:
-    # 20,000 meetings: the standard error is below 1 % of the mean; 4 % is beyond four of them (false alarm < 1e-4).
+    # 20,000 meetings: the standard error is below 1 % of the mean, so that 4 % is a false alarm below 1e-4.
     played_s = simulated_meeting(left_s, left_lanes, right_s, right_lanes, 20_000)
     assert meeting(left_s, left_lanes, right_s, right_lanes).latency_s == pytest.approx(played_s, rel=0.04)
 
@@ -216,7 +216,7 @@ def test_fidelity_follows_link_states_swap_noise_and_mean_waiting() -> None:
     assert seen.age_s == pytest.approx(0.005)
     one = to_walsh(werner(0.95))
     fresh = join(join(one, one), Walsh(MEMORY.bsm_signs, MEMORY.bsm_cost))
-    # Each of the two pairs waits 5 ms on average, and both of its qubits decay meanwhile: 4 x 5 ms of storage.
+    # Each of the two pairs waits 5 ms on average, and both of its qubits decay: 4 x 5 ms of storage.
     assert seen.fidelity == pytest.approx(fidelity_of(decay(fresh, MEMORY.rates, 20_000_000)), rel=1e-12)
     assert ceiling(links, (MEMORY, MEMORY, MEMORY)) == pytest.approx(fidelity_of(fresh), rel=1e-12)
     assert seen.prediction(2).latency_ns == 30_000_000

@@ -1,7 +1,8 @@
 """All emulated instruments of a lab in one event loop, around one World.
 
-Owns the wiring of devices to paths and links, and the planned clicks until they happen. Refuses to be a shortcut:
-drivers reach the devices by their serial lines and sockets only; what is offered here beside them is power and faults.
+Owns the wiring of devices to paths and links, and the planned clicks until they happen. Refuses to be a
+shortcut: drivers reach the devices by their serial lines and sockets only; what is offered here beside them
+is power and faults.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from bellwire.simulator_backend.world_words import PlannedClick
 class StationWiring:
     """A heralding FPGA: one station, one link. `nodes` are side 0 and side 1 of the link in the World.
 
-    `path`: where the serial line appears. `identity`: another ID register, to emulate a wrong device; None is right.
+    `path`: where the serial line appears. `identity`: another ID register, to emulate a wrong device; None is
+    right.
     """
 
     station: str
@@ -144,7 +146,7 @@ class EmulatedBench:
 
         return FramedEmulator(wiring.path, make_core, power_lost, self.now)
 
-    # -- power and faults ---------------------------------------------------------------------------------------
+    # -- power and faults -----------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         for name in (*self.stations, *self.nodes, *self.triggers):
@@ -201,7 +203,7 @@ class EmulatedBench:
                 return devices[name]
         raise LocalMisuse(f"no emulated device is called {name!r}")
 
-    # -- time and clicks ----------------------------------------------------------------------------------------
+    # -- time and clicks ------------------------------------------------------------------------------------
 
     def now(self) -> int:
         """The time in ns, never backwards; every click that is due has happened when this returns."""

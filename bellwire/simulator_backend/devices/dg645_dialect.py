@@ -1,7 +1,7 @@
 """The DG645 as a text dialect: settings, ranges, error queue (instruments.md section 3.1). Sans I/O.
 
-Owns what one powered DG645 remembers. Set commands are silent; a bad one shows only in `LERR?`. Numbers are kept as
-integers (ps, mV, mHz) so that a read-back does not depend on floating point.
+Owns what one powered DG645 remembers. Set commands are silent; a bad one shows only in `LERR?`. Numbers are
+kept as integers (ps, mV, mHz) so that a read-back does not depend on floating point.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Dg645Dialect:
         self._identity = f"Stanford Research Systems,{model},s/n{serial_number},ver1.14.10E"
         self._errors: deque[int] = deque()
         # Channel -> (reference channel, delay in ps); T0 and T1 (0, 1) cannot be moved.
-        self.delays: dict[int, tuple[int, int]] = {channel: (0, 0) for channel in range(2, CHANNELS)}
+        self.delays: dict[int, tuple[int, int]] = dict.fromkeys(range(2, CHANNELS), (0, 0))
         self.amplitudes_mv = dict.fromkeys(range(5), 2500)
         self.numbers: dict[str, Decimal] = {
             "TSRC": Decimal(5),

@@ -1,7 +1,8 @@
 """Device side of the framed protocol: requests answered once, events pushed under credit, bounds at 20 Hz.
 
-Owns the reply store (a repeated sequence number is answered from it and not executed again), the credit and the send
-position. Sans I/O: bytes in, bytes out through `send`. Refuses to know what the registers do (`DeviceCore`).
+Owns the reply store (a repeated sequence number is answered from it and not executed again), the credit and
+the send position. Sans I/O: bytes in, bytes out through `send`. Refuses to know what the registers do
+(`DeviceCore`).
 """
 
 from __future__ import annotations
@@ -40,18 +41,23 @@ class DeviceCore(Protocol):
 
     def heard(self, now_ns: int) -> None:
         """A valid frame came from the host."""
+        ...
 
     def set_now(self, now_ns: int) -> None:
         """Time goes on."""
+        ...
 
     def write_block(self, address: int, words: tuple[int, ...]) -> Status | None:
         """Carry out a write that is more than single registers (a mailbox); None when it is not one."""
+        ...
 
     def bound(self, first_unsent: int) -> Bound:
         """The bound to send now; records from stream sequence `first_unsent` on have not left yet."""
+        ...
 
     def take_lost(self) -> list[Lost]:
         """Losses not reported yet; they count as reported afterwards."""
+        ...
 
 
 class FramedEndpoint:
@@ -105,7 +111,7 @@ class FramedEndpoint:
         bound = self._core.bound(self._send_next)
         self._send(encode_frame(Message(FrameType.BOUND, 0, payload=bound.pack())))
 
-    # -- requests -----------------------------------------------------------------------------------------------
+    # -- requests -------------------------------------------------------------------------------------------
 
     def _on_message(self, message: Message) -> None:
         if message.type == FrameType.CREDIT:

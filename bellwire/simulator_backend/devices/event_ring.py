@@ -1,4 +1,5 @@
-"""Ring of event records in a device: absolute sequence numbers, drop-newest on overflow, release by acknowledgement.
+"""Ring of event records in a device: absolute sequence numbers, drop-newest on overflow, release by
+acknowledgement.
 
 Owns the records between oldest and next. Refuses to overwrite, reorder or forget an unacknowledged record.
 """
@@ -35,7 +36,9 @@ class EventRing:
         return len(self._entries)
 
     def push(self, entry: RingEntry) -> bool:
-        """Append; False when the ring is full, and then the NEWEST record (this one) is dropped (fpga.md section 8)."""
+        """Append; False when the ring is full, and then the NEWEST record (this one) is dropped (fpga.md
+        section 8).
+        """
         if len(self._entries) >= self.depth:
             return False
         self._entries.append(entry)

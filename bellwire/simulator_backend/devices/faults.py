@@ -1,7 +1,7 @@
 """Named fault switches of the emulators (instruments.md section 7.5).
 
-Owns which fault is on, how often it strikes, and how many times still. Refuses to carry out a fault: that is the
-transport's or the device's business.
+Owns which fault is on, how often it strikes, and how many times still. Refuses to carry out a fault: that is
+the transport's or the device's business.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class FaultSwitches:
         self._chance = random.Random(seed)
 
     def set(self, fault: Fault, *, rate: float = 1.0, delay_s: float = 0.0, times: int | None = None) -> None:
-        """Switch a fault on: probability `rate` per occasion, `delay_s` for late replies, `times` strikes (None: no end)."""
+        """Switch a fault on: probability `rate` per occasion, `delay_s` for late replies, `times` strikes
+        (None: no end).
+        """
         self._on[fault] = _Switch(rate, delay_s, times)
 
     def clear(self, fault: Fault | None = None) -> None:

@@ -1,4 +1,5 @@
-"""An emulated device with the framed protocol: a core that loses its memory without power, an endpoint, a line.
+"""An emulated device with the framed protocol: a core that loses its memory without power, an endpoint, a
+line.
 
 Owns power: on, off, restart, and the 20 Hz sign of life. Refuses to know which device it is; the core does.
 """
@@ -20,7 +21,8 @@ Core = TypeVar("Core", bound=DeviceCore)
 
 
 class FramedEmulator(Generic[Core]):
-    """One device. `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of its end.
+    """One device. `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of
+    its end.
 
     `clock()` gives the time in ns and lets everything that is due happen first.
     """
@@ -62,7 +64,10 @@ class FramedEmulator(Generic[Core]):
     def set_fault(
         self, fault: Fault, *, rate: float = 1.0, delay_s: float = 0.0, times: int | None = None
     ) -> None:
-        """Switch a fault on. REFUSED removes the line until `clear_fault`; FIN, RST and RESTART strike at a request."""
+        """Switch a fault on.
+
+        REFUSED removes the line until `clear_fault`; FIN, RST and RESTART strike at a request.
+        """
         self.faults.set(fault, rate=rate, delay_s=delay_s, times=times)
         if fault is Fault.REFUSED:
             self._line.close()

@@ -1,7 +1,8 @@
-"""The heralding FPGA behind its registers: clock, run, commit, clicks through the golden model, ring, bounds, losses.
+"""The heralding FPGA behind its registers: clock, run, commit, clicks through the golden model, ring, bounds,
+losses.
 
-Owns the volatile state of one powered device; a power cycle makes a new core. Sans I/O: time is passed in. Refuses to
-count an overrun or a dropped record as a fail: those are LOST.
+Owns the volatile state of one powered device; a power cycle makes a new core. Sans I/O: time is passed in.
+Refuses to count an overrun or a dropped record as a fail: those are LOST.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ CHANNELS_OF_CODE = {1: ((0, 1), (2, 3)), 2: ((0, 3), (1, 2))}
 
 
 class HeraldCore:
-    """One powered FPGA. 8 ns ticks and 3 fine bits: the fine unit is 1 ns. `boot_count` also is the time epoch."""
+    """One powered FPGA.
+
+    8 ns ticks and 3 fine bits: the fine unit is 1 ns. `boot_count` also is the time epoch.
+    """
 
     def __init__(
         self,
@@ -109,7 +113,7 @@ class HeraldCore:
             }
         )
 
-    # -- time and run -------------------------------------------------------------------------------------------
+    # -- time and run ---------------------------------------------------------------------------------------
 
     def set_now(self, now_ns: int) -> None:
         """Time goes on; a commit whose boundary has passed comes into force."""
@@ -167,7 +171,7 @@ class HeraldCore:
     def _write_fixed_in_run(self, _: int, __: int) -> Status:
         return Status.BUSY if self._active else Status.OK
 
-    # -- configuration ------------------------------------------------------------------------------------------
+    # -- configuration --------------------------------------------------------------------------------------
 
     def _golden_settings(self) -> GoldenSettings:
         value = self.registers.value
@@ -225,10 +229,11 @@ class HeraldCore:
         self.ring.acknowledge(value)
         return Status.OK
 
-    # -- light --------------------------------------------------------------------------------------------------
+    # -- light ----------------------------------------------------------------------------------------------
 
     def sub_attempt_of(self, at_ns: int, lane: int) -> tuple[int, int] | None:
-        """(sub-attempt, ns after its edge) into which light at `at_ns` of a lane falls; None when no run goes on.
+        """(sub-attempt, ns after its edge) into which light at `at_ns` of a lane falls; None when no run goes
+        on.
 
         Lanes take turns: the light of lane k comes k device periods after that of lane 0.
         """
@@ -296,7 +301,7 @@ class HeraldCore:
         lost, self._lost = self._lost, []
         return lost
 
-    # -- bounds -------------------------------------------------------------------------------------------------
+    # -- bounds ---------------------------------------------------------------------------------------------
 
     def _decided_by_clock(self) -> int | None:
         """Last sub-attempt whose decision time has passed; None before the first."""

@@ -1,7 +1,7 @@
 """Golden model of the heralding decision, integers only, in fine units (fpga.md section 5).
 
-Owns dead time, gating, folding, spread, table look-up and overrun. Refuses to know registers, rings or frames; the
-same model serves the emulator and, one day, the gateware tests.
+Owns dead time, gating, folding, spread, table look-up and overrun. Refuses to know registers, rings or
+frames; the same model serves the emulator and, one day, the gateware tests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from bellwire.drivers.frames import HeraldFlag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenSettings:
-    """Registers in force. Offsets, windows (start, length) and coincidence in fine units; dead and decide in ticks."""
+    """Registers in force.
+
+    Offsets, windows (start, length) and coincidence in fine units; dead and decide in ticks.
+    """
 
     fine_bits: int
     offsets: tuple[int, ...]
@@ -44,7 +47,7 @@ class Overrun:
 
 
 class HeraldGolden:
-    """Feed edges and hits in order of their stamps; `results` receives a Decision or an Overrun per attempt."""
+    """Feed edges and hits in order of their stamps; `results` gets a Decision or Overrun per attempt."""
 
     def __init__(self, settings: GoldenSettings) -> None:
         self.settings = settings

@@ -1,8 +1,8 @@
 """The quantum-memory controller behind its registers: mailbox, slots, arms with fences, dead-man lease, ring.
 
-Owns the volatile state of one powered controller; a power cycle makes a new core. Sans I/O: time is passed in, later
-work is given to `schedule`. Physics is the World's; this file only says when it is asked. Refuses operations on slots
-that hold nothing, because real controllers know which slot they loaded.
+Owns the volatile state of one powered controller; a power cycle makes a new core. Sans I/O: time is passed
+in, later work is given to `schedule`. Physics is the World's; this file only says when it is asked. Refuses
+operations on slots that hold nothing, because real controllers know which slot they loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bellwire.drivers.frames import Bound, Lost, MemoryEvent, MemoryWords
 from bellwire.drivers.framing import Status
 from bellwire.drivers.memory_words import (
     ARGUMENTS,
+    ARGUMENTS_OF,
     AXES,
     BASES,
     BELL_FAILED,
@@ -29,6 +30,7 @@ from bellwire.drivers.memory_words import (
 )
 from bellwire.drivers.regmap import load_map
 from bellwire.simulator_backend.devices.event_ring import EventRing, RingEntry
+from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.register_file import RegisterFile
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
 from bellwire.simulator_backend.world_words import Click, PlannedClick
@@ -38,50 +40,6 @@ RING_LOG2 = 10
 OPERATIONS_KEPT = 1024
 MAILBOX_DEPTH = 64
 DEFAULT_LEASE_MS = 1000
-ARGUMENTS_OF = {
-    Operation.ARM: 11,
-    Operation.DISARM: 1,
-    Operation.INITIALISE: 1,
-    Operation.HADAMARD: 1,
-    Operation.ROTATION: 3,
-    Operation.PAULI: 2,
-    Operation.CNOT: 2,
-    Operation.CZ: 2,
-    Operation.BELL: 2,
-    Operation.MEASURE: 2,
-    Operation.RELEASE: 2,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationDurations:
-    """How long each kind of operation takes, in ns. The defaults are of the order of trapped-ion and NV systems."""
-
-    arm_ns: int = 0
-    initialise_ns: int = 20_000
-    one_qubit_ns: int = 10_000
-    two_qubit_ns: int = 200_000
-    bell_ns: int = 300_000
-    measure_ns: int = 100_000
-    release_ns: int = 0
-
-    def of(self, code: Operation) -> int:
-        """Duration of an operation in ns."""
-        match code:
-            case Operation.ARM | Operation.DISARM:
-                return self.arm_ns
-            case Operation.INITIALISE:
-                return self.initialise_ns
-            case Operation.HADAMARD | Operation.ROTATION | Operation.PAULI:
-                return self.one_qubit_ns
-            case Operation.CNOT | Operation.CZ:
-                return self.two_qubit_ns
-            case Operation.BELL:
-                return self.bell_ns
-            case Operation.MEASURE:
-                return self.measure_ns
-            case Operation.RELEASE:
-                return self.release_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +159,7 @@ class MemoryCore:
             word |= fields["port"].place(entry.arm.port) | fields["lane"].place(entry.arm.lane)
         return word
 
-    # -- time and lease -----------------------------------------------------------------------------------------
+    # -- time and lease -------------------------------------------------------------------------------------
 
     def heard(self, now_ns: int) -> None:
         """A valid frame renews the dead-man lease."""
@@ -220,7 +178,7 @@ class MemoryCore:
                 self.registers.raise_sticky("STICKY", "lease_expired")
                 self._push(MemoryWords(MemoryEvent.DISARMED, slot=number, result=LEASE_EXPIRED))
 
-    # -- mailbox ------------------------------------------------------------------------------------------------
+    # -- mailbox --------------------------------------------------------------------------------------------
 
     def write_block(self, address: int, words: tuple[int, ...]) -> Status | None:
         """A write that starts at OP_ID posts an operation."""
@@ -294,7 +252,7 @@ class MemoryCore:
         seen = 0 < operation <= self._last_operation
         return (OperationState.FORGOTTEN if seen else OperationState.NEVER_SEEN), 0
 
-    # -- operations ---------------------------------------------------------------------------------------------
+    # -- operations -----------------------------------------------------------------------------------------
 
     def _execute(self, code: Operation, arguments: tuple[int, ...]) -> int:
         world, node, now_ns = self._world, self._node, self.now_ns
@@ -374,17 +332,16 @@ class MemoryCore:
             arm.last,
             self.now_ns,
         )
-        for number, other in enumerate(
-            self._slots
-        ):  # a lane has one slot per side: the newer replaces the older
-            if number != slot and other.arm is not None and other.state is SlotState.ARMED:
-                if (other.arm.link, other.arm.lane) == (arm.link, arm.lane):
-                    self._empty(number)
+        # A lane has one slot per side: the newer replaces the older.
+        for number, other in enumerate(self._slots):
+            armed = other.arm if other.state is SlotState.ARMED and number != slot else None
+            if armed is not None and (armed.link, armed.lane) == (arm.link, arm.lane):
+                self._empty(number)
         self._slots[slot] = _Slot(SlotState.ARMED, arm)
         if planned is not None:
             self._planned(planned)
 
-    # -- clicks -------------------------------------------------------------------------------------------------
+    # -- clicks ---------------------------------------------------------------------------------------------
 
     def herald(self, click: Click, slot: int, now_ns: int) -> None:
         """The herald pin fired for the attempt that this slot made: freeze it and tell the host."""
@@ -401,14 +358,15 @@ class MemoryCore:
         self.changed()
 
     def no_herald(self, slot: int, now_ns: int) -> None:
-        """The pair was made but no pin fired (station without power, light outside the window): the next attempt
+        """The pair was made but no pin fired (station without power, light outside the window): the next
+        attempt
         overwrites it."""
         self.set_now(now_ns)
         arm = self._slots[slot].arm
         if arm is not None and self._slots[slot].state is SlotState.ARMED:
             self._arm_in_world(slot, arm)
 
-    # -- ring ---------------------------------------------------------------------------------------------------
+    # -- ring -----------------------------------------------------------------------------------------------
 
     def _push(self, words: MemoryWords) -> None:
         if not self.ring.push(RingEntry(0, self.boot_count & 0xFFFF, words.pack())):
@@ -434,7 +392,7 @@ class MemoryCore:
             sub_ns,
         )
 
-    # -- small checks -------------------------------------------------------------------------------------------
+    # -- small checks ---------------------------------------------------------------------------------------
 
     def _number(self, slot: int) -> int:
         if slot >= len(self._slots):

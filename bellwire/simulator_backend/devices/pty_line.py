@@ -1,7 +1,8 @@
-"""A serial line as a pseudo-terminal: published under a path, cut and brought back at will, with faults per frame.
+"""A serial line as a pseudo-terminal: published under a path, cut and brought back at will, with faults per
+frame.
 
-Owns the file descriptors and the symbolic link. Refuses to know what the bytes mean, except that one call of `send` is
-one frame, which is what line faults act on.
+Owns the file descriptors and the symbolic link. Refuses to know what the bytes mean, except that one call of
+`send` is one frame, which is what line faults act on.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class PtyLine:
         device, host = os.openpty()
         tty.setraw(host)
         os.set_blocking(device, False)
-        # The host's end stays open here too: otherwise each close by the driver would hang up the device's end.
+        # The host's end stays open here too: otherwise each close by the driver would hang up the device's
+        # end.
         self._ends = (device, host)
         self._outgoing.clear()
         self._loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """Register file of an emulated device: modes, shadow sets, latched pairs.
 
-Owns the stored values and the rules of each mode. Refuses to act on a write by itself: the device hangs its own
-functions in `readers` and `writers`.
+Owns the stored values and the rules of each mode. Refuses to act on a write by itself: the device hangs its
+own functions in `readers` and `writers`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from bellwire.drivers.regmap import WORD_MASK, Place, RegisterMap
 
 
 class RegisterFile:
-    """Words by address. `readers[name](index)` computes a value; `writers[name](index, value)` may refuse it."""
+    """Words by address.
+
+    `readers[name](index)` computes a value; `writers[name](index, value)` may refuse it.
+    """
 
     def __init__(self, register_map: RegisterMap) -> None:
         self.map = register_map
@@ -33,7 +36,10 @@ class RegisterFile:
         self._active[name, index] = value
 
     def read(self, address: int) -> int | None:
-        """The word at an address, None when nothing is there. Reading the low word of a pair latches the high one."""
+        """The word at an address, None when nothing is there.
+
+        Reading the low word of a pair latches the high one.
+        """
         place = self.map.at(address)
         if place is None:
             return None

@@ -11,7 +11,9 @@ from typing import Protocol
 from bellwire.simulator_backend.world_words import Click, PairTruth, PlannedClick
 
 TruthLog = Callable[[str, int, str, int, PairTruth | None, int], None]
-"""(node, slot, operation, at_ns, truth before the operation, tag of a release) on each release, measure, pauli."""
+"""(node, slot, operation, at_ns, truth before the operation, tag of a release) on each release, measure,
+pauli.
+"""
 
 
 class WorldPort(Protocol):

@@ -1,0 +1,313 @@
+"""Effects to instrument calls, instrument callbacks to events: the memory of a node, the analyser of a
+station.
+
+Owns the mapping of names (links to ports, 64-bit runs to the short runs of devices, lanes to sub-attempts)
+and the rule that each device order ends in exactly one event. Refuses drivers' business: connecting,
+identity, configuration and retries are `bellwire.drivers`. An absent instrument degrades its node, loudly; it
+never stops it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from bellwire.core.effects import (
+    ApplyPauli,
+    Effect,
+    MeasureBell,
+    MeasureQubit,
+    ReleaseQubit,
+    StartAttempts,
+    StartRun,
+    StopAttempts,
+)
+from bellwire.core.errors import DeviceFault, LocalMisuse
+from bellwire.core.events import (
+    BellMeasured,
+    DeviceChanged,
+    Ended,
+    Event,
+    PauliApplied,
+    QubitHeld,
+    QubitMeasured,
+    StationDecided,
+    StationHeralded,
+    StationLost,
+)
+from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.settings import LinkSettings, NetworkSettings
+from bellwire.core.units import NS_PER_S
+from bellwire.drivers.faults import OperationRefused
+from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
+from bellwire.drivers.instrument import Condition, InstrumentState
+from bellwire.drivers.memory_controller import MemoryController
+from bellwire.runtime.clock import LiveClock
+from bellwire.runtime.device_orders import DeviceOrderBook
+from bellwire.runtime.health import Health
+from bellwire.runtime.runs_short import ShortRuns
+
+HERALD_SIGMA_NS = 1
+"""Standard uncertainty of a station's stamp: fine bins of 1 ns (fpga.md, time base)."""
+TAG_MASK = (1 << 32) - 1
+
+
+class DeviceWatch:
+    """Turns the states of one instrument into DeviceChanged."""
+
+    def __init__(
+        self, role: Literal["memory", "station", "timing"], feed: Callable[[Event], None], health: Health
+    ) -> None:
+        self.ready = False
+        self._role: Literal["memory", "station", "timing"] = role
+        self._feed = feed
+        self._health = health
+        self._lost_state = False
+
+    def on_reset(self) -> None:
+        """The device forgot what it held; told at once, because qubits are gone."""
+        self._tell(ready=False, lost_state=True, reason="the device was reset")
+
+    def on_state(self, state: InstrumentState) -> None:
+        """The driver's state changed."""
+        ready = state.condition is Condition.READY
+        if ready != self.ready:
+            self._tell(ready=ready, lost_state=False, reason=state.reason)
+        elif not ready:
+            self._health.count(
+                f"{self._role}_not_ready", condition=state.condition.value, reason=state.reason
+            )
+
+    def _tell(self, *, ready: bool, lost_state: bool, reason: str) -> None:
+        self.ready = ready
+        name = f"{self._role}_{'ready' if ready else 'reset' if lost_state else 'lost'}"
+        self._health.tell(name, reason=reason)
+        self._feed(DeviceChanged(role=self._role, ready=ready, lost_state=lost_state, reason=reason))
+
+
+class MemoryBindings:
+    """The quantum memory of one node."""
+
+    def __init__(
+        self,
+        network: NetworkSettings,
+        node: NodeId,
+        memory: MemoryController,
+        feed: Callable[[Event], None],
+        clock: LiveClock,
+        health: Health,
+    ) -> None:
+        self._links: tuple[LinkId, ...] = network.nodes[node].links  # by port number
+        self._memory = memory
+        self._feed = feed
+        self._clock = clock
+        self._health = health
+        self._runs = ShortRuns()
+        self._book = DeviceOrderBook(health, memory.name)
+        self.watch = DeviceWatch("memory", feed, health)
+        memory.on_held = self._on_held
+        memory.on_reset = self.watch.on_reset
+
+    def carry_out(self, order: Effect) -> None:
+        """Begin a device order."""
+        match order:
+            case StartAttempts():
+                self._start_attempts(order)
+            case StopAttempts():
+                self._quietly((order.slot,), "disarm", lambda: self._memory.disarm(order.slot))
+            case ReleaseQubit():
+                self._quietly(
+                    (order.slot,), "release", lambda: self._memory.release(order.slot, order.tag & TAG_MASK)
+                )
+            case MeasureBell():
+                self._measure_bell(order)
+            case MeasureQubit():
+                self._measure_qubit(order)
+            case ApplyPauli():
+                self._apply_pauli(order)
+            case _:
+                raise LocalMisuse(f"a node with a memory cannot carry out {type(order).__name__}")
+
+    async def close(self) -> None:
+        """End all orders; their ends are not told any more."""
+        await self._book.close()
+
+    # ---- orders without a result of their own
+
+    def _start_attempts(self, order: StartAttempts) -> None:
+        if order.epoch_ns % NS_PER_S:
+            raise LocalMisuse(
+                f"run {order.run} begins at {order.epoch_ns} ns: hardware is armed on whole seconds"
+            )
+        port = self._links.index(order.link)
+        short = self._runs.short_of(order.link, order.run)
+        self._quietly(
+            (order.slot,),
+            "arm",
+            lambda: self._memory.arm(
+                order.slot,
+                port,
+                order.lane,
+                short,
+                order.epoch_ns // NS_PER_S,
+                order.first,
+                order.last,
+                order.fence,
+            ),
+        )
+
+    def _quietly(self, slots: tuple[int, ...], what: str, call: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            try:
+                await call()
+            except DeviceFault as fault:
+                # The lease of the window bounds the damage: a slot that never attempts holds nothing.
+                self._health.count(f"device_order_failed_{what}", slots=list(slots), problem=str(fault))
+
+        self._book.begin(slots, run)
+
+    # ---- orders with a result
+
+    def _measure_bell(self, order: MeasureBell) -> None:
+        def told(ended: Ended, outcome: int | None) -> BellMeasured:
+            return BellMeasured(
+                operation=order.operation, ended=ended, outcome=outcome, at_ns=self._clock.now_ns()
+            )
+
+        async def measure() -> BellMeasured:
+            result = await self._memory.bell_measure(order.left_slot, order.right_slot)
+            return told("done" if result.status == "ok" else "failed", result.outcome)
+
+        slots = (order.left_slot, order.right_slot)
+        self._to_one_end(slots, order.within_ns, measure, lambda ended: told(ended, None))
+
+    def _measure_qubit(self, order: MeasureQubit) -> None:
+        def told(ended: Ended, bit: int | None) -> QubitMeasured:
+            return QubitMeasured(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
+
+        async def measure() -> QubitMeasured:
+            return told("done", await self._memory.measure(order.slot, order.basis))
+
+        self._to_one_end((order.slot,), order.within_ns, measure, lambda ended: told(ended, None))
+
+    def _apply_pauli(self, order: ApplyPauli) -> None:
+        def told(ended: Ended) -> PauliApplied:
+            return PauliApplied(operation=order.operation, ended=ended, at_ns=self._clock.now_ns())
+
+        async def apply() -> PauliApplied:
+            await self._memory.pauli(order.slot, order.pauli)
+            return told("done")
+
+        self._to_one_end((order.slot,), order.within_ns, apply, told)
+
+    def _to_one_end(
+        self,
+        slots: tuple[int, ...],
+        within_ns: int,
+        call: Callable[[], Awaitable[Event]],
+        without_result: Callable[[Ended], Event],
+    ) -> None:
+        async def run() -> None:
+            try:
+                async with asyncio.timeout(within_ns / NS_PER_S):
+                    event = await call()
+            except OperationRefused as fault:
+                self._health.count("device_order_refused", slots=list(slots), problem=str(fault))
+                event = without_result("failed")
+            except (DeviceFault, TimeoutError) as fault:
+                self._health.count("device_order_unknown", slots=list(slots), problem=str(fault))
+                event = without_result("unknown")
+            self._feed(event)
+
+        if not self._book.begin(slots, run):
+            asyncio.get_running_loop().call_soon(self._feed, without_result("unknown"))
+
+    # ---- events
+
+    def _on_held(self, slot: int, port: int, lane: int, run_short: int, attempt: int, stamp_ns: int) -> None:
+        link = self._links[port] if port < len(self._links) else None
+        run = None if link is None else self._runs.run_of(link, run_short)
+        if link is None or run is None:
+            self._health.count("held_in_unknown_run", slot=slot, port=port, run_short=run_short)
+            return
+        self._feed(QubitHeld(slot=slot, link=link, run=run, attempt=attempt, lane=lane, at_ns=stamp_ns))
+
+
+class StationBindings:
+    """The analyser of one heralding station, which serves one link."""
+
+    def __init__(
+        self, link: LinkSettings, analyser: HeraldFpga, feed: Callable[[Event], None], health: Health
+    ) -> None:
+        self._link = link
+        self._analyser = analyser
+        self._feed = feed
+        self._health = health
+        self._runs = ShortRuns()
+        self._book = DeviceOrderBook(health, analyser.name)
+        self.watch = DeviceWatch("station", feed, health)
+        analyser.on_record = self._on_record
+        analyser.on_bound = self._on_bound
+        analyser.on_lost = self._on_lost
+        analyser.on_reset = self.watch.on_reset
+
+    def carry_out(self, order: Effect) -> None:
+        """Begin a device order."""
+        if not isinstance(order, StartRun):
+            raise LocalMisuse(f"a station cannot carry out {type(order).__name__}")
+        if order.epoch_ns % NS_PER_S:
+            raise LocalMisuse(
+                f"run {order.run} begins at {order.epoch_ns} ns: hardware is armed on whole seconds"
+            )
+        short = self._runs.short_of(order.link, order.run)
+
+        async def start() -> None:
+            try:
+                await self._analyser.start_run(short, order.epoch_ns // NS_PER_S)
+            except DeviceFault as fault:
+                # Nothing will be decided; the ends give the run up when the station stays silent.
+                self._health.count("device_order_failed_start_run", run=order.run, problem=str(fault))
+
+        self._book.begin((0,), start)
+
+    async def close(self) -> None:
+        """End all orders."""
+        await self._book.close()
+
+    def _run(self, run_short: int) -> int | None:
+        run = self._runs.run_of(self._link.link, run_short)
+        if run is None:
+            self._health.count("station_record_of_unknown_run", run_short=run_short)
+        return run
+
+    def _on_record(self, record: HeraldRecord) -> None:
+        run = self._run(record.run_short)
+        if run is None:
+            return
+        attempt, lane = divmod(record.sub_attempt, self._link.lanes)
+        # Lanes take turns within an attempt; the network counts all of them from the attempt's beginning, as
+        # the
+        # memories' stamps do.
+        at_ns = record.stamp_ns - lane * (self._link.period_ns // self._link.lanes)
+        self._feed(
+            StationHeralded(
+                link=self._link.link,
+                run=run,
+                attempt=attempt,
+                lane=lane,
+                code=record.outcome,
+                at_ns=at_ns,
+                sigma_ns=HERALD_SIGMA_NS,
+            )
+        )
+
+    def _on_bound(self, run_short: int, decided_to: int) -> None:
+        run = self._run(run_short)
+        attempt = (decided_to + 1) // self._link.lanes - 1  # an attempt is decided when all its lanes are
+        if run is not None and attempt >= 0:
+            self._feed(StationDecided(link=self._link.link, run=run, attempt=attempt))
+
+    def _on_lost(self, run_short: int, first: int, last: int, _count: int) -> None:
+        run = self._run(run_short)
+        if run is not None:
+            lanes = self._link.lanes
+            self._feed(StationLost(link=self._link.link, run=run, first=first // lanes, last=last // lanes))

@@ -1,0 +1,185 @@
+"""From the instrument entries of a lab to running drivers with their configuration, for one node or station.
+
+Owns the settings that a network implies for its instruments, and the life of the driver tasks. Refuses a fall
+back to emulation: an entry is opened where the file says, and a missing instrument is shown as missing.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from bellwire.core.errors import ConfigError, DeviceFault
+from bellwire.core.events import Event
+from bellwire.core.ids import NodeId
+from bellwire.core.registry import nearest
+from bellwire.core.settings import LinkSettings, NetworkSettings
+from bellwire.core.units import NS_PER_S
+from bellwire.drivers import DRIVERS
+from bellwire.drivers.dg645 import Dg645, Dg645Settings, TriggerSource
+from bellwire.drivers.herald_fpga import HeraldFpga
+from bellwire.drivers.herald_settings import GateWindow, HeraldSettings
+from bellwire.drivers.instrument import Instrument
+from bellwire.drivers.memory_controller import MemoryController, MemorySettings
+from bellwire.runtime.agent import DeviceOrders, NoDevices
+from bellwire.runtime.bindings import DeviceWatch, MemoryBindings, StationBindings
+from bellwire.runtime.clock import LiveClock
+from bellwire.runtime.health import Health
+from bellwire.runtime.lab_words import InstrumentEntry
+
+VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
+WINDOW = GateWindow(80, 48)
+"""Photons are expected in the middle of this gate after the attempt edge;
+
+the start delay is set accordingly.
+"""
+
+
+class NodeInstruments:
+    """The instruments of one node, started; `orders` carries out the machine's device orders."""
+
+    def __init__(
+        self,
+        network: NetworkSettings,
+        node: NodeId,
+        entries: tuple[InstrumentEntry, ...],
+        device_dir: Path,
+        feed: Callable[[Event], None],
+        clock: LiveClock,
+        health: Health,
+    ) -> None:
+        self.orders: DeviceOrders = NoDevices(health)
+        self.watches: dict[str, DeviceWatch] = {}
+        self._network = network
+        self._node = node
+        self._feed = feed
+        self._clock = clock
+        self._health = health
+        self._bindings: list[MemoryBindings | StationBindings] = []
+        self._instruments: list[Instrument] = []
+        self._configure: list[Callable[[], None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        for entry in entries:
+            self._add(entry, device_dir)
+
+    @property
+    def ready(self) -> bool:
+        """Every configured instrument is ready."""
+        return all(watch.ready for watch in self.watches.values())
+
+    def states(self) -> dict[str, dict[str, str]]:
+        """Condition and reason of each instrument, for people."""
+        return {
+            one.name: {"condition": one.state.condition.value, "reason": one.state.reason}
+            for one in self._instruments
+        }
+
+    async def start(self) -> None:
+        """Begin to bring the instruments up; failures are retried by the drivers for ever."""
+        for instrument in self._instruments:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._run(instrument)))
+
+    async def stop(self) -> None:
+        """Bring outputs to their safe state where they answer, and close."""
+        for bindings in self._bindings:
+            await bindings.close()
+        for instrument in self._instruments:
+            try:
+                async with asyncio.timeout(SAFE_STATE_S):
+                    await instrument.safe_state()
+            except (DeviceFault, TimeoutError) as fault:
+                self._health.count("safe_state_not_confirmed", instrument=instrument.name, problem=str(fault))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, instrument: Instrument) -> None:
+        try:
+            await self._remember_settings(instrument)
+            await instrument.supervise()
+        except ConfigError as problem:
+            self._health.tell("instrument_misconfigured", instrument=instrument.name, problem=str(problem))
+
+    async def _remember_settings(self, instrument: Instrument) -> None:
+        # `configure` remembers before it speaks; the device is absent yet, and `supervise` asserts it later.
+        try:
+            match instrument:
+                case MemoryController():
+                    await instrument.configure(self._memory_settings())
+                case HeraldFpga():
+                    await instrument.configure(_herald_settings(self._link()))
+                case Dg645():
+                    await instrument.configure(_trigger_settings(self._link()))
+                case _:
+                    raise ConfigError(f"no settings are known for {type(instrument).__name__}")
+        except DeviceFault:
+            return
+
+    def _add(self, entry: InstrumentEntry, device_dir: Path) -> None:
+        if entry.driver not in DRIVERS:
+            raise ConfigError(
+                f'unknown driver "{entry.driver}"{nearest(entry.driver, DRIVERS)}', where=self._node
+            )
+        name = f"{entry.owner}-{entry.role}"
+        expected = entry.serial_number
+        if entry.role == "memory":
+            memory = MemoryController(name, device_path(entry.address, device_dir), serial_number=expected)
+            memory_bindings = MemoryBindings(
+                self._network, self._node, memory, self._feed, self._clock, self._health
+            )
+            self._keep(entry.role, memory, memory_bindings.watch)
+            self._bindings.append(memory_bindings)
+            self.orders = memory_bindings
+        elif entry.role == "herald":
+            analyser = HeraldFpga(name, device_path(entry.address, device_dir), serial_number=expected)
+            station_bindings = StationBindings(self._link(), analyser, self._feed, self._health)
+            self._keep(entry.role, analyser, station_bindings.watch)
+            self._bindings.append(station_bindings)
+            self.orders = station_bindings
+        else:
+            place = VISA_SOCKET.fullmatch(entry.address)
+            if place is None:
+                raise ConfigError(f'"{entry.address}" is not TCPIP::HOST::PORT::SOCKET', where=name)
+            trigger = Dg645(name, place["host"], int(place["port"]), serial_number=expected)
+            self._keep(entry.role, trigger, DeviceWatch("timing", self._feed, self._health))
+
+    def _keep(self, role: str, instrument: Instrument, watch: DeviceWatch) -> None:
+        instrument._on_state = watch.on_state
+        self.watches[role] = watch
+        self._instruments.append(instrument)
+
+    def _memory_settings(self) -> MemorySettings:
+        links = self._network.nodes[self._node].links
+        return MemorySettings(
+            port_periods_ns={port: self._network.links[link].period_ns for port, link in enumerate(links)}
+        )
+
+    def _link(self) -> LinkSettings:
+        links = self._network.nodes[self._node].links
+        if len(links) != 1:
+            raise ConfigError(f"a station serves exactly one link, {self._node} has {len(links)}")
+        return self._network.links[links[0]]
+
+
+SAFE_STATE_S = 1.0
+"""An instrument that does not confirm its safe state within this has its own dead-man lease."""
+
+
+def device_path(address: str, device_dir: Path) -> str:
+    """The serial device: `pty:NAME` lies in the state directory, anything else is taken as it is."""
+    return str(device_dir / address.removeprefix("pty:")) if address.startswith("pty:") else address
+
+
+def _herald_settings(link: LinkSettings) -> HeraldSettings:
+    start_delay_ns = link.click_delay_ns - WINDOW.start_ns - WINDOW.length_ns // 2
+    if start_delay_ns < 0:
+        raise ConfigError(
+            f"light of {link.link} arrives {link.click_delay_ns} ns after an attempt, before the gate can open"
+        )
+    return HeraldSettings(
+        link_period_ns=link.period_ns, lanes=link.lanes, start_delay_ns=start_delay_ns, windows=(WINDOW,)
+    )
+
+
+def _trigger_settings(link: LinkSettings) -> Dg645Settings:
+    return Dg645Settings(trigger_source=TriggerSource.INTERNAL, trigger_rate_hz=NS_PER_S / link.period_ns)

@@ -1,0 +1,63 @@
+"""What the live host needs to know of a lab, as protocols that the values of `bellwire.labs` satisfy.
+
+Owns these protocols. Refuses lab files: reading them stands a floor above.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from bellwire.core.ids import NodeId
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.settings import NetworkSettings
+
+
+class InstrumentEntry(Protocol):
+    """One instrument of a node or station."""
+
+    @property
+    def owner(self) -> NodeId: ...
+
+    @property
+    def role(self) -> Literal["memory", "herald", "timing"]: ...
+
+    @property
+    def driver(self) -> str: ...
+
+    @property
+    def address(self) -> str:
+        """`pty:NAME` is an emulated serial device of this state directory; anything else is the driver's."""
+        ...
+
+    @property
+    def serial_number(self) -> str | None: ...
+
+    @property
+    def emulated(self) -> bool: ...
+
+
+class LabEntry(Protocol):
+    """A lab as the live host sees it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str | None: ...
+
+    @property
+    def network(self) -> NetworkSettings: ...
+
+    @property
+    def addresses(self) -> Mapping[NodeId, str]: ...
+
+    @property
+    def instruments(self) -> Sequence[InstrumentEntry]: ...
+
+    @property
+    def requests(self) -> Sequence[EntanglementRequest]: ...
+
+    @property
+    def document(self) -> Mapping[str, Any]: ...
+
+    @property
+    def digest(self) -> str: ...

@@ -1,0 +1,153 @@
+"""One node process: everything that `bellwire node LAB NAME` runs, from the lock on its state to the exit
+code.
+
+Owns the order of starting and stopping. Refuses to read lab files and to decide what a crash means: the
+supervisor restarts, with a higher incarnation.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bellwire.core.errors import ConfigError
+from bellwire.core.ids import NodeId
+from bellwire.core.machine import Machine
+from bellwire.runtime.agent import Agent
+from bellwire.runtime.clock import LiveClock
+from bellwire.runtime.commands import agent_commands
+from bellwire.runtime.control import ControlServer, socket_path
+from bellwire.runtime.health import Health
+from bellwire.runtime.instruments import NodeInstruments
+from bellwire.runtime.keys import Keyring, check_name
+from bellwire.runtime.lab_words import LabEntry
+from bellwire.runtime.network import BusSettings, Network
+from bellwire.runtime.parent import watch_parent
+from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation
+from bellwire.runtime.trace import AgentTrace
+
+MachineFactory = Callable[[NodeId], Machine]
+
+
+def machine_factory(lab: LabEntry) -> MachineFactory:
+    """Fresh machines of the lab's nodes."""
+    from bellwire.node.machines import make_machine
+    from bellwire.planner.plans import compute_plan
+
+    def make(name: NodeId) -> Machine:
+        return make_machine(
+            lab.network,
+            name,
+            lambda request, number, avoid: compute_plan(lab.network, request, number, avoid),
+        )
+
+    return make
+
+
+async def run_agent(
+    lab: LabEntry,
+    name: NodeId,
+    state_dir: Path,
+    run_dir: Path,
+    *,
+    make: MachineFactory | None = None,
+    bus: BusSettings | None = None,
+    with_parent: bool = False,
+) -> int:
+    """Run one node until it is told to stop; returns the exit code of the process.
+
+    with_parent: end when stdin closes (the supervisor holds its other end), even if the supervisor was
+    killed.
+
+    Raises:
+        ConfigError: unknown node, no address, address in use, or an agent of this name runs already.
+        StoreFault: the state directory cannot be written.
+    """
+    if name not in lab.network.nodes:
+        raise ConfigError(
+            f"{name} is not a node of {lab.name}: {', '.join(lab.network.nodes)}", where=lab.path
+        )
+    if name not in lab.addresses:
+        raise ConfigError(f"{name} has no bus address, so it runs in virtual time only", where=lab.path)
+    lock = AgentLock(state_dir / "agents", check_name(name))
+    try:
+        return await _run_locked(
+            lab, name, state_dir, run_dir, make or machine_factory(lab), bus, with_parent
+        )
+    finally:
+        lock.release()
+
+
+async def _run_locked(
+    lab: LabEntry,
+    name: NodeId,
+    state_dir: Path,
+    run_dir: Path,
+    make: MachineFactory,
+    bus: BusSettings | None,
+    with_parent: bool,
+) -> int:
+    loop = asyncio.get_running_loop()
+    log = structlog.get_logger().bind(node=name)
+    bus = bus or BusSettings()
+    keyring = None
+    if bus.security == "curve":
+        keyring = Keyring(state_dir / "keys", name)
+        keyring.make(name)
+    incarnation = claim_incarnation(state_dir / "agents", name)
+    clock = LiveClock()
+
+    def on_health(event: str, count: int, fields: dict[str, Any]) -> None:
+        log.warning(
+            event,
+            count=count,
+            **{
+                f"_{key}" if key in ("event", "count", "node") else key: value
+                for key, value in fields.items()
+            },
+        )
+
+    health = Health(on_health)
+    agent = Agent(name, incarnation, make(name), clock, health, AgentTrace(run_dir, name, incarnation))
+    network = Network(name, incarnation, agent, clock, health, keyring, bus)
+    network.start(lab.addresses[name])
+    agent.network = network
+    agent.store = RecordStore(
+        state_dir / "agents" / f"{name}.sqlite",
+        lambda tokens: _in_loop(loop, agent.on_stored, tokens),
+        lambda fault: _in_loop(loop, agent.on_store_fault, fault),
+    )
+    records = agent.store.open()
+    entries = tuple(entry for entry in lab.instruments if entry.owner == name)
+    instruments = NodeInstruments(
+        lab.network, name, entries, state_dir / "devices", agent.feed, clock, health
+    )
+    agent.devices = instruments.orders
+    control = ControlServer(socket_path(state_dir, name), agent_commands(agent, instruments, clock))
+    await control.start()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, agent.stop)
+    if with_parent:
+        watch_parent(loop, agent.stop)
+    agent.start(records)
+    for peer, address in lab.addresses.items():
+        if peer != name:
+            network.add_peer(peer, address)
+    await instruments.start()
+    log.info("agent_started", incarnation=incarnation, records=len(records))
+    try:
+        return await agent.ended
+    finally:
+        await instruments.stop()
+        await control.close()
+        agent.stop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signal_number)
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: object) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call, argument)
