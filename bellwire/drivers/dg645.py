@@ -185,13 +185,21 @@ class Dg645(Instrument):
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._probe_s)
-            settings = self._settings
-            found = await self.read_trigger_source()
-            drifted = settings is not None and found is not settings.trigger_source
-            for channel, delay in settings.delays.items() if settings is not None else ():
-                drifted = drifted or await self.read_delay(channel) != delay
-            if drifted:
-                raise DeviceRestarted(self.name, "the configuration is gone; asserting it again")
+            async with self._configuration_lock:
+                if await self._drifted():
+                    raise DeviceRestarted(self.name, "the configuration is gone; asserting it again")
+
+    async def _drifted(self) -> bool:
+        """Whether trigger source or delays differ from the remembered configuration; False when there is none."""
+        settings, source = self._settings, await self.read_trigger_source()
+        if settings is None:
+            return False
+        if source is not settings.trigger_source:
+            return True
+        for channel, delay in settings.delays.items():
+            if await self.read_delay(channel) != delay:
+                return True
+        return False
 
     def _heard_at_ns(self) -> int | None:
         return self._link.heard_at_ns if self._link is not None else super()._heard_at_ns()
@@ -202,7 +210,8 @@ class Dg645(Instrument):
         Raises LocalMisuse (range), DeviceError (refused, or reads back else).
         """
         self._settings = settings
-        await self._apply()
+        async with self._configuration_lock:
+            await self._apply()
 
     async def safe_state(self) -> None:
         """No triggers: single shot, confirmed by read-back."""

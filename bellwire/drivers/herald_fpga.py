@@ -109,7 +109,8 @@ class HeraldFpga(FramedInstrument):
         period.
         """
         self._settings = settings
-        await self._apply()
+        async with self._configuration_lock:
+            await self._apply()
 
     def _has_configuration(self) -> bool:
         return self._settings is not None

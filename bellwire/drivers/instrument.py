@@ -91,6 +91,8 @@ class Instrument(ABC):
         self._on_state = on_state
         self._state = InstrumentState(name, Condition.ABSENT, "never connected", time.monotonic_ns(), None)
         self._changed = asyncio.Event()
+        # Held while a configuration is asserted or verified, so that nobody judges a half-made one.
+        self._configuration_lock = asyncio.Lock()
 
     # -- hooks ----------------------------------------------------------------------------------------------
 
@@ -215,7 +217,8 @@ class Instrument(ABC):
         self._enter(Condition.CONNECTING, "opening")
         await self._open()
         identity = await self._checked_identity()
-        await self._apply()
+        async with self._configuration_lock:
+            await self._apply()
         self._enter(Condition.READY, f"{identity.model} {identity.serial_number} {identity.firmware}")
 
     def _enter_fault(self, fault: DeviceFault) -> None:

@@ -140,7 +140,8 @@ class MemoryController(FramedInstrument):
                 f"lease_ms = {settings.lease_ms} must be at least three keepalives = {3 * keepalive_ms} ms"
             )
         self._settings = settings
-        await self._apply()
+        async with self._configuration_lock:
+            await self._apply()
 
     def _has_configuration(self) -> bool:
         return self._settings is not None

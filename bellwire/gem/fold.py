@@ -23,7 +23,6 @@ from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
 
-
 _end_of = End._make  # faster than End(...), which every new pair would feel
 
 

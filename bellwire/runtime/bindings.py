@@ -92,6 +92,7 @@ class MemoryBindings:
         network: NetworkSettings,
         node: NodeId,
         memory: MemoryController,
+        watch: DeviceWatch,
         feed: Callable[[Event], None],
         clock: LiveClock,
         health: Health,
@@ -103,9 +104,8 @@ class MemoryBindings:
         self._health = health
         self._runs = ShortRuns()
         self._book = DeviceOrderBook(health, memory.name)
-        self.watch = DeviceWatch("memory", feed, health)
         memory.on_held = self._on_held
-        memory.on_reset = self.watch.on_reset
+        memory.on_reset = watch.on_reset
 
     def carry_out(self, order: Effect) -> None:
         """Begin a device order."""
@@ -236,7 +236,12 @@ class StationBindings:
     """The analyser of one heralding station, which serves one link."""
 
     def __init__(
-        self, link: LinkSettings, analyser: HeraldFpga, feed: Callable[[Event], None], health: Health
+        self,
+        link: LinkSettings,
+        analyser: HeraldFpga,
+        watch: DeviceWatch,
+        feed: Callable[[Event], None],
+        health: Health,
     ) -> None:
         self._link = link
         self._analyser = analyser
@@ -244,11 +249,10 @@ class StationBindings:
         self._health = health
         self._runs = ShortRuns()
         self._book = DeviceOrderBook(health, analyser.name)
-        self.watch = DeviceWatch("station", feed, health)
         analyser.on_record = self._on_record
         analyser.on_bound = self._on_bound
         analyser.on_lost = self._on_lost
-        analyser.on_reset = self.watch.on_reset
+        analyser.on_reset = watch.on_reset
 
     def carry_out(self, order: Effect) -> None:
         """Begin a device order."""

@@ -28,6 +28,8 @@ from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import InstrumentEntry
 
 VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
+SAFE_STATE_S = 1.0
+"""An instrument that does not confirm its safe state within this has its own dead-man lease."""
 WINDOW = GateWindow(80, 48)
 """Photons are expected in the middle of this gate after the attempt edge;
 
@@ -57,7 +59,6 @@ class NodeInstruments:
         self._health = health
         self._bindings: list[MemoryBindings | StationBindings] = []
         self._instruments: list[Instrument] = []
-        self._configure: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         for entry in entries:
             self._add(entry, device_dir)
@@ -123,28 +124,33 @@ class NodeInstruments:
         name = f"{entry.owner}-{entry.role}"
         expected = entry.serial_number
         if entry.role == "memory":
-            memory = MemoryController(name, device_path(entry.address, device_dir), serial_number=expected)
+            watch = DeviceWatch("memory", self._feed, self._health)
+            path = device_path(entry.address, device_dir)
+            memory = MemoryController(name, path, serial_number=expected, on_state=watch.on_state)
             memory_bindings = MemoryBindings(
-                self._network, self._node, memory, self._feed, self._clock, self._health
+                self._network, self._node, memory, watch, self._feed, self._clock, self._health
             )
-            self._keep(entry.role, memory, memory_bindings.watch)
+            self._keep(entry.role, memory, watch)
             self._bindings.append(memory_bindings)
             self.orders = memory_bindings
         elif entry.role == "herald":
-            analyser = HeraldFpga(name, device_path(entry.address, device_dir), serial_number=expected)
-            station_bindings = StationBindings(self._link(), analyser, self._feed, self._health)
-            self._keep(entry.role, analyser, station_bindings.watch)
+            watch = DeviceWatch("station", self._feed, self._health)
+            path = device_path(entry.address, device_dir)
+            analyser = HeraldFpga(name, path, serial_number=expected, on_state=watch.on_state)
+            station_bindings = StationBindings(self._link(), analyser, watch, self._feed, self._health)
+            self._keep(entry.role, analyser, watch)
             self._bindings.append(station_bindings)
             self.orders = station_bindings
         else:
             place = VISA_SOCKET.fullmatch(entry.address)
             if place is None:
                 raise ConfigError(f'"{entry.address}" is not TCPIP::HOST::PORT::SOCKET', where=name)
-            trigger = Dg645(name, place["host"], int(place["port"]), serial_number=expected)
-            self._keep(entry.role, trigger, DeviceWatch("timing", self._feed, self._health))
+            watch = DeviceWatch("timing", self._feed, self._health)
+            host, port = place["host"], int(place["port"])
+            trigger = Dg645(name, host, port, serial_number=expected, on_state=watch.on_state)
+            self._keep(entry.role, trigger, watch)
 
     def _keep(self, role: str, instrument: Instrument, watch: DeviceWatch) -> None:
-        instrument._on_state = watch.on_state
         self.watches[role] = watch
         self._instruments.append(instrument)
 
@@ -159,10 +165,6 @@ class NodeInstruments:
         if len(links) != 1:
             raise ConfigError(f"a station serves exactly one link, {self._node} has {len(links)}")
         return self._network.links[links[0]]
-
-
-SAFE_STATE_S = 1.0
-"""An instrument that does not confirm its safe state within this has its own dead-man lease."""
 
 
 def device_path(address: str, device_dir: Path) -> str:

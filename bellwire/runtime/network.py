@@ -86,6 +86,7 @@ class Network:
         if (keyring is None) != (self.settings.security == "plaintext"):
             raise LocalMisuse("a keyring goes with curve, and only with curve")
         self._endpoints: dict[NodeId, str] = {}
+        self._audience: list[NodeId] = []  # peers that keep a ledger
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router: zmq.Socket[bytes] | None = None
         self._closers: list[Callable[[], None]] = []
@@ -140,13 +141,18 @@ class Network:
         self._tick_handle = loop.call_later(self.settings.interval_ns / 2e9, self._tick)
         return _text(router.get(zmq.LAST_ENDPOINT))
 
-    def add_peer(self, name: NodeId, endpoint: str) -> None:
-        """Begin to speak to a peer; with CURVE as soon as its public key lies in the lab's folder."""
+    def add_peer(self, name: NodeId, endpoint: str, *, takes_facts: bool = True) -> None:
+        """Begin to speak to a peer; with CURVE as soon as its public key lies in the lab's folder.
+
+        takes_facts: False for stations, which keep no ledger.
+        """
         self._refuse_open_plaintext(endpoint)
         if name == self.name or name in self.peers:
             raise LocalMisuse(f"{self.name}: {name} is already a peer or myself")
         self.peers[name] = Peer(name, self.name, self._incarnation, self.settings.interval_ns, self._health)
         self._endpoints[name] = endpoint
+        if takes_facts:
+            self._audience.append(name)
         self._connect(name)
 
     def close(self) -> None:
@@ -198,13 +204,13 @@ class Network:
         self._touched.add(order.to)
 
     def publish(self, order: Publish) -> None:
-        """Queue new facts for every peer."""
+        """Queue new facts for every peer that keeps a ledger."""
         encoded = encode_facts(order.batch)
         now_ns = self._clock.now_ns()
         urgent = frozenset(order.urgent_to)
-        for name, peer in self.peers.items():
-            peer.outbox.put_facts(order.batch, encoded, now_ns, urgent=name in urgent)
-        self._touched.update(self.peers)
+        for name in self._audience:
+            self.peers[name].outbox.put_facts(order.batch, encoded, now_ns, urgent=name in urgent)
+        self._touched.update(self._audience)
 
     def flush(self) -> None:
         """Send what a step has queued, within credit; the rest follows as acknowledgements arrive."""

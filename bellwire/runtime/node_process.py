@@ -135,7 +135,7 @@ async def _run_locked(
     agent.start(records)
     for peer, address in lab.addresses.items():
         if peer != name:
-            network.add_peer(peer, address)
+            network.add_peer(peer, address, takes_facts=lab.network.nodes[peer].role != "station")
     await instruments.start()
     log.info("agent_started", incarnation=incarnation, records=len(records))
     try:

@@ -8,7 +8,6 @@ import gc
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bellwire.core.effects import (
     ApplyPauli,
@@ -44,10 +43,8 @@ from bellwire.simulator_backend.clock import HOUSEKEEPING, TIMER, VirtualClock
 from bellwire.simulator_backend.network import AuthorLogs, FactReader, MessageFaults, Post
 from bellwire.simulator_backend.store import VirtualStore
 from bellwire.simulator_backend.trace import TraceDigest
+from bellwire.simulator_backend.virtual_lab import VirtualLab
 from bellwire.simulator_backend.world import PairTruth, World
-
-if TYPE_CHECKING:
-    from bellwire.labs import Lab
 
 TRIM_NS = 50_000_000
 """Read facts are forgotten this often (virtual time)."""
@@ -64,7 +61,7 @@ class VirtualHost:
 
     def __init__(
         self,
-        lab: "Lab",
+        lab: VirtualLab,
         seed: int,
         compute: Compute,
         *,

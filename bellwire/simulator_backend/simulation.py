@@ -8,17 +8,15 @@ truth.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bellwire.core.effects import Report
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.units import NS_PER_S, ns_from_s, s_from_ns
 from bellwire.node.machines import Compute, QuantumNode
 from bellwire.simulator_backend.host import VirtualHost, Watch
+from bellwire.simulator_backend.virtual_lab import VirtualLab
 from bellwire.simulator_backend.world import PairTruth
-
-if TYPE_CHECKING:
-    from bellwire.labs import Lab
 
 
 @dataclass(slots=True)
@@ -67,7 +65,7 @@ class Observer:
 
     @staticmethod
     def _compare(outcome: RequestOutcome, frame: int, truth: PairTruth) -> None:
-        """A kept pair was corrected physically (frame 0); a measured one still has the frame both ends hold."""
+        """A kept pair was corrected physically (frame 0); a measured one has the frame both ends hold."""
         outcome.true_fidelities.append(truth.fidelity)
         if truth.frame != (0 if outcome.corrected else frame):
             outcome.frame_errors += 1
@@ -118,7 +116,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def simulate(
-    lab: "Lab",
+    lab: VirtualLab,
     duration_s: float,
     seed: int,
     compute: Compute | None = None,

@@ -74,8 +74,11 @@ class Lab:
         await self.fpga.configure(
             HeraldSettings(link_period_ns=PERIOD_NS, lanes=2, start_delay_ns=CLICK_DELAY_NS - 104)
         )
-        for memory in (self.alice, self.bob):
-            await memory.configure(MemorySettings(port_periods_ns={3: PERIOD_NS}, lease_ms=2000))
+        await self.configure_memory(self.bob)
+        await self.configure_memory()
+
+    async def configure_memory(self, memory: MemoryController | None = None) -> None:
+        await (memory or self.alice).configure(MemorySettings(port_periods_ns={3: PERIOD_NS}, lease_ms=2000))
 
     async def start_run(self, run_short: int) -> int:
         epoch_s = self.next_epoch_s()
@@ -87,7 +90,9 @@ class Lab:
             await memory.arm(slot, 3, lane, run_short, epoch_s, 0, 10**9, fence)
 
 
-def make_lab(tmp_path: Path, *, success: float, durations: OperationDurations | None, ring_log2: int = 8) -> Lab:
+def make_lab(
+    tmp_path: Path, *, success: float, durations: OperationDurations | None, ring_log2: int = 8
+) -> Lab:
     shift_ns = 800_000_000 - time.time_ns() % 10**9
 
     def clock() -> int:
@@ -138,7 +143,12 @@ def make_lab(tmp_path: Path, *, success: float, durations: OperationDurations | 
     )
     fpga = HeraldFpga("station", str(tmp_path / "station"), serial_number="77", framed=FAST, backoff=RETRY)
     alice = MemoryController(
-        "alice", str(tmp_path / "alice"), serial_number="11", framed=FAST, backoff=RETRY, operation_timeout_s=0.3
+        "alice",
+        str(tmp_path / "alice"),
+        serial_number="11",
+        framed=FAST,
+        backoff=RETRY,
+        operation_timeout_s=0.3,
     )
     bob = MemoryController(
         "bob", str(tmp_path / "bob"), serial_number="12", framed=FAST, backoff=RETRY, operation_timeout_s=0.3

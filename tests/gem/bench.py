@@ -1,16 +1,16 @@
-"""A few nodes that have nothing but a GEM, and the network between them: ideal, hostile, or the logs of a host.
+"""A few nodes that have nothing but a GEM, and the mail between them: ideal, hostile, or a host's logs.
 
 Owns steps and delivery. Refuses qubits: tests write the facts that link layer and swapping would write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 
 from bellwire.core.bell import Cost
 from bellwire.core.effects import Publish, Send
 from bellwire.core.events import Event, PeerChanged, Received, Started
 from bellwire.core.facts import Born, Fact, Released, ReleaseReason, Swapped
-from bellwire.core.ids import End, NodeId
+from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.core.machine import Handler, Step, run_notices
 from bellwire.core.messages import Message
 from bellwire.core.notices import (
@@ -33,13 +33,19 @@ DELAY_NS = 1_000
 
 def line(*names: NodeId) -> NetworkSettings:
     """Nodes in a row, linked "l0", "l1", ...; side 0 is on the left. Delays grow with the distance."""
+    ends = {f"l{place}": (names[place], names[place + 1]) for place in range(len(names) - 1)}
+    return settings_of(names, ends)
+
+
+def settings_of(names: Sequence[NodeId], ends: Mapping[LinkId, tuple[NodeId, NodeId]]) -> NetworkSettings:
+    """A network of these links, with as little else as the GEM needs."""
     memory = MemorySettings(
         slots=4, rates=FREE, bsm_signs=0, bsm_cost=FREE, bsm_success_probability=1.0, operation_limit_ns=1
     )
     links = {
-        f"l{place}": LinkSettings(
-            link=f"l{place}",
-            nodes=(names[place], names[place + 1]),
+        link: LinkSettings(
+            link=link,
+            nodes=pair,
             station=None,
             period_ns=1,
             lanes=1,
@@ -50,16 +56,16 @@ def line(*names: NodeId) -> NetworkSettings:
             herald_delay_ns=(0, 0),
             length_km=0.0,
         )
-        for place in range(len(names) - 1)
+        for link, pair in ends.items()
     }
     nodes = {
         name: NodeSettings(
             name=name,
-            role="end" if place in (0, len(names) - 1) else "repeater",
+            role="repeater",
             memory=memory,
             links=tuple(link for link, one in links.items() if name in one.nodes),
         )
-        for place, name in enumerate(names)
+        for name in names
     }
     delays = {
         one: {two: DELAY_NS * abs(names.index(one) - names.index(two)) for two in names} for one in names
@@ -168,7 +174,9 @@ class GemNode:
 class Mail:
     """Messages in flight. `lossy` loses, repeats and reorders by its own random numbers."""
 
-    def __init__(self, nodes: dict[NodeId, GemNode], random: Random | None = None, lossy: float = 0.0) -> None:
+    def __init__(
+        self, nodes: dict[NodeId, GemNode], random: Random | None = None, lossy: float = 0.0
+    ) -> None:
         self.nodes = nodes
         self.now_ns = 0
         self.random = random or Random(0)
@@ -241,6 +249,45 @@ class Mail:
         if self.random.random() < self.lossy:
             self.repeated += 1
             self.flying.append((sender.name, to, sender.incarnation, message))
+
+
+class Logs:
+    """A virtual host's logs: who reads at a node sees what was published one delay ago."""
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        self.settings = settings
+        self.entries: list[tuple[int, NodeId, int, int, tuple[Fact, ...]]] = []
+        self.reads = 0
+
+    def publish(self, now_ns: int, author: NodeId, effects: list[Publish | Send]) -> list[Send]:
+        """Keep what a step published; returns its messages."""
+        for effect in effects:
+            if isinstance(effect, Publish):
+                batch = effect.batch
+                self.entries.append((now_ns, author, batch.incarnation, batch.first, batch.facts))
+        return [effect for effect in effects if isinstance(effect, Send)]
+
+    def at(self, node: NodeId) -> "Cursor":
+        """One observer's view of the logs."""
+        return Cursor(self, node)
+
+
+class Cursor:
+    """Satisfies FactSource: each entry once, when it has become visible."""
+
+    def __init__(self, logs: Logs, node: NodeId) -> None:
+        self._logs = logs
+        self._node = node
+        self._seen: set[int] = set()
+
+    def visible(self, now_ns: int) -> Iterator[tuple[NodeId, int, int, tuple[Fact, ...]]]:
+        """What has arrived by now and was not taken before."""
+        self._logs.reads += 1
+        for place, (at_ns, author, incarnation, first, facts) in enumerate(self._logs.entries):
+            arrives_ns = at_ns + self._logs.settings.delay_ns(author, self._node)
+            if place not in self._seen and arrives_ns <= now_ns:
+                self._seen.add(place)
+                yield author, incarnation, first, facts
 
 
 def end(link: str, side: int, attempt: int = 1) -> End:

@@ -55,7 +55,15 @@ def story_of(net: Net) -> dict[NodeId, list[tuple[int, Fact]]]:
     return {node.name: node.written for node in net.nodes}
 
 
-def live(random: Random, size: int, steps: int, *, ring: bool = False, clean: bool = False) -> Net:
+def live(
+    random: Random,
+    size: int,
+    steps: int,
+    *,
+    ring: bool = False,
+    clean: bool = False,
+    restarts: bool = True,
+) -> Net:
     """Let a network live. clean: every half is told, nothing is lost, and in the end all is released."""
     net = net_of(size, ring)
     by_name = {node.name: node for node in net.nodes}
@@ -80,7 +88,7 @@ def live(random: Random, size: int, steps: int, *, ring: bool = False, clean: bo
             node.written.append(
                 (node.incarnation, Corrected(end=random.choice(node.held), pauli=pauli, at_ns=now_ns))
             )
-        elif draw > 0.99:
+        elif draw > 0.99 and restarts:
             _begin(random, node, now_ns, clean)
     if clean:
         for node in net.nodes:

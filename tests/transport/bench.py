@@ -236,6 +236,7 @@ class Bench:
         self.queue: list[tuple[int, int, NodeId, int, Any]] = []
         self.sent: list[tuple[NodeId, Send]] = []
         self.fired: set[tuple[str, str, str]] = set()
+        self.held_facts: dict[NodeId, list[tuple[Node, FactBatch]]] = {}  # nodes that get no facts for now
         self.ended: Callable[[NodeId, Effect], str] = lambda node, effect: "done"
         self.nodes = {name: Node(name) for name in ("alice", "bob")}
         for node in self.nodes.values():
@@ -337,7 +338,9 @@ class Bench:
             self.stop(node, crash.kind, crash.down_ns)
 
     def perform(self, node: Node, effect: Effect) -> None:
-        if isinstance(effect, Send):
+        if isinstance(effect, Send) and isinstance(effect.message, FactBatch) and effect.to in self.held_facts:
+            self.held_facts[effect.to].append((node, effect.message))
+        elif isinstance(effect, Send):
             self.sent.append((node.name, effect))
             if self.loss is not None and self.loss(len(self.sent) - 1, effect):
                 return
@@ -345,7 +348,9 @@ class Bench:
                 self.carry(node, effect.to, effect.message, delay_ns)
         elif isinstance(effect, Publish):
             for peer in self.nodes:
-                if peer != node.name:
+                if peer in self.held_facts:
+                    self.held_facts[peer].append((node, effect.batch))
+                elif peer != node.name:
                     self.carry(node, peer, effect.batch, HOP_NS)
         elif isinstance(effect, Persist):
             node.writing[effect.token] = effect.record
@@ -394,6 +399,30 @@ class Bench:
     def numbers(self, node: Node) -> list[int]:
         """Numbers of the pairs that count."""
         return [record.number for record in node.delivery.records(REQUEST) if record.state != "void"]
+
+    def hold_facts(self, *names: NodeId) -> None:
+        """Facts to these nodes wait until `pass_facts`."""
+        self.held_facts = {name: [] for name in names}
+
+    def pass_facts(self) -> None:
+        """Facts that waited arrive now, and later ones flow again."""
+        waiting, self.held_facts = self.held_facts, {}
+        for name, batches in waiting.items():
+            for author, batch in batches:
+                if author.name != name:
+                    self.carry(author, name, batch, HOP_NS)
+
+    def hear(self, name: NodeId, message: Message) -> None:
+        """A node hears a message of the other one, now."""
+        other = self.nodes["bob" if name == "alice" else "alice"]
+        self.step(
+            self.nodes[name],
+            Received(source=other.name, incarnation=other.incarnation, message=message),
+        )
+
+    def said(self, name: NodeId, kind: type) -> list[Any]:
+        """Messages of a kind that a node sent."""
+        return [send.message for sender, send in self.sent if sender == name and isinstance(send.message, kind)]
 
     def end(self, attempt: int, node: Node, lane: int = 0) -> End:
         """The end of an attempt at a node."""

@@ -1,0 +1,232 @@
+"""The emulator process of a lab: all its emulated instruments around one World, with power and faults by
+command.
+
+Owns the wiring from a lab to `EmulatedBench`, the World's truth log, and the control socket of the process.
+Refuses to know agents: they find the instruments where they would find real ones.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bellwire.core.errors import BellwireError, ConfigError
+from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
+from bellwire.simulator_backend.world import World
+from bellwire.simulator_backend.world_words import PairTruth
+
+if TYPE_CHECKING:
+    from bellwire.labs import InstrumentSettings, Lab
+
+EMULATED_DRIVERS = {"memory": "memory_controller", "herald": "herald_fpga", "timing": "srs_dg645"}
+LINE_BYTES_MAX = 1 << 20
+ORPHAN_GRACE_S = 5.0
+EXIT_ORPHANED = 75
+
+
+def wire(lab: "Lab", device_dir: Path, log: "TruthFile | None" = None) -> EmulatedBench:
+    """The bench of a lab's emulated instruments; the World is drawn from the lab's seed.
+
+    Raises:
+        ConfigError: an entry that no emulator can play.
+    """
+    links, memories = lab.world()
+    slots = {memory.node: memory.slots for memory in memories}
+    nodes: list[NodeWiring] = []
+    stations: list[StationWiring] = []
+    triggers: list[TriggerWiring] = []
+    for entry in lab.instruments:
+        if not entry.emulated:
+            continue
+        if EMULATED_DRIVERS[entry.role] != entry.driver:
+            raise ConfigError(f'nothing emulates "{entry.driver}" as {entry.role}', where=f"{lab.path} ({entry.owner})")
+        own_links = lab.network.nodes[entry.owner].links
+        if entry.role == "memory":
+            nodes.append(
+                NodeWiring(
+                    node=entry.owner,
+                    path=_line(entry, device_dir),
+                    slots=slots[entry.owner],
+                    ports=dict(enumerate(own_links)),
+                    serial_number=_number(entry),
+                )
+            )
+        elif entry.role == "herald":
+            (link,) = own_links
+            stations.append(
+                StationWiring(
+                    station=entry.owner,
+                    link=link,
+                    nodes=lab.network.links[link].nodes,
+                    path=_line(entry, device_dir),
+                    serial_number=_number(entry),
+                )
+            )
+        else:
+            triggers.append(_trigger(entry))
+    device_dir.mkdir(parents=True, exist_ok=True)
+    world = World(links, memories, lab.seed)
+    truth_log = None if log is None else log.put
+    return EmulatedBench(world, stations=stations, nodes=nodes, triggers=triggers, truth_log=truth_log)
+
+
+def _line(entry: "InstrumentSettings", device_dir: Path) -> Path:
+    if not entry.address.startswith("pty:"):
+        raise ConfigError(f'an emulated serial device has the address pty:NAME, not "{entry.address}"', where=entry.owner)
+    return device_dir / entry.address.removeprefix("pty:")
+
+
+def _number(entry: "InstrumentSettings") -> int:
+    try:
+        return 1 if entry.serial_number is None else int(entry.serial_number)
+    except ValueError:
+        raise ConfigError(f'serial number "{entry.serial_number}" is not a number', where=entry.owner) from None
+
+
+def _trigger(entry: "InstrumentSettings") -> TriggerWiring:
+    place = re.fullmatch(r"TCPIP\d*::127\.0\.0\.1::(\d+)::SOCKET", entry.address, re.IGNORECASE)
+    if place is None:
+        raise ConfigError(f'"{entry.address}" is not TCPIP::127.0.0.1::PORT::SOCKET', where=entry.owner)
+    name = f"{entry.owner}-timing"
+    if entry.serial_number is None:
+        return TriggerWiring(name=name, port=int(place[1]))
+    return TriggerWiring(name=name, port=int(place[1]), serial_number=entry.serial_number.removeprefix("s/n"))
+
+
+class TruthFile:
+    """The World's truth of every qubit that was released, measured or corrected, one JSON line each."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+
+    def put(self, node: str, slot: int, operation: str, at_ns: int, truth: PairTruth | None, tag: int) -> None:
+        """One line; `truth` is null for an empty slot."""
+        line = {"node": node, "slot": slot, "operation": operation, "at_ns": at_ns, "tag": tag}
+        known = None if truth is None else truth._asdict()
+        self._file.write(msgspec.json.encode(line | {"truth": known}) + b"\n")
+
+    def flush(self) -> None:
+        """Hand everything to the file system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """End the file."""
+        self._file.close()
+
+
+async def run_emulation(lab: "Lab", device_dir: Path, socket: Path, truth: Path | None, *, with_parent: bool)
+-> None:
+    """Play the lab's emulated instruments until told to stop by signal, command or the end of stdin.
+
+    Commands on the socket, one JSON object a line: status; power_cycle(device, off_s); set_fault(device,
+    fault, rate, delay_s, times); clear_fault(device, fault); stop.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    if with_parent:
+        _watch_parent(loop, ended)
+    log = None if truth is None else TruthFile(truth)
+    try:
+        try:
+            bench = wire(lab, device_dir, log)
+            async with bench:
+                server = await _serve(socket, _commands(bench, log, ended))
+                try:
+                    await ended.wait()
+                finally:
+                    server.close()
+                    socket.unlink(missing_ok=True)
+        except OSError as problem:
+            raise ConfigError(f"an emulated instrument cannot start: {problem}", where=lab.path) from problem
+    finally:
+        if log is not None:
+            log.close()
+
+
+Command = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event) -> dict[str, Command]:
+    async def status(_: dict[str, Any]) -> dict[str, Any]:
+        if log is not None:
+            log.flush()
+        return {"ready": True, "devices": [*bench.nodes, *bench.stations, *bench.triggers]}
+
+    async def power_cycle(fields: dict[str, Any]) -> None:
+        await bench.power_cycle(str(fields["device"]), float(fields.get("off_s", 0.5)))
+
+    async def set_fault(fields: dict[str, Any]) -> None:
+        times = fields.get("times")
+        bench.set_fault(
+            str(fields["device"]),
+            str(fields["fault"]),
+            rate=float(fields.get("rate", 1.0)),
+            delay_s=float(fields.get("delay_s", 0.0)),
+            times=None if times is None else int(times),
+        )
+
+    async def clear_fault(fields: dict[str, Any]) -> None:
+        fault = fields.get("fault")
+        bench.clear_fault(str(fields["device"]), None if fault is None else str(fault))
+
+    async def stop(_: dict[str, Any]) -> None:
+        ended.set()
+
+    return {
+        "status": status,
+        "power_cycle": power_cycle,
+        "set_fault": set_fault,
+        "clear_fault": clear_fault,
+        "stop": stop,
+    }
+
+
+async def _serve(path: Path, commands: dict[str, Command]) -> asyncio.Server:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                reply: dict[str, Any]
+                try:
+                    request = json.loads(line)
+                    reply = {"ok": True, "result": await commands[request["do"]](request)}
+                except (BellwireError, KeyError, TypeError, ValueError) as problem:
+                    reply = {"ok": False, "error": f"{type(problem).__name__}: {problem}"}
+                writer.write(json.dumps(reply).encode() + b"\n")
+                await writer.drain()
+        except ConnectionError:
+            return  # the client went away
+        finally:
+            writer.close()
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(answer, str(path), limit=LINE_BYTES_MAX)
+    finally:
+        os.umask(before)
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    # The supervisor holds the other end of stdin; it closes when the supervisor ends, however it ends.
+    def wait() -> None:
+        descriptor = sys.stdin.fileno()
+        while os.read(descriptor, 256):
+            pass
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(ended.set)
+            threading.Event().wait(ORPHAN_GRACE_S)
+            os._exit(EXIT_ORPHANED)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
