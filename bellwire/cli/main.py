@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bellwire import __version__
-from bellwire.cli import check, keys, reference, simulate
+from bellwire.cli import check, keys, live, reference, replay, simulate
 from bellwire.cli.exits import Commands
 
 app = typer.Typer(
@@ -38,8 +38,14 @@ def _options(
     pass
 
 
+app.command()(live.demo)
+app.command()(live.up)
+app.command()(live.node)
+app.command()(live.emulate)
+app.command()(live.request)
 app.command()(check.check)
 app.command()(simulate.simulate)
+app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
 app.command()(keys.keys)

@@ -45,7 +45,7 @@ class StartAttempts(TaggedWord, frozen=True, kw_only=True):
 
 
 class StopAttempts(TaggedWord, frozen=True, kw_only=True):
-    """Stop attempting on this slot."""
+    """Stop attempting on this slot and forget what it may have caught."""
 
     slot: int
     generation: int

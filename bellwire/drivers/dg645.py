@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -214,8 +214,11 @@ class Dg645(Instrument):
             await self._apply()
 
     async def safe_state(self) -> None:
-        """No triggers: single shot, confirmed by read-back."""
-        await self.set_trigger_source(TriggerSource.SINGLE_SHOT)
+        """No triggers: single shot, confirmed by read-back, and kept so over reconnects until `configure`."""
+        async with self._configuration_lock:
+            if self._settings is not None:
+                self._settings = replace(self._settings, trigger_source=TriggerSource.SINGLE_SHOT)
+            await self.set_trigger_source(TriggerSource.SINGLE_SHOT)
 
     # -- settings -------------------------------------------------------------------------------------------
 

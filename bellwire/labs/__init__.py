@@ -6,7 +6,7 @@ length of one idea.
 """
 
 from bellwire.labs.lab import Crash, InstrumentSettings, Lab, Scenario, build_lab
-from bellwire.labs.load import lab_schema, load_lab
+from bellwire.labs.load import lab_from_document, lab_schema, load_lab
 from bellwire.labs.problems import LabProblems
 from bellwire.labs.w2 import lab_from_w2
 
@@ -17,6 +17,7 @@ __all__ = [
     "LabProblems",
     "Scenario",
     "build_lab",
+    "lab_from_document",
     "lab_from_w2",
     "lab_schema",
     "load_lab",

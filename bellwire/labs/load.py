@@ -4,12 +4,14 @@ Owns the order of checks (YAML, schema, cross references, physics) and the JSON 
 conversion (lab.py) and wording (problems.py).
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.labs.crosscheck import cross_check
 from bellwire.labs.document import read_document
 from bellwire.labs.lab import Lab, build_lab
@@ -48,3 +50,20 @@ def lab_schema() -> dict[str, Any]:
     schema: dict[str, Any] = LabFile.model_json_schema(by_alias=True)
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, **schema, "title": "bellwire lab file"}
+
+
+def lab_from_document(document: Mapping[str, Any], *, path: str | None = None, live: bool = False) -> Lab:
+    """The lab of a canonical configuration, as `Lab.document` gave it and a run directory keeps it.
+
+    Raises:
+        ConfigError: it is not one, or of another version of bellwire.
+    """
+    try:
+        file = LabFile.model_validate_json(json.dumps(document))
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise ConfigError(
+            f"not a configuration of this version ({place}: {first['msg']})", where=path
+        ) from None
+    return build_lab(file, path=path, live=live)

@@ -147,6 +147,8 @@ class NodeInstruments:
                 raise ConfigError(f'"{entry.address}" is not TCPIP::HOST::PORT::SOCKET', where=name)
             watch = DeviceWatch("timing", self._feed, self._health)
             host, port = place["host"], int(place["port"])
+            if expected is not None:
+                expected = expected.removeprefix("s/n")  # as the maker prints it in the answer to *IDN?
             trigger = Dg645(name, host, port, serial_number=expected, on_state=watch.on_state)
             self._keep(entry.role, trigger, watch)
 
@@ -176,7 +178,7 @@ def _herald_settings(link: LinkSettings) -> HeraldSettings:
     start_delay_ns = link.click_delay_ns - WINDOW.start_ns - WINDOW.length_ns // 2
     if start_delay_ns < 0:
         raise ConfigError(
-            f"light of {link.link} arrives {link.click_delay_ns} ns after an attempt, before the gate can open"
+            f"light of {link.link} arrives {link.click_delay_ns} ns after an attempt, too early for the gate"
         )
     return HeraldSettings(
         link_period_ns=link.period_ns, lanes=link.lanes, start_delay_ns=start_delay_ns, windows=(WINDOW,)

@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 import structlog
 
-from bellwire.core.errors import ConfigError
+from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.core.ids import NodeId
 from bellwire.core.plans import EntanglementRequest
 from bellwire.runtime.control import ask, socket_path
@@ -23,7 +23,7 @@ from bellwire.runtime.keys import Keyring
 from bellwire.runtime.lab_words import LabEntry
 from bellwire.runtime.runs import create_run, end_run
 
-READY_S = 30.0
+READY_S = 20.0
 READY_POLL_S = 0.1
 STOP_S = 8.0
 """A process that has not ended this long after it was asked to is killed, and named in the summary."""
@@ -53,7 +53,9 @@ class Supervisor:
         command_line: CommandLine | None = None,
         runs_dir: Path | None = None,
         ready_s: float = READY_S,
+        strict: bool = False,
     ) -> None:
+        """strict: an instrument that is absent stops the start; otherwise the lab runs without it, and says so."""
         if lab.path is None and command_line is None:
             raise ConfigError("a lab that was not read from a file cannot be given to other processes")
         self.lab = lab
@@ -61,8 +63,10 @@ class Supervisor:
         self.run_dir = create_run((runs_dir or self.state_dir / "runs").absolute(), lab)
         self.restarts: dict[str, int] = {}
         self.killed: list[str] = []
+        self.degraded: dict[str, str] = {}  # nodes that run without being ready, and why
         self._command_line = command_line or self._bellwire
         self._ready_s = ready_s
+        self._strict = strict
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -87,7 +91,8 @@ class Supervisor:
         """Start everything and wait until every node is ready.
 
         Raises:
-            ConfigError: a process says that its configuration is wrong, or not everything is ready in time.
+            ConfigError: a process says that its configuration is wrong, or does not run in time.
+            DeviceFault: an instrument is not the one that was configured.
         """
         keyring = Keyring(self.state_dir / "keys")
         for name in self.lab.addresses:
@@ -162,8 +167,8 @@ class Supervisor:
         where = ["--state", str(state_dir), "--run", str(run_dir), "--with-parent"]
         path = str(self.lab.path)
         if name == EMULATOR:
-            return [sys.executable, "-m", "bellwire.cli.main", "emulate", path, *where]
-        return [sys.executable, "-m", "bellwire.cli.main", "node", path, name, *where]
+            return [sys.executable, "-m", "bellwire", "emulate", path, *where]
+        return [sys.executable, "-m", "bellwire", "node", path, name, *where]
 
     async def _launch(self, name: str) -> None:
         logs = self.run_dir / "logs"
@@ -206,6 +211,7 @@ class Supervisor:
     async def _wait_ready(self, names: Sequence[str]) -> None:
         deadline_s = asyncio.get_running_loop().time() + self._ready_s
         waiting = dict.fromkeys(names, "not started")
+        running: set[str] = set()
         while waiting:
             for name in tuple(waiting):
                 if self._failed.done():
@@ -215,14 +221,25 @@ class Supervisor:
                 except ConfigError as problem:
                     waiting[name] = problem.problem
                     continue
+                running.add(name)
+                self._refuse_wrong_instruments(name, status)
                 if status["ready"]:
                     del waiting[name]
                 else:
                     waiting[name] = _why(status)
             if waiting and asyncio.get_running_loop().time() > deadline_s:
                 told = "; ".join(f"{name}: {why}" for name, why in waiting.items())
-                raise ConfigError(f"not ready within {self._ready_s} s: {told}", where=self.lab.path)
+                if self._strict or not running.issuperset(names):
+                    raise ConfigError(f"not ready within {self._ready_s} s: {told}", where=self.lab.path)
+                self.degraded |= waiting
+                self._log.warning("lab_degraded", missing=told)
+                return
             await asyncio.sleep(READY_POLL_S if waiting else 0)
+
+    def _refuse_wrong_instruments(self, name: str, status: Mapping[str, Any]) -> None:
+        for instrument, state in status.get("instruments", {}).items():
+            if state["condition"] == "refused":
+                raise DeviceFault(instrument, f"{state['reason']} (node {name} of {self.lab.path})")
 
     async def _end(self, name: str) -> None:
         process = self._processes[name]

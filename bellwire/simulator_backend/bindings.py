@@ -75,8 +75,9 @@ class VirtualBindings:
             clock.at(planned.at_ns, HARDWARE, self._click, planned)
 
     def stop_attempts(self, node: NodeId, order: StopAttempts) -> None:
-        """Disarm."""
+        """Disarm, and forget what the slot may have caught."""
         self._world.disarm(node, order.slot, self._clock.now_ns)
+        self._world.release(node, order.slot, self._clock.now_ns)
 
     def _click(self, planned: PlannedClick) -> None:
         clock = self._clock

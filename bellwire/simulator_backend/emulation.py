@@ -12,19 +12,18 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from bellwire.core.errors import BellwireError, ConfigError
+from bellwire.core.ids import NodeId
+from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
-from bellwire.simulator_backend.world import World
+from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
 from bellwire.simulator_backend.world_words import PairTruth
-
-if TYPE_CHECKING:
-    from bellwire.labs import InstrumentSettings, Lab
 
 EMULATED_DRIVERS = {"memory": "memory_controller", "herald": "herald_fpga", "timing": "srs_dg645"}
 LINE_BYTES_MAX = 1 << 20
@@ -32,7 +31,49 @@ ORPHAN_GRACE_S = 5.0
 EXIT_ORPHANED = 75
 
 
-def wire(lab: "Lab", device_dir: Path, log: "TruthFile | None" = None) -> EmulatedBench:
+class InstrumentEntry(Protocol):
+    """One instrument of a lab file."""
+
+    @property
+    def owner(self) -> NodeId: ...
+
+    @property
+    def role(self) -> Literal["memory", "herald", "timing"]: ...
+
+    @property
+    def driver(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def serial_number(self) -> str | None: ...
+
+    @property
+    def emulated(self) -> bool: ...
+
+
+class EmulatedLab(Protocol):
+    """A lab whose instruments are played."""
+
+    @property
+    def path(self) -> str | None: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def network(self) -> NetworkSettings: ...
+
+    @property
+    def instruments(self) -> Sequence[InstrumentEntry]: ...
+
+    def world(self) -> tuple[list[LinkTruth], list[MemoryTruth]]:
+        """The hidden truth."""
+        ...
+
+
+def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> EmulatedBench:
     """The bench of a lab's emulated instruments; the World is drawn from the lab's seed.
 
     Raises:
@@ -47,7 +88,8 @@ def wire(lab: "Lab", device_dir: Path, log: "TruthFile | None" = None) -> Emulat
         if not entry.emulated:
             continue
         if EMULATED_DRIVERS[entry.role] != entry.driver:
-            raise ConfigError(f'nothing emulates "{entry.driver}" as {entry.role}', where=f"{lab.path} ({entry.owner})")
+            problem = f'nothing emulates "{entry.driver}" as {entry.role}'
+            raise ConfigError(problem, where=f"{lab.path} ({entry.owner})")
         own_links = lab.network.nodes[entry.owner].links
         if entry.role == "memory":
             nodes.append(
@@ -78,20 +120,23 @@ def wire(lab: "Lab", device_dir: Path, log: "TruthFile | None" = None) -> Emulat
     return EmulatedBench(world, stations=stations, nodes=nodes, triggers=triggers, truth_log=truth_log)
 
 
-def _line(entry: "InstrumentSettings", device_dir: Path) -> Path:
+def _line(entry: InstrumentEntry, device_dir: Path) -> Path:
     if not entry.address.startswith("pty:"):
-        raise ConfigError(f'an emulated serial device has the address pty:NAME, not "{entry.address}"', where=entry.owner)
+        problem = f'an emulated serial device has the address pty:NAME, not "{entry.address}"'
+        raise ConfigError(problem, where=entry.owner)
     return device_dir / entry.address.removeprefix("pty:")
 
 
-def _number(entry: "InstrumentSettings") -> int:
+def _number(entry: InstrumentEntry) -> int:
     try:
         return 1 if entry.serial_number is None else int(entry.serial_number)
     except ValueError:
-        raise ConfigError(f'serial number "{entry.serial_number}" is not a number', where=entry.owner) from None
+        raise ConfigError(
+            f'serial number "{entry.serial_number}" is not a number', where=entry.owner
+        ) from None
 
 
-def _trigger(entry: "InstrumentSettings") -> TriggerWiring:
+def _trigger(entry: InstrumentEntry) -> TriggerWiring:
     place = re.fullmatch(r"TCPIP\d*::127\.0\.0\.1::(\d+)::SOCKET", entry.address, re.IGNORECASE)
     if place is None:
         raise ConfigError(f'"{entry.address}" is not TCPIP::127.0.0.1::PORT::SOCKET', where=entry.owner)
@@ -108,7 +153,9 @@ class TruthFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
 
-    def put(self, node: str, slot: int, operation: str, at_ns: int, truth: PairTruth | None, tag: int) -> None:
+    def put(
+        self, node: str, slot: int, operation: str, at_ns: int, truth: PairTruth | None, tag: int
+    ) -> None:
         """One line; `truth` is null for an empty slot."""
         line = {"node": node, "slot": slot, "operation": operation, "at_ns": at_ns, "tag": tag}
         known = None if truth is None else truth._asdict()
@@ -123,8 +170,9 @@ class TruthFile:
         self._file.close()
 
 
-async def run_emulation(lab: "Lab", device_dir: Path, socket: Path, truth: Path | None, *, with_parent: bool)
--> None:
+async def run_emulation(
+    lab: EmulatedLab, device_dir: Path, socket: Path, truth: Path | None = None, *, with_parent: bool = False
+) -> None:
     """Play the lab's emulated instruments until told to stop by signal, command or the end of stdin.
 
     Commands on the socket, one JSON object a line: status; power_cycle(device, off_s); set_fault(device,
@@ -146,7 +194,7 @@ async def run_emulation(lab: "Lab", device_dir: Path, socket: Path, truth: Path 
                     await ended.wait()
                 finally:
                     server.close()
-                    socket.unlink(missing_ok=True)
+                    _clear(socket)
         except OSError as problem:
             raise ConfigError(f"an emulated instrument cannot start: {problem}", where=lab.path) from problem
     finally:
@@ -209,13 +257,17 @@ async def _serve(path: Path, commands: dict[str, Command]) -> asyncio.Server:
         finally:
             writer.close()
 
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)
+    _clear(path)
     before = os.umask(0o177)
     try:
         return await asyncio.start_unix_server(answer, str(path), limit=LINE_BYTES_MAX)
     finally:
         os.umask(before)
+
+
+def _clear(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

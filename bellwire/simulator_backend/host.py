@@ -77,7 +77,7 @@ class VirtualHost:
         links, memories = lab.world()
         self.world = World(links, memories, seed)
         self.store = VirtualStore()
-        self.logs = AuthorLogs(lab.network)
+        self.logs = AuthorLogs(lab.network, forgetting=not scenario.crashes)
         faults = MessageFaults(
             loss_probability=scenario.message_loss_probability,
             duplicate_probability=scenario.duplicate_probability,

@@ -97,8 +97,11 @@ class AuthorLog:
 class AuthorLogs:
     """The logs of all authors."""
 
-    def __init__(self, network: NetworkSettings) -> None:
+    def __init__(self, network: NetworkSettings, *, forgetting: bool) -> None:
+        """`forgetting`: entries that every reader has read are dropped. Off where nodes crash: a restarted
+        node asks for everything again, as on the live bus."""
         self._delays = network.delays_ns
+        self._forgetting = forgetting
         self.logs: dict[NodeId, AuthorLog] = {node: AuthorLog() for node in network.nodes}
         self._readers: dict[NodeId, list[FactReader]] = {node: [] for node in network.nodes}
         self.facts = 0
@@ -106,7 +109,7 @@ class AuthorLogs:
     def publish(self, author: NodeId, batch: FactBatch, now_ns: int) -> None:
         """Append a batch; nobody is told."""
         self.facts += len(batch.facts)
-        if self._readers[author]:
+        if self._readers[author] or not self._forgetting:
             self.logs[author].entries.append((now_ns, (author, batch.incarnation, batch.first, batch.facts)))
 
     def reader(self, observer: NodeId) -> "FactReader":
@@ -129,6 +132,8 @@ class AuthorLogs:
 
     def trim(self) -> None:
         """Forget what every follower has read."""
+        if not self._forgetting:
+            return
         for author, log in self.logs.items():
             readers = self._readers[author]
             keep_from = min(

@@ -183,3 +183,17 @@ async def test_a_lost_configuration_is_asserted_again(
     await driver.wait_for(Condition.READY, 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_safe_state_survives_a_power_cycle(driver: Dg645, device: Dg645Emulator) -> None:
+    task = asyncio.create_task(driver.supervise())
+    await driver.wait_for(Condition.READY, 5)
+    await driver.configure(SETTINGS)
+    await driver.safe_state()
+    await device.stop()
+    await eventually(lambda: driver.state.condition is not Condition.READY, "the loss is noticed")
+    await device.start()
+    await driver.wait_for(Condition.READY, 5)
+    assert await driver.read_trigger_source() is TriggerSource.SINGLE_SHOT
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

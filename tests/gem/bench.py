@@ -93,8 +93,7 @@ class GemNode:
         self._events: dict[type, list[Handler]] = {}
         self._messages: dict[type, Handler] = {}
         self._notices: dict[type, list[Handler]] = {
-            kind: [self._listen]
-            for kind in (EndChanged, EndDied, ViewReady, PeerRestarted, PeerLost)
+            kind: [self._listen] for kind in (EndChanged, EndDied, ViewReady, PeerRestarted, PeerLost)
         }
         for part in self.gem.parts:
             for kind, handler in part.on_events().items():

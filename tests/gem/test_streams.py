@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.facts import Corrected, Fact
+from bellwire.core.facts import Began, Corrected, Fact
 from bellwire.core.ids import End
 from bellwire.gem import streams as streams_module
 from bellwire.gem.streams import CHUNK_BYTES, CHUNK_FACTS, OwnStream, Streams
@@ -45,6 +45,7 @@ def test_repeated_and_overlapping_batches_give_each_fact_once() -> None:
             got += streams.offer("a", 1, first, facts(first, last))
         assert tuple(got) == facts(1, 40)
         assert streams.repeated > 0
+        assert streams.hole("a") is None
 
 
 def test_a_higher_incarnation_starts_again_and_the_old_one_is_refused() -> None:
@@ -82,6 +83,7 @@ def test_an_author_answers_in_chunks_from_what_it_remembers(monkeypatch: pytest.
     for number in range(1, 1001):
         assert own.add(fact(number)) == number
     batches = list(own.chunks(1))
+    assert [len(batch.facts) for batch in batches] == [256, 256, 88]
     assert own.base == 401
     assert [batch.base for batch in batches] == [401] * len(batches)
     assert all(len(batch.facts) <= CHUNK_FACTS for batch in batches)
@@ -90,6 +92,19 @@ def test_an_author_answers_in_chunks_from_what_it_remembers(monkeypatch: pytest.
     got = [one for batch in batches for one in streams.offer("a", 3, batch.first, batch.facts, batch.base)]
     assert tuple(got) == facts(401, 1000)
     assert list(own.chunks(1001)) == []
+
+
+def test_chunks_of_large_facts_are_cut_by_their_size() -> None:
+    own = OwnStream()
+    own.begin(1)
+    survivors = tuple(End("l", 1, number, 0, 0) for number in range(1000))
+    for number in range(1, 7):
+        own.add(Began(incarnation=1, survivors=survivors, at_ns=number))
+    size = len(msgspec.msgpack.encode(Began(incarnation=1, survivors=survivors, at_ns=1)))
+    assert 2 * size < CHUNK_BYTES < 4 * size
+    batches = list(own.chunks(1))
+    assert sum(len(batch.facts) for batch in batches) == 6
+    assert all(len(batch.facts) <= CHUNK_BYTES // size for batch in batches)
 
 
 def test_an_own_stream_needs_a_higher_incarnation_to_begin() -> None:

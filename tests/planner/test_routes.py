@@ -46,9 +46,7 @@ def network(
 
 
 def chain(folder: Path, names: str, **memory: Any) -> NetworkSettings:
-    return network(
-        folder, {f"{a}{b}": {"nodes": [a, b]} for a, b in pairwise(names)}, **memory
-    )
+    return network(folder, {f"{a}{b}": {"nodes": [a, b]} for a, b in pairwise(names)}, **memory)
 
 
 def asked(source: str = "a", target: str = "z", **terms: Any) -> EntanglementRequest:
@@ -211,13 +209,18 @@ lab: parallel
 nodes: {a: {role: end}, z: {role: end}}
 links:
   open: {nodes: [a, z], lanes: 4, attempt: {period_us: 100, success_probability: 0.1}}
-  mine: {nodes: [a, z], reserved_for: r, attempt: {period_us: 100, success_probability: 0.1}}
+  mine: {nodes: [a, z], lanes: 9, reserved_for: r, attempt: {period_us: 100, success_probability: 0.1}}
 requests:
   - {id: r, from: a, to: z, count: 1}
   - {id: s, from: a, to: z, count: 1}
 """,
         encoding="utf-8",
     )
+    lab = load_lab(path)
+    links = [planned(lab.network, request).nodes["a"].links[0].link for request in lab.requests]
+    assert links == ["mine", "open"]
+    slower = path.read_text(encoding="utf-8").replace("lanes: 9", "lanes: 1")
+    path.write_text(slower, encoding="utf-8")
     lab = load_lab(path)
     links = [planned(lab.network, request).nodes["a"].links[0].link for request in lab.requests]
     assert links == ["mine", "open"]

@@ -7,6 +7,7 @@ textbook link model (algorithms.md 1.1), fed in as numbers.
 import itertools
 import random
 
+import msgspec
 import pytest
 
 from bellwire.core.bell import Walsh, bsm_cost, decay, decay_rates, fidelity_of, join, to_walsh, werner
@@ -124,6 +125,12 @@ def test_a_chain_of_equal_links_gets_the_balanced_tree() -> None:
     ]
 
 
+def test_between_equally_fast_trees_the_one_cut_nearest_its_middle_is_taken() -> None:
+    n = 6  # without delays 2 + 4, 3 + 3 and 4 + 2 links tie under the 3/2 rule
+    times = RouteTimes((1.0,) * n, (0.5,) * (n + 1), (0.0,) * (n + 1), lambda a, b: 0.0)
+    assert best_tree(times).at == 3
+
+
 def test_edge_cases_of_the_specification_hold() -> None:
     assert tree_latency([0.25], swap_probability=0.4) == 0.25
     # p_b = 1 and zero times: 1.5 to the height.
@@ -234,6 +241,14 @@ def test_a_chain_of_werner_links_has_the_published_fidelity() -> None:
     for n, expected in ((2, 0.9033333), (4, 0.8191259), (8, 0.6818724)):  # algorithms.md 11.6
         links = tuple(textbook_link(str(index)) for index in range(n))
         assert ceiling(links, (perfect,) * (n + 1)) == pytest.approx(expected, abs=5e-8)
+
+
+def test_a_busy_lane_costs_only_its_own_share_of_time() -> None:
+    links = tuple(msgspec.structs.replace(textbook_link(name), lanes=4) for name in "lr")
+    at_once = RouteTimes((0.0025, 0.0025), (1.0, 0.5, 1.0), (0.0, 0.0, 0.0), lambda a, b: 0.0)
+    busy = RouteTimes((0.0025, 0.0025), (1.0, 0.5, 1.0), (0.0, 0.001, 0.0), lambda a, b: 0.0)
+    seen = [outlook(best_tree(times), times, links, (MEMORY,) * 3) for times in (at_once, busy)]
+    assert seen[1].latency_s - seen[0].latency_s == pytest.approx(0.001 / 4 / 0.5)
 
 
 def test_classical_delay_and_swap_time_lengthen_and_age_the_pair() -> None:

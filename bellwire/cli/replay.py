@@ -1,0 +1,63 @@
+"""`bellwire replay RUN`: a recorded run, once more, step by step.
+
+Owns the command. Refuses the comparison itself (runtime/replay.py). The lab is the one frozen in the run, not
+the file of today.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bellwire.cli.exits import UNSUCCESSFUL
+from bellwire.cli.places import JsonOption
+from bellwire.core.errors import ConfigError
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")], as_json: JsonOption = False
+) -> None:
+    """Feed a run's recorded inputs to fresh machines and ledgers, and compare every step."""
+    report = replayed(run)
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        _show(report)
+    if not report["same"]:
+        raise typer.Exit(UNSUCCESSFUL)
+
+
+def replayed(run_dir: Path) -> dict[str, Any]:
+    """The comparison, ready for JSON."""
+    from bellwire.labs import lab_from_document
+    from bellwire.runtime.node_process import machine_factory
+    from bellwire.runtime.replay import replay_run
+    from bellwire.runtime.runs import CONFIGURATION
+
+    frozen = run_dir / CONFIGURATION
+    if not frozen.is_file():
+        raise ConfigError("not a run directory: it has no configuration", where=str(run_dir))
+    document = json.loads(frozen.read_text(encoding="utf-8"))["document"]
+    lab = lab_from_document(document, path=str(frozen), live=True)
+    return replay_run(run_dir, lab.network, machine_factory(lab))
+
+
+def _show(report: dict[str, Any]) -> None:
+    from bellwire.cli import show
+
+    show.write(
+        show.table(
+            f"Replay of {report['run']}",
+            ["node", "incarnation", "steps", "same", "first difference"],
+            [
+                [one["node"], one["incarnation"], one["steps"], one["same"], one.get("first_difference")]
+                for one in report["machines"]
+            ],
+        ),
+        show.table(
+            "Ledgers",
+            ["node", "incarnation", "same"],
+            [[one["node"], one["incarnation"], one["same"]] for one in report["ledgers"]],
+        ),
+    )

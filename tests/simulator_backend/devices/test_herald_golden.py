@@ -1,0 +1,174 @@
+"""The golden model against values worked out by hand, and proof that each planted fault is noticed.
+
+Fine units are 1/8 tick. Window 0 is [100, 200) unless a case says otherwise; the polarisation table has Psi+ for
+channels 0 and 1. The attempt edge has an odd fine part, so that forgetting it shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bellwire.drivers.frames import HeraldFlag
+from bellwire.drivers.herald_settings import polarisation_table
+from bellwire.simulator_backend.devices import herald_golden
+from tests.simulator_backend.devices.planting import plant
+
+EDGE = 8 * 1000 + 5
+GOOD = {
+    "fine_bits": 3,
+    "offsets": (0, 0, 0, 0),
+    "dead_ticks": (5, 5, 5, 5),
+    "enabled": (True, True, True, True),
+    "windows": ((100, 100), (0, 0)),
+    "decide_ticks": 40,
+    "coincidence": 20,
+    "table": polarisation_table(),
+}
+
+
+def model(**changes: Any) -> herald_golden.HeraldGolden:
+    return herald_golden.HeraldGolden(herald_golden.GoldenSettings(**{**GOOD, **changes}))
+
+
+def outcome(*hits: tuple[int, int], **changes: Any) -> tuple[int, int]:
+    """(outcome, flags) of one attempt with hits (channel, time after the edge)."""
+    golden = model(**changes)
+    golden.edge(3, EDGE)
+    for channel, after in sorted(hits, key=lambda hit: hit[1]):
+        golden.hit(channel, EDGE + after)
+    golden.advance(EDGE + 10_000)
+    (decision,) = golden.results
+    assert (decision.attempt, decision.stamp) == (3, EDGE)
+    return decision.outcome, decision.flags
+
+
+def window_edges() -> None:
+    found = [outcome((0, after), (1, 150), coincidence=100)[0] for after in (99, 100, 199, 200)]
+    assert found == [0, 1, 1, 0]
+
+
+def spread_limit() -> None:
+    found = [outcome((0, 120), (1, 120 + spread)) for spread in (19, 20, 21)]
+    assert found == [(1, 0), (1, 0), (0, HeraldFlag.WIDE)]
+    found = [outcome((0, 120 + spread), (1, 120)) for spread in (20, 21)]
+    assert found == [(1, 0), (0, HeraldFlag.WIDE)]
+
+
+def first_hit_counts() -> None:
+    assert outcome((0, 110), (1, 110), (0, 110 + 72)) == (1, HeraldFlag.MULTI)
+
+
+def table_of_channels() -> None:
+    pairs = [(0, 1), (2, 3), (0, 3), (1, 2), (0, 2), (1, 3)]
+    assert [outcome((a, 120), (b, 121))[0] for a, b in pairs] == [1, 1, 2, 2, 0, 0]
+    assert outcome((0, 120), (1, 120), (2, 120))[0] == 0
+    assert outcome()[0] == 0
+
+
+def attempts_are_separate() -> None:
+    golden = model()
+    golden.edge(0, EDGE)
+    golden.hit(0, EDGE + 120)
+    golden.edge(1, EDGE + 1000)
+    golden.hit(1, EDGE + 1120)
+    golden.advance(EDGE + 2000)
+    assert [(d.attempt, d.outcome, d.mask) for d in golden.results] == [(0, 0, 1), (1, 0, 4)]
+
+
+def dead_time() -> None:
+    golden = model()
+    golden.edge(0, EDGE)
+    for after in (0, 39, 40, 79, 85):  # 39 and 79 fall into the dead time; a rejected edge starts none
+        golden.hit(0, EDGE + after)
+    assert golden.counts == [3, 0, 0, 0]
+    assert golden.gated == [0, 0, 0, 0]
+
+
+def offsets_are_added() -> None:
+    assert outcome((0, 90), (1, 105), offsets=(10, 0, 0, 0))[0] == 1
+    assert outcome((0, 105), (1, 105), offsets=(-6, 0, 0, 0))[0] == 0
+
+
+def decision_time() -> None:
+    late = {"windows": ((300, 40), (0, 0))}
+    assert outcome((0, 319), (1, 319), **late)[0] == 1
+    assert outcome((0, 319), (1, 320), **late)[0] == 0
+
+
+def overrun() -> None:
+    golden = model()
+    golden.edge(0, EDGE)
+    golden.hit(0, EDGE + 120)
+    golden.hit(1, EDGE + 120)
+    golden.edge(1, EDGE + 319)
+    golden.advance(EDGE + 319 + 320)
+    lost, decided = golden.results
+    assert lost == herald_golden.Overrun(0)
+    assert decided == herald_golden.Decision(1, EDGE + 319, 0, 0, HeraldFlag.OVERRUN)
+
+
+def disabled_channels() -> None:
+    assert outcome((0, 120), (1, 120), (2, 120), enabled=(True, True, False, True))[0] == 1
+
+
+DIRECTED = [
+    window_edges,
+    spread_limit,
+    first_hit_counts,
+    table_of_channels,
+    attempts_are_separate,
+    dead_time,
+    offsets_are_added,
+    decision_time,
+    overrun,
+    disabled_channels,
+]
+
+PLANTED = {
+    "1 window end inclusive": [("0 <= folded < length", "0 <= folded <= length")],
+    "2 window start exclusive": [("0 <= folded < length", "0 < folded < length")],
+    "3 spread limit exclusive": [("spread > self", "spread >= self")],
+    "4 fine part of the edge forgotten": [("stamp - self._edge + ", "stamp - (self._edge >> 3 << 3) + ")],
+    "5 fine part of the hit forgotten": [("stamp - self._edge + ", "(stamp >> 3 << 3) - self._edge + ")],
+    "6 later hits overwrite": [
+        (
+            "self._flags |= HeraldFlag.MULTI\n",
+            "self._flags |= HeraldFlag.MULTI\n                    self._first_hits[bit] = folded\n",
+        )
+    ],
+    "7 mask not cleared": [
+        ("self._flags = flags\n        self._first_hits = {}", "self._flags = flags"),
+        ("self._attempt = None\n        self._first_hits = {}", "self._attempt = None"),
+    ],
+    "8 table read 4 clocks early": [("self.settings.decide_ticks <<", "self.settings.decide_ticks - 4 <<")],
+    "9 maximum becomes minimum": [("max(hits.values())", "min(hits.values())")],
+    "overrun reported as fail": [
+        ("Overrun(self._attempt))", "Decision(self._attempt, self._edge, 0, 0, 0))"),
+    ],
+    "dead time off by one": [("stamp - last < settings", "stamp - last <= settings")],
+    "dead time from rejected edges": [
+        ("<< settings.fine_bits:\n            return", "<< settings.fine_bits:\n            self._last_accepted[channel] = stamp\n            return"),
+    ],
+    "offset subtracted": [("+ settings.offsets[channel]", "- settings.offsets[channel]")],
+    "multi not set": [("self._flags |= HeraldFlag.MULTI", "pass")],
+    "disabled channel takes part": [("if not settings.enabled[channel]:", "if False:")],
+}
+
+
+@pytest.mark.parametrize("case", DIRECTED, ids=lambda case: case.__name__)
+def test_the_model_decides_as_worked_out_by_hand(case: Any) -> None:
+    case()
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, herald_golden, *PLANTED[fault])
+    noticed = 0
+    for case in DIRECTED:
+        try:
+            case()
+        except (AssertionError, ValueError):
+            noticed += 1
+    assert noticed, f"no directed case noticed: {fault}"

@@ -1,0 +1,473 @@
+"""RequestProcessing: one submission, one plan after another, one final report, whatever happens between."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bellwire.applications.notification import StatusNotification
+from bellwire.applications.requests import RequestGenerator
+from bellwire.core.effects import Persist, Report
+from bellwire.core.events import Persisted, Record, RequestCancelled, RequestSubmitted, Started, TimerFired
+from bellwire.core.machine import Handler, Step
+from bellwire.core.notices import (
+    EntanglementReported,
+    Notice,
+    PeerLost,
+    PeerRestarted,
+    PlanActive,
+    PlanEnded,
+    PlanFailed,
+    PlanRequested,
+)
+from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.node.routing import NodeMachine
+from bellwire.transport.monitoring import ExecutionMonitoring
+from bellwire.transport.request_records import REQUEST_ROWS
+from bellwire.transport.requests import RequestProcessing
+from tests.transport.bench import MS, network
+
+SECOND = 1_000 * MS
+
+
+class Tell(NamedTuple):
+    notices: tuple[Notice, ...]
+
+
+class Planner:
+    """Takes what the planner takes, and says what a test wants said."""
+
+    def __init__(self) -> None:
+        self.requested: list[PlanRequested] = []
+        self.ended: list[PlanEnded] = []
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {Tell: self._tell}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {
+            PlanRequested: lambda step, notice: self.requested.append(notice),
+            PlanEnded: lambda step, notice: self.ended.append(notice),
+        }
+
+    def gives(self) -> frozenset[type]:
+        return frozenset()
+
+    def deadline_ns(self) -> int | None:
+        return None
+
+    def on_deadline(self, step: Step) -> None:
+        pass
+
+    def _tell(self, step: Step, event: Tell) -> None:
+        for notice in event.notices:
+            step.tell(notice)
+
+
+class Source:
+    """alice with the upper parts only; deliveries are counted by hand."""
+
+    def __init__(self) -> None:
+        self.settings = network()
+        self.now_ns = 0
+        self.counts: dict[str, int] = {}
+        self.store: list[Record] = []
+        self.writing: dict[int, Record] = {}
+        self.reports: list[Report] = []
+        self.fired: set[tuple[str, str]] = set()
+        self.incarnation = 0
+        self.start()
+
+    def start(self) -> None:
+        self.incarnation += 1
+        self.writing = {}
+        self.planner = Planner()
+        self.requests = RequestProcessing(self.settings, "alice", lambda request: self.counts.get(request, 0))
+        self.machine = NodeMachine(
+            "alice",
+            [
+                self.requests,
+                ExecutionMonitoring(self.settings, "alice"),
+                RequestGenerator(self.settings, "alice"),
+                StatusNotification(self.settings, "alice"),
+                self.planner,
+            ],
+        )
+        self.feed(Started(incarnation=self.incarnation, records=tuple(self.store)))
+
+    def restart(self) -> None:
+        self.fired |= self.requests.transitions.fired
+        self.start()
+
+    def feed(self, event: Any) -> None:
+        for effect in self.machine.handle(self.now_ns, event):
+            if isinstance(effect, Persist):
+                self.writing[effect.token] = effect.record
+            elif isinstance(effect, Report):
+                self.reports.append(effect)
+        self.fired |= self.requests.transitions.fired
+
+    def write(self) -> None:
+        """Everything under way reaches the store."""
+        while self.writing:
+            token = next(iter(self.writing))
+            self.store.append(self.writing.pop(token))
+            self.feed(Persisted(token=token))
+
+    def pass_time(self, duration_ns: int) -> None:
+        until_ns = self.now_ns + duration_ns
+        while (due_ns := self.machine.next_deadline_ns) is not None and due_ns <= until_ns:
+            self.now_ns = max(self.now_ns, due_ns)
+            self.feed(TimerFired())
+        self.now_ns = until_ns
+
+    def submit(self, request: EntanglementRequest) -> None:
+        self.feed(RequestSubmitted(request=request))
+
+    def plan_active(self) -> None:
+        wanted = self.planner.requested[-1]
+        plan = RequestPlan(
+            request=wanted.request.request_id,
+            version=wanted.version,
+            nodes={},
+            rate_hz=10.0,
+            latency_ns=100 * MS,
+            fidelity=0.9,
+            tree="(alice bob)",
+        )
+        self.feed(Tell((PlanActive(plan=plan),)))
+
+    def plan_failed(self, final: bool = False, reason: str = "relay: no answer") -> None:
+        wanted = self.planner.requested[-1]
+        notice = PlanFailed(
+            request=wanted.request.request_id, version=wanted.version, reason=reason, final=final
+        )
+        self.feed(Tell((notice,)))
+
+    def deliver(self, request: str = "q", age_ns: int = MS, fidelity: float = 0.8) -> None:
+        self.counts[request] = number = self.counts.get(request, 0) + 1
+        notice = EntanglementReported(
+            request=request, number=number, timestamp_ns=self.now_ns, age_ns=age_ns, fidelity=fidelity
+        )
+        self.feed(Tell((notice,)))
+
+    def statuses(self, request: str = "q") -> list[tuple[Any, ...]]:
+        return [
+            (r.fields["status"], r.fields["generated_count"], r.fields["error_message"])
+            for r in self.reports
+            if r.name == "request_status" and r.request == request
+        ]
+
+
+def ask(**changes: Any) -> EntanglementRequest:
+    given: dict[str, Any] = {"request_id": "q", "target_nodes": ("alice", "bob"), "count": 3}
+    return EntanglementRequest(**(given | changes))
+
+
+def in_progress(request: EntanglementRequest | None = None) -> Source:
+    source = Source()
+    source.submit(ask() if request is None else request)
+    source.write()
+    source.plan_active()
+    source.write()
+    return source
+
+
+def test_a_request_is_planned_when_it_is_durable_and_completed_when_its_count_is_settled() -> None:
+    source = Source()
+    source.submit(ask())
+    assert source.planner.requested == []
+    source.write()
+    assert [wanted.request for wanted in source.planner.requested] == [ask()]
+    source.plan_active()
+    source.write()
+    for _ in range(3):
+        source.deliver()
+    assert source.statuses()[-1] == ("in_progress", 2, None)
+    assert [each.request for each in source.planner.ended] == ["q"]
+    source.write()
+    assert source.statuses()[-1] == ("completed", 3, None)
+    assert source.requests.status("q") == "completed"
+    assert source.machine.next_deadline_ns is None
+
+
+def test_notifications_have_exactly_the_four_fields_of_the_paper() -> None:
+    source = in_progress()
+    (report,) = [report for report in source.reports if report.name == "request_status"]
+    assert list(report.fields) == ["request_id", "status", "generated_count", "error_message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_nodes": ("alice",)}, "two different nodes"),
+        ({"target_nodes": ("alice", "alice")}, "two different nodes"),
+        ({"target_nodes": ("alice", "bob", "carol")}, "two different nodes"),
+        ({"target_nodes": ("bob", "alice")}, "submit at the first"),
+        ({"target_nodes": ("alice", "zoe")}, "unknown nodes"),
+        ({"route": ("alice", "zoe", "bob")}, "unknown nodes"),
+        ({"route": ("bob", "alice")}, "must lead from alice to bob"),
+        ({"count": None}, "neither count nor duration"),
+        ({"count": 0}, "count = 0"),
+        ({"duration_ns": -1}, "duration_ns = -1"),
+        ({"priority": 0}, "priority = 0"),
+        ({"fidelity_threshold": 1.5}, "outside 0..1"),
+        ({"rate_threshold_hz": -1.0}, "negative"),
+        ({"request_id": ""}, "empty"),
+    ],
+)
+def test_a_request_that_cannot_be_served_fails_with_its_reason(changes: dict[str, Any], words: str) -> None:
+    source = Source()
+    source.submit(ask(**changes))
+    status, count, error = source.statuses(ask(**changes).request_id)[0]
+    assert (status, count) == ("failed", 0)
+    assert words in error
+    assert not source.writing
+
+
+def test_the_same_submission_twice_is_one_request_and_another_of_that_name_is_refused() -> None:
+    source = in_progress()
+    source.submit(ask())
+    assert len(source.planner.requested) == 1
+    source.submit(ask(count=99))
+    assert [report.fields["reason"] for report in source.reports if report.name == "request_refused"] == [
+        "this request_id names another request"
+    ]
+    assert source.requests.status("q") == "in_progress"
+    for _ in range(3):
+        source.deliver()
+    source.write()
+    source.submit(ask())
+    assert source.statuses()[-2:] == [("completed", 3, None)] * 2
+    assert len(source.planner.requested) == 1
+
+
+def test_a_plan_that_failed_for_now_is_asked_for_again_with_a_higher_version() -> None:
+    source = Source()
+    source.submit(ask())
+    source.write()
+    versions = [source.planner.requested[-1].version]
+    for _ in range(3):
+        source.plan_failed()
+        source.pass_time(20 * SECOND)
+        versions.append(source.planner.requested[-1].version)
+    assert versions == sorted(set(versions))
+    source.plan_active()
+    source.plan_failed()  # a lease was not renewed
+    assert source.requests.status("q") == "planning"
+    source.pass_time(SECOND)
+    assert len(source.planner.requested) == 5
+
+
+def test_a_plan_that_cannot_exist_ends_the_request_with_the_reason() -> None:
+    source = Source()
+    source.submit(ask())
+    source.write()
+    source.plan_failed(final=True, reason="no route between alice and bob")
+    source.write()
+    assert source.statuses() == [("failed", 0, "no route between alice and bob")]
+
+
+def test_a_request_past_its_deadline_says_how_far_it_came() -> None:
+    source = in_progress(ask(deadline_ns=5 * SECOND))
+    source.deliver()
+    source.pass_time(6 * SECOND)
+    source.write()
+    assert source.statuses()[-1] == ("failed", 1, "deadline of 5 s over: delivered 1 of 3")
+    assert len(source.planner.ended) == 1
+
+
+def test_a_request_without_a_count_is_completed_by_its_duration() -> None:
+    source = in_progress(ask(count=None, duration_ns=2 * SECOND))
+    source.deliver()
+    source.pass_time(3 * SECOND)
+    source.write()
+    assert source.statuses()[-1] == ("completed", 1, None)
+
+
+def test_a_cancelled_request_ends_its_plan() -> None:
+    source = in_progress()
+    source.feed(RequestCancelled(request="q"))
+    source.feed(RequestCancelled(request="q"))
+    source.write()
+    assert source.statuses()[-1] == ("failed", 0, "cancelled")
+    assert len(source.planner.ended) == 1
+
+
+def test_progress_is_told_at_each_tenth_or_after_a_second_and_not_more_often() -> None:
+    source = in_progress(ask(count=100))
+    for _ in range(99):
+        source.deliver()
+    assert [count for _, count, _ in source.statuses()] == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    slow = in_progress(ask(count=1000))
+    for _ in range(30):
+        slow.pass_time(100 * MS)
+        slow.deliver()
+    assert [count for _, count, _ in slow.statuses()] == [0, 10, 20, 30]
+
+
+def test_after_a_restart_an_unfinished_request_goes_on_and_a_finished_one_stays_finished() -> None:
+    source = in_progress()
+    source.deliver()
+    before = source.planner.requested[-1].version
+    source.restart()
+    assert [wanted.request for wanted in source.planner.requested] == [ask()]
+    assert source.planner.requested[-1].version > before
+    source.deliver()
+    source.deliver()  # settled by the repeated commits, before the new plan is active
+    source.write()
+    assert source.statuses()[-1] == ("completed", 3, None)
+    source.restart()
+    assert source.planner.requested == []
+    assert source.requests.status("q") == "completed"
+
+
+def test_lost_peers_are_avoided_until_they_are_back() -> None:
+    source = Source()
+    source.feed(Tell((PeerLost(peer="relay"), PeerLost(peer="bob"))))
+    source.submit(ask())
+    source.write()
+    assert source.planner.requested[-1].avoid == ("relay",)
+    source.feed(Tell((PeerRestarted(peer="relay", incarnation=2),)))
+    source.plan_failed()
+    source.pass_time(SECOND)
+    assert source.planner.requested[-1].avoid == ()
+
+
+def test_monitoring_sets_what_happened_beside_what_was_planned() -> None:
+    source = in_progress(ask(count=50))
+    for _ in range(9):
+        source.pass_time(100 * MS)
+        source.deliver(age_ns=2 * MS, fidelity=0.75)
+    source.pass_time(100 * MS)
+    (report,) = [report for report in source.reports if report.name == "request_progress"]
+    assert report.fields["delivered"] == 9
+    assert report.fields["rate_hz"] == pytest.approx(9.0)
+    assert report.fields["rate_planned_hz"] == 10.0
+    assert report.fields["fidelity"] == pytest.approx(0.75)
+    assert report.fields["latency_p50_ns"] == 100 * MS
+    assert report.fields["age_p95_ns"] == 2 * MS
+    source.feed(RequestCancelled(request="q"))
+    before = len(source.reports)
+    source.write()
+    source.pass_time(10 * SECOND)
+    assert [report.name for report in source.reports[before:]] == ["request_status"]
+
+
+def test_every_row_of_the_life_cycle_happens() -> None:
+    fired: set[tuple[str, str]] = set()
+    for story in ("cancelled", "deadline_over"):
+        for depth in range(3):
+            source = Source()
+            source.submit(ask(deadline_ns=SECOND))
+            if depth > 0:
+                source.write()
+            if depth > 1:
+                source.plan_active()
+            if story == "cancelled":
+                source.feed(RequestCancelled(request="q"))
+            else:
+                source.pass_time(2 * SECOND)
+            fired |= source.fired
+    for changes in ({"count": 1}, {"count": None, "duration_ns": SECOND}):
+        for replanning in (False, True):
+            source = in_progress(ask(**changes))
+            if replanning:
+                source.restart()
+            if "duration_ns" in changes:
+                source.pass_time(2 * SECOND)
+            else:
+                source.deliver()
+            fired |= source.fired
+    for final in (False, True):
+        source = in_progress()
+        source.plan_failed(final)
+        fired |= source.fired
+        source = Source()
+        source.submit(ask())
+        source.write()
+        source.plan_failed(final)
+        fired |= source.fired
+    assert set(REQUEST_ROWS) - fired == set()
+
+
+class RequestLife(RuleBasedStateMachine):
+    """Any order of plans, deliveries, crashes and time: one final report a life, and it never changes."""
+
+    @initialize(count=st.integers(1, 4), duration=st.sampled_from([None, 5 * SECOND]))
+    def begin(self, count: int, duration: int | None) -> None:
+        self.source = Source()
+        self.request = ask(count=count, duration_ns=duration, deadline_ns=30 * SECOND)
+        self.source.submit(self.request)
+        self.told: list[tuple[Any, ...]] = []
+
+    def running(self) -> bool:
+        return self.source.requests.status("q") in ("planning", "in_progress")
+
+    @rule()
+    def write(self) -> None:
+        self.source.write()
+
+    @precondition(lambda self: self.source.requests.status("q") == "planning")
+    @rule()
+    def plan_becomes_active(self) -> None:
+        if self.source.planner.requested:
+            self.source.plan_active()
+
+    @precondition(lambda self: self.running())
+    @rule(final=st.booleans())
+    def plan_fails(self, final: bool) -> None:
+        if self.source.planner.requested:
+            self.source.plan_failed(final)
+
+    @precondition(lambda self: self.running())
+    @rule()
+    def pair_settles(self) -> None:
+        self.source.deliver()
+
+    @rule(ms=st.integers(1, 8_000))
+    def time_passes(self, ms: int) -> None:
+        self.source.pass_time(ms * MS)
+
+    @rule()
+    def cancel(self) -> None:
+        if len(self.source.fired) > 3:  # not at once, or little else would happen
+            self.source.feed(RequestCancelled(request="q"))
+
+    @rule()
+    def crash(self) -> None:
+        self.source.restart()
+        if self.source.requests.status("q") is None:  # not durable yet: the application submits again
+            self.source.submit(self.request)
+
+    @rule()
+    def submit_again(self) -> None:
+        self.source.submit(self.request)
+
+    @invariant()
+    def final_reports_never_differ_and_nothing_follows_them(self) -> None:
+        final = [status for status in self.source.statuses() if status[0] in ("completed", "failed")]
+        assert len(set(final)) <= 1
+        if final:
+            assert self.source.statuses()[-1] == final[0]
+            assert self.source.requests.status("q") in ("completed", "failed", "cancelled")
+            assert self.source.requests.unfinished == 0
+
+    @invariant()
+    def a_completed_request_has_what_it_asked_for(self) -> None:
+        for status, count, _ in self.source.statuses():
+            if status == "completed" and self.request.duration_ns is None:
+                assert count >= (self.request.count or 0)
+
+    @invariant()
+    def an_unfinished_request_always_has_a_deadline(self) -> None:
+        if self.running() or self.source.requests.status("q") == "queued":
+            assert self.source.machine.next_deadline_ns is not None
+
+
+TestRequestLife = RequestLife.TestCase
