@@ -12,7 +12,7 @@ import pytest
 from bellwire.core.bell import PERFECT, Walsh, decay, fidelity_of, permute, to_walsh
 from bellwire.core.errors import ConfigError
 from bellwire.core.photonics import arm_efficiency, double_click, fibre_transmission, single_click
-from bellwire.labs import Lab, LabProblems, lab_from_w2, lab_schema, load_lab
+from bellwire.labs import Lab, LabProblems, lab_from_document, lab_from_w2, lab_schema, load_lab
 
 SHIPPED = sorted((Path(__file__).parents[1] / "lab_configs").glob("*.yaml"))
 
@@ -221,6 +221,30 @@ def test_the_digest_depends_on_meaning_only(tmp_path: Path) -> None:
     commented = "# a comment\n" + GOOD.replace("fibre_km: [5, 5]", "fibre_km: [5.0, 5]") + "seed: 1\n"
     assert load_lab(written(tmp_path, commented)).digest == digest
     assert load_lab(written(tmp_path, GOOD.replace("[5, 5]", "[5, 6]"))).digest != digest
+
+
+def test_a_lab_comes_back_from_its_configuration_even_with_sorted_keys(tmp_path: Path) -> None:
+    # Found by a replay that differed: JSON with sorted keys had changed the order of nodes.
+    text = GOOD.replace("  left: {", "  z: {")
+    lab = load_lab(written(tmp_path, text), live=True)
+    again = lab_from_document(json.loads(json.dumps(lab.document, sort_keys=True)), live=True)
+    assert again.network == lab.network
+    assert list(again.network.nodes) == list(lab.network.nodes) != sorted(lab.network.nodes)
+    assert list(again.network.links) == ["z", "right"]
+    assert (again.requests, again.scenario, again.digest) == (lab.requests, lab.scenario, lab.digest)
+
+
+def test_the_digest_depends_on_the_order_of_links_because_slots_do(tmp_path: Path) -> None:
+    lines = GOOD.splitlines(keepends=True)
+    left = next(index for index, line in enumerate(lines) if line.startswith("  left:"))
+    lines[left], lines[left + 1] = lines[left + 1], lines[left]
+    assert load_lab(written(tmp_path, "".join(lines))).digest != good(tmp_path).digest
+
+
+@pytest.mark.parametrize("broken", [{}, {"lab": "x"}, {"order": {"nodes": ["a"]}, "nodes": {}}])
+def test_a_configuration_of_another_version_is_refused_in_one_line(broken: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"run/configuration\.json: not a configuration of this version"):
+        lab_from_document(broken, path="run/configuration.json")
 
 
 BAD = [

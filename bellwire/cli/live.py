@@ -32,7 +32,7 @@ RunOption = Annotated[
 
 
 def demo(state: StateOption = STATE, as_json: JsonOption = False) -> None:
-    """Run the three-node lab with emulated instruments until its request is served, and check it by replay."""
+    """Run the three-node lab with emulated instruments until its request is served; replay it."""
     _run(DEMO_LAB, state, as_json, submit=True, to_the_end=True)
 
 

@@ -5,6 +5,7 @@ Owns the bookkeeping of reports. Refuses to ask anybody: reports are handed in, 
 lab does.
 """
 
+import itertools
 import json
 from collections import deque
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class RequestPicture:
         pairs = len(self.delivered_ns) - self.voided
         times = [self.began_ns or 0, *self.delivered_ns]
         span_s = (times[-1] - times[0]) / 1e9
-        gaps_s = sorted((later - earlier) / 1e9 for earlier, later in zip(times, times[1:], strict=False))
+        gaps_s = sorted((later - earlier) / 1e9 for earlier, later in itertools.pairwise(times))
         prediction = self.prediction
         return {
             "status": self.status,

@@ -190,7 +190,7 @@ class Dg645(Instrument):
                     raise DeviceRestarted(self.name, "the configuration is gone; asserting it again")
 
     async def _drifted(self) -> bool:
-        """Whether trigger source or delays differ from the remembered configuration; False when there is none."""
+        """Whether trigger source or delays differ from the configuration; False when there is none."""
         settings, source = self._settings, await self.read_trigger_source()
         if settings is None:
             return False
@@ -201,6 +201,9 @@ class Dg645(Instrument):
                 return True
         return False
 
+    def _is_open(self) -> bool:
+        return self._link is not None
+
     def _heard_at_ns(self) -> int | None:
         return self._link.heard_at_ns if self._link is not None else super()._heard_at_ns()
 
@@ -210,8 +213,7 @@ class Dg645(Instrument):
         Raises LocalMisuse (range), DeviceError (refused, or reads back else).
         """
         self._settings = settings
-        async with self._configuration_lock:
-            await self._apply()
+        await self._apply_if_open()
 
     async def safe_state(self) -> None:
         """No triggers: single shot, confirmed by read-back, and kept so over reconnects until `configure`."""

@@ -190,6 +190,8 @@ class FramedDevice:
 
     async def _request(self, kind: FrameType, address: int, count: int, payload: bytes = b"") -> Message:
         async with self._lock:
+            if self._fault is not None and self._fault.done():
+                raise self._fault.result()  # out of step or gone until it is opened again
             reply = await self._exchange(kind, address, count, payload)
             if reply is None:
                 hello = await self._hello()

@@ -76,6 +76,9 @@ class FramedInstrument(Instrument):
     async def _shut(self) -> None:
         await self.link.close()
 
+    def _is_open(self) -> bool:
+        return self.link.is_open
+
     def _heard_at_ns(self) -> int | None:
         return self.link.heard_at_ns
 

@@ -104,13 +104,12 @@ class HeraldFpga(FramedInstrument):
     async def configure(self, settings: HeraldSettings) -> None:
         """Set windows, table, period and lanes together (shadow + commit) and read everything back.
 
-        The settings are remembered and asserted again after each reconnect. Raises ConfigError when the
-        device cannot represent them, DeviceError when a read-back differs or a run is active with another
-        period.
+        The settings are remembered and asserted at each (re)connection; without one, at the next. Raises
+        ConfigError when the device cannot represent them, DeviceError when a read-back differs or a run is
+        active with another period.
         """
         self._settings = settings
-        async with self._configuration_lock:
-            await self._apply()
+        await self._apply_if_open()
 
     def _has_configuration(self) -> bool:
         return self._settings is not None

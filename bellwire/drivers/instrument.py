@@ -120,6 +120,10 @@ class Instrument(ABC):
     async def safe_state(self) -> None:
         """Bring the outputs to the declared safe state, confirmed by read-back."""
 
+    @abstractmethod
+    def _is_open(self) -> bool:
+        """Whether the transport is open and has not failed."""
+
     def _heard_at_ns(self) -> int | None:
         """Monotonic ns of the last answer; None when there was none."""
         return self._state.heard_at_ns
@@ -202,6 +206,12 @@ class Instrument(ABC):
                 wait_s = min(max(2 * wait_s, self._backoff.first_s), self._backoff.longest_s)
         finally:
             await self._shut()
+
+    async def _apply_if_open(self) -> None:
+        """Assert a configuration just remembered; without a connection the next one will assert it."""
+        async with self._configuration_lock:
+            if self._is_open():
+                await self._apply()
 
     async def _checked_identity(self) -> Identity:
         identity = await self._identify()

@@ -41,6 +41,7 @@ from bellwire.drivers.memory_words import (
 
 SECOND_NS = 1_000_000_000
 READ_SLOTS_MAX = 64
+POST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,7 @@ class MemoryController(FramedInstrument):
                 f"lease_ms = {settings.lease_ms} must be at least three keepalives = {3 * keepalive_ms} ms"
             )
         self._settings = settings
-        async with self._configuration_lock:
-            await self._apply()
+        await self._apply_if_open()
 
     def _has_configuration(self) -> bool:
         return self._settings is not None
@@ -311,9 +311,14 @@ class MemoryController(FramedInstrument):
     async def _post(self, operation: int, code: Operation, arguments: tuple[int, ...]) -> None:
         address = self.link.map["OP_ID"].address
         try:
-            await self.link.write_words(address, (operation, int(code), *arguments))
-        except LinkTimeout:
-            return  # perhaps it ran: the wait that follows asks the device by id
+            for _ in range(POST_TRIES):
+                try:
+                    await self.link.write_words(address, (operation, int(code), *arguments))
+                except LinkTimeout:
+                    # Perhaps it runs: posting the same id again is harmless, the device never runs it twice.
+                    if self.link.is_open:
+                        continue
+                return  # when all tries failed, the wait that follows asks the device by id
         except DeviceError as fault:
             raise OperationRefused(self.name, code.name.lower(), fault.detail) from fault
         except (DeviceRestarted, Disconnected) as fault:

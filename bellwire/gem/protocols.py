@@ -133,6 +133,7 @@ class Broadcast:
         if not self._facts:
             self._first = self._replica.own.last
         self._facts.append(fact)
+        self._replica.now_ns = step.now_ns  # what is left to tell is due now
         self._replica.tell(step)
 
     def _wake(self, far: tuple[End, NodeId] | None, number: int) -> None:

@@ -6,7 +6,7 @@ them (load.py).
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,7 +126,7 @@ class Lab:
 def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = False) -> Lab:
     """A lab from a checked file. `live`: attempts start on whole seconds, with time to arm the hardware."""
     physics = {name: link_physics(file, link) for name, link in file.links.items()}
-    document: dict[str, Any] = file.model_dump(mode="json", by_alias=True)
+    document = canonical_document(file)
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     addresses = {
         name: at.address for name, at in (file.nodes | file.stations).items() if at.address is not None
@@ -147,6 +147,28 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         _file=file,
         _physics=physics,
     )
+
+
+ORDERED_SECTIONS = ("nodes", "stations", "links")
+"""Sections whose order means something: slots are numbered, and peers are told, in the order of the file."""
+
+
+def canonical_document(file: models.LabFile) -> dict[str, Any]:
+    """The whole configuration with every default written out.
+
+    JSON objects have no order that one may rely on, so the order of the named sections stands beside them.
+    """
+    document: dict[str, Any] = file.model_dump(mode="json", by_alias=True)
+    document["order"] = {section: list(document[section]) for section in ORDERED_SECTIONS}
+    return document
+
+
+def file_of_document(document: Mapping[str, Any]) -> models.LabFile:
+    """The lab file of a canonical configuration. Raises pydantic's ValidationError, KeyError or TypeError."""
+    sections = {key: value for key, value in document.items() if key != "order"}
+    for section in ORDERED_SECTIONS:
+        sections[section] = {name: document[section][name] for name in document["order"][section]}
+    return models.LabFile.model_validate_json(json.dumps(sections))
 
 
 def _network(file: models.LabFile, physics: dict[LinkId, HeraldPhysics], *, live: bool) -> NetworkSettings:

@@ -4,7 +4,6 @@ Owns the order of checks (YAML, schema, cross references, physics) and the JSON 
 conversion (lab.py) and wording (problems.py).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from pydantic import ValidationError
 
 from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.labs.crosscheck import cross_check
-from bellwire.labs.document import read_document
-from bellwire.labs.lab import Lab, build_lab
+from bellwire.labs.document import dotted, read_document
+from bellwire.labs.lab import Lab, build_lab, file_of_document
 from bellwire.labs.models import LabFile
 from bellwire.labs.problems import ProblemList, add_schema_errors
 
@@ -59,11 +58,12 @@ def lab_from_document(document: Mapping[str, Any], *, path: str | None = None, l
         ConfigError: it is not one, or of another version of bellwire.
     """
     try:
-        file = LabFile.model_validate_json(json.dumps(document))
+        file = file_of_document(document)
     except ValidationError as invalid:
         first = invalid.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise ConfigError(
-            f"not a configuration of this version ({place}: {first['msg']})", where=path
-        ) from None
-    return build_lab(file, path=path, live=live)
+        problem = f"{dotted(first['loc'])}: {first['msg']}"
+    except (KeyError, TypeError) as broken:
+        problem = f"{type(broken).__name__}: {broken}"
+    else:
+        return build_lab(file, path=path, live=live)
+    raise ConfigError(f"not a configuration of this version ({problem})", where=path)

@@ -1,7 +1,8 @@
 """PlanDispatch: how a plan comes to be in force at every node of a route (stack paper, appendix C).
 
 Owns the talk about plans between source and destination: the destination computes, the source dispatches,
-renews and ends; each node's own part is with messaging.py. Refuses the computation itself, which is handed in.
+renews and ends; each node's own part is with messaging.py. Refuses the computation itself, which is handed
+in.
 """
 
 from collections.abc import Callable, Mapping

@@ -30,6 +30,11 @@ class OutChannel:
         self._resend_at_ns: int | None = None
 
     @property
+    def acknowledged(self) -> int:
+        """Everything up to this sequence number has arrived."""
+        return self._first - 1
+
+    @property
     def frames_in_flight(self) -> int:
         """Messages sent and not yet acknowledged."""
         return len(self._unacknowledged)

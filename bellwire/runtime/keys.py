@@ -133,7 +133,8 @@ class ZapHandler(Authenticator):
         loop = asyncio.get_running_loop()
 
         def drain() -> None:
-            while not socket.closed:
+            # REP takes the next question only after its answer has left.
+            if not socket.closed and not self._answers:
                 try:
                     question = socket.recv_multipart(zmq.NOBLOCK)
                 except zmq.Again:
@@ -141,9 +142,7 @@ class ZapHandler(Authenticator):
                 answer = loop.create_task(self.handle_zap_message(question))
                 self._answers.add(answer)
                 answer.add_done_callback(self._answers.discard)
-                # REP takes the next question only after this answer; look again when it has left.
                 answer.add_done_callback(lambda _: drain())
-                return
 
         descriptor = socket.FD
         loop.add_reader(descriptor, drain)

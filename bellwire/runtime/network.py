@@ -105,7 +105,11 @@ class Network:
         Raises:
             ConfigError: the address is in use or malformed, or plaintext was asked for beyond loopback.
         """
-        self._refuse_open_plaintext(bind)
+        try:
+            self._refuse_open_plaintext(bind)
+        except ConfigError:
+            self.close()
+            raise
         loop = asyncio.get_running_loop()
         if self._keyring is not None:
             self._keyring.reload()

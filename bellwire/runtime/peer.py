@@ -18,8 +18,9 @@ from bellwire.runtime.liveness import Liveness
 from bellwire.runtime.monitor import watch
 from bellwire.runtime.outbox import Outbox
 
-SOCKET_FRAMES_MAX = CREDIT_FRAMES + 64
-"""High-water mark: the credit and some heartbeats. Reaching it is the event `socket_full`."""
+SOCKET_FRAMES_MAX = 2 * (CREDIT_FRAMES + 64)
+"""High-water mark: the credit and some heartbeats, twice, because libzmq learns what was read in steps of half
+the mark. Reaching it is the event `socket_full`."""
 RECONNECT_MS = 50
 RECONNECT_MAX_MS = 1_000
 HANDSHAKE_MS = 2_000
@@ -40,6 +41,9 @@ class Peer:
         self.outbox = Outbox(health, name)
         self.outgoing = OutChannel()
         self.incoming = InChannel()
+        self._stuck_at: int | None = (
+            None  # the oldest message that the socket did not take; None: it took all
+        )
         self.knows_us = False  # the peer has sent a frame that names our incarnation
         self.sent_ns = 0  # when a frame last entered the socket
         self.hello_ns = 0  # when a HELLO was last tried
@@ -113,12 +117,15 @@ class Peer:
         self.outgoing = OutChannel()
         self.incoming = InChannel()
         self.knows_us = False
+        self._stuck_at = None
         return dropped
 
     def pump(self, now_ns: int) -> None:
         """Send what credit allows, most urgent first."""
         if self.liveness.incarnation is None:
             return  # nobody to number messages for
+        if self._stuck_at is not None and not self._send_pending(self._stuck_at, now_ns):
+            return
         outgoing = self.outgoing
         while outgoing.has_credit():
             payload = self.outbox.take(now_ns)
@@ -126,21 +133,26 @@ class Peer:
                 return
             seq = outgoing.push(payload, now_ns)
             if not self._transmit(MESSAGE, seq, payload, now_ns):
+                self._stuck_at = seq
                 return
         if len(self.outbox):
             self._health.count("credit_used_up", peer=self.name)
 
     def resend(self, now_ns: int) -> None:
         """Send every unacknowledged message again, oldest first."""
-        if self.liveness.incarnation is None:
+        if self.liveness.incarnation is None or not self.outgoing.frames_in_flight:
             return
-        count = 0
+        self._health.count("frames_resent", peer=self.name, frames=self.outgoing.frames_in_flight)
+        self._send_pending(0, now_ns)
+
+    def _send_pending(self, first: int, now_ns: int) -> bool:
+        # A message after one that the socket refused would only be a hole to the reader.
         for seq, payload in self.outgoing.pending():
-            count += 1
-            if not self._transmit(MESSAGE, seq, payload, now_ns):
-                break
-        if count:
-            self._health.count("frames_resent", peer=self.name, frames=count)
+            if seq >= first and not self._transmit(MESSAGE, seq, payload, now_ns):
+                self._stuck_at = seq
+                return False
+        self._stuck_at = None
+        return True
 
     def hello(self, now_ns: int) -> None:
         """Say who we are."""

@@ -11,6 +11,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from bellwire.core.errors import ConfigError, DeviceFault
@@ -94,15 +95,21 @@ class RecordStore:
     """The durable records of one agent."""
 
     def __init__(
-        self, path: Path, on_stored: Callable[[list[int]], None], on_fault: Callable[[StoreFault], None]
+        self,
+        path: Path,
+        on_stored: Callable[[list[int]], None],
+        on_fault: Callable[[StoreFault], None],
+        *,
+        bytes_max: int | None = None,
     ) -> None:
-        """`on_stored(tokens)` and `on_fault` are called in the writer's thread:
+        """`on_stored(tokens)` and `on_fault` are called in the writer's thread: hand them to the loop there.
 
-        hand them over to the loop there.
+        bytes_max: the file may not grow beyond this; None: as far as the disk goes.
         """
         self.path = path
         self._on_stored = on_stored
         self._on_fault = on_fault
+        self._bytes_max = bytes_max
         self._orders: queue.Queue[tuple[int, Record] | None] = queue.Queue(PENDING_RECORDS_MAX)
         self._writer: threading.Thread | None = None
 
@@ -114,10 +121,9 @@ class RecordStore:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with sqlite3.connect(self.path) as database:
+            with closing(sqlite3.connect(self.path)) as database, database:
                 _prepare(database)
                 rows = database.execute("SELECT kind, key, body FROM records ORDER BY written").fetchall()
-            database.close()
         except (sqlite3.Error, OSError) as problem:
             raise StoreFault(str(self.path), f"cannot be opened: {problem}") from problem
         self._writer = threading.Thread(target=self._write_batches, name="record-store", daemon=True)
@@ -139,9 +145,12 @@ class RecordStore:
             self._writer = None
 
     def _write_batches(self) -> None:
+        database = sqlite3.connect(self.path)
         try:
-            database = sqlite3.connect(self.path)
             _prepare(database)
+            if self._bytes_max is not None:
+                (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+                database.execute(f"PRAGMA max_page_count = {max(1, self._bytes_max // page_bytes)}")
             while True:
                 batch, last = self._next_batch()
                 if batch:
@@ -150,9 +159,10 @@ class RecordStore:
                     self._on_stored([token for token, _ in batch])
                 if last:
                     break
-            database.close()
         except sqlite3.Error as problem:
             self._on_fault(StoreFault(str(self.path), f"cannot be written: {problem}"))
+        finally:
+            database.close()
 
     def _next_batch(self) -> tuple[list[tuple[int, Record]], bool]:
         batch: list[tuple[int, Record]] = []

@@ -55,7 +55,7 @@ class Supervisor:
         ready_s: float = READY_S,
         strict: bool = False,
     ) -> None:
-        """strict: an instrument that is absent stops the start; otherwise the lab runs without it, and says so."""
+        """strict: an absent instrument stops the start; otherwise the lab runs without it, and says so."""
         if lab.path is None and command_line is None:
             raise ConfigError("a lab that was not read from a file cannot be given to other processes")
         self.lab = lab
@@ -305,9 +305,9 @@ async def run_lab(
     for number in numbers:
         loop.add_signal_handler(number, ended.set)
     supervisor = Supervisor(lab, state_dir, command_line=command_line)
+    stopped = loop.create_task(ended.wait())
     try:
         started = loop.create_task(supervisor.start())
-        stopped = loop.create_task(ended.wait())
         await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
             started.cancel()

@@ -8,9 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from bellwire.core.bell import Cost
+from bellwire.core.bell import Cost, Walsh, fidelity_of
 from bellwire.core.events import Record
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.messages import Commit
 from bellwire.core.record import TaggedWord
 
 
@@ -47,6 +48,45 @@ def to_record(record: DeliveryRecord) -> Record:
 def from_record(record: Record) -> DeliveryRecord:
     """The delivery in a durable record. Raises msgspec.ValidationError for anything else."""
     return _decoder.decode(record.body)
+
+
+def commit_of(record: DeliveryRecord) -> Commit:
+    """What the head says about its record."""
+    return Commit(
+        request=record.request,
+        head_end=record.head_end,
+        tail_end=record.tail_end,
+        number=record.number,
+        frame=record.frame,
+        signs=record.signs,
+        cost=record.cost,
+        at_ns=record.at_ns,
+        born_ns=record.born_ns,
+        void=record.state == "void",
+    )
+
+
+def from_commit(
+    commit: Commit, peer: NodeId, mode: Literal["keep", "measure"], bit: int | None
+) -> DeliveryRecord:
+    """The tail's record of what the head said. `bit`: the tail's own outcome."""
+    return DeliveryRecord(
+        request=commit.request,
+        role="tail",
+        peer=peer,
+        mode=mode,
+        number=commit.number,
+        head_end=commit.head_end,
+        tail_end=commit.tail_end,
+        frame=commit.frame,
+        signs=commit.signs,
+        cost=commit.cost,
+        fidelity=fidelity_of(Walsh(commit.signs, commit.cost)),
+        at_ns=commit.at_ns,
+        born_ns=commit.born_ns,
+        state="committed",
+        bit=bit,
+    )
 
 
 class DeliveryBook:

@@ -163,6 +163,18 @@ class Handover:
             )
         )
 
+    def report_mismatch(
+        self, step: Step, request: RequestId, head_end: End, head: int | None, tail: int | None
+    ) -> None:
+        """Tell the outside that the two ledgers disagree about a frame, which must never be."""
+        step.order(
+            Report(
+                name="frame_mismatch",
+                request=request,
+                fields={"head_end": str(head_end), "head": head, "tail": tail},
+            )
+        )
+
 
 def frame_known(view: LedgerView, end: End) -> bool:
     """True when the frame of this end's chain is final here.

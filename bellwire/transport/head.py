@@ -12,11 +12,11 @@ from bellwire.core.effects import Report
 from bellwire.core.events import QubitMeasured, Received
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
-from bellwire.core.messages import Aborted, Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.messages import Aborted, Inquiry, Offer, OfferAnswer, Settled
 from bellwire.core.notices import EntanglementReported
 from bellwire.core.view import LedgerView, SlotView
 from bellwire.transport.delivery_pairs import HeadPair
-from bellwire.transport.delivery_records import DeliveryRecord
+from bellwire.transport.delivery_records import DeliveryRecord, commit_of
 from bellwire.transport.delivery_states import HEAD_ROWS
 from bellwire.transport.handover import Circuit, Handover, frame_known
 from bellwire.transport.transitions import Transitions
@@ -145,13 +145,7 @@ class Head:
     def _agree(self, step: Step, pair: HeadPair) -> None:
         if pair.tail_frame is not None and pair.tail_frame != pair.frame:
             self.frame_mismatches += 1
-            step.order(
-                Report(
-                    name="frame_mismatch",
-                    request=pair.request,
-                    fields={"head_end": str(pair.head_end), "head": pair.frame, "tail": pair.tail_frame},
-                )
-            )
+            self.handover.report_mismatch(step, pair.request, pair.head_end, pair.frame, pair.tail_frame)
             self._give_up(step, pair, "disagreed")
             return
         corrected = pair.mode == "keep" and self.handover.settings.correct_frames
@@ -246,7 +240,7 @@ class Head:
         self.transitions.after_message(received.source, state, "inquiry")
         record = self.handover.book.get(inquiry.request, inquiry.head_end)
         if record is not None:
-            step.send(received.source, _commit_of(record), "delivery")
+            step.send(received.source, commit_of(record), "delivery")
         elif state == "absent":
             aborted = Aborted(request=inquiry.request, head_end=inquiry.head_end)
             step.send(received.source, aborted, "delivery")
@@ -370,7 +364,7 @@ class Head:
 
     def _commit(self, step: Step, pair: HeadPair) -> None:
         assert pair.record is not None
-        step.send(pair.peer, _commit_of(pair.record), "delivery")
+        step.send(pair.peer, commit_of(pair.record), "delivery")
         # A tail that stays away for hours is asked ever more rarely, but never forgotten.
         timers = self.handover.timers
         wait_ns = min(timers.answer_ns << min(pair.repeats, 16), timers.delivery_ns)
@@ -396,18 +390,3 @@ class Head:
         if self.wanted.get(request) is not None and request in self.handover.circuits:
             for end in self.handover.waiting(request):
                 self.handover.look(step, end)
-
-
-def _commit_of(record: DeliveryRecord) -> Commit:
-    return Commit(
-        request=record.request,
-        head_end=record.head_end,
-        tail_end=record.tail_end,
-        number=record.number,
-        frame=record.frame,
-        signs=record.signs,
-        cost=record.cost,
-        at_ns=record.at_ns,
-        born_ns=record.born_ns,
-        void=record.state == "void",
-    )

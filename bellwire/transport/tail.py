@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from bellwire.core.bell import Walsh, fidelity_of
 from bellwire.core.effects import ApplyPauli, Report
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import PauliApplied, QubitMeasured, Received
@@ -20,7 +19,7 @@ from bellwire.core.messages import Aborted, Commit, Inquiry, Offer, OfferAnswer,
 from bellwire.core.notices import UpdatePair
 from bellwire.core.view import LedgerView
 from bellwire.transport.delivery_pairs import TailPair
-from bellwire.transport.delivery_records import DeliveryRecord
+from bellwire.transport.delivery_records import DeliveryRecord, from_commit
 from bellwire.transport.delivery_states import TAIL_ROWS
 from bellwire.transport.handover import Circuit, Handover, frame_known
 from bellwire.transport.transitions import Transitions
@@ -167,9 +166,8 @@ class Tail:
         pair = self.pairs.get(commit.head_end)
         record = self.handover.book.get(commit.request, commit.head_end)
         amend = before == "settled" and (commit.void or commit.head_end in self._doubtful)
-        following = self.transitions.after_message(
-            received.source, before, "commit_void" if amend else "commit"
-        )
+        happened = "commit_void" if amend else "commit"
+        following = self.transitions.after_message(received.source, before, happened)
         if pair is None and record is not None:
             if amend:
                 pair = self._open(
@@ -194,34 +192,8 @@ class Tail:
         corrected = pair.mode == "keep" and self.handover.settings.correct_frames
         frame = 0 if corrected or pair.frame is None else pair.frame
         if not pair.void and pair.frame is not None and commit.frame != frame:
-            step.order(
-                Report(
-                    name="frame_mismatch",
-                    request=pair.request,
-                    fields={"head_end": str(pair.head_end), "head": commit.frame, "tail": frame},
-                )
-            )
-        self._write(
-            step,
-            pair,
-            DeliveryRecord(
-                request=pair.request,
-                role="tail",
-                peer=pair.peer,
-                mode=pair.mode,
-                number=commit.number,
-                head_end=pair.head_end,
-                tail_end=pair.tail_end,
-                frame=commit.frame,
-                signs=commit.signs,
-                cost=commit.cost,
-                fidelity=fidelity_of(Walsh(commit.signs, commit.cost)),
-                at_ns=commit.at_ns,
-                born_ns=commit.born_ns,
-                state="committed",
-                bit=pair.bit,
-            ),
-        )
+            self.handover.report_mismatch(step, pair.request, pair.head_end, commit.frame, frame)
+        self._write(step, pair, from_commit(commit, pair.peer, pair.mode, pair.bit))
 
     def _write(self, step: Step, pair: TailPair, record: DeliveryRecord) -> None:
         if pair.void:

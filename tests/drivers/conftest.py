@@ -1,4 +1,4 @@
-"""A small emulated lab for driver tests: two memory controllers, one station, one World, over pseudo-terminals.
+"""A small emulated lab for driver tests: two memory controllers, one station, one World.
 
 Time is shifted so that a second of the lab begins soon after the start: runs start at full seconds.
 """
@@ -33,8 +33,8 @@ async def eventually(condition: Callable[[], bool], what: str, deadline_s: float
     """Wait until a condition holds; fail with `what` after the deadline."""
     try:
         async with asyncio.timeout(deadline_s):
-            while not condition():
-                await asyncio.sleep(0.002)  # noqa: ASYNC110 - the condition lives in plain state, not in an event
+            while not condition():  # noqa: ASYNC110 - the condition lives in plain state, not in an event
+                await asyncio.sleep(0.002)
     except TimeoutError:
         pytest.fail(f"not within {deadline_s} s: {what}")
 

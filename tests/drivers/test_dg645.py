@@ -137,9 +137,13 @@ async def test_a_reply_too_many_is_a_protocol_fault_and_is_not_taken_for_the_nex
 ) -> None:
     await driver.connect()
     device.set_fault(fault, times=1)
-    with pytest.raises(ProtocolFault, match="unsolicited"):
+
+    async def ask_thrice() -> None:
         for _ in range(3):
             await driver.read_trigger_source()
+
+    with pytest.raises(ProtocolFault, match="unsolicited"):
+        await ask_thrice()
 
 
 async def test_a_reset_connection_is_disconnected(driver: Dg645, device: Dg645Emulator) -> None:

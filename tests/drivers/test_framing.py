@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwire.core.errors import PeerViolation
-from bellwire.drivers.frames import Bound, Credit, Events, HeraldWords, Hello, Lost, MemoryWords
+from bellwire.drivers.frames import Bound, Credit, Events, Hello, HeraldWords, Lost, MemoryWords
 from bellwire.drivers.framing import FrameDecoder, Message, crc16_x25, encode_frame
 
 messages = st.builds(

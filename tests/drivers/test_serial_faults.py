@@ -1,4 +1,4 @@
-"""What drivers of the framed protocol do when the line or the device misbehaves; one test per fault switch."""
+"""Drivers of the framed protocol when the line or the device misbehaves; one test per fault switch."""
 
 from __future__ import annotations
 
@@ -188,7 +188,6 @@ async def test_heralds_come_once_and_in_order_over_a_line_that_loses_frames(lab:
     await lab.eventually(lambda: bool(lab.bounds) and lab.bounds[-1][1] >= last, "the bound", 10)
     told = [2 * attempt + lane for _, _, lane, _, attempt, _ in lab.held["alice"]]
     assert len(told) == len(set(told)) == count
-    # A lost LOST message cannot be excluded by the host, so a bound may come with losses; records still stand.
     assert sorted(record.sub_attempt for record in lab.records) == sorted(told)
     assert [r.sub_attempt for r in lab.records] == sorted(r.sub_attempt for r in lab.records)
     assert lab.losses == []

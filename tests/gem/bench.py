@@ -250,6 +250,18 @@ class Mail:
             self.flying.append((sender.name, to, sender.incarnation, message))
 
 
+def mail_of(*names: str, digests: bool = False) -> Mail:
+    """Started nodes in a row that have told each other everything so far."""
+    settings = line(*names)
+    mail = Mail({name: GemNode(settings, name, digests=digests) for name in names})
+    mail.start()
+    mail.deliver()
+    for node in mail.nodes.values():
+        node.forget()
+    mail.sent.clear()
+    return mail
+
+
 class Logs:
     """A virtual host's logs: who reads at a node sees what was published one delay ago."""
 

@@ -269,7 +269,9 @@ class PlanBench:
         return self.listeners[name].of(kind)
 
     def said(self, name: NodeId, kind: type) -> list[Any]:
-        return [send.message for sender, send in self.sent if sender == name and isinstance(send.message, kind)]
+        return [
+            send.message for sender, send in self.sent if sender == name and isinstance(send.message, kind)
+        ]
 
 
 def active() -> PlanBench:
@@ -325,7 +327,9 @@ def test_withdrawal_is_said_three_times_to_a_node_that_does_not_answer() -> None
     bench.down.add("relay")
     bench.end()
     bench.run(10 * SECOND)
-    to_relay = [send for _, send in bench.sent if send.to == "relay" and isinstance(send.message, PlanWithdrawn)]
+    to_relay = [
+        send for _, send in bench.sent if send.to == "relay" and isinstance(send.message, PlanWithdrawn)
+    ]
     assert len(to_relay) == 3
     assert bench.dispatch["alice"].dispatches == {}
 
@@ -375,7 +379,9 @@ def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
     other = msgspec.structs.replace(REQUEST, request_id="other", priority=WEIGHT_MAX - 1)
     plan = compute(other, 1, ())
     assert isinstance(plan, RequestPlan)
-    bench.feed("relay", Received(source="alice", incarnation=1, message=PlanInstall(plan=plan.nodes["relay"])))
+    bench.feed(
+        "relay", Received(source="alice", incarnation=1, message=PlanInstall(plan=plan.nodes["relay"]))
+    )
     bench.want()
     bench.run(100 * MS)
     (failed,) = bench.heard("alice", PlanFailed)
@@ -462,9 +468,11 @@ def test_plans_of_others_are_violations() -> None:
     with pytest.raises(PeerViolation, match="installs a plan of alice"):
         bench.feed("relay", Received(source="bob", incarnation=1, message=PlanInstall(plan=plan)))
     with pytest.raises(PeerViolation, match="a plan of alice"):
-        bench.feed("relay", Received(source="bob", incarnation=1, message=PlanWithdrawn(request="q", version=1)))
+        bench.feed(
+            "relay", Received(source="bob", incarnation=1, message=PlanWithdrawn(request="q", version=1))
+        )
+    wanted = PlanWanted(request=REQUEST, version=9, avoid=())
     with pytest.raises(PeerViolation, match="between others"):
-        wanted = PlanWanted(request=REQUEST, version=9, avoid=())
         bench.feed("bob", Received(source="relay", incarnation=1, message=wanted))
 
 
@@ -489,4 +497,7 @@ def test_over_bad_channels_a_plan_comes_into_force_and_ends_everywhere() -> None
         assert bench.installed() == {}, f"seed {seed}"
         assert bench.dispatch["alice"].dispatches == {}
         for name in NODES:
-            assert len(bench.heard(name, PlanInstalled)) - len(bench.heard(name, PlanRemoved)) in (0, version - 1)
+            assert len(bench.heard(name, PlanInstalled)) - len(bench.heard(name, PlanRemoved)) in (
+                0,
+                version - 1,
+            )

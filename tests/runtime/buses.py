@@ -41,7 +41,11 @@ class Listener:
         self.opinions.append((peer, state, incarnation))
 
     def numbers_from(self, source: NodeId) -> list[int]:
-        return [message.last for peer, _, message in self.messages if peer == source and isinstance(message, Watermark)]
+        return [
+            message.last
+            for peer, _, message in self.messages
+            if peer == source and isinstance(message, Watermark)
+        ]
 
 
 class BusEnd:
@@ -91,7 +95,9 @@ async def buses(*ends: BusEnd) -> AsyncIterator[None]:
     """Join the ends, wait until all know each other, and close them at the end."""
     try:
         join(*ends)
-        await until(lambda: all(a.knows(b) for a in ends for b in ends if a is not b), "all ends know each other")
+        await until(
+            lambda: all(a.knows(b) for a in ends for b in ends if a is not b), "all ends know each other"
+        )
         yield
     finally:
         for end in ends:

@@ -1,7 +1,7 @@
 """Two end nodes on one link, with the real ledger and slots, and a channel and stores that fail on command.
 
-Owns virtual time, crashes at a chosen step and the evidence (reports, durable records). The link layer is a feeder
-that is told when a pair is born.
+Owns virtual time, crashes at a chosen step and the evidence (reports, durable records). The link layer is a
+feeder that is told when a pair is born.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,16 @@ from heapq import heappop, heappush
 from itertools import count as counter
 from typing import Any, Literal, NamedTuple
 
-from bellwire.core.effects import ApplyPauli, Effect, MeasureQubit, Persist, Publish, ReleaseQubit, Report, Send
+from bellwire.core.effects import (
+    ApplyPauli,
+    Effect,
+    MeasureQubit,
+    Persist,
+    Publish,
+    ReleaseQubit,
+    Report,
+    Send,
+)
 from bellwire.core.events import (
     PauliApplied,
     PeerChanged,
@@ -338,7 +347,11 @@ class Bench:
             self.stop(node, crash.kind, crash.down_ns)
 
     def perform(self, node: Node, effect: Effect) -> None:
-        if isinstance(effect, Send) and isinstance(effect.message, FactBatch) and effect.to in self.held_facts:
+        if (
+            isinstance(effect, Send)
+            and isinstance(effect.message, FactBatch)
+            and effect.to in self.held_facts
+        ):
             self.held_facts[effect.to].append((node, effect.message))
         elif isinstance(effect, Send):
             self.sent.append((node.name, effect))
@@ -422,7 +435,9 @@ class Bench:
 
     def said(self, name: NodeId, kind: type) -> list[Any]:
         """Messages of a kind that a node sent."""
-        return [send.message for sender, send in self.sent if sender == name and isinstance(send.message, kind)]
+        return [
+            send.message for sender, send in self.sent if sender == name and isinstance(send.message, kind)
+        ]
 
     def end(self, attempt: int, node: Node, lane: int = 0) -> End:
         """The end of an attempt at a node."""
@@ -443,14 +458,20 @@ def check_quiet(bench: Bench) -> None:
             assert record.state in ("settled", "void"), record
     assert bench.numbers(alice) == bench.numbers(bob)
     pairs = [
-        {(r.number, r.head_end, r.tail_end, r.frame) for r in node.delivery.records(REQUEST) if r.state != "void"}
+        {
+            (r.number, r.head_end, r.tail_end, r.frame)
+            for r in node.delivery.records(REQUEST)
+            if r.state != "void"
+        }
         for node in (alice, bob)
     ]
     assert pairs[0] == pairs[1]
     for node in (alice, bob):
         for record in node.delivery.records(REQUEST):
             if record.state != "void" and record.mode == "keep":
-                assert str(record.head_end) in node.used, f"{node.name} counts a pair that it never had: {record}"
+                assert str(record.head_end) in node.used, (
+                    f"{node.name} counts a pair that it never had: {record}"
+                )
             if record.state != "void" and record.mode == "measure":
                 assert record.bit is not None, record
     if bench.wanted is not None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bellwire.core.effects import ApplyPauli, MeasureQubit, ReleaseQubit
+from bellwire.core.effects import ApplyPauli, MeasureQubit, Publish, ReleaseQubit
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.messages import Commit, Offer, OfferAnswer
+from bellwire.core.facts import Corrected
+from bellwire.core.messages import Commit, Inquiry, Offer, OfferAnswer, Settled
 from bellwire.transport.alarms import Alarms
 from bellwire.transport.delivery_states import HEAD_ROWS, TAIL_ROWS
 from bellwire.transport.transitions import Transitions
@@ -49,6 +50,8 @@ def test_a_kept_pair_is_corrected_once_at_the_tail_and_handed_over_in_frame_zero
         released = [each for name, each in orders if name == node.name and isinstance(each, ReleaseQubit)]
         assert [(each.slot, each.tag) for each in released] == [(0, 1)]
     assert bench.said("bob", OfferAnswer)[0].frame == frame
+    facts = [fact for _, each in orders if isinstance(each, Publish) for fact in each.batch.facts]
+    assert [fact.pauli for fact in facts if isinstance(fact, Corrected)] == ([] if frame == 0 else [frame])
 
 
 def test_without_physical_correction_the_frame_is_handed_over_in_software() -> None:
@@ -131,8 +134,6 @@ def test_offers_of_a_node_that_is_not_the_source_are_a_violation() -> None:
 
 
 def test_a_settlement_without_a_commit_is_a_violation() -> None:
-    from bellwire.core.messages import Settled
-
     bench = Bench()
     with pytest.raises(PeerViolation, match="settled cannot happen in state absent"):
         bench.hear("alice", Settled(request=REQUEST, head_end=ends(bench)[0], void=False))
@@ -167,9 +168,38 @@ def test_a_moved_alarm_rings_once_at_its_new_time() -> None:
 def test_no_measurement_is_ordered_for_pairs_that_nobody_wants() -> None:
     bench = Bench("measure", wanted=1)
     measured: list[str] = []
-    bench.ended = lambda node, effect: (measured.append(node), "done")[1] if isinstance(effect, MeasureQubit) else "done"
+    bench.ended = lambda node, effect: (
+        (measured.append(node), "done")[1] if isinstance(effect, MeasureQubit) else "done"
+    )
     for lane in range(4):
         bench.born(1, lane=lane)
     bench.run(10_000 * MS)
     check_quiet(bench)
     assert measured.count("alice") == 1
+
+
+def test_a_lost_answer_is_given_again_to_the_repeated_offer() -> None:
+    bench = Bench()
+    bench.loss = lambda index, send: (
+        isinstance(send.message, Inquiry)
+        or (isinstance(send.message, OfferAnswer) and len(bench.said("bob", OfferAnswer)) == 1)
+    )
+    bench.born(1)
+    bench.run(1_000 * MS)
+    check_quiet(bench)
+    assert bench.numbers(bench.alice) == [1]
+    assert len(bench.said("bob", OfferAnswer)) == 2
+
+
+def test_a_restart_of_the_head_costs_a_kept_pair_but_not_a_measured_one() -> None:
+    for mode, numbers in (("keep", []), ("measure", [1])):
+        bench = Bench(mode)  # type: ignore[arg-type]  # a Mode
+        bench.loss = lambda index, send: isinstance(send.message, Commit)
+        bench.born(1, frame=1)
+        bench.run(100 * MS)
+        bench.stop(bench.alice, "after_write", 100 * MS)
+        bench.run(150 * MS)
+        bench.loss = None
+        bench.run(2_000 * MS)
+        check_quiet(bench)
+        assert bench.numbers(bench.alice) == bench.numbers(bench.bob) == numbers

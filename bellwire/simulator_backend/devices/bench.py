@@ -19,7 +19,8 @@ from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.framed_emulator import FramedEmulator
 from bellwire.simulator_backend.devices.herald_core import HeraldCore
-from bellwire.simulator_backend.devices.memory_core import MemoryCore, OperationDurations
+from bellwire.simulator_backend.devices.memory_core import MemoryCore
+from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
 from bellwire.simulator_backend.world_words import PlannedClick
 

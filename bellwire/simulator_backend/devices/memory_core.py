@@ -7,17 +7,12 @@ operations on slots that hold nothing, because real controllers know which slot 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
-from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.frames import Bound, Lost, MemoryEvent, MemoryWords
 from bellwire.drivers.framing import Status
 from bellwire.drivers.memory_words import (
-    ARGUMENTS,
-    ARGUMENTS_OF,
     AXES,
     BASES,
     BELL_FAILED,
@@ -30,6 +25,7 @@ from bellwire.drivers.memory_words import (
 )
 from bellwire.drivers.regmap import load_map
 from bellwire.simulator_backend.devices.event_ring import EventRing, RingEntry
+from bellwire.simulator_backend.devices.mailbox import Mailbox, OperationFailed
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.register_file import RegisterFile
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
@@ -37,8 +33,6 @@ from bellwire.simulator_backend.world_words import Click, PlannedClick
 
 SECOND_NS = 1_000_000_000
 RING_LOG2 = 10
-OPERATIONS_KEPT = 1024
-MAILBOX_DEPTH = 64
 DEFAULT_LEASE_MS = 1000
 
 
@@ -57,14 +51,6 @@ class _Arm:
 class _Slot:
     state: SlotState = SlotState.EMPTY
     arm: _Arm | None = None
-
-
-class _Refused(Exception):
-    """An operation that ends in failed; carries the reason word."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.name)
-        self.reason = reason
 
 
 class MemoryCore:
@@ -100,14 +86,10 @@ class MemoryCore:
         self._schedule = schedule
         self._planned = planned
         self._truth_log = truth_log
-        self._durations = durations or OperationDurations()
+        self._mailbox = Mailbox(self._execute, self._tell_end, self._later, durations or OperationDurations())
         self._heard_ns = boot_ns
         self._fence = 0
-        self._last_operation = 0
         self._lost_count = 0
-        self._ends: OrderedDict[int, tuple[OperationState, int]] = OrderedDict()
-        self._queue: deque[tuple[int, Operation, tuple[int, ...]]] = deque()
-        self._busy = False
         self._wire(serial_number, identity)
 
     def _wire(self, serial_number: int, identity: int | None) -> None:
@@ -132,13 +114,13 @@ class MemoryCore:
         registers.readers.update(
             {
                 "STATUS": lambda _: (
-                    status["ref_locked"].place(1) | status["operations_pending"].place(self._pending())
+                    status["ref_locked"].place(1) | status["operations_pending"].place(self._mailbox.pending)
                 ),
                 "PPS_COUNT": lambda _: self.now_ns // SECOND_NS,
                 "FENCE": lambda _: self._fence,
-                "LAST_OPERATION": lambda _: self._last_operation,
-                "OP_STATE": lambda _: int(self._end_of_query()[0]),
-                "OP_RESULT": lambda _: self._end_of_query()[1],
+                "LAST_OPERATION": lambda _: self._mailbox.last_operation,
+                "OP_STATE": lambda _: int(self._mailbox.end_of(registers.value("OP_QUERY"))[0]),
+                "OP_RESULT": lambda _: self._mailbox.end_of(registers.value("OP_QUERY"))[1],
                 "SLOT": self._slot_word,
                 "EV_WR": lambda _: self.ring.next,
                 "EV_RD": lambda _: self.ring.oldest,
@@ -146,9 +128,6 @@ class MemoryCore:
                 "LOST": lambda _: self._lost_count,
             }
         )
-
-    def _pending(self) -> int:
-        return len(self._queue) + int(self._busy)
 
     def _slot_word(self, slot: int) -> int:
         if slot >= len(self._slots):
@@ -184,73 +163,21 @@ class MemoryCore:
         """A write that starts at OP_ID posts an operation."""
         if address != self.registers.map["OP_ID"].address:
             return None
-        if len(words) < 2 or words[0] == 0 or len(words) > 2 + ARGUMENTS:
-            return Status.RANGE
-        operation = words[0]
-        if operation in self._ends:
-            state, result = self._ends[operation]
-            if state is not OperationState.PENDING:
-                self._tell_end(operation, state, result)  # answered from the store, never carried out twice
-            return Status.OK
-        if operation <= self._last_operation:
-            return Status.RANGE
-        if self._pending() >= MAILBOX_DEPTH:
-            return Status.BUSY
-        try:
-            code = Operation(words[1])
-        except ValueError:
-            return Status.RANGE
-        if len(words) - 2 != ARGUMENTS_OF[code]:
-            return Status.RANGE
-        self._last_operation = operation
-        self._ends[operation] = (OperationState.PENDING, 0)
-        while len(self._ends) > OPERATIONS_KEPT:
-            self._ends.popitem(last=False)
-        self._queue.append((operation, code, words[2:]))
-        self._start_next()
-        return Status.OK
-
-    def _start_next(self) -> None:
-        while self._queue and not self._busy:
-            operation, code, arguments = self._queue.popleft()
-            duration_ns = self._durations.of(code)
-            if duration_ns:
-                self._busy = True
-                self._schedule(
-                    self.now_ns + duration_ns, partial(self._finish_later, operation, code, arguments)
-                )
-            else:
-                self._finish(operation, code, arguments)
-
-    def _finish_later(self, operation: int, code: Operation, arguments: tuple[int, ...], now_ns: int) -> None:
-        if not self.alive:
-            return
-        self.set_now(now_ns)
-        self._busy = False
-        self._finish(operation, code, arguments)
-        self._start_next()
-        self.changed()
-
-    def _finish(self, operation: int, code: Operation, arguments: tuple[int, ...]) -> None:
-        try:
-            state, result = OperationState.DONE, self._execute(code, arguments)
-        except _Refused as refusal:
-            state, result = OperationState.FAILED, int(refusal.reason)
-        except LocalMisuse:
-            # The World refuses what no hardware could do (a gate on a qubit that is not there).
-            state, result = OperationState.FAILED, int(Reason.REFUSED_BY_HARDWARE)
-        self._ends[operation] = (state, result)
-        self._tell_end(operation, state, result)
+        return self._mailbox.post(words)
 
     def _tell_end(self, operation: int, state: OperationState, result: int) -> None:
         self._push(MemoryWords(MemoryEvent.OPERATION, slot=int(state), operation=operation, result=result))
 
-    def _end_of_query(self) -> tuple[OperationState, int]:
-        operation = self.registers.value("OP_QUERY")
-        if operation in self._ends:
-            return self._ends[operation]
-        seen = 0 < operation <= self._last_operation
-        return (OperationState.FORGOTTEN if seen else OperationState.NEVER_SEEN), 0
+    def _later(self, duration_ns: int, callback: Callable[[], None]) -> None:
+        """Schedule work of the mailbox; nothing of it happens once the power is gone."""
+
+        def run(now_ns: int) -> None:
+            if self.alive:
+                self.set_now(now_ns)
+                callback()
+                self.changed()
+
+        self._schedule(self.now_ns + duration_ns, run)
 
     # -- operations -----------------------------------------------------------------------------------------
 
@@ -274,7 +201,7 @@ class MemoryCore:
                 world.gate(node, self._loaded(slot), f"r{axis}", angle_of(arguments[2]), now_ns)
             case Operation.PAULI:
                 if arguments[1] > 3:
-                    raise _Refused(Reason.BAD_ARGUMENT)
+                    raise OperationFailed(Reason.BAD_ARGUMENT)
                 self._log_truth(self._loaded(slot), f"pauli_{arguments[1]}", 0)
                 world.apply_pauli(node, slot, arguments[1], now_ns)
             case Operation.CNOT:
@@ -303,21 +230,21 @@ class MemoryCore:
         _, port, lane, run_short, epoch_s, *wide = arguments
         first, last, fence = (wide[k] | wide[k + 1] << 32 for k in (0, 2, 4))
         if fence < self._fence:
-            raise _Refused(Reason.FENCED)
+            raise OperationFailed(Reason.FENCED)
         self._fence = fence
         if self.registers.value("LEASE_MS") == 0:
-            raise _Refused(Reason.NO_LEASE)
+            raise OperationFailed(Reason.NO_LEASE)
         link = self._ports.get(port)
         if (
             link is None
             or port >= self.registers.map["PORT_PERIOD"].count
             or not self.registers.value("PORT_PERIOD", port)
         ):
-            raise _Refused(Reason.PORT_NOT_CONFIGURED)
+            raise OperationFailed(Reason.PORT_NOT_CONFIGURED)
         arm = _Arm(port, link, lane, run_short, epoch_s * SECOND_NS, first, last)
         entry = self._slots[slot]
         if entry.state is SlotState.HELD:
-            raise _Refused(Reason.SLOT_IN_USE)
+            raise OperationFailed(Reason.SLOT_IN_USE)
         self._arm_in_world(slot, arm)
 
     def _arm_in_world(self, slot: int, arm: _Arm) -> None:
@@ -396,23 +323,23 @@ class MemoryCore:
 
     def _number(self, slot: int) -> int:
         if slot >= len(self._slots):
-            raise _Refused(Reason.BAD_ARGUMENT)
+            raise OperationFailed(Reason.BAD_ARGUMENT)
         return slot
 
     def _other(self, slot: int, other: int) -> int:
         if self._number(other) == slot:
-            raise _Refused(Reason.BAD_ARGUMENT)
+            raise OperationFailed(Reason.BAD_ARGUMENT)
         return other
 
     def _loaded(self, slot: int) -> int:
         if self._slots[slot].state not in (SlotState.HELD, SlotState.INITIALISED):
-            raise _Refused(Reason.EMPTY_SLOT)
+            raise OperationFailed(Reason.EMPTY_SLOT)
         return slot
 
     @staticmethod
     def _choice(words: tuple[str, ...], index: int) -> str:
         if index >= len(words):
-            raise _Refused(Reason.BAD_ARGUMENT)
+            raise OperationFailed(Reason.BAD_ARGUMENT)
         return words[index]
 
     def _empty(self, slot: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, *changes: tuple[str, str]) -> None:
-    """Replace text (each `old` must occur exactly once) and swap every class and function in all of bellwire."""
+    """Replace text (each `old` occurs exactly once) and swap all classes and functions all over bellwire."""
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")
     for old, new in changes:

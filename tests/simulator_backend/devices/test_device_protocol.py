@@ -1,6 +1,6 @@
 """Emulated devices byte by byte with time passed in, and proof that planted protocol faults are noticed.
 
-The list is the second half of fpga.md section 11: losses, bounds, repeats, CRC, commits, epochs, labels, latches.
+The list is the second half of fpga.md section 11: losses, bounds, repeats, CRC, commits, epochs, labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from bellwire.drivers.frames import Bound, Credit, Events, HeraldFlag, HeraldWor
 from bellwire.drivers.framing import FrameType, Message, Status, encode_frame, pack_words
 from bellwire.drivers.herald_settings import Clock, HeraldSettings, polarisation_table
 from bellwire.drivers.memory_words import Operation, OperationState, Reason
-from bellwire.simulator_backend.devices import endpoint, event_ring, herald_core, memory_core, register_file
+from bellwire.simulator_backend.devices import (
+    endpoint,
+    event_ring,
+    herald_core,
+    mailbox,
+    memory_core,
+    register_file,
+)
 from bellwire.simulator_backend.devices.faults import FaultSwitches
 from tests.simulator_backend.devices.planting import plant
 
@@ -48,7 +55,9 @@ class Wire:
 
     def request(self, kind: int, address: int, words: list[int], count: int | None = None) -> Message:
         self.seq = (self.seq + 1) & 0xFF
-        message = Message(kind, self.seq, address, len(words) if count is None else count, 0, pack_words(words))
+        message = Message(
+            kind, self.seq, address, len(words) if count is None else count, 0, pack_words(words)
+        )
         self.send(encode_frame(message))
         return self.replies[-1]
 
@@ -105,7 +114,7 @@ def click(wire: Wire, attempt: int, after_ns: int = 104) -> int:
     return int(outcome)
 
 
-# -- directed cases: each raises AssertionError when the device is wrong -------------------------------------------
+# -- directed cases: each raises AssertionError when the device is wrong ------------------------------
 
 
 def station_and_node_number_attempts_alike() -> None:
@@ -151,7 +160,9 @@ def bounds_wait_for_records_that_have_not_left() -> None:
     wire.credit(10, 0)
     bound = wire.tick()
     assert (bound.decided_to, bound.next_event) == (9, 1)
-    assert wire.pushed.index(next(m for m in wire.pushed if m.type == FrameType.EVENTS)) < len(wire.pushed) - 1
+    assert (
+        wire.pushed.index(next(m for m in wire.pushed if m.type == FrameType.EVENTS)) < len(wire.pushed) - 1
+    )
 
 
 def bounds_wait_for_light_on_its_way() -> None:
@@ -279,7 +290,10 @@ def refused_requests_say_why_and_change_nothing() -> None:
     assert wire.request(FrameType.WRITE, 0, [1]).status == Status.READ_ONLY
     assert wire.request(FrameType.WRITE, scratch, [7, 8]).status == Status.READ_ONLY  # SERIAL follows SCRATCH
     assert wire.read("SCRATCH") == 0
-    assert wire.request(FrameType.WRITE, wire.core.registers.map["LUT_ADDR"].address, [256]).status == Status.RANGE
+    assert (
+        wire.request(FrameType.WRITE, wire.core.registers.map["LUT_ADDR"].address, [256]).status
+        == Status.RANGE
+    )
     assert wire.request(0x2A, 0, []).status == Status.BAD_TYPE
 
 
@@ -323,7 +337,11 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
         "until_ns = self.now_ns",
     ),
     "repeat executed twice": (endpoint, "if request == message:", "if False:"),
-    "write before the CRC check": (framing, "if crc16_x25(body[:-2]) != body[-2] | body[-1] << 8:", "if False:"),
+    "write before the CRC check": (
+        framing,
+        "if crc16_x25(body[:-2]) != body[-2] | body[-1] << 8:",
+        "if False:",
+    ),
     "torn commit": (herald_core, "self.registers.snapshot_shadow()", "self.registers._shadow"),
     "late commit not told": (herald_core, 'self.registers.raise_sticky("STICKY", "late_commit")', "pass"),
     "late commit in force": (
@@ -332,7 +350,11 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
         '"late_commit")',
     ),
     "epoch not incremented": (herald_core, "self.time_epoch = boot_count & 0xFFFF", "self.time_epoch = 1"),
-    "PPS label off by one": (herald_core, "return self.now_ns // SECOND_NS", "return self.now_ns // SECOND_NS + 1"),
+    "PPS label off by one": (
+        herald_core,
+        "return self.now_ns // SECOND_NS",
+        "return self.now_ns // SECOND_NS + 1",
+    ),
     "attempt off by one": (
         herald_core,
         "self._golden.edge(attempt, edge)",
@@ -371,7 +393,7 @@ def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch)
     assert noticed, f"no directed case noticed: {fault}"
 
 
-# -- memory controller ----------------------------------------------------------------------------------------------
+# -- memory controller ------------------------------
 
 
 class WorldWithoutPhysics:
@@ -484,13 +506,24 @@ MEMORY_DIRECTED = [
     no_lease_no_arm,
 ]
 
-MEMORY_PLANTED = {
-    "id carried out again": ("if operation in self._ends:\n            state", "if False:\n            state"),
-    "operations overlap": ("while self._queue and not self._busy:", "while self._queue:"),
-    "fence ignored": ("if fence < self._fence:", "if False:"),
-    "lease never ends": ("if self.now_ns - self._heard_ns <= lease_ns:", "if True:"),
-    "lease ends early": ("self._heard_ns <= lease_ns", "self._heard_ns < lease_ns"),
-    "lease forgotten": ("raise _Refused(Reason.NO_LEASE)", "pass"),
+MEMORY_PLANTED: dict[str, tuple[Any, str, str]] = {
+    "id carried out again": (
+        mailbox,
+        "if operation in self._ends:\n            state",
+        "if False:\n            state",
+    ),
+    "id taken again": (
+        mailbox,
+        "if operation in self._ends:\n            state, result = self._ends[operation]\n",
+        "if operation in self._ends:\n            state, result = self._ends[operation]\n"
+        "            self._queue.append((operation, Operation(words[1]), words[2:]))\n"
+        "            self._start_next()\n",
+    ),
+    "operations overlap": (mailbox, "while self._queue and not self._busy:", "while self._queue:"),
+    "fence ignored": (memory_core, "if fence < self._fence:", "if False:"),
+    "lease never ends": (memory_core, "if self.now_ns - self._heard_ns <= lease_ns:", "if True:"),
+    "lease ends early": (memory_core, "self._heard_ns <= lease_ns", "self._heard_ns < lease_ns"),
+    "lease forgotten": (memory_core, "raise OperationFailed(Reason.NO_LEASE)", "pass"),
 }
 
 
@@ -503,7 +536,8 @@ def test_the_memory_controller_keeps_its_promises(case: Any) -> None:
 def test_a_fault_planted_in_the_memory_controller_is_noticed(
     fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(monkeypatch, memory_core, MEMORY_PLANTED[fault])
+    module, old, new = MEMORY_PLANTED[fault]
+    plant(monkeypatch, module, (old, new))
     noticed = 0
     for case in MEMORY_DIRECTED:
         try:

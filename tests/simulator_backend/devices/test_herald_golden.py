@@ -1,7 +1,7 @@
 """The golden model against values worked out by hand, and proof that each planted fault is noticed.
 
-Fine units are 1/8 tick. Window 0 is [100, 200) unless a case says otherwise; the polarisation table has Psi+ for
-channels 0 and 1. The attempt edge has an odd fine part, so that forgetting it shows.
+Fine units are 1/8 tick. Window 0 is [100, 200) unless a case says otherwise; the polarisation table has
+Psi+ for channels 0 and 1. The attempt edge has an odd fine part, so that forgetting it shows.
 """
 
 from __future__ import annotations
@@ -149,7 +149,10 @@ PLANTED = {
     ],
     "dead time off by one": [("stamp - last < settings", "stamp - last <= settings")],
     "dead time from rejected edges": [
-        ("<< settings.fine_bits:\n            return", "<< settings.fine_bits:\n            self._last_accepted[channel] = stamp\n            return"),
+        (
+            "<< settings.fine_bits:\n            return",
+            "<< settings.fine_bits:\n            self._last_accepted[channel] = stamp\n            return",
+        ),
     ],
     "offset subtracted": [("+ settings.offsets[channel]", "- settings.offsets[channel]")],
     "multi not set": [("self._flags |= HeraldFlag.MULTI", "pass")],
