@@ -5,8 +5,9 @@ Owns the five commands. Refuses what they start: the supervisor, agents and emul
 the simulator backend's.
 """
 
-import asyncio
 import json
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +17,13 @@ import typer
 from bellwire.cli.exits import INTERRUPTED, UNSUCCESSFUL
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
+from bellwire.core.registry import nearest
 
 if TYPE_CHECKING:
     from bellwire.cli.picture import LabPicture
     from bellwire.core.plans import EntanglementRequest
     from bellwire.labs import Lab
+    from bellwire.runtime.supervisor import Supervisor
 
 DEMO_LAB = "three_node_repeater"
 POLL_S = 0.2
@@ -48,10 +51,13 @@ def up(
 
 
 def _run(name: str, state: Path, as_json: bool, *, submit: bool, to_the_end: bool) -> None:
+    import asyncio
+
     from bellwire.cli.picture import LabPicture
     from bellwire.labs import load_lab
     from bellwire.runtime.supervisor import run_lab
 
+    _log_to_stderr()
     lab = load_lab(find_lab(name), live=True)
     picture = LabPicture(lab, lab.requests if submit else ())
     with ExitStack() as screen:
@@ -61,9 +67,20 @@ def _run(name: str, state: Path, as_json: bool, *, submit: bool, to_the_end: boo
             picture.take(reports)
             redraw()
 
+        def on_ready(supervisor: "Supervisor") -> None:
+            typer.echo(f"{lab.name} is up, recording to {supervisor.run_dir}", err=True)
+
         until = picture.ended if to_the_end else None
         run_dir = asyncio.run(
-            run_lab(lab, state, submit_requests=submit, on_reports=on_reports, until=until, poll_s=POLL_S)
+            run_lab(
+                lab,
+                state,
+                submit_requests=submit,
+                on_ready=on_ready,
+                on_reports=on_reports,
+                until=until,
+                poll_s=POLL_S,
+            )
         )
     picture.take_truth(run_dir / "truth.jsonl")
     interrupted = not (to_the_end and picture.ended())
@@ -79,7 +96,13 @@ def _run(name: str, state: Path, as_json: bool, *, submit: bool, to_the_end: boo
         raise typer.Exit(UNSUCCESSFUL)
 
 
-def _live_table(screen: ExitStack, picture: "LabPicture", as_json: bool) -> "Any":
+def _log_to_stderr() -> None:
+    import structlog
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _live_table(screen: ExitStack, picture: "LabPicture", as_json: bool) -> Callable[[], None]:
     """Starts a table that redraws itself on a terminal; elsewhere there is nothing to redraw."""
     if as_json:
         return lambda: None
@@ -121,10 +144,15 @@ def node(
     run: RunOption = None,
 ) -> None:
     """Run the agent of one node on this computer."""
+    import asyncio
+
     from bellwire.labs import load_lab
     from bellwire.runtime.node_process import run_agent
 
+    _log_to_stderr()
     loaded = load_lab(find_lab(lab), live=True)
+    if name not in loaded.network.nodes:
+        raise ConfigError(f'unknown node "{name}"{nearest(name, loaded.network.nodes)}', where=lab)
     code = asyncio.run(run_agent(loaded, name, state, run or _new_run(loaded, state)))
     if code:
         raise typer.Exit(code)
@@ -132,10 +160,13 @@ def node(
 
 def emulate(lab: LabArgument, state: StateOption = STATE, run: RunOption = None) -> None:
     """Play the emulated instruments of a lab, where its agents look for them."""
+    import asyncio
+
     from bellwire.labs import load_lab
     from bellwire.runtime.control import socket_path
     from bellwire.simulator_backend.emulation import run_emulation
 
+    _log_to_stderr()
     loaded = load_lab(find_lab(lab), live=True)
     run_dir = run or _new_run(loaded, state)
     socket = socket_path(state, "emulator")
@@ -169,6 +200,8 @@ def request(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a running lab for entangled pairs."""
+    import asyncio
+
     from bellwire.core.plans import EntanglementRequest
     from bellwire.core.units import ns_from_s
     from bellwire.labs import load_lab
@@ -211,6 +244,8 @@ def _fresh_name(source: str, target: str) -> str:
 
 
 async def _ask_for_pairs(lab: "Lab", asked: "EntanglementRequest", state: Path, wait: bool) -> "LabPicture":
+    import asyncio
+
     import msgspec
 
     from bellwire.cli.picture import LabPicture

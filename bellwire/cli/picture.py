@@ -5,10 +5,10 @@ Owns the bookkeeping of reports. Refuses to ask anybody: reports are handed in, 
 lab does.
 """
 
-import itertools
 import json
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,6 @@ class RequestPicture:
     prediction: Prediction | None  # None: the planner sees no way
     status: str = "submitted"
     error: str | None = None
-    began_ns: int | None = None  # None: no report yet
     delivered_ns: list[int] = field(default_factory=list)
     fidelities: list[float] = field(default_factory=list)
     true_fidelities: list[float] = field(default_factory=list)
@@ -43,18 +42,20 @@ class RequestPicture:
     frame_errors: int = 0
 
     def row(self) -> dict[str, Any]:
-        """The figures, named as in the report of a simulation."""
-        pairs = len(self.delivered_ns) - self.voided
-        times = [self.began_ns or 0, *self.delivered_ns]
-        span_s = (times[-1] - times[0]) / 1e9
-        gaps_s = sorted((later - earlier) / 1e9 for earlier, later in itertools.pairwise(times))
+        """The figures, named as in the report of a simulation.
+
+        Rate and latencies count from the first delivery: before it lies the arming of hardware, which takes
+        seconds.
+        """
+        pairs = len(self.delivered_ns)
+        gaps_s = sorted((later - earlier) / 1e9 for earlier, later in pairwise(self.delivered_ns))
         prediction = self.prediction
         return {
             "status": self.status,
             "error": self.error,
-            "delivered": pairs,
+            "delivered": pairs - self.voided,
             "voided": self.voided,
-            "rate_hz": pairs / span_s if span_s > 0 else None,
+            "rate_hz": len(gaps_s) / sum(gaps_s) if sum(gaps_s) > 0 else None,
             "predicted_rate_hz": None if prediction is None else prediction.rate_hz,
             "fidelity_mean": _mean(self.fidelities),
             "fidelity_true_mean": _mean(self.true_fidelities),
@@ -63,6 +64,7 @@ class RequestPicture:
                 "p50": gaps_s[len(gaps_s) // 2] if gaps_s else None,
                 "p95": gaps_s[len(gaps_s) * 95 // 100] if gaps_s else None,
             },
+            "frames_checked": len(self.true_fidelities),
             "frame_errors": self.frame_errors,
         }
 
@@ -94,8 +96,6 @@ class LabPicture:
     def _take_one(self, seen: RequestPicture, report: dict[str, Any]) -> None:
         fields: dict[str, Any] = report["fields"]
         at_source = report["node"] == seen.request.target_nodes[0]
-        if seen.began_ns is None:
-            seen.began_ns = report["at_ns"]
         if report["name"] == "request_status":
             seen.status, seen.error = fields["status"], fields["error_message"]
         elif report["name"] == "pair_delivered" and at_source:

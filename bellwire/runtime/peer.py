@@ -19,8 +19,8 @@ from bellwire.runtime.monitor import watch
 from bellwire.runtime.outbox import Outbox
 
 SOCKET_FRAMES_MAX = 2 * (CREDIT_FRAMES + 64)
-"""High-water mark: the credit and some heartbeats, twice, because libzmq learns what was read in steps of half
-the mark. Reaching it is the event `socket_full`."""
+"""High-water mark: the credit and some heartbeats, twice, because libzmq learns what was read in steps of
+half the mark. Reaching it is the event `socket_full`."""
 RECONNECT_MS = 50
 RECONNECT_MAX_MS = 1_000
 HANDSHAKE_MS = 2_000

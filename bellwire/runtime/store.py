@@ -139,10 +139,16 @@ class RecordStore:
 
     def close(self) -> None:
         """Write what was ordered and end the writer."""
-        if self._writer is not None:
-            self._orders.put(None)
-            self._writer.join()
-            self._writer = None
+        if self._writer is None:
+            return
+        while self._writer.is_alive():  # it may have ended by a fault, with its queue full
+            try:
+                self._orders.put(None, timeout=0.1)
+                break
+            except queue.Full:
+                continue
+        self._writer.join()
+        self._writer = None
 
     def _write_batches(self) -> None:
         database = sqlite3.connect(self.path)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bellwire.core.errors import DeviceFault
 from bellwire.drivers.faults import DeviceError, LinkTimeout, OperationUnknown
+from bellwire.drivers.frames import Bound, Lost
 from bellwire.drivers.instrument import Condition, Instrument
 from bellwire.simulator_backend.devices.faults import Fault
 from tests.drivers.conftest import PERIOD_NS, Lab
@@ -154,34 +158,30 @@ async def test_an_operation_cut_by_a_power_loss_ends_as_unknown(slow_lab: Lab) -
 
 
 async def test_heralds_come_once_and_in_order_over_a_line_that_loses_frames(lab: Lab) -> None:
-    """16 heralds with 15 % of all frames lost and 15 % damaged, fixed seed in the emulator."""
+    """16 heralds with 8 % of the frames lost each way and 8 % damaged.
+
+    An exchange fails with probability 0.22; five tries and five HELLOs fail together with 3e-7, in 300 requests 1e-4:
+    that is the false alarm.
+    """
+    for driver in lab.drivers:
+        driver.link.settings = replace(driver.link.settings, tries=5)
     await lab.connect()
     await lab.configure()
     epoch_s = await lab.start_run(4)
     for name in ("station", "alice", "bob"):
-        lab.bench.set_fault(name, Fault.LOST_FRAME, rate=0.15)
-        lab.bench.set_fault(name, Fault.BAD_CRC, rate=0.15)
+        lab.bench.set_fault(name, Fault.LOST_FRAME, rate=0.08)
+        lab.bench.set_fault(name, Fault.BAD_CRC, rate=0.08)
     count = 16
 
     async def cycle(slot: int) -> None:
         for k in range(count // 2):
-            for memory in (lab.alice, lab.bob):
-                await patiently(memory.arm, slot, 3, slot, 4, epoch_s, 0, 10**9, 1)
+            await lab.arm_both(slot, slot, 4, epoch_s)
             for name in ("alice", "bob"):
                 await lab.eventually(
                     lambda n=name, k=k: sum(h[0] == slot for h in lab.held[n]) == k + 1, "held", 20
                 )
             for memory in (lab.alice, lab.bob):
-                await patiently(memory.release, slot)
-
-    async def patiently(operation: object, *arguments: int) -> None:
-        for _ in range(20):
-            try:
-                await operation(*arguments)  # type: ignore[operator]
-            except LinkTimeout:
-                continue
-            return
-        pytest.fail("twenty timeouts in a row")
+                await memory.release(slot)
 
     await asyncio.gather(cycle(0), cycle(1))
     last = max(2 * held[4] + held[2] for held in lab.held["alice"])
@@ -189,6 +189,45 @@ async def test_heralds_come_once_and_in_order_over_a_line_that_loses_frames(lab:
     told = [2 * attempt + lane for _, _, lane, _, attempt, _ in lab.held["alice"]]
     assert len(told) == len(set(told)) == count
     assert sorted(record.sub_attempt for record in lab.records) == sorted(told)
-    assert [r.sub_attempt for r in lab.records] == sorted(r.sub_attempt for r in lab.records)
     assert lab.losses == []
     assert lab.fpga.counters.unknown == 0
+    damaged = sum(driver.link.frame_errors + driver.link.repeated_requests for driver in lab.drivers)
+    assert damaged > 10
+
+
+async def test_a_missing_loss_message_makes_the_interval_unknown_and_never_failed(lab: Lab) -> None:
+    fpga = lab.fpga
+    await lab.connect()
+    await lab.configure()
+    await lab.start_run(6)
+    bound = Bound(6, 1, 100, 0, 0, 1, 0, 0)
+    fpga._take_bound(bound)
+    assert (lab.losses, fpga.counters.failed) == ([], 101)
+    fpga._take_bound(replace(bound, decided_to=200, lost=3))  # three losses, of which no message came
+    assert lab.losses == [(6, 101, 200, 100)]
+    fpga._take_bound(replace(bound, decided_to=201, lost=3))  # one more: a record may run ahead of its bound
+    fpga._take_bound(replace(bound, decided_to=202, lost=3))
+    fpga._take_bound(replace(bound, decided_to=203, lost=3))
+    assert lab.losses[-1] == (6, 202, 202, 1)
+    assert fpga.counters.unknown == 102
+    fpga._take_lost(Lost(204, 205, 2, 6))
+    fpga._take_bound(replace(bound, decided_to=300, lost=5))
+    assert (fpga.counters.unknown, fpga.counters.failed) == (104, 101 + 1 + 95)
+
+
+async def test_records_that_are_gone_for_good_make_the_memory_start_anew(lab: Lab) -> None:
+    async with supervised(lab.alice):
+        lab.alice.link.on_gap(3, 5)
+        await lab.eventually(lambda: lab.resets == ["alice"], "the picture is given up")
+        await lab.alice.wait_for(Condition.READY, 5)
+
+
+async def test_a_hundred_connections_leave_no_thread_and_no_file_behind(lab: Lab) -> None:
+    await lab.alice.connect()
+    await lab.alice.close()
+    files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    for _ in range(100):
+        await lab.alice.connect()
+        await lab.alice.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
+    assert threading.active_count() <= threads + 1  # the loop's own pool may still grow by one

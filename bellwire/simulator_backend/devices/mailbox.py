@@ -87,7 +87,7 @@ class Mailbox:
         """Where an operation stands, and its result or reason."""
         if operation in self._ends:
             return self._ends[operation]
-        # An id that was jumped over can never run any more (`post` refuses it), so it was never seen for good.
+        # An id that was jumped over can never run any more (`post` refuses it): never seen, for good.
         forgotten = 0 < operation <= self._forgotten_to
         return (OperationState.FORGOTTEN if forgotten else OperationState.NEVER_SEEN), 0
 

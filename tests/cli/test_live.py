@@ -1,0 +1,139 @@
+"""`bellwire up`, `request` and `replay` as processes, over real sockets and emulated instruments.
+
+Owns one walk through a live lab from the command line. Faults of the runtime are tested beside it.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from bellwire.cli.main import app
+
+LABS = Path(__file__).parents[2] / "lab_configs"
+PROGRAM = [sys.executable, "-m", "bellwire"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """The two-node lab on ports of its own, three pairs asked for."""
+    text = (LABS / "two_node_link.yaml").read_text(encoding="utf-8").replace("count: 50", "count: 3")
+    for old, new in zip((47301, 47302, 47311, 47411), free_ports(4), strict=True):
+        assert str(old) in text
+        text = text.replace(str(old), str(new))
+    path = tmp_path / "lab.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def running(lab: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`bellwire up` in the background, up and recording."""
+    arguments = ["up", str(lab), "--state", str(tmp_path / "state"), "--no-submit", "--json"]
+    with (tmp_path / "up.err").open("wb") as errors:
+        process = subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while b"is up, recording to" not in (said := (tmp_path / "up.err").read_bytes()):
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)
+
+
+def bellwire(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_running_lab_serves_a_request_and_ctrl_c_leaves_no_process_behind(
+    lab: Path, running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    state = str(tmp_path / "state")
+    terms = ["--from", "alice", "--to", "bob", "--count", "4", "--id", "mine", "--state", state, "--json"]
+    asked = bellwire("request", str(lab), *terms)
+    assert asked.returncode == 0, asked.stderr
+    report = json.loads(asked.stdout)
+    assert (report["request"], report["status"], report["delivered"]) == ("mine", "completed", 4)
+
+    children = psutil.Process(running.pid).children(recursive=True)
+    assert len(children) >= 4  # emulator, alice, bob and the station
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    run_dir = Path(json.loads(output)["run"])
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+    replayed = bellwire("replay", str(run_dir), "--json")
+    assert replayed.returncode == 0, replayed.stdout
+    assert json.loads(replayed.stdout)["same"] is True
+    assert json.loads(replayed.stdout)["steps"] > 50
+
+    # The replay notices a lab that is not the one that ran.
+    frozen = run_dir / "configuration.json"
+    frozen.write_text(
+        frozen.read_text(encoding="utf-8").replace('"fibre_km": [', '"fibre_km": [ 1'), encoding="utf-8"
+    )
+    changed = bellwire("replay", str(run_dir))
+    assert changed.returncode == 1, changed.stderr
+
+
+def test_a_request_to_a_lab_that_is_not_up_is_one_line(tmp_path: Path) -> None:
+    arguments = ["request", "two_node_link", "--from", "alice", "--to", "bob", "--count", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "alice does not answer" in line
+    assert "is the lab up?" in line
+
+
+@pytest.mark.parametrize(
+    ("terms", "problem"),
+    [
+        (["--to", "bob"], "give --count or --duration"),
+        (["--to", "bbo", "--count", "1"], "unknown or silent node bbo"),
+        (["--to", "bob", "--count", "1", "--fidelity", "0.99"], "fidelity 0.99 cannot be reached"),
+        (["--to", "bob", "--count", "1", "--mode", "asap"], 'unknown generation mode "asap"'),
+    ],
+)
+def test_a_request_that_cannot_be_served_is_refused_before_it_is_sent(terms: list[str], problem: str) -> None:
+    result = CliRunner().invoke(app, ["request", "two_node_link", "--from", "alice", *terms])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert problem in line
+
+
+def test_replay_of_something_else_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["replay", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr == f"{tmp_path}: not a run directory: it has no configuration\n"
+
+
+def test_an_unknown_node_cannot_be_run(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["node", "two_node_link", "carol", "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert 'unknown node "carol" (known: alice, bob, midpoint)' in line
