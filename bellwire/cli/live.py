@@ -7,7 +7,7 @@ the simulator backend's.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,12 +55,15 @@ def _run(name: str, state: Path, as_json: bool, *, submit: bool, to_the_end: boo
 
     from bellwire.cli.picture import LabPicture
     from bellwire.labs import load_lab
+    from bellwire.runtime.store import AgentLock
     from bellwire.runtime.supervisor import run_lab
 
     _log_to_stderr()
     lab = load_lab(find_lab(name), live=True)
     picture = LabPicture(lab, lab.requests if submit else ())
     with ExitStack() as screen:
+        # One lab per state directory: two supervisors would take each other's processes for their own.
+        screen.callback(AgentLock(state / "agents", "supervisor").release)
         redraw = _live_table(screen, picture, as_json)
 
         def on_reports(reports: list[dict[str, Any]]) -> None:
@@ -97,9 +100,27 @@ def _run(name: str, state: Path, as_json: bool, *, submit: bool, to_the_end: boo
 
 
 def _log_to_stderr() -> None:
+    """Log lines for people; stdout stays for the answer."""
     import structlog
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        processors=[
+            _not_said_twice,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _not_said_twice(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drops the log line of an error that ends the command, because the command's last line says the same."""
+    import structlog
+
+    if event.get("event") == "process_refused":
+        raise structlog.DropEvent
+    return event
 
 
 def _live_table(screen: ExitStack, picture: "LabPicture", as_json: bool) -> Callable[[], None]:

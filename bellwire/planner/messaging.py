@@ -63,6 +63,8 @@ class Messaging:
                 return f"version {plan.version} is in force with other contents"
             self._lapses_ns[plan.request] = step.now_ns + plan.lease_ns
             return None
+        if known is not None and known.source != plan.source:
+            return f"{plan.request} is a request of {known.source}"
         newest = max(known.version if known is not None else 0, self._ended.get(plan.request, 0))
         if plan.version <= newest:
             return f"version {plan.version} is older than {newest}"

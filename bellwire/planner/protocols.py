@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from bellwire.core.effects import Report
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
 from bellwire.core.ids import NodeId, RequestId
@@ -207,6 +208,7 @@ class PlanDispatch:
                 dispatch.state = "active"
                 dispatch.due_ns = step.now_ns + self.timers.plan_renew_ns
                 step.tell(PlanActive(plan=dispatch.plan))
+                step.order(_report_active(dispatch.plan))
 
     def _renew(self, step: Step, dispatch: Dispatch) -> None:
         plan = dispatch.plan
@@ -271,3 +273,18 @@ class PlanDispatch:
         dispatch.pending.pop(name, None)
         if not dispatch.pending:
             del self.dispatches[dispatch.key]
+
+
+def _report_active(plan: RequestPlan) -> Report:
+    """What the planner promises, for those who compare it with what happens."""
+    return Report(
+        name="plan_active",
+        request=plan.request,
+        fields={
+            "version": plan.version,
+            "rate_hz": plan.rate_hz,
+            "latency_ns": plan.latency_ns,
+            "fidelity": plan.fidelity,
+            "tree": plan.tree,
+        },
+    )

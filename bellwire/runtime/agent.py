@@ -143,9 +143,11 @@ class Agent:
                 self._step(self._waiting.popleft())
         finally:
             self._busy = False
-        if self.network is not None and not self._closed:
+        if self._closed:
+            return
+        if self.network is not None:
             self.network.flush()
-            self._timer.set(self.machine.next_deadline_ns)
+        self._timer.set(self.machine.next_deadline_ns)
 
     def on_message(self, source: NodeId, incarnation: int, message: Message) -> None:
         """From the network."""

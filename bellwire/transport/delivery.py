@@ -143,7 +143,7 @@ class Delivery:
     def _on_view(self, step: Step, notice: ViewReady) -> None:
         if notice.purpose != PURPOSE:
             return
-        for end in self.handover.take_looks(notice.as_of_ns):
+        for end in self.handover.take_looks(step, notice.as_of_ns):
             slot = self.handover.slots.holding(end)
             request = None if slot is None else slot.request
             circuit = None if request is None else self.handover.circuits.get(request)

@@ -61,12 +61,14 @@ class Handover:
             self._asked_at_ns = step.now_ns
             step.tell(ViewWanted(purpose=PURPOSE, request=None))
 
-    def take_looks(self, as_of_ns: int) -> list[End]:
-        """Ends to decide about, now that the ledger was read as of then; later questions stay open."""
+    def take_looks(self, step: Step, as_of_ns: int) -> list[End]:
+        """Ends to decide about, now that the ledger was read as of then; later ones are asked for again."""
         self._asked_at_ns = None
         ready = [end for end, since_ns in self._looks.items() if since_ns <= as_of_ns]
         for end in ready:
             del self._looks[end]
+        for end in self._looks:
+            self.look(step, end)
         return ready
 
     def waiting(self, request: RequestId) -> list[End]:

@@ -79,6 +79,15 @@ def test_a_running_lab_serves_a_request_and_ctrl_c_leaves_no_process_behind(
     report = json.loads(asked.stdout)
     assert (report["request"], report["status"], report["delivered"]) == ("mine", "completed", 4)
 
+    second = bellwire("up", str(lab), "--state", state)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert "supervisor already runs" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    elsewhere = bellwire("up", str(lab), "--state", str(tmp_path / "other"))
+    assert (elsewhere.returncode, elsewhere.stdout) == (2, "")
+    assert "address already in use" in elsewhere.stderr
+    assert len(elsewhere.stderr.splitlines()) == 1
+
     children = psutil.Process(running.pid).children(recursive=True)
     assert len(children) >= 4  # emulator, alice, bob and the station
     running.send_signal(signal.SIGINT)

@@ -286,6 +286,8 @@ def test_a_plan_is_computed_at_the_destination_and_in_force_at_every_node_of_the
     bench = active()
     assert bench.installed() == {"alice": 1, "relay": 1, "bob": 1}
     assert len(bench.said("bob", PlanProposed)) == 1
+    (report,) = [report for _, report in bench.reports if report.name == "plan_active"]
+    assert (report.fields["rate_hz"], report.fields["fidelity"]) == (1.0, 0.9)
     assert [each.plan.link for each in bench.heard("relay", LinkRequested)] == ["ar", "rb"]
     for name in ("alice", "relay", "bob"):
         (installed,) = bench.heard(name, PlanInstalled)
@@ -465,6 +467,8 @@ def test_a_node_that_stops_renewing_ends_the_plan_and_the_next_one_avoids_it() -
 def test_plans_of_others_are_violations() -> None:
     bench = active()
     plan = bench.messaging["relay"].plans["q"]
+    taken = msgspec.structs.replace(plan, source="bob", version=9)
+    assert bench.messaging["relay"].install(Step("relay"), taken) == "q is a request of alice"
     with pytest.raises(PeerViolation, match="installs a plan of alice"):
         bench.feed("relay", Received(source="bob", incarnation=1, message=PlanInstall(plan=plan)))
     with pytest.raises(PeerViolation, match="a plan of alice"):

@@ -5,7 +5,9 @@ import pytest
 from bellwire.core.effects import ApplyPauli, MeasureQubit, Publish, ReleaseQubit
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Corrected
+from bellwire.core.machine import Step
 from bellwire.core.messages import Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.notices import ViewWanted
 from bellwire.transport.alarms import Alarms
 from bellwire.transport.delivery_states import HEAD_ROWS, TAIL_ROWS
 from bellwire.transport.transitions import Transitions
@@ -203,3 +205,18 @@ def test_a_restart_of_the_head_costs_a_kept_pair_but_not_a_measured_one() -> Non
         bench.run(2_000 * MS)
         check_quiet(bench)
         assert bench.numbers(bench.alice) == bench.numbers(bench.bob) == numbers
+
+
+def test_a_view_older_than_the_question_decides_nothing_and_is_asked_for_again() -> None:
+    bench = Bench()
+    handover = bench.alice.delivery.handover
+    step = Step("alice")
+    early, late = bench.end(7, bench.alice), bench.end(8, bench.alice)
+    step.now_ns = 5
+    handover.look(step, early)
+    step.now_ns = 9
+    handover.look(step, late)
+    step.notices.clear()
+    assert handover.take_looks(step, 6) == [early]
+    assert list(step.notices) == [ViewWanted(purpose="delivery", request=None)]
+    assert handover.take_looks(step, 9) == [late]

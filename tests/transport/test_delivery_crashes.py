@@ -1,8 +1,8 @@
-"""Delivery through every crash: whatever stops when, both ends count the same pairs and use each once at most.
+"""Delivery through every crash: whatever stops, both ends count the same pairs and use each once at most.
 
-Cases are enumerated, not drawn: each step of head, tail or both, with the step's effects lost, its records lost
-or its records written, and each delivery message lost in turn. The number of cases is asserted, so that a
-shorter run of the protocol cannot quietly empty the list.
+Cases are enumerated, not drawn: each step of head, tail or both, with the step's effects lost, its records
+lost or its records written, and each delivery message lost in turn. The number of cases is asserted, so that
+a shorter run of the protocol cannot quietly empty the list.
 """
 
 from itertools import product
