@@ -199,9 +199,11 @@ class HeraldFpga(FramedInstrument):
         await self._set("CTRL", control)
 
     async def stop(self) -> None:
-        """End the run; attempts beyond the last bound stay undecided. Confirmed by read-back."""
+        """End the run; attempts beyond its last bound stay undecided. Confirmed by read-back.
+
+        What the run has still to tell (records, the last bound) goes on to be called back until the next run.
+        """
         await self._set("CTRL", 0)
-        self._run_short = None
 
     async def safe_state(self) -> None:
         """No run active."""

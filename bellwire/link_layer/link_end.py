@@ -55,7 +55,7 @@ class LinkEnd:
         self.keeper = QueueKeeper(link, self.book)
         self.sequence = HeraldSequence()
         self.memory_ready = True
-        self.counters = dict.fromkeys(
+        self.counters: dict[str, int] = dict.fromkeys(
             ("heralds", "unusable", "duplicates", "unknown", "runs", "windows", "refused", "given_up"), 0
         )
         self._network = network

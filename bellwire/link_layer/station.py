@@ -213,13 +213,14 @@ class HeraldingStation:
     def _repeat(self, step: Step, received: Received) -> None:
         message = received.message
         assert isinstance(message, HeraldWanted)
-        if message.run != self._run:
+        run = self._run
+        if run is None or message.run != run:
             return
         for number in range(message.number, self._number + 1):
             report = self._reports.get(number)
             if report is None:
                 unknown = HeraldUnknown(
-                    link=self._link.link, run=self._run, first=0, last=self._decided, number=number
+                    link=self._link.link, run=run, first=0, last=self._decided, number=number
                 )
                 step.send(received.source, unknown, "outcome")
             else:

@@ -133,11 +133,17 @@ async def _run_locked(
     if with_parent:
         watch_parent(loop, agent.stop)
     agent.start(records)
+    if agent.ended.done():
+        return await _after_the_end(agent, instruments, control)
     for peer, address in lab.addresses.items():
         if peer != name:
             network.add_peer(peer, address, takes_facts=lab.network.nodes[peer].role != "station")
     await instruments.start()
     log.info("agent_started", incarnation=incarnation, records=len(records))
+    return await _after_the_end(agent, instruments, control)
+
+
+async def _after_the_end(agent: Agent, instruments: NodeInstruments, control: ControlServer) -> int:
     try:
         return await agent.ended
     finally:
@@ -145,7 +151,7 @@ async def _run_locked(
         await control.close()
         agent.stop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(signal_number)
+            asyncio.get_running_loop().remove_signal_handler(signal_number)
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: object) -> None:

@@ -8,6 +8,7 @@ truth.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bellwire.core.effects import Report
@@ -115,6 +116,14 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def _planner_of(lab: VirtualLab) -> Compute:
+    """The planner's answer to requests of this lab."""
+    # Imported late: the planner loads graph libraries that a test with its own plans does not need.
+    from bellwire.planner.plans import compute_plan
+
+    return partial(compute_plan, lab.network)
+
+
 def simulate(
     lab: VirtualLab,
     duration_s: float,
@@ -129,16 +138,9 @@ def simulate(
     `compute` makes plans (default: the planner's), `watch` sees every step, `perturb` permutes simultaneous
     events.
     """
-    if compute is None:
-        # Imported late: the planner loads graph libraries that a test with its own plans does not need.
-        from bellwire.planner.plans import compute_plan
-
-        network = lab.network
-
-        def compute(request: Any, version: int, avoid: tuple[NodeId, ...]) -> Any:
-            return compute_plan(network, request, version, avoid)
-
-    host = VirtualHost(lab, seed, compute, watch=watch, perturb=perturb)
+    host = VirtualHost(
+        lab, seed, _planner_of(lab) if compute is None else compute, watch=watch, perturb=perturb
+    )
     observer = Observer(host)
     wall_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
     host.start()

@@ -85,7 +85,7 @@ class Swapping:
         self.correction = SwappingCorrection()
         self.ack = SwappingAck()
         self.fail = SwappingFail(slots)
-        self.counters = dict.fromkeys(
+        self.counters: dict[str, int] = dict.fromkeys(
             ("tried", "succeeded", "failed", "unknown", "cutoffs", "lost_partners"), 0
         )
 

@@ -158,9 +158,11 @@ async def test_a_refused_port_is_disconnected_at_once(driver: Dg645, device: Dg6
     with pytest.raises(Disconnected, match="refused"):
         await driver.connect()
     assert driver.state.condition is Condition.ABSENT
+    task = asyncio.create_task(driver.supervise())
     device.clear_fault()
-    await device.listen_again()
-    await driver.connect()
+    await driver.wait_for(Condition.READY, 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_endless_line_is_cut_at_the_limit(driver: Dg645, device: Dg645Emulator) -> None:

@@ -1,4 +1,4 @@
-"""Round-trip times over the pseudo-terminal, for the figures of the README; nothing is asserted about speed."""
+"""Round-trip times over the pseudo-terminal, for the README; nothing is asserted about speed."""
 
 from __future__ import annotations
 

@@ -164,8 +164,8 @@ async def test_an_operation_cut_by_a_power_loss_ends_as_unknown(slow_lab: Lab) -
 async def test_heralds_come_once_and_in_order_over_a_line_that_loses_frames(lab: Lab) -> None:
     """16 heralds with 8 % of the frames lost each way and 8 % damaged.
 
-    An exchange fails with probability 0.22; five tries and five HELLOs fail together with 3e-7, in 300 requests
-    with 1e-4: that is the false alarm.
+    An exchange fails with probability 0.22; five tries and five HELLOs fail together with 3e-7, in 300
+    requests with 1e-4: that is the false alarm.
     """
     for driver in lab.drivers:
         driver.link.settings = replace(driver.link.settings, tries=5)

@@ -37,7 +37,10 @@ class History:
         network = lab.network
         self.lab = lab
         self.host = VirtualHost(
-            lab, seed, lambda request, version, avoid: compute_plan(network, request, version, avoid), perturb=perturb
+            lab,
+            seed,
+            lambda request, version, avoid: compute_plan(network, request, version, avoid),
+            perturb=perturb,
         )
         self.statuses: list[tuple[int, str]] = []
         self.reports: dict[str, int] = {}

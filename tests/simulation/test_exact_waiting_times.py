@@ -1,22 +1,16 @@
 """Virtual time against exact truth: mean waiting times of textbook chains (algorithms.md 12.1).
 
-Each case compares the mean over independent rounds with the closed form, within 4 standard errors (two-sided false
-alarm 6e-5 a case). Rounds of textbook generation restart completely, so waiting times are independent.
+Each case compares the mean over independent rounds with the closed form, within 4 standard errors (two-sided
+false alarm 6e-5 a case). Rounds of textbook generation restart completely, so waiting times are independent.
 """
 
+import itertools
 import json
 import math
 import os
 from pathlib import Path
 
 import pytest
-from tests.simulation.textbook import (
-    SLOT_US,
-    chain_lab,
-    doubling,
-    two_segments,
-    two_segments_with_cutoff,
-)
 
 from bellwire.core.effects import Report
 from bellwire.core.ids import NodeId
@@ -24,6 +18,13 @@ from bellwire.labs import Lab
 from bellwire.node.machines import Compute
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
+from tests.simulation.textbook import (
+    SLOT_US,
+    chain_lab,
+    doubling,
+    two_segments,
+    two_segments_with_cutoff,
+)
 
 SLOT_NS = SLOT_US * 1000
 
@@ -52,7 +53,7 @@ def waiting_times(lab: Lab, rounds: int, expected_slots: float, seed: int) -> li
         assert until_ns < 40 * expected_slots * SLOT_NS * rounds, "pairs do not come"
         host.run(until_ns)
     times = [0, *delivered[:rounds]]
-    return [(later - earlier) / SLOT_NS for earlier, later in zip(times, times[1:], strict=False)]
+    return [(later - earlier) / SLOT_NS for earlier, later in itertools.pairwise(times)]
 
 
 def check(name: str, lab: Lab, exact: float, rounds: int, seed: int) -> None:
@@ -61,10 +62,19 @@ def check(name: str, lab: Lab, exact: float, rounds: int, seed: int) -> None:
     error = math.sqrt(sum((wait - mean) ** 2 for wait in waits) / (rounds - 1) / rounds)
     results = os.environ.get("BELLWIRE_RESULTS")
     if results is not None:
-        row = {"case": name, "exact": exact, "mean": mean, "standard_error": error, "rounds": rounds, "seed": seed}
+        row = {
+            "case": name,
+            "exact": exact,
+            "mean": mean,
+            "standard_error": error,
+            "rounds": rounds,
+            "seed": seed,
+        }
         with (Path(results) / "exact_waiting_times.jsonl").open("a") as out:
             out.write(json.dumps(row) + "\n")
-    assert abs(mean - exact) < 4 * error, f"{name}: mean {mean} of {rounds}, exact {exact}, standard error {error}"
+    assert abs(mean - exact) < 4 * error, (
+        f"{name}: mean {mean} of {rounds}, exact {exact}, standard error {error}"
+    )
 
 
 TWO_SEGMENTS = [(0.1, 0.5), (0.3, 1.0), (0.5, 0.5), (0.9, 0.25)]
@@ -116,7 +126,9 @@ def test_long_two_segments_with_a_cutoff(p: float, swap_p: float, cutoff: int) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("levels", "p", "rounds"), [(2, 0.5, 8_000), (2, 0.1, 8_000), (3, 0.5, 4_000), (3, 0.1, 4_000)])
+@pytest.mark.parametrize(
+    ("levels", "p", "rounds"), [(2, 0.5, 8_000), (2, 0.1, 8_000), (3, 0.5, 4_000), (3, 0.1, 4_000)]
+)
 def test_long_doubling(levels: int, p: float, rounds: int) -> None:
     lab = chain_lab(2**levels, p, 0.5)
     check(f"doubling {2**levels} p={p}", lab, doubling(p, 0.5, levels), rounds, 23)

@@ -1,13 +1,13 @@
 """Deterministic fault simulation: lost, doubled, delayed and reordered messages, crashes of every node.
 
-Each history must end in one definite status, equal lists of delivered pairs at both ends, frames that equal the World's
-truth, and free slots everywhere. A failure is replayed by its parameters.
+Each history must end in one definite status, equal lists of delivered pairs at both ends, frames that equal
+the World's truth, and free slots everywhere. A failure is replayed by its parameters.
 """
 
 import pytest
-from tests.simulation.faulty import History, crash, faulty_lab
 
 from bellwire.labs import Scenario
+from tests.simulation.faulty import History, crash, faulty_lab
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,9 +1,11 @@
-"""Textbook chains as labs, and their exact waiting times (algorithms.md 12.1). Independent of bellwire's planner.
+"""Textbook chains as labs, and their exact waiting times (algorithms.md 12.1). Independent of bellwire's
+planner.
 
 Formulas: two segments with and without cutoff (Collins et al. 2007; Brask et al.), doubling by convolution of
 distributions (Brand, Coopmans, Elkouss, arXiv 1912.07688).
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -36,11 +38,12 @@ def chain_lab(
     }
     names = [f"n{index}" for index in range(segments + 1)]
     nodes = {
-        name: {"role": "end" if name in (names[0], names[-1]) else "repeater", "memory": memory} for name in names
+        name: {"role": "end" if name in (names[0], names[-1]) else "repeater", "memory": memory}
+        for name in names
     }
     attempt = {"period_us": SLOT_US, "success_probability": p, "fidelity": 0.98}
     links = {
-        f"{one}-{two}": {"nodes": (one, two), "attempt": attempt} for one, two in zip(names, names[1:], strict=False)
+        f"{one}-{two}": {"nodes": (one, two), "attempt": attempt} for one, two in itertools.pairwise(names)
     }
     request: dict[str, Any] = {
         "id": "pairs",

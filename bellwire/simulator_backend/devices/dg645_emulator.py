@@ -25,6 +25,7 @@ class Dg645Emulator:
         self._model = model
         self.dialect = Dg645Dialect(model, serial_number)
         self._server: asyncio.Server | None = None
+        self._reopening: asyncio.Task[None] | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
@@ -59,13 +60,15 @@ class Dg645Emulator:
                 writer.transport.abort()
 
     def clear_fault(self, fault: Fault | None = None) -> None:
-        """Switch one fault, or all, off. After REFUSED use `listen_again`."""
+        """Switch one fault, or all, off. After REFUSED the port is open again, with the settings kept."""
         self.faults.clear(fault)
+        server = self._server
+        if server is not None and not server.is_serving() and self._reopening is None:
+            self._reopening = asyncio.get_running_loop().create_task(self._listen_again())
 
-    async def listen_again(self) -> None:
-        """Accept connections again after REFUSED, with the settings as they were."""
-        if self._server is not None and not self._server.is_serving():
-            await self._listen()
+    async def _listen_again(self) -> None:
+        await self._listen()
+        self._reopening = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

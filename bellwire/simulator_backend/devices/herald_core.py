@@ -56,6 +56,7 @@ class HeraldCore:
         self._boot_ns = boot_ns - boot_ns % TICK_NS - COUNTER_START_NS
         self._start_ns: int | None = None
         self._stop_ns: int | None = None
+        self._run_short = 0  # of the run that goes on, or of the last one: RUN_ID may already name the next
         self._decided_to: int | None = None
         self._lost: list[Lost] = []
         self._lost_count = 0
@@ -161,6 +162,7 @@ class HeraldCore:
                 return Status.RANGE
             self._start_ns = arm_s * SECOND_NS + self.registers.value("START_DELAY") * TICK_NS
             self._stop_ns = None
+            self._run_short = self.registers.value("RUN_ID")
             self._decided_to = None
             self._lost_before = False
             self._golden = HeraldGolden(self._golden_settings())
@@ -280,7 +282,7 @@ class HeraldCore:
     def _write_record(self, decision: Decision) -> None:
         flags = decision.flags | (int(HeraldFlag.LOST_BEFORE) if self._lost_before else 0)
         words = HeraldWords(decision.attempt, decision.mask, decision.outcome, flags, decision.stamp)
-        if self.ring.push(RingEntry(self.registers.value("RUN_ID"), self.time_epoch, words.pack())):
+        if self.ring.push(RingEntry(self._run_short, self.time_epoch, words.pack())):
             self._lost_before = False
         else:
             self._lose(decision.attempt)
@@ -289,7 +291,7 @@ class HeraldCore:
         self._lost_count += 1
         self._lost_before = True
         self.registers.raise_sticky("STICKY", "lost")
-        run_short = self.registers.value("RUN_ID")
+        run_short = self._run_short
         if len(self._lost) >= LOST_RANGES_MAX and self._lost[-1].run_short == run_short:
             last = self._lost.pop()
             self._lost.append(Lost(last.first, max(last.last, attempt), last.count + 1, run_short))
@@ -314,7 +316,7 @@ class HeraldCore:
     def bound(self, first_unsent: int) -> Bound:
         """BOUND(N) only after every record with attempt <= N has left (fpga.md section 8)."""
         limit = self._decided_by_clock()
-        run_short = self.registers.value("RUN_ID")
+        run_short = self._run_short
         if limit is not None:
             for at_ns, lane in self.expected_clicks():
                 place = self.sub_attempt_of(at_ns, lane)

@@ -181,6 +181,21 @@ def a_bound_stays_where_the_run_stopped() -> None:
     assert click(wire, 95) == 0
 
 
+def the_next_run_id_is_not_put_on_the_last_run() -> None:
+    wire = station()
+    click(wire, 5)
+    wire.now_ns = START_NS + 10 * PERIOD_NS
+    wire.write("CTRL", 0)
+    wire.write("RUN_ID", 43)
+    wire.credit(10, 0)
+    bound = wire.tick()
+    assert (bound.run_short, bound.decided_to) == (42, 9)
+    wire.write("ARM_PPS", START_NS // S + 1)
+    wire.write("CTRL", 0b1001)
+    bound = wire.tick()
+    assert (bound.run_short, bound.decided_to) == (43, None)
+
+
 def a_repeated_request_is_answered_and_not_executed_again() -> None:
     wire = station()
     wire.write("LUT_ADDR", 5)
@@ -304,6 +319,7 @@ DIRECTED = [
     bounds_wait_for_records_that_have_not_left,
     bounds_wait_for_light_on_its_way,
     a_bound_stays_where_the_run_stopped,
+    the_next_run_id_is_not_put_on_the_last_run,
     a_repeated_request_is_answered_and_not_executed_again,
     a_damaged_write_has_no_effect,
     a_commit_takes_effect_whole_at_the_boundary,
@@ -335,6 +351,16 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
         herald_core,
         "until_ns = self.now_ns if self._stop_ns is None else self._stop_ns",
         "until_ns = self.now_ns",
+    ),
+    "bound of the next run too early": (
+        herald_core,
+        "run_short = self._run_short\n        if limit",
+        "run_short = self.registers.value('RUN_ID')\n        if limit",
+    ),
+    "bound kept from the last run": (
+        herald_core,
+        "            self._decided_to = None\n            self._lost_before",
+        "            self._lost_before",
     ),
     "repeat executed twice": (endpoint, "if request == message:", "if False:"),
     "write before the CRC check": (
