@@ -8,6 +8,7 @@ represent: a rounded period would drift away from the nodes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lcm
 
 from bellwire.core.errors import ConfigError
 
@@ -32,6 +33,11 @@ class Clock:
         if rest:
             raise ConfigError(f"{what} = {duration_ns} ns is not a multiple of the tick of {self.tick_fs} fs")
         return ticks
+
+    def whole_ticks_ns(self, duration_ns: int) -> int:
+        """The longest span of whole ticks and whole ns up to `duration_ns`."""
+        step_ns = lcm(self.tick_fs, 1_000_000) // 1_000_000
+        return duration_ns - duration_ns % step_ns
 
     def fine(self, duration_ns: int) -> int:
         """Nearest count of fine units."""
@@ -145,3 +151,23 @@ class HeraldSettings:
                 f"outcome table has {len(table)} entries, the device has {1 << channels * windows}"
             )
         return table
+
+
+def settings_for_travel(
+    link_period_ns: int, lanes: int, travel_ns: int, clock: Clock = Clock(8_000_000, 3)
+) -> HeraldSettings:
+    """Settings whose window 0 is centred on light that arrives `travel_ns` after the start of an attempt.
+
+    The start delay is rounded down to a tick of the device and the window takes up the rest; light that travels
+    less than half a window finds the window cut at the edge. Raises ConfigError when travel_ns is negative.
+    """
+    if travel_ns < 0:
+        raise ConfigError(f"travel_ns = {travel_ns} must not be negative")
+    window = HeraldSettings(link_period_ns=link_period_ns).windows[0]
+    middle_ns = window.start_ns + window.length_ns // 2
+    start_delay_ns = clock.whole_ticks_ns(max(0, travel_ns - middle_ns))
+    start_ns = travel_ns - start_delay_ns - window.length_ns // 2
+    cut = GateWindow(max(0, start_ns), window.length_ns + min(0, start_ns))
+    return HeraldSettings(
+        link_period_ns=link_period_ns, lanes=lanes, start_delay_ns=start_delay_ns, windows=(cut,)
+    )

@@ -75,10 +75,11 @@ class Replica:
         """Fold what is in order now."""
         ready = self.streams.offer(author, incarnation, first, facts, base)
         apply = self.fold.apply
+        sides, touched = self._sides, self.touched
         for fact in ready:
-            touched = apply(author, incarnation, fact)
-            if touched:
-                self._touch(touched)
+            for end in apply(author, incarnation, fact):
+                if sides.get(end.link) == end.side:
+                    touched[end] = None
         self._count(len(ready))
 
     def author(self, fact: Fact) -> int:

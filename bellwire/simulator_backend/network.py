@@ -5,7 +5,7 @@ visible to them by then. Refuses one event per fact per node: who does not read 
 (architecture.md section 4).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bellwire.core.facts import Fact
@@ -149,30 +149,47 @@ class FactReader:
     def __init__(self, logs: AuthorLogs, observer: NodeId) -> None:
         self._logs = logs
         self._observer = observer
-        self._following: dict[NodeId, list[int]] = {}  # author -> [cursor, delay]
+        self._places: dict[NodeId, Place] = {}
         self.read = 0
 
     def follow(self, author: NodeId) -> None:
         """Read this author from now on."""
-        if author == self._observer or author in self._following:
+        if author == self._observer or author in self._places:
             return
-        self._following[author] = [self._logs.logs[author].base, self._logs.delay_ns(author, self._observer)]
+        delay_ns = self._logs.delay_ns(author, self._observer)
+        self._places[author] = Place(self._logs.logs[author], delay_ns)
         self._logs.subscribe(self, author)
 
     def cursor(self, author: NodeId) -> int:
         """Index of the next entry of this author to be read."""
-        return self._following[author][0]
+        return self._places[author].cursor
 
-    def visible(self, now_ns: int) -> Iterator[VisibleFacts]:
+    def visible(self, now_ns: int) -> list[VisibleFacts]:
         """What has reached the observer by now and was not read before, author by author."""
-        for author, place in self._following.items():
-            log = self._logs.logs[author]
-            index = place[0] - log.base
+        found: list[VisibleFacts] = []
+        for place in self._places.values():
+            log = place.log
             entries = log.entries
-            horizon_ns = now_ns - place[1]
-            while index < len(entries) and entries[index][0] <= horizon_ns:
-                facts = entries[index][1]
+            index = place.cursor - log.base
+            end = len(entries)
+            if index == end:
+                continue
+            horizon_ns = now_ns - place.delay_ns
+            start = index
+            while index < end and entries[index][0] <= horizon_ns:
+                found.append(entries[index][1])
                 index += 1
-                place[0] += 1
-                self.read += len(facts[3])
-                yield facts
+            place.cursor += index - start
+        self.read += len(found)
+        return found
+
+
+class Place:
+    """Where an observer stands in one author's log."""
+
+    __slots__ = ("cursor", "delay_ns", "log")
+
+    def __init__(self, log: AuthorLog, delay_ns: int) -> None:
+        self.log = log
+        self.delay_ns = delay_ns
+        self.cursor = log.base

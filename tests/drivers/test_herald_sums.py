@@ -5,10 +5,18 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bellwire.core.errors import ConfigError, PeerViolation
 from bellwire.drivers.herald_counters import HeraldCounters
-from bellwire.drivers.herald_settings import Clock, GateWindow, HeraldSettings, polarisation_table
+from bellwire.drivers.herald_settings import (
+    Clock,
+    GateWindow,
+    HeraldSettings,
+    polarisation_table,
+    settings_for_travel,
+)
 
 CLOCK = Clock(8_000_000, 3)
 
@@ -35,6 +43,19 @@ def test_lanes_that_leave_no_time_for_the_decision_are_refused() -> None:
         HeraldSettings(link_period_ns=1000, lanes=5, windows=(GateWindow(0, 8),), decide_ns=160).registers(
             CLOCK, 4, 2
         )
+
+
+@given(st.integers(0, 10_000_000), st.sampled_from([8_000_000, 4_000_000, 10_000_000, 7_500_000]))
+def test_light_of_any_travel_time_falls_into_the_window(travel_ns: int, tick_fs: int) -> None:
+    clock = Clock(tick_fs, 3)
+    settings = settings_for_travel(1_200_000, 2, travel_ns, clock)
+    window = settings.windows[0]
+    after_edge_ns = travel_ns - settings.start_delay_ns
+    assert window.start_ns <= after_edge_ns < window.start_ns + window.length_ns
+    clock.ticks(settings.start_delay_ns, "start_delay_ns")
+    assert window.length_ns == 48 or travel_ns < 24
+    if tick_fs == 8_000_000:
+        settings.registers(clock, 4, 2)
 
 
 def test_the_accounts_agree_with_a_count_by_hand() -> None:
