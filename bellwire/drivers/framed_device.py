@@ -233,7 +233,10 @@ class FramedDevice:
             reply = await self._exchange(FrameType.HELLO, 0, 1, pack_words([nonce]))
             if reply is None:
                 break
-            hello = Hello.unpack(reply.payload)
+            try:
+                hello = Hello.unpack(reply.payload)
+            except PeerViolation as error:
+                raise self._fail(ProtocolFault(self.name, error.detail)) from error
             if hello.nonce == nonce:
                 return hello
         raise self._fail(LinkTimeout(self.name, f"no answer to HELLO in {self.settings.tries} tries"))

@@ -158,8 +158,9 @@ def settings_for_travel(
 ) -> HeraldSettings:
     """Settings whose window 0 is centred on light that arrives `travel_ns` after the start of an attempt.
 
-    The start delay is rounded down to a tick of the device and the window takes up the rest; light that travels
-    less than half a window finds the window cut at the edge. Raises ConfigError when travel_ns is negative.
+    The start delay is rounded down to a tick of the device and the window takes up the rest; light that
+    travels less than half a window finds the window cut at the edge. Raises ConfigError when
+    travel_ns is negative.
     """
     if travel_ns < 0:
         raise ConfigError(f"travel_ns = {travel_ns} must not be negative")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bellwire.core.errors import DeviceFault
+from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.drivers.faults import DeviceRestarted, IdentityRefused, LinkTimeout
 
 
@@ -186,7 +186,8 @@ class Instrument(ABC):
     async def supervise(self) -> None:
         """Keep the instrument connected and configured until cancelled; every fault leads to another try.
 
-        The state is READY only after the configuration was read back.
+        The state is READY only after the configuration was read back. Raises ConfigError when the instrument
+        cannot represent its configuration: no other try would help.
         """
         wait_s = self._backoff.first_s
         try:
@@ -195,6 +196,9 @@ class Instrument(ABC):
                     await self._bring_up()
                     wait_s = self._backoff.first_s
                     await self._watch()
+                except ConfigError as error:
+                    self._enter(Condition.REFUSED, error.problem)
+                    raise
                 except DeviceFault as fault:
                     self._enter_fault(fault)
                     if isinstance(fault, DeviceRestarted):

@@ -58,7 +58,13 @@ class SerialPort:
         Raises Disconnected when it is absent or owned by somebody else.
         """
         self._loop = asyncio.get_running_loop()
-        self._serial = await asyncio.to_thread(self._open_blocking)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_blocking))
+        try:
+            self._serial = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Disconnected):
+                (await opening).close()  # or the line would stay owned by a port that nobody holds
+            raise
         for target, role in ((self._read_forever, "read"), (self._write_forever, "write")):
             thread = threading.Thread(target=target, name=f"{self._instrument}-{role}", daemon=True)
             thread.start()

@@ -82,7 +82,9 @@ class VisaLink:
             return
         resource, manager = self._resource, self._manager
         self._resource = self._manager = None
-        await asyncio.get_running_loop().run_in_executor(thread, _close_blocking, resource, manager)
+        with contextlib.suppress(TimeoutError):  # a backend that hangs keeps its thread; it is given up
+            async with asyncio.timeout(4 * self._settings.timeout_s + 1):
+                await asyncio.get_running_loop().run_in_executor(thread, _close_blocking, resource, manager)
         thread.shutdown(wait=False)
 
     async def query(self, command: str) -> str:

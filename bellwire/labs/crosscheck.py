@@ -37,6 +37,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
             problems.add(("requests", index, "id"), f'a second request is called "{request.id}"')
         ids.add(request.id)
         _check_request(lab, request, ("requests", index), problems)
+    _check_script(lab, problems)
     for index, crash in enumerate(lab.scenario.crashes):
         if crash.node not in lab.nodes and crash.node not in lab.stations:
             known = [*lab.nodes, *lab.stations]
@@ -46,6 +47,16 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
             )
     _check_instruments(lab, problems)
     _check_ports(lab, problems)
+
+
+def _check_script(lab: LabFile, problems: ProblemList) -> None:
+    script = lab.scenario.scripted_heralds
+    for name, offsets in {} if script is None else script.offset_attempts.items():
+        place: KeyPath = ("scenario", "scripted_heralds", "offset_attempts", name)
+        if name not in lab.links:
+            problems.add(place, f'unknown link "{name}"{nearest(name, lab.links)}')
+        elif len(offsets) != lab.links[name].lanes:
+            problems.add(place, f"{len(offsets)} offsets for {lab.links[name].lanes} lanes")
 
 
 def _check_links(lab: LabFile, problems: ProblemList) -> None:

@@ -85,8 +85,9 @@ class Lab:
     def world(self) -> "tuple[list[LinkTruth], list[MemoryTruth]]":
         """The hidden truth from which a World draws heralds and outcomes: here, what the file says."""
         # Imported late: a node agent reads a lab file and must not load the emulators.
-        from bellwire.simulator_backend.world import LinkTruth, MemoryTruth
+        from bellwire.simulator_backend.world import HeraldScript, LinkTruth, MemoryTruth
 
+        scripted = self._file.scenario.scripted_heralds
         links = [
             LinkTruth(
                 name=name,
@@ -96,6 +97,9 @@ class Lab:
                 outcomes=self._physics[name].outcomes,
                 lanes=link.lanes,
                 click_delay_ns=link.click_delay_ns,
+                script=None
+                if scripted is None or name not in scripted.offset_attempts
+                else HeraldScript(scripted.every_attempts, scripted.offset_attempts[name]),
             )
             for name, link in self.network.links.items()
         ]

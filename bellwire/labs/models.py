@@ -189,8 +189,15 @@ class Crash(Section):
     down_s: NotNegative
 
 
+class ScriptedHeralds(Section):
+    """Successes of links by the calendar, in emulated and in virtual time: for comparing the two."""
+
+    every_attempts: Count  # a lane succeeds once in so many attempts
+    offset_attempts: dict[str, tuple[Annotated[int, Field(ge=0)], ...]]  # link -> first success of each lane
+
+
 class Scenario(Section):
-    """Faults that the virtual host plants."""
+    """Faults that the virtual host plants, and heralds that come by the calendar."""
 
     message_loss_probability: Annotated[float, Field(ge=0, lt=1)] = 0.0
     duplicate_probability: Probability = 0.0
@@ -198,6 +205,7 @@ class Scenario(Section):
     reorder: bool = False
     crashes: tuple[Crash, ...] = ()
     persist_latency_us: NotNegative = 0.0
+    scripted_heralds: ScriptedHeralds | None = None  # None: chance decides
 
 
 class TimerOverrides(Section):

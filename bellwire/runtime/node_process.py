@@ -132,12 +132,11 @@ async def _run_locked(
         loop.add_signal_handler(signal_number, agent.stop)
     if with_parent:
         watch_parent(loop, agent.stop)
-    agent.start(records)
-    if agent.ended.done():
-        return await _after_the_end(agent, instruments, control)
+    # Peers before the first event: a machine may have something to tell them about what its records say.
     for peer, address in lab.addresses.items():
         if peer != name:
             network.add_peer(peer, address, takes_facts=lab.network.nodes[peer].role != "station")
+    agent.start(records)
     await instruments.start()
     log.info("agent_started", incarnation=incarnation, records=len(records))
     return await _after_the_end(agent, instruments, control)

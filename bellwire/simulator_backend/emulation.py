@@ -22,6 +22,7 @@ from bellwire.core.errors import BellwireError, ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
+from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
 from bellwire.simulator_backend.world_words import PairTruth
 
@@ -99,6 +100,7 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
                     slots=slots[entry.owner],
                     ports=dict(enumerate(own_links)),
                     serial_number=_number(entry),
+                    durations=_durations(lab.network, entry.owner),
                 )
             )
         elif entry.role == "herald":
@@ -118,6 +120,12 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
     world = World(links, memories, lab.seed)
     truth_log = None if log is None else log.put
     return EmulatedBench(world, stations=stations, nodes=nodes, triggers=triggers, truth_log=truth_log)
+
+
+def _durations(network: NetworkSettings, node: NodeId) -> OperationDurations:
+    # The Bell measurement is as long as the lab says and plans with; nothing is said about the rest.
+    memory = network.nodes[node].memory
+    return OperationDurations() if memory is None else OperationDurations(bell_ns=memory.bsm_duration_ns)
 
 
 def _line(entry: InstrumentEntry, device_dir: Path) -> Path:
@@ -175,8 +183,8 @@ async def run_emulation(
 ) -> None:
     """Play the lab's emulated instruments until told to stop by signal, command or the end of stdin.
 
-    Commands on the socket, one JSON object a line: status; power_cycle(device, off_s); set_fault(device,
-    fault, rate, delay_s, times); clear_fault(device, fault); stop.
+    Commands on the socket, one JSON object a line: status; power_cycle(device, off_s); power_off(device);
+    power_on(device); set_fault(device, fault, rate, delay_s, times); clear_fault(device, fault); stop.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -214,6 +222,12 @@ def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event)
     async def power_cycle(fields: dict[str, Any]) -> None:
         await bench.power_cycle(str(fields["device"]), float(fields.get("off_s", 0.5)))
 
+    async def power_off(fields: dict[str, Any]) -> None:
+        await bench.stop(str(fields["device"]))
+
+    async def power_on(fields: dict[str, Any]) -> None:
+        await bench.start(str(fields["device"]))
+
     async def set_fault(fields: dict[str, Any]) -> None:
         times = fields.get("times")
         bench.set_fault(
@@ -234,6 +248,8 @@ def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event)
     return {
         "status": status,
         "power_cycle": power_cycle,
+        "power_off": power_off,
+        "power_on": power_on,
         "set_fault": set_fault,
         "clear_fault": clear_fault,
         "stop": stop,

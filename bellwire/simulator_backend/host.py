@@ -255,7 +255,7 @@ class VirtualHost:
         self._tell(to, Received(source=source, incarnation=incarnation, message=message))
 
     def _publish(self, node: NodeId, effect: Publish) -> None:
-        self.digest.facts(self.clock.now_ns, node, effect.batch)
+        self.digest.add(self.clock.now_ns, node, effect.batch)
         self.logs.publish(node, effect.batch, self.clock.now_ns)
 
     def _persist(self, node: NodeId, effect: Persist) -> None:
@@ -271,7 +271,7 @@ class VirtualHost:
             self._tell(node, Persisted(token=token))
 
     def _report(self, node: NodeId, effect: Report) -> None:
-        self.digest.report(self.clock.now_ns, node, effect)
+        self.digest.add(self.clock.now_ns, node, effect)
         for listener in self.reports:
             listener(self.clock.now_ns, node, effect)
 

@@ -11,26 +11,31 @@ from bellwire.core.effects import Report
 from bellwire.core.ids import NodeId
 from bellwire.core.messages import FactBatch
 
+WORDS_BUFFERED = 512
+"""Words are encoded and hashed together; the digest does not depend on where the cuts fall."""
+
 
 class TraceDigest:
     """Hash of everything that nodes published and reported, with its time, in order."""
 
-    __slots__ = ("_encoder", "_hash")
+    __slots__ = ("_buffer", "_encoder", "_hash")
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=16)
         self._encoder = msgspec.msgpack.Encoder()
+        self._buffer: list[tuple[int, NodeId, FactBatch | Report]] = []
 
-    def facts(self, now_ns: int, author: NodeId, batch: FactBatch) -> None:
-        """A batch was published."""
-        self._hash.update(b"%d %s " % (now_ns, author.encode()))
-        self._hash.update(self._encoder.encode(batch))
+    def add(self, now_ns: int, node: NodeId, word: FactBatch | Report) -> None:
+        """A batch was published, or a report was made."""
+        self._buffer.append((now_ns, node, word))
+        if len(self._buffer) >= WORDS_BUFFERED:
+            self._flush()
 
-    def report(self, now_ns: int, node: NodeId, report: Report) -> None:
-        """A report was made."""
-        self._hash.update(b"%d %s " % (now_ns, node.encode()))
-        self._hash.update(self._encoder.encode(report))
+    def _flush(self) -> None:
+        self._hash.update(b"".join(map(self._encoder.encode, self._buffer)))
+        self._buffer.clear()
 
     def hexdigest(self) -> str:
         """The digest so far."""
+        self._flush()
         return self._hash.hexdigest()

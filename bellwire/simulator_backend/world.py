@@ -28,7 +28,14 @@ from bellwire.simulator_backend.world_pairs import (
     bell_of,
     eigenvalues_of,
 )
-from bellwire.simulator_backend.world_words import Click, LinkTruth, MemoryTruth, PairTruth, PlannedClick
+from bellwire.simulator_backend.world_words import (
+    Click,
+    HeraldScript,
+    LinkTruth,
+    MemoryTruth,
+    PairTruth,
+    PlannedClick,
+)
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.clusters import Cluster
@@ -37,6 +44,7 @@ __all__ = [
     "Click",
     "HeraldOutcome",
     "HeraldPhysics",
+    "HeraldScript",
     "LinkTruth",
     "MemoryTruth",
     "PairTruth",

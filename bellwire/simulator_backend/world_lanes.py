@@ -154,7 +154,9 @@ class Lane:
             gap = self._gap_of(zero.run)
             first, last = max(zero.start, one.start, gap.next_attempt), min(zero.last, one.last)
             if first <= last and success > 0.0:
-                if gap.left is None:
+                if self._link.script is not None:
+                    gap.left = self._link.script.next_success(self._number, first) - first + 1
+                elif gap.left is None:
                     key = ("gap", self._link.name, self._number, zero.run, gap.index)
                     gap.left = self._chance.geometric(success, *key)
                 self._window = (first, last, zero.epoch_ns)

@@ -13,6 +13,22 @@ from bellwire.core.ids import End
 from bellwire.core.photonics import HeraldOutcome, herald_index
 
 
+class HeraldScript(NamedTuple):
+    """Successes by the calendar instead of by chance, so that two hosts meet the same heralds.
+
+    Lane l succeeds in the attempts `offsets[l] + k * every_attempts`, k = 0, 1, ..., if both sides attempt
+    then.
+    """
+
+    every_attempts: int
+    offsets: tuple[int, ...]
+
+    def next_success(self, lane: int, first: int) -> int:
+        """The first attempt of the script, not before `first`."""
+        late = max(0, first - self.offsets[lane])
+        return self.offsets[lane] + -(-late // self.every_attempts) * self.every_attempts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkTruth:
     """The hidden truth of one heralded link.
@@ -22,6 +38,7 @@ class LinkTruth:
     success_probability: per joint attempt and lane, 0..1; 0 is a dark link that never clicks.
     outcomes: what a success can be; the states hold at the time of the click, storage until then included.
     lanes: independent attempts per period. click_delay_ns: from the start of an attempt to its click.
+    script: when successes happen, for comparisons of hosts; None: chance decides.
     """
 
     name: str
@@ -31,6 +48,7 @@ class LinkTruth:
     outcomes: tuple[HeraldOutcome, ...]
     lanes: int
     click_delay_ns: int
+    script: HeraldScript | None = None
 
     def __post_init__(self) -> None:
         if self.nodes[0] == self.nodes[1]:
@@ -43,6 +61,15 @@ class LinkTruth:
         if not 0.0 <= self.success_probability <= 1.0:
             raise LocalMisuse(
                 f"link {self.name}: success probability {self.success_probability} is outside 0..1"
+            )
+        if self.script is not None and (
+            self.script.every_attempts < 1
+            or len(self.script.offsets) != self.lanes
+            or min(self.script.offsets) < 0
+        ):
+            raise LocalMisuse(
+                f"link {self.name}: {self.script} is no script for {self.lanes} lanes; needs a spacing of at "
+                "least one attempt and an offset >= 0 for each lane"
             )
         if abs(sum(outcome.share for outcome in self.outcomes) - 1.0) > 1e-9:
             raise LocalMisuse(f"link {self.name}: the shares of its herald outcomes do not sum to one")

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bellwire.core.errors import DeviceFault
+from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.drivers.faults import DeviceError, LinkTimeout, OperationUnknown
 from bellwire.drivers.frames import Bound, Lost
+from bellwire.drivers.herald_settings import HeraldSettings
 from bellwire.drivers.instrument import Condition, Instrument
 from bellwire.simulator_backend.devices.faults import Fault
 from tests.drivers.conftest import PERIOD_NS, Lab
@@ -235,3 +236,26 @@ async def test_forty_connections_leave_no_thread_and_no_file_behind(lab: Lab) ->
         await lab.alice.close()
     assert open_files() <= files
     assert threading.active_count() <= threads + 1  # the loop's own pool may still grow by one
+
+
+async def test_a_configuration_that_the_device_cannot_represent_ends_the_supervision(lab: Lab) -> None:
+    await lab.fpga.configure(HeraldSettings(link_period_ns=1_000_004))  # not connected: only remembered
+    with pytest.raises(ConfigError, match="not a multiple of the tick"):
+        await lab.fpga.supervise()
+    assert lab.fpga.state.condition is Condition.REFUSED
+
+
+async def test_a_configuration_given_before_the_connection_is_asserted_with_it(lab: Lab) -> None:
+    await lab.configure_memory()
+    async with supervised(lab.alice):
+        assert await lab.alice.link.read("PORT_PERIOD", 3) == PERIOD_NS
+
+
+async def test_a_supervision_that_is_cancelled_at_any_moment_leaves_the_line_free(lab: Lab) -> None:
+    for steps in range(60):
+        task = asyncio.create_task(lab.alice.supervise())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await lab.alice.connect()

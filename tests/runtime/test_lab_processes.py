@@ -102,7 +102,7 @@ async def test_a_lab_delivers_survives_a_killed_agent_replays_and_leaves_no_proc
     assert b'"operation":"release"' in (supervisor.run_dir / "truth.jsonl").read_bytes()
 
 
-async def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -> None:
+def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -> None:
     path = lab_on_free_ports(tmp_path)
     script = (
         "import asyncio, sys\n"
@@ -129,23 +129,28 @@ async def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -
         give_up = time.monotonic() + 30
         while alive := [pid for pid in pids if psutil.pid_exists(pid)]:
             assert time.monotonic() < give_up, f"processes {alive} outlive the supervisor"
-            await asyncio.sleep(0.02)
+            time.sleep(0.02)
 
 
-async def test_a_wrong_serial_number_stops_the_start_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    def swap(text: str) -> str:
-        return text.replace("serial_number: 1002, emulated: true", "serial_number: 1002, emulated: false")
+async def test_a_wrong_instrument_stops_the_start_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    # Bob's file names a serial device that is not emulated: somebody else's controller answers there.
+    def rewire(text: str) -> str:
+        wanted = '"pty:bob-memory", serial_number: 1002, emulated: true'
+        assert wanted in text
+        line = tmp_path / "state" / "devices" / "alice-memory"
+        return text.replace(wanted, f'"{line}", serial_number: 1002, emulated: false')
 
-    # The emulator knows nothing of bob's memory now, and bob looks for it under alice's line, as after wrong cabling.
-    path = lab_on_free_ports(tmp_path, lambda text: swap(text).replace("pty:bob-memory", "pty:alice-memory"))
-    supervisor = Supervisor(load_lab(path, live=True), tmp_path / "state")
+    supervisor = Supervisor(load_lab(lab_on_free_ports(tmp_path, rewire), live=True), tmp_path / "state")
     pids: dict[str, int] = {}
     try:
-        with pytest.raises((DeviceFault, ConfigError), match="1002"):
+        with pytest.raises(
+            DeviceFault, match="bob-memory: wrong serial number: expected '1002', found '1001'"
+        ):
             await supervisor.start()
         pids.update(supervisor.pids())
     finally:
         await supervisor.stop()
+    assert len(pids) == 4
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
 
 
@@ -179,5 +184,5 @@ async def test_an_instrument_that_loses_power_comes_back_and_pairs_flow_again(tm
 
 
 async def test_asking_a_lab_that_is_not_up_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="alice does not answer .* is the lab up"):
+    with pytest.raises(ConfigError, match=r"alice does not answer .* is the lab up"):
         await ask(tmp_path, "alice", "status")

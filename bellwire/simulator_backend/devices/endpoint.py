@@ -30,6 +30,7 @@ from bellwire.simulator_backend.devices.register_file import RegisterFile
 REPLIES_KEPT = 8
 """Far fewer than 256, so that a sequence number that has gone round is not taken for a repeat."""
 RECORDS_PER_FRAME = 16
+CREDIT_BYTES = 8
 
 
 class DeviceCore(Protocol):
@@ -115,6 +116,8 @@ class FramedEndpoint:
 
     def _on_message(self, message: Message) -> None:
         if message.type == FrameType.CREDIT:
+            if len(message.payload) != CREDIT_BYTES:
+                return  # gateware has no way to complain about a push
             credit = Credit.unpack(message.payload)
             self._core.ring.acknowledge(credit.acknowledged)
             self._granted = max(self._granted, credit.granted)
