@@ -41,6 +41,7 @@ from bellwire.drivers.faults import OperationRefused
 from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
 from bellwire.drivers.instrument import Condition, InstrumentState
 from bellwire.drivers.memory_controller import MemoryController
+from bellwire.drivers.memory_words import SlotState
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_orders import DeviceOrderBook
 from bellwire.runtime.health import Health
@@ -61,7 +62,10 @@ class DeviceWatch:
         self._role: Literal["memory", "station", "timing"] = role
         self._feed = feed
         self._health = health
-        self._lost_state = False
+        self.prepare: Callable[[], Awaitable[None]] | None = (
+            None  # done once, before the first "ready" is told
+        )
+        self._preparing: asyncio.Task[None] | None = None
 
     def on_reset(self) -> None:
         """The device forgot what it held; told at once, because qubits are gone."""
@@ -70,12 +74,25 @@ class DeviceWatch:
     def on_state(self, state: InstrumentState) -> None:
         """The driver's state changed."""
         ready = state.condition is Condition.READY
-        if ready != self.ready:
+        if ready and self.prepare is not None:
+            if self._preparing is None or self._preparing.done():
+                self._preparing = asyncio.get_running_loop().create_task(self._prepare(self.prepare, state))
+        elif ready != self.ready:
             self._tell(ready=ready, lost_state=False, reason=state.reason)
         elif not ready:
             self._health.count(
                 f"{self._role}_not_ready", condition=state.condition.value, reason=state.reason
             )
+
+    async def _prepare(self, prepare: Callable[[], Awaitable[None]], state: InstrumentState) -> None:
+        try:
+            await prepare()
+        except DeviceFault as fault:
+            # The driver will bring the device up again, and then this is tried anew.
+            self._health.tell(f"{self._role}_not_prepared", problem=str(fault))
+            return
+        self.prepare = None
+        self._tell(ready=True, lost_state=False, reason=state.reason)
 
     def _tell(self, *, ready: bool, lost_state: bool, reason: str) -> None:
         self.ready = ready
@@ -106,6 +123,7 @@ class MemoryBindings:
         self._book = DeviceOrderBook(health, memory.name)
         memory.on_held = self._on_held
         memory.on_reset = watch.on_reset
+        watch.prepare = self._sweep
 
     def carry_out(self, order: Effect) -> None:
         """Begin a device order."""
@@ -130,6 +148,17 @@ class MemoryBindings:
     async def close(self) -> None:
         """End all orders; their ends are not told any more."""
         await self._book.close()
+
+    async def _sweep(self) -> None:
+        """Empty the slots that an earlier life of this agent left armed or held: nobody knows their qubits."""
+        for slot in (await self._memory.read_status()).slots:
+            if slot.state is SlotState.ARMED:
+                await self._memory.disarm(slot.slot)
+            elif slot.state is SlotState.HELD:
+                await self._memory.release(slot.slot)
+            else:
+                continue
+            self._health.count("slot_of_earlier_life_emptied", slot=slot.slot)
 
     # ---- orders without a result of their own
 

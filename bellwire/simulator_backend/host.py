@@ -35,6 +35,8 @@ from bellwire.core.events import (
 )
 from bellwire.core.ids import NodeId
 from bellwire.core.messages import Message, PlanInstall
+from bellwire.core.settings import NetworkSettings
+from bellwire.gem.replica import FactSource
 from bellwire.node.machines import Compute, QuantumNode, make_machine
 from bellwire.node.routing import NodeMachine
 from bellwire.simulator_backend.bindings import VirtualBindings
@@ -55,6 +57,9 @@ PEER_SILENCE_NS = 1_500_000_000
 Watch = Callable[[int, NodeId, Event, list[Effect]], None]
 """Sees every step: time, node, event, effects. For traces, checkers and tests."""
 
+MakeMachine = Callable[[NetworkSettings, NodeId, Compute, FactSource | None], NodeMachine]
+"""Makes the machine of a node's new life: network, node, planner, where it reads others' facts."""
+
 
 class VirtualHost:
     """Runs every machine of a lab in virtual time."""
@@ -67,8 +72,10 @@ class VirtualHost:
         *,
         watch: Watch | None = None,
         perturb: Callable[[int], int] | None = None,
+        make: MakeMachine = make_machine,
     ) -> None:
-        """`watch` sees every step; `perturb` permutes simultaneous appointments (see VirtualClock)."""
+        """`watch` sees every step; `perturb` permutes simultaneous appointments (see VirtualClock); `make`
+        builds the machine of each life (tests let clocks be skewed there, or record what is read)."""
         self.lab = lab
         self.network = lab.network
         scenario = lab.scenario
@@ -93,6 +100,7 @@ class VirtualHost:
         self.witnesses: list[Callable[[int, NodeId, int, PairTruth], None]] = []
         self.events = 0
         self._compute = compute
+        self._make = make
         self._watch = watch
         self._persist_latency_ns = scenario.persist_latency_ns
         self._readers: dict[NodeId, FactReader] = {}
@@ -140,7 +148,7 @@ class VirtualHost:
         incarnation = self.store.next_incarnation(node)
         self.incarnations[node] = incarnation
         reader = self.logs.reader(node)
-        machine = make_machine(self.network, node, self._compute, reader)
+        machine = self._make(self.network, node, self._compute, reader)
         self.machines[node] = machine
         self._timers[node] = None
         if isinstance(machine, QuantumNode):

@@ -23,7 +23,14 @@ from bellwire.core.events import (
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End
 from bellwire.core.machine import Handler, Part, Step
-from bellwire.core.notices import LinkPairReady, LinkRequested, LinkWithdrawn, PeerRestarted, SlotFreed, UpdatePair
+from bellwire.core.notices import (
+    LinkPairReady,
+    LinkRequested,
+    LinkWithdrawn,
+    PeerRestarted,
+    SlotFreed,
+    UpdatePair,
+)
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, NetworkSettings, NodeSettings
 from bellwire.link_layer.service import LinkService
@@ -45,9 +52,7 @@ def link_network(*, station: bool, lanes: int = 3, delay_ns: int = 50_000) -> Ne
         bsm_success_probability=1.0,
         operation_limit_ns=MS,
     )
-    nodes = {
-        name: NodeSettings(name=name, role="end", memory=memory, links=("a-b",)) for name in ("a", "b")
-    }
+    nodes = {name: NodeSettings(name=name, role="end", memory=memory, links=("a-b",)) for name in ("a", "b")}
     if station:
         nodes["m"] = NodeSettings(name="m", role="station", memory=None, links=("a-b",))
     slots = tuple(range(lanes))
@@ -60,7 +65,8 @@ def link_network(*, station: bool, lanes: int = 3, delay_ns: int = 50_000) -> Ne
         slots=(slots, slots),
         success_probability=0.05,
         heralds=tuple(
-            HeraldEstimate(code=code, frame=code + 1, signs=PERFECT.signs, cost=PERFECT.cost) for code in (1, 2)
+            HeraldEstimate(code=code, frame=code + 1, signs=PERFECT.signs, cost=PERFECT.cost)
+            for code in (1, 2)
         ),
         click_delay_ns=PERIOD_NS // 2,
         herald_delay_ns=(PERIOD_NS // 4, PERIOD_NS // 4),
@@ -227,13 +233,17 @@ class LinkBench:
             if self.random.random() < self.channel.loss:
                 return
             for _ in range(2 if self.random.random() < self.channel.copies else 1):
-                delay_ns = self.network.delay_ns(node, effect.to) + self.random.randint(0, self.channel.jitter_ns)
+                delay_ns = self.network.delay_ns(node, effect.to) + self.random.randint(
+                    0, self.channel.jitter_ns
+                )
                 received = Received(source=node, incarnation=self._incarnations[node], message=effect.message)
                 self._push(self.now_ns + delay_ns, 1, effect.to, received)
         elif isinstance(effect, StartAttempts):
             self._armed[node, effect.lane] = effect
         elif isinstance(effect, StopAttempts):
-            for key in [key for key in self._armed if key[0] == node and self._armed[key].slot == effect.slot]:
+            for key in [
+                key for key in self._armed if key[0] == node and self._armed[key].slot == effect.slot
+            ]:
                 del self._armed[key]
         elif isinstance(effect, StartRun):
             self._run = effect
@@ -259,14 +269,26 @@ class LinkBench:
                     self.tell(
                         node,
                         Heralded(
-                            link="a-b", run=run, attempt=attempt, lane=attempt_lane, code=code, at_ns=at_ns, sigma_ns=0
+                            link="a-b",
+                            run=run,
+                            attempt=attempt,
+                            lane=attempt_lane,
+                            code=code,
+                            at_ns=at_ns,
+                            sigma_ns=0,
                         ),
                     )
             elif self._run is not None and self._run.run == run:
                 self.tell(
                     "m",
                     StationHeralded(
-                        link="a-b", run=run, attempt=attempt, lane=attempt_lane, code=code, at_ns=at_ns, sigma_ns=0
+                        link="a-b",
+                        run=run,
+                        attempt=attempt,
+                        lane=attempt_lane,
+                        code=code,
+                        at_ns=at_ns,
+                        sigma_ns=0,
                     ),
                 )
         if self._run is not None:

@@ -11,8 +11,14 @@ BAD = Channel(loss=0.15, copies=0.15, jitter_ns=3 * MS)
 
 def check_agreement(bench: LinkBench) -> int:
     """Both ends of every pair that both use are bound to the same request and frame; returns the number of such."""
-    born = {node: {end: fact for sink in bench.sinks[node] for end, fact in sink.born.items()} for node in ("a", "b")}
-    ready = {node: {end: use for sink in bench.sinks[node] for end, use in sink.ready.items()} for node in ("a", "b")}
+    born = {
+        node: {end: fact for sink in bench.sinks[node] for end, fact in sink.born.items()}
+        for node in ("a", "b")
+    }
+    ready = {
+        node: {end: use for sink in bench.sinks[node] for end, use in sink.ready.items()}
+        for node in ("a", "b")
+    }
     shared = 0
     for end, use in ready["a"].items():
         partner: End = end.partner
