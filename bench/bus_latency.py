@@ -1,11 +1,11 @@
 """Latency of the live bus: herald in at a repeater, correction frame out at an end node.
 
-What is timed: one frame that carries a HeraldReport leaves a client; an agent (the real runtime: ROUTER, envelope,
-checks, machine step, record of inputs, outbox, DEALER) answers with a Publish that is urgent to the client and an
-EndNews behind it; the time ends when the frame of the urgent facts has arrived. Device time is excluded. The machine
-is a stand-in that answers at once, so that the figure is the host's and not the protocol's. Beside it, in the same
-run and in turns: a bare zmq.asyncio DEALER/ROUTER round trip of the same size between two processes. Only the ratio
-means anything (limits.md).
+What is timed: one frame that carries a HeraldReport leaves a client; an agent (the real runtime: ROUTER,
+envelope, checks, machine step, record of inputs, outbox, DEALER) answers with a Publish that is urgent to
+the client and an EndNews behind it; the time ends when the frame of the urgent facts has arrived. Device
+time is excluded. The machine is a stand-in that answers at once, so that the figure is the host's and not
+the protocol's. Beside it, in the same run and in turns: a bare zmq.asyncio DEALER/ROUTER round trip of the
+same size between two processes. Only the ratio means anything (limits.md).
 
 Usage: python bench/bus_latency.py [COUNT]  ->  bench/results/bus_latency.json
 """
@@ -185,7 +185,7 @@ def report(bus: list[int], bare: list[int]) -> dict[str, object]:
 
     ours, plain = percentiles(bus), percentiles(bare)
     return {
-        "title": "Herald to correction over the live bus (CURVE, device time excluded), and a bare round trip",
+        "title": "Herald to correction over the live bus (CURVE, no device time), and a bare round trip",
         "command": "make bench",
         "rows": [
             {"what": "bellwire: herald frame in, urgent correction frame out", "count": len(bus)} | ours,

@@ -1,27 +1,26 @@
-"""A running lab as its reports tell it: links, requests and the latest pairs, for the live table and the
-summary.
+"""The requests of a running lab as its reports tell them, for the screen and for the summary.
 
-Owns the bookkeeping of reports. Refuses to ask anybody: reports are handed in, and it never decides what a
-lab does.
+Owns the bookkeeping of reports and the comparison with the emulated World. Refuses to ask anybody: reports
+are handed in, and it never decides what a lab does.
 """
 
 import json
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bellwire.core.ids import NodeId, RequestId
+from bellwire.cli.figures import mean, percentile, standard_error
+from bellwire.core.ids import RequestId
 from bellwire.core.plans import EntanglementRequest, Prediction
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from bellwire.labs import Lab
 
-LATEST_PAIRS = 10
-"""Pairs shown in the live table."""
+LATEST_PAIRS = 20
+"""Pairs kept for the live table."""
 FINAL = frozenset({"completed", "failed", "cancelled"})
 """States in which a request stays."""
 
@@ -32,38 +31,56 @@ class RequestPicture:
 
     request: EntanglementRequest
     prediction: Prediction | None  # None: the planner sees no way
-    status: str = "submitted"
+    submitted_ns: int | None = None  # unix time; None: not yet
+    status: str = "waiting"
     error: str | None = None
-    delivered_ns: list[int] = field(default_factory=list)
-    fidelities: list[float] = field(default_factory=list)
-    true_fidelities: list[float] = field(default_factory=list)
-    frames: dict[int, int] = field(default_factory=dict)  # delivery number -> frame that the head reported
-    voided: int = 0
+    earlier: int = 0  # pairs that an earlier run with the same records had delivered
+    delivered_ns: dict[int, int] = field(default_factory=dict)  # delivery number -> when
+    fidelities: list[float] = field(default_factory=list)  # as the network estimated them
+    true_fidelities: list[float] = field(default_factory=list)  # as the World knows them
+    frames: dict[frozenset[str], int] = field(default_factory=dict)  # the two ends -> frame that was reported
+    voided: set[int] = field(default_factory=set)  # numbers of pairs that were taken back
     frame_errors: int = 0
 
-    def row(self) -> dict[str, Any]:
-        """The figures, named as in the report of a simulation.
+    @property
+    def delivered(self) -> int:
+        """Pairs delivered in this run that still count."""
+        return len(self.delivered_ns) - len(self.voided)
 
-        Rate and latencies count from the first delivery: before it lies the arming of hardware, which takes
-        seconds.
-        """
-        pairs = len(self.delivered_ns)
-        gaps_s = sorted((later - earlier) / 1e9 for earlier, later in pairwise(self.delivered_ns))
+    @property
+    def gaps_s(self) -> list[float]:
+        """Seconds between one delivery and the next."""
+        return [(later - earlier) / 1e9 for earlier, later in pairwise(sorted(self.delivered_ns.values()))]
+
+    @property
+    def rate_hz(self) -> float | None:
+        """Pairs per second since the first one: before it, hardware was armed; None for fewer than two."""
+        gaps_s = self.gaps_s
+        return len(gaps_s) / sum(gaps_s) if sum(gaps_s) > 0 else None
+
+    def row(self) -> dict[str, Any]:
+        """The figures, named as in the report of a simulation. Latencies are times between deliveries."""
+        gaps_s, times, begun = self.gaps_s, self.delivered_ns.values(), self.submitted_ns
+        first_s = None if begun is None or not times else (min(times) - begun) / 1e9
+        last_s = None if begun is None or not times else (max(times) - begun) / 1e9
         prediction = self.prediction
         return {
             "status": self.status,
             "error": self.error,
-            "delivered": pairs - self.voided,
-            "voided": self.voided,
-            "rate_hz": len(gaps_s) / sum(gaps_s) if sum(gaps_s) > 0 else None,
+            "asked": self.request.count,
+            "delivered": self.delivered,
+            "delivered_by_earlier_runs": self.earlier,
+            "voided": len(self.voided),
+            "rate_hz": self.rate_hz,
+            "rate_from_submission_hz": len(times) / last_s if last_s else None,
             "predicted_rate_hz": None if prediction is None else prediction.rate_hz,
-            "fidelity_mean": _mean(self.fidelities),
-            "fidelity_true_mean": _mean(self.true_fidelities),
+            "fidelity_mean": mean(self.fidelities),
+            "fidelity_standard_error": standard_error(self.fidelities),
+            "fidelity_true_mean": mean(self.true_fidelities),
+            "fidelity_true_standard_error": standard_error(self.true_fidelities),
             "fidelity_predicted": None if prediction is None else prediction.fidelity,
-            "latency_s": {
-                "p50": gaps_s[len(gaps_s) // 2] if gaps_s else None,
-                "p95": gaps_s[len(gaps_s) * 95 // 100] if gaps_s else None,
-            },
+            "first_pair_s": first_s,
+            "latency_s": {f"p{percent}": percentile(gaps_s, percent) for percent in (50, 95, 99)},
             "frames_checked": len(self.true_fidelities),
             "frame_errors": self.frame_errors,
         }
@@ -82,29 +99,46 @@ class LabPicture:
             known = None if isinstance(expected, str) else expected
             self.requests[request.request_id] = RequestPicture(request, known)
         self.latest: deque[dict[str, Any]] = deque(maxlen=LATEST_PAIRS)
-        self.counts: dict[tuple[NodeId, str], int] = {}
 
-    def take(self, reports: list[dict[str, Any]]) -> None:
-        """Fold reports: `node`, `name`, `request`, `at_ns`, `fields`."""
+    def submitted(self, now_ns: int) -> None:
+        """The requests have been handed to the lab."""
+        for seen in self.requests.values():
+            seen.submitted_ns, seen.status = now_ns, "submitted"
+
+    def take(self, reports: Iterable[Mapping[str, Any]]) -> None:
+        """Fold reports: `node`, `name`, `request`, `at_ns`, `fields`. One that is known changes nothing."""
         for report in reports:
-            place = (report["node"], report["name"])
-            self.counts[place] = self.counts.get(place, 0) + 1
             seen = self.requests.get(report["request"] or "")
-            if seen is not None:
+            if seen is not None and report["node"] == seen.request.target_nodes[0]:
                 self._take_one(seen, report)
 
-    def _take_one(self, seen: RequestPicture, report: dict[str, Any]) -> None:
+    def take_recorded(self, run_dir: Path) -> None:
+        """Begin again from what a run has recorded: the last reports, and those of a killed process, may never
+        have been asked for."""
+        found: list[dict[str, Any]] = []
+        for path in sorted(run_dir.glob("agents/*/reports-*.jsonl")):
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):  # a killed process may leave half a line
+                    found.append(json.loads(line) | {"node": path.parent.name})
+        for name, seen in self.requests.items():
+            fresh = RequestPicture(seen.request, seen.prediction, seen.submitted_ns, seen.status)
+            self.requests[name] = fresh
+        self.latest.clear()
+        self.take(sorted(found, key=lambda report: report["at_ns"]))
+
+    def _take_one(self, seen: RequestPicture, report: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = report["fields"]
-        at_source = report["node"] == seen.request.target_nodes[0]
+        number = fields.get("number")
         if report["name"] == "request_status":
             seen.status, seen.error = fields["status"], fields["error_message"]
-        elif report["name"] == "pair_delivered" and at_source:
-            seen.delivered_ns.append(report["at_ns"])
+            seen.earlier = max(seen.earlier, (fields["generated_count"] or 0) - len(seen.delivered_ns))
+        elif report["name"] == "pair_delivered" and number not in seen.delivered_ns:
+            seen.delivered_ns[fields["number"]] = report["at_ns"]
             seen.fidelities.append(fields["fidelity"])
-            seen.frames[fields["number"]] = fields["frame"]
+            seen.frames[frozenset((fields["head_end"], fields["tail_end"]))] = fields["frame"]
             self.latest.append({"request": report["request"], **fields})
-        elif report["name"] == "pair_void" and at_source:
-            seen.voided += 1
+        elif report["name"] == "pair_void":
+            seen.voided.add(fields["number"])
 
     def ended(self) -> bool:
         """True when every request has come to its end."""
@@ -112,55 +146,43 @@ class LabPicture:
 
     def good(self) -> bool:
         """True when every request was completed and no pair had a wrong frame."""
-        return all(seen.status == "completed" and not seen.frame_errors for seen in self.requests.values())
+        return all(seen.status == "completed" for seen in self.requests.values()) and not self.frame_errors
+
+    @property
+    def frame_errors(self) -> int:
+        """Pairs whose reported frame was not the true one."""
+        return sum(seen.frame_errors for seen in self.requests.values())
 
     def take_truth(self, path: Path) -> None:
         """Compare delivered pairs with what the emulated World wrote about them, if it did.
 
-        A head's qubit is released with the number of its delivery; the pair's frame must be the reported one,
-        or 0 when the tail has corrected it.
+        A pair is known by its two ends. The first of them that is released or measured shows it as it was: a
+        measured pair has the reported frame, a kept one that frame or, once its tail has corrected it, 0.
         """
         if not path.exists():
             return
-        heads = {seen.request.target_nodes[0]: seen for seen in self.requests.values()}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            seen = heads.get(entry["node"])
-            if seen is None or entry["operation"] != "release" or entry["truth"] is None:
+        waiting = {ends: (seen, frame) for seen in self.requests.values() for ends, frame in seen.frames.items()}
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.endswith("\n"):
                 continue
-            frame = seen.frames.get(entry["tag"])
-            if frame is not None:
-                seen.true_fidelities.append(entry["truth"]["fidelity"])
-                seen.frame_errors += entry["truth"]["frame"] not in (0, frame)
+            entry = json.loads(line)
+            truth = entry["truth"]
+            if truth is None or entry["operation"].startswith("pauli"):
+                continue
+            told = waiting.pop(frozenset(_end_name(*end) for end in truth["ends"]), None)
+            if told is None:
+                continue
+            seen, frame = told
+            right = {frame} if seen.request.consumption == "measure" else {frame, 0}
+            seen.true_fidelities.append(truth["fidelity"])
+            seen.frame_errors += truth["frame"] not in right
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The figures of every request."""
         return {name: seen.row() for name, seen in self.requests.items()}
 
-    def drawing(self) -> "RenderableType":
-        """The live table: requests above, the latest pairs below."""
-        from rich.console import Group
 
-        from bellwire.cli import show
+def _end_name(link: str, run: int, attempt: int, lane: int, side: int) -> str:
+    from bellwire.core.ids import End
 
-        pairs = show.table(
-            "Latest pairs",
-            ["request", "number", "head end", "tail end", "frame", "fidelity", "age ms"],
-            [
-                [
-                    pair["request"],
-                    pair["number"],
-                    pair["head_end"],
-                    pair["tail_end"],
-                    pair["frame"],
-                    show.fidelity(pair["fidelity"]),
-                    pair["age_ns"] / 1e6,
-                ]
-                for pair in reversed(self.latest)
-            ],
-        )
-        return Group(show.request_table(self.rows()), pairs)
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+    return str(End(link, run, attempt, lane, side))

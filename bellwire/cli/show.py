@@ -5,11 +5,12 @@ Owns the looks of what commands print. Refuses to compute: it is given rows. Ric
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 Cell = str | int | float | bool | None
 
@@ -30,17 +31,35 @@ def fidelity(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> "Table":
-    """A rich table; numbers stand to the right."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell | "Text"]],
+    *,
+    overflow: Literal["fold", "ellipsis"] = "fold",
+) -> "Table":
+    """A rich table; numbers stand to the right. overflow: what becomes of words that are too wide."""
+    from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    drawn = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="",
+        box=box.SIMPLE_HEAD,
+        border_style="dim",
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1),
+    )
     lines = [list(row) for row in rows]
     for index, column in enumerate(columns):
         numeric = any(isinstance(line[index], (int, float)) for line in lines)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(column, justify="right" if numeric else "left", overflow=overflow)
     for line in lines:
-        drawn.add_row(*(cell(value) for value in line))
+        drawn.add_row(*(value if isinstance(value, Text) else cell(value) for value in line))
     return drawn
 
 
@@ -51,7 +70,9 @@ def write(*parts: "RenderableType") -> None:
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = 160
-    for part in parts:
+    for number, part in enumerate(parts):
+        if number and not isinstance(part, str):
+            console.print()
         console.print(part)
 
 

@@ -72,7 +72,7 @@ class LinkService:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset({UpdatePair, LinkPairReady, MemoryLost, MemoryReady, SlotFreed})
+        return frozenset({UpdatePair, LinkPairReady, MemoryLost, MemoryReady})
 
     def deadline_ns(self) -> int | None:
         earliest: int | None = None

@@ -61,6 +61,7 @@ class SlotTable:
                 slot = Slot(index, name, lane)
                 self._slots[index] = slot
                 self._of_lane[name, lane] = slot
+        self._slots = dict(sorted(self._slots.items()))
 
     def _change(self, index: int, change: str) -> Slot:
         slot = self._slots[index]

@@ -133,7 +133,7 @@ class Agent:
             return
         self._waiting.append(event)
         if len(self._waiting) > WAITING_EVENTS_MAX:
-            self._misuse(event, LocalMisuse(f"more than {WAITING_EVENTS_MAX} events wait within one step"))
+            self._end_by_misuse(event, f"more than {WAITING_EVENTS_MAX} events wait within one step")
             return
         if self._busy:
             return
@@ -183,7 +183,7 @@ class Agent:
             self._log.warning("peer_violation", peer=violation.peer, detail=violation.detail)
             return
         except LocalMisuse as misuse:
-            self._misuse(event, misuse)
+            self._end_by_misuse(event, str(misuse))
             return
         self.steps += 1
         self.trace.step(now_ns, event, effects)
@@ -191,7 +191,7 @@ class Agent:
             try:
                 self._carry_out(now_ns, effect)
             except LocalMisuse as misuse:
-                self._misuse(event, misuse)
+                self._end_by_misuse(event, str(misuse))
                 return
             except StoreFault as fault:
                 self.on_store_fault(fault)
@@ -223,13 +223,18 @@ class Agent:
             case _:
                 self.devices.carry_out(effect)
 
-    def _misuse(self, event: Event, misuse: LocalMisuse) -> None:
+    def on_unforeseen(self, problem: str) -> None:
+        """An exception that nobody foresaw reached the loop; the machine can be trusted no more."""
+        if not self._closed:
+            self._end_by_misuse(None, problem)
+
+    def _end_by_misuse(self, event: Event | None, problem: str) -> None:
         try:
-            where = str(self.trace.misuse(self._clock.now_ns(), event, str(misuse)))
+            where = str(self.trace.misuse(self._clock.now_ns(), event, problem))
         except StoreFault as fault:
             where = f"not written: {fault}"
-        self._log.error("local_misuse", problem=str(misuse), event_type=type(event).__name__, trail=where)
-        self.health.tell("local_misuse", problem=str(misuse))
+        self._log.error("local_misuse", problem=problem, event_type=type(event).__name__, trail=where)
+        self.health.tell("local_misuse", problem=problem)
         self.stop(EXIT_MISUSE)
 
     # ---- the record

@@ -150,7 +150,7 @@ class MemoryBindings:
         await self._book.close()
 
     async def _sweep(self) -> None:
-        """Empty the slots that an earlier life of this agent left armed or held: nobody knows their qubits."""
+        """Empty the slots that an earlier life of this agent left armed or held, their qubits unknown."""
         for slot in (await self._memory.read_status()).slots:
             if slot.state is SlotState.ARMED:
                 await self._memory.disarm(slot.slot)

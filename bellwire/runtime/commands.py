@@ -17,6 +17,7 @@ from bellwire.core.plans import EntanglementRequest
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.control import Command
+from bellwire.runtime.counters import machine_counters
 from bellwire.runtime.instruments import NodeInstruments
 
 REPORTS_KEPT = 20_000
@@ -69,6 +70,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
             "ready": up and instruments.ready,
             "instruments": instruments.states(),
             "slots": _slots(agent),
+            **machine_counters(agent.machine),
         }
 
     async def ledger(_fields: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,9 +6,7 @@ or counted and dropped.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
-from typing import Literal, Protocol
 
 import msgspec
 import zmq
@@ -17,13 +15,12 @@ from bellwire.core.codec import decode_message, encode
 from bellwire.core.effects import Publish, Send
 from bellwire.core.errors import ConfigError, LocalMisuse, PeerViolation
 from bellwire.core.ids import NodeId
-from bellwire.core.messages import SCHEMA_VERSION, Message
-from bellwire.core.record import Word
+from bellwire.core.messages import SCHEMA_VERSION
+from bellwire.runtime.bus_words import BusHost, BusSettings, is_loopback, option_text
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.envelope import FRAME_BYTES_MAX, HELLO, MESSAGE, Frame, decode_frame
 from bellwire.runtime.health import Health
 from bellwire.runtime.keys import ZAP_DOMAIN, Keyring, ZapHandler
-from bellwire.runtime.liveness import PeerState
 from bellwire.runtime.monitor import watch
 from bellwire.runtime.outbox import encode_facts
 from bellwire.runtime.peer import SOCKET_FRAMES_MAX, Peer
@@ -41,25 +38,6 @@ REFUSED_WAIT_NS = 1_000_000_000
 
 we try anew after this long, because keys are added and peers repaired.
 """
-
-
-class BusSettings(Word, frozen=True):
-    """How the bus of a lab is run."""
-
-    interval_ns: int = 250_000_000  # heartbeat interval; suspect after 3, down after 6
-    security: Literal["curve", "plaintext"] = "curve"  # plaintext: loopback only, and only when asked for
-
-
-class BusHost(Protocol):
-    """Who is told what arrives."""
-
-    def on_message(self, source: NodeId, incarnation: int, message: Message) -> None:
-        """The next message of a peer. May raise PeerViolation: the message is counted and dropped."""
-        ...
-
-    def on_peer(self, peer: NodeId, state: PeerState, incarnation: int | None) -> None:
-        """The opinion about a peer has changed."""
-        ...
 
 
 class Network:
@@ -143,7 +121,7 @@ class Network:
         self._closers.append(stop_reading)
         loop.call_soon(self._drain)
         self._tick_handle = loop.call_later(self.settings.interval_ns / 2e9, self._tick)
-        return _text(router.get(zmq.LAST_ENDPOINT))
+        return option_text(router.get(zmq.LAST_ENDPOINT))
 
     def add_peer(self, name: NodeId, endpoint: str, *, takes_facts: bool = True) -> None:
         """Begin to speak to a peer; with CURVE as soon as its public key lies in the lab's folder.
@@ -194,7 +172,7 @@ class Network:
         )
 
     def _refuse_open_plaintext(self, endpoint: str) -> None:
-        if self._keyring is None and not _is_loopback(endpoint):
+        if self._keyring is None and not is_loopback(endpoint):
             raise ConfigError(f"{self.name}: plaintext is for loopback only, not for {endpoint}; use curve")
 
     # ---- sending
@@ -403,19 +381,3 @@ class Network:
             return
         self._health.tell(f"peer_{state}", peer=peer.name, incarnation=peer.liveness.incarnation)
         self._host.on_peer(peer.name, state, peer.liveness.incarnation)
-
-
-def _text(option: int | bytes | str) -> str:
-    return option.rstrip(b"\0").decode("ascii") if isinstance(option, bytes) else str(option)
-
-
-def _is_loopback(endpoint: str) -> bool:
-    if endpoint.startswith(("ipc://", "inproc://")):
-        return True
-    address = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

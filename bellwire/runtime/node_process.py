@@ -7,6 +7,7 @@ supervisor restarts, with a higher incarnation.
 
 import asyncio
 import signal
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Machine
 from bellwire.runtime.agent import Agent
+from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
 from bellwire.runtime.control import ControlServer, socket_path
@@ -24,7 +26,7 @@ from bellwire.runtime.health import Health
 from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.keys import Keyring, check_name
 from bellwire.runtime.lab_words import LabEntry
-from bellwire.runtime.network import BusSettings, Network
+from bellwire.runtime.network import Network
 from bellwire.runtime.parent import watch_parent
 from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation
 from bellwire.runtime.trace import AgentTrace
@@ -112,6 +114,7 @@ async def _run_locked(
 
     health = Health(on_health)
     agent = Agent(name, incarnation, make(name), clock, health, AgentTrace(run_dir, name, incarnation))
+    loop.set_exception_handler(lambda _, context: agent.on_unforeseen(_told(context)))
     network = Network(name, incarnation, agent, clock, health, keyring, bus)
     network.start(lab.addresses[name])
     agent.network = network
@@ -151,6 +154,13 @@ async def _after_the_end(agent: Agent, instruments: NodeInstruments, control: Co
         agent.stop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().remove_signal_handler(signal_number)
+
+
+def _told(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    if error is None:
+        return str(context.get("message"))
+    return "".join(traceback.format_exception(error))
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: object) -> None:

@@ -22,7 +22,7 @@ SOCKET_FRAMES_MAX = 2 * (CREDIT_FRAMES + 64)
 """High-water mark: the credit and some heartbeats, twice, because libzmq learns what was read in steps of
 half the mark. Reaching it is the event `socket_full`."""
 RECONNECT_MS = 50
-RECONNECT_MAX_MS = 1_000
+RECONNECT_MAX_MS = 250
 HANDSHAKE_MS = 2_000
 BREAK_INTERVALS = 8
 """A connection on which nothing moves for this many heartbeat intervals is closed and made anew (half-open

@@ -24,8 +24,6 @@ from bellwire.runtime.store import StoreFault, write_synced
 
 TRAIL_STEPS = 200
 """The last steps kept in memory for the trail of a misuse."""
-FLUSH_BYTES = 256 * 1024
-"""Entries in memory above this are handed to the file system at once."""
 
 _LENGTH = struct.Struct("<I")
 _pack = msgspec.msgpack.Encoder().encode
@@ -88,8 +86,8 @@ class AgentTrace:
         for appender in (self._steps, self._facts, self._reports, self._metrics):
             appender.flush()
 
-    def misuse(self, now_ns: int, event: Event, problem: str) -> Path:
-        """Write the trail of a misuse: the event that broke the contract and the steps before it."""
+    def misuse(self, now_ns: int, event: Event | None, problem: str) -> Path:
+        """Write the trail of a misuse: the steps before, and the event that broke the contract, if one did."""
         path = self.folder / f"trail-{self._suffix}.json"
         steps = [
             {
@@ -99,7 +97,11 @@ class AgentTrace:
             }
             for at_ns, told, effects in self._trail
         ]
-        broken = {"now_ns": now_ns, "event": msgspec.to_builtins(event), "problem": problem}
+        broken = {
+            "now_ns": now_ns,
+            "event": None if event is None else msgspec.to_builtins(event),
+            "problem": problem,
+        }
         write_synced(path, msgspec.json.encode({"broken": broken, "steps": steps}))
         return path
 
@@ -122,13 +124,9 @@ class _Appender:
         self._path = path
         self._file: BinaryIO = path.open("ab", buffering=0)
         self._pieces: list[bytes] = []
-        self._size = 0
 
     def append(self, piece: bytes) -> None:
         self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size >= FLUSH_BYTES:
-            self.flush()
 
     def append_framed(self, piece: bytes) -> None:
         self.append(_LENGTH.pack(len(piece)) + piece)
@@ -141,7 +139,6 @@ class _Appender:
         except OSError as problem:
             raise StoreFault(str(self._path), f"cannot be written: {problem.strerror}") from problem
         self._pieces.clear()
-        self._size = 0
 
     def close(self) -> None:
         self._file.close()

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 from bellwire.core.bell import Walsh, decay
-from bellwire.core.effects import MeasureBell, ReleaseQubit
+from bellwire.core.effects import MeasureBell
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import BellMeasured, Received
 from bellwire.core.facts import Released, ReleaseReason, Swapped
@@ -35,6 +35,7 @@ from bellwire.core.plans import NodePlan, SwapPlan
 from bellwire.core.registry import lookup
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
+from bellwire.swapping.outcomes import SwappingAck, SwappingCorrection, SwappingFail
 from bellwire.swapping.policies import POLICIES, Candidates, Policy
 
 SWEEPS_PER_LEASE = 3
@@ -80,7 +81,7 @@ class Swapping:
         self._plans: dict[RequestId, NodePlan] = {}
         self._executions: dict[PlanKey, Execution] = {}
         self._measuring: dict[int, Measurement] = {}
-        self._limits: list[tuple[int, End]] = []  # heap of (age limit, end)
+        self._limits: list[tuple[int, End]] = []  # heap of (cutoff, end); the compulsory age is swept
         self._sweep_ns: int | None = None
         self.correction = SwappingCorrection()
         self.ack = SwappingAck()
@@ -147,10 +148,8 @@ class Swapping:
     def _pair_ready(self, step: Step, notice: LinkPairReady) -> None:
         end, request = notice.end, notice.request
         plan = None if request is None else self._plans.get(request)
-        limit_ns = None if plan is None or plan.swap is None else plan.cutoff_ns
-        if limit_ns is None:
-            limit_ns = self._network.timers.age_max_ns
-        heappush(self._limits, (notice.at_ns + limit_ns, end))
+        if plan is not None and plan.swap is not None and plan.cutoff_ns is not None:
+            heappush(self._limits, (notice.at_ns + plan.cutoff_ns, end))
         if request is None:
             return
         key = (request, notice.tree)
@@ -358,45 +357,17 @@ class Swapping:
             step.tell(ViewWanted(purpose="sweep", request=None))
 
     def _sweep(self, step: Step, view: LedgerView) -> None:
-        """Find ends whose death we were never told of, and memories that rested longer than any pair may
-        live."""
+        """Find ends whose death we were never told of, and whatever is older than any pair may be."""
         for slot in self._slots.slots():
+            too_old = step.now_ns - slot.born_ns > self._network.timers.age_max_ns
             if slot.end is not None and slot.state == "held":
                 chain = view.chain(slot.end)
                 if chain is not None and chain.dead:
                     self._discard(step, slot, "dead")
-            elif slot.state == "resting" and step.now_ns - slot.born_ns > self._network.timers.age_max_ns:
+                elif too_old:
+                    self.counters["cutoffs"] += 1
+                    self._discard(step, slot, "cutoff")
+            elif slot.state == "resting" and too_old:
                 self._wake(step, slot)
         for key in list(self._executions):
             self._reconsider(step, key)
-
-
-class SwappingCorrection:
-    """At the right partner: a swap moved the frame. Nothing physical is done: frames stay in software, the
-    ledger holds them, and a Pauli is ordered once, by whoever is about to use the qubit. Counts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-class SwappingAck:
-    """At the left partner: a swap established a longer pair. Counts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-class SwappingFail:
-    """At both partners: cleans up the qubits of an unsuccessful swap, and of every other death of a chain."""
-
-    def __init__(self, slots: SlotBook) -> None:
-        self._slots = slots
-        self.count = 0
-
-    def discard(self, step: Step, slot: SlotView, reason: ReleaseReason) -> None:
-        """held -> free: write the fact, tell the device, let the slot attempt again."""
-        assert slot.end is not None
-        step.tell(UpdatePair(fact=Released(end=slot.end, reason=reason, at_ns=step.now_ns)))
-        step.order(ReleaseQubit(slot=slot.index, tag=0))
-        self._slots.free(slot.index)
-        step.tell(SlotFreed(slot=slot.index))

@@ -259,3 +259,26 @@ async def test_a_supervision_that_is_cancelled_at_any_moment_leaves_the_line_fre
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await lab.alice.connect()
+
+
+async def test_a_restart_is_told_even_when_nothing_was_configured(lab: Lab) -> None:
+    async with supervised(lab.alice):
+        await lab.bench.power_cycle("alice", 0.0)
+        await lab.eventually(lambda: lab.resets == ["alice"], "the reset is told")
+        await lab.alice.wait_for(Condition.READY, 5)
+
+
+async def test_a_run_whose_start_is_silently_ignored_is_found_by_the_read_back(lab: Lab) -> None:
+    await lab.connect()
+    await lab.configure()
+    lab.bench.set_fault("station", Fault.IGNORED_SET)
+    with pytest.raises(DeviceError, match=r"RUN_ID\[0\] was set to 5 but reads 0"):
+        await lab.fpga.start_run(5, lab.next_epoch_s())
+
+
+async def test_records_dropped_by_the_memory_controller_make_it_start_anew(lab: Lab) -> None:
+    async with supervised(lab.alice):
+        await lab.eventually(lambda: lab.alice._lost_count == 0, "the first bound")
+        lab.alice._take_bound(Bound(0, 1, None, 0, 1, 1, 0, 0))
+        await lab.eventually(lambda: lab.resets == ["alice"], "the picture is given up")
+        await lab.alice.wait_for(Condition.READY, 5)

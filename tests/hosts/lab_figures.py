@@ -17,8 +17,13 @@ from tests.hosts.recorded import RecordedRun, aged_back
 
 SIGMAS = 4.0
 """Statistical checks fail by chance once in 16,000 (two-sided, normal)."""
-ESTIMATE_BIAS_MAX = 0.001
-"""What a mean fidelity estimate may be off by: stamps of a nanosecond, operations of a millisecond."""
+ESTIMATE_ABOVE_MAX = 0.0005
+"""A mean fidelity estimate never promises more than the World has, but for stamps and rounding."""
+ESTIMATE_BELOW_MAX = 0.005
+"""It may promise a little less: waiting is counted until a measurement's result is told, which takes
+milliseconds over a serial line, while the qubits were measured before (1 ms costs 0.0008 here)."""
+ESTIMATE_ERROR_MAX = 0.08
+"""What the estimate of any single pair may be off by: a measurement told 100 ms late on a busy machine."""
 
 
 @dataclass(slots=True)
@@ -34,9 +39,7 @@ class LabFigures:
             self.wrong.append(what)
 
 
-def examine(
-    lab: Lab, run_dir: Path, request: str, *, pairs_min: int, tracked: bool = False
-) -> LabFigures:
+def examine(lab: Lab, run_dir: Path, request: str, *, pairs_min: int, tracked: bool = False) -> LabFigures:
     """Compare both ends, the plan's prediction and the World.
 
     tracked: frames are kept in the classical record and not corrected, so they must take all four values.
@@ -49,7 +52,9 @@ def examine(
     figures.hold(sorted(head) == list(range(1, len(head) + 1)), "delivery numbers have holes")
     figures.hold(head.keys() == tail.keys(), f"the ends list {len(head)} and {len(tail)} pairs")
     figures.hold(
-        all(head[n].ends == tail[n].ends and head[n].frame == tail[n].frame for n in head.keys() & tail.keys()),
+        all(
+            head[n].ends == tail[n].ends and head[n].frame == tail[n].frame for n in head.keys() & tail.keys()
+        ),
         "the ends disagree about a pair or its frame",
     )
     figures.hold(len({pair.ends for pair in head.values()}) == len(head), "a pair was delivered twice")
@@ -65,9 +70,12 @@ def examine(
     errors = [pair.fidelity - aged_back(truth, pair.at_ns, rates) for pair, truth in known]
     bias, bias_error = mean_and_error(errors)
     figures.hold(
-        bool(errors) and abs(bias) <= SIGMAS * bias_error + ESTIMATE_BIAS_MAX,
+        bool(errors)
+        and -ESTIMATE_BELOW_MAX - SIGMAS * bias_error <= bias <= ESTIMATE_ABOVE_MAX + SIGMAS * bias_error,
         f"estimated minus true fidelity is {bias:.5f} +- {bias_error:.5f}",
     )
+    worst = max(map(abs, errors), default=0.0)
+    figures.hold(worst <= ESTIMATE_ERROR_MAX, f"one estimate is {worst:.3f} away from the true fidelity")
 
     told = sorted(pair.told_ns for pair in head.values())
     gaps_s = sorted((later - earlier) / 1e9 for earlier, later in pairwise(told))

@@ -74,9 +74,7 @@ def asked(lab: Lab, request_id: str, **terms: Any) -> EntanglementRequest:
     return msgspec.structs.replace(lab.requests[0], request_id=request_id, **fields)
 
 
-async def wait_for(
-    condition: Callable[[], Awaitable[bool]], what: str, within_s: float = PATIENCE_S
-) -> None:
+async def wait_for(condition: Callable[[], Awaitable[bool]], what: str, within_s: float = PATIENCE_S) -> None:
     """Wait until a condition holds. AssertionError names it when it does not in time."""
     give_up = time.monotonic() + within_s
     while not await condition():
@@ -110,6 +108,15 @@ class LiveLab:
             if report["name"] == "request_status" and report["request"] == request
         ]
         return told[-1] if told else "submitted"
+
+    def error(self, request: str) -> str | None:
+        """What the latest status of a request says went wrong."""
+        told = [
+            report["fields"]["error_message"]
+            for report in self.reports
+            if report["name"] == "request_status" and report["request"] == request
+        ]
+        return told[-1] if told else None
 
     async def until(self, condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S) -> None:
         """Take in reports until a condition on them holds."""

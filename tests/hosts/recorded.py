@@ -137,26 +137,28 @@ class RecordedRun:
                     found[event.link] = found.get(event.link, 0) + 1
         return dict(sorted(found.items()))
 
-    def ready_ns(self, after_ns: int) -> int | None:
-        """When the lab was ready for good after a moment, by what its agents recorded.
+    def ready_ns(self, after_ns: int, before_ns: int | None = None) -> int | None:
+        """When the lab was whole again after a fault at `after_ns`, by what its agents recorded.
 
-        The latest news "peer up" or "instrument ready" after `after_ns`; None if there is none, or something
-        is still not up at the end of the records.
+        The latest news "peer up" or "instrument ready" between the two moments; None if there is none, or
+        something was still not up at the end of them.
         """
         latest: int | None = None
         for node in self.agents:
             state: dict[tuple[str, str], bool] = {}
-            lives = 0
+            life = 0
             for incarnation, now_ns, event in self.steps(node):
-                if incarnation != lives:
-                    lives, state = incarnation, {}
+                if before_ns is not None and now_ns >= before_ns:
+                    break
+                if incarnation != life:
+                    life, state = incarnation, {}
                 if isinstance(event, PeerChanged):
                     good, key = event.state == "up", ("peer", event.peer)
                 elif isinstance(event, DeviceChanged):
                     good, key = event.ready, ("device", event.role)
                 else:
                     continue
-                if good and not state.get(key, False) and now_ns > after_ns:
+                if good and now_ns > after_ns:
                     latest = max(now_ns, latest or 0)
                 state[key] = good
             if not all(state.values()):
@@ -165,7 +167,7 @@ class RecordedRun:
 
 
 def aged_back(truth: TruthLine, to_ns: int, rates: tuple[float, float, float]) -> float:
-    """Fidelity that the World's pair had at an earlier moment; `rates`: decay of lambda_1..3 per ns, both ends.
+    """Fidelity that the World's pair had at an earlier moment; `rates`: decay of lambda_1..3 per ns.
 
     Only storage lies between the estimate and the release, and storage multiplies each eigenvalue by
     exp(-rate x time) (algorithms.md 11.5), so it can be undone on the known truth.

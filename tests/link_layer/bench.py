@@ -161,7 +161,7 @@ class LinkBench:
         self.heralds = 0
         self._order = 0
         self._due: list[_Due] = []
-        self._incarnations = {node: 0 for node in self.network.nodes}
+        self._incarnations = dict.fromkeys(self.network.nodes, 0)
         self._held_for_ns = held_for_ns
         self.sinks: dict[str, list[Sink]] = {"a": [], "b": []}
         self.machines: dict[str, NodeMachine] = {}

@@ -1,9 +1,9 @@
 """Two link ends and a station over good and bad classical channels: they agree, and nothing is invented."""
 
 import pytest
-from tests.link_layer.bench import MS, Channel, LinkBench
 
 from bellwire.core.ids import End
+from tests.link_layer.bench import MS, Channel, LinkBench
 
 GOOD = Channel()
 BAD = Channel(loss=0.15, copies=0.15, jitter_ns=3 * MS)

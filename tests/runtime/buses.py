@@ -9,10 +9,11 @@ from pathlib import Path
 from bellwire.core.effects import Send
 from bellwire.core.ids import NodeId
 from bellwire.core.messages import Message, Watermark
+from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.health import Health
 from bellwire.runtime.keys import Keyring
-from bellwire.runtime.network import BusSettings, Network
+from bellwire.runtime.network import Network
 
 DEADLINE_S = 20.0
 FAST_INTERVAL_NS = 50_000_000

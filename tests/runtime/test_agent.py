@@ -14,9 +14,10 @@ from bellwire.core.events import Event, Received, Record, RequestCancelled, Star
 from bellwire.core.facts import Began
 from bellwire.core.messages import FactBatch, Watermark
 from bellwire.runtime.agent import EXIT_MISUSE, EXIT_STORE, Agent
+from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.clock import DeadlineTimer, LiveClock
 from bellwire.runtime.health import Health
-from bellwire.runtime.network import BusSettings, Network
+from bellwire.runtime.network import Network
 from bellwire.runtime.store import RecordStore, StoreFault
 from bellwire.runtime.trace import AgentTrace, effects_digest, read_framed, read_steps
 from tests.runtime.buses import FAST_INTERVAL_NS, until
@@ -93,6 +94,17 @@ async def test_a_misuse_writes_the_trail_and_ends_the_process_with_70(tmp_path: 
     assert trail["broken"]["problem"] == "slot 3 is free already"
     assert [step["event"]["t"] for step in trail["steps"]] == ["Started"]
     assert agent.steps == 1  # nothing was fed after the misuse
+
+
+async def test_an_exception_that_nobody_foresaw_ends_the_process_with_70_and_a_trail(tmp_path: Path) -> None:
+    agent = make_agent(tmp_path, ScriptedMachine())
+    agent.start()
+    agent.on_unforeseen("KeyError: 7")
+    agent.on_unforeseen("KeyError: 8")
+    assert await agent.ended == EXIT_MISUSE
+    trail = json.loads((tmp_path / "agents" / "alice" / "trail-000001.json").read_text())
+    assert trail["broken"]["event"] is None
+    assert trail["broken"]["problem"] == "KeyError: 7"
 
 
 async def test_a_violation_by_a_peer_is_counted_and_the_agent_lives_on(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 DEADLINE_S = 90.0
 
 
-def lab_on_free_ports(tmp_path: Path, change: Callable[[str], str] = lambda text: text) -> Path:
+def lab_on_free_ports(tmp_path: Path) -> Path:
     """The shipped two-node lab with ports that the system chose."""
     text = (ROOT / "lab_configs" / "two_node_link.yaml").read_text()
     held: list[socket.socket] = []
@@ -41,7 +41,7 @@ def lab_on_free_ports(tmp_path: Path, change: Callable[[str], str] = lambda text
     for taken in held:
         taken.close()
     path = tmp_path / "lab.yaml"
-    path.write_text(change(text))
+    path.write_text(text)
     return path
 
 
@@ -133,18 +133,20 @@ def test_a_killed_supervisor_takes_its_processes_with_it(tmp_path: Path) -> None
 
 
 async def test_a_wrong_instrument_stops_the_start_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    # Bob's file names a serial device that is not emulated: somebody else's controller answers there.
-    def rewire(text: str) -> str:
-        wanted = '"pty:bob-memory", serial_number: 1002, emulated: true'
-        assert wanted in text
-        line = tmp_path / "state" / "devices" / "alice-memory"
-        return text.replace(wanted, f'"{line}", serial_number: 1002, emulated: false')
+    path = lab_on_free_ports(tmp_path)
+    swapped = tmp_path / "swapped.yaml"  # what stands on the bench: another controller at bob's place
+    swapped.write_text(path.read_text().replace("serial_number: 1002", "serial_number: 1009"))
 
-    supervisor = Supervisor(load_lab(lab_on_free_ports(tmp_path, rewire), live=True), tmp_path / "state")
+    def command_line(name: str, state_dir: Path, run_dir: Path) -> list[str]:
+        kind = ["emulate", str(swapped)] if name == "emulator" else ["node", str(path), name]
+        where = ["--state", str(state_dir), "--run", str(run_dir), "--with-parent"]
+        return [sys.executable, "-m", "bellwire", *kind, *where]
+
+    supervisor = Supervisor(load_lab(path, live=True), tmp_path / "state", command_line=command_line)
     pids: dict[str, int] = {}
     try:
         with pytest.raises(
-            DeviceFault, match="bob-memory: wrong serial number: expected '1002', found '1001'"
+            DeviceFault, match="bob-memory: wrong serial number: expected '1002', found '1009'"
         ):
             await supervisor.start()
         pids.update(supervisor.pids())

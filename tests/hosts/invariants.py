@@ -1,0 +1,349 @@
+"""What must hold after every step of every machine, whatever the order of simultaneous things.
+
+Attached to a virtual host as its `watch`; raises `Broken` with the name of the rule at the first step that breaks one.
+Knows the World's truth and every fact, so it can compare what machines believe with both.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from bellwire.core.effects import (
+    ApplyPauli,
+    Effect,
+    MeasureBell,
+    MeasureQubit,
+    Persist,
+    Publish,
+    ReleaseQubit,
+    Send,
+    StartAttempts,
+    StopAttempts,
+)
+from bellwire.core.events import (
+    BellMeasured,
+    Event,
+    PauliApplied,
+    Persisted,
+    QubitMeasured,
+    Received,
+    Started,
+    TimerFired,
+)
+from bellwire.core.facts import Began, Born, Fact, Released, Swapped
+from bellwire.core.ids import End, NodeId
+from bellwire.core.messages import PlanInstall
+from bellwire.gem.fold import Fold
+from bellwire.node.machines import QuantumNode
+from bellwire.simulator_backend.host import VirtualHost
+
+LEDGER_EVERY = 400
+"""Every so many steps the acting node's replica is compared with a fold made anew from its watermarks."""
+
+QUEUES_MAX = {"waiting": 200, "heap": 3_000, "touched": 200, "ends": 1_500, "log": 20_000}
+"""Lengths that the queues of a small lab never reach; they do not grow with time."""
+
+
+def end_in(place: Any) -> End | None:
+    """The end whose qubit a slot of the World holds."""
+    if place.pair is not None:
+        return place.pair.ends[place.side]
+    if place.cluster is not None:
+        return next(member.end for member in place.cluster.members if member.slot is place)
+    return None
+
+
+def far_is_gone(place: Any) -> bool:
+    """True when the World has no partner for this qubit any more."""
+    return place.cluster is not None if place.pair is None else None in place.pair.slots
+
+
+class Broken(AssertionError):
+    """A rule does not hold."""
+
+    def __init__(self, rule: str, text: str) -> None:
+        super().__init__(f"{rule}: {text}")
+        self.rule = rule
+
+
+class Invariants:
+    """The rules, and counts of what happened (an empty history proves nothing)."""
+
+    def __init__(self, offsets_ns: Mapping[NodeId, int] | None = None, *, dead_for_ns: int) -> None:
+        """`dead_for_ns`: how long a held qubit may outlive the far qubit of its pair before its owner knows."""
+        self.counts: Counter[str] = Counter()
+        self.peaks: Counter[str] = Counter()
+        self.fired: set[tuple[str, str, str]] = set()
+        self.outcomes: dict[Any, Any] = {}  # chance by key: herald codes by pair, swap results by ends
+        self._offsets_ns = offsets_ns or {}
+        self._dead_for_ns = dead_for_ns
+        self._lives: dict[NodeId, int] = {}
+        self._machines: dict[NodeId, Any] = {}
+        self._deadlines: dict[NodeId, int | None] = {}
+        self._orders: dict[tuple[NodeId, str, int], str] = {}
+        self._empty: set[tuple[NodeId, int]] = set()
+        self._sent: dict[tuple[int, NodeId, NodeId], tuple[int, Any]] = {}
+        self._published: dict[NodeId, list[tuple[int, int, int]]] = defaultdict(list)
+        self._facts: dict[NodeId, dict[int, list[Fact]]] = defaultdict(dict)
+        self._seen_until: dict[tuple[NodeId, NodeId], int] = defaultdict(int)
+        self._cutoffs_ns: dict[NodeId, int] = {}
+        self._first_held_ns: dict[tuple[NodeId, End], int] = {}
+        self._dead_since_ns: dict[tuple[NodeId, End], int] = {}
+        self._swapped_at: dict[End, tuple[NodeId, int]] = {}
+        self._host: VirtualHost | None = None
+
+    def attach(self, host: VirtualHost) -> None:
+        self._host = host
+
+    def __call__(self, now_ns: int, node: NodeId, event: Event, effects: list[Effect]) -> None:
+        host = self._host
+        assert host is not None
+        self.counts["steps"] += 1
+        machine = host.machines[node]
+        self._event(now_ns, node, event, machine)
+        for effect in effects:
+            self._effect(now_ns, node, effect)
+        self._deadlines[node] = machine.next_deadline_ns
+        if isinstance(machine, QuantumNode):
+            self._slots(now_ns, node, machine, host)
+            self._visible(now_ns, node, machine, host)
+            if self.counts["steps"] % LEDGER_EVERY == 0:
+                self.compare_ledger(node)
+        self._queues(machine, host)
+
+    # ---- what machines are told
+
+    def _event(self, now_ns: int, node: NodeId, event: Event, machine: Any) -> None:
+        if isinstance(event, Started):
+            self._begin_life(node, event, machine)
+        elif isinstance(event, TimerFired):
+            deadline_ns = self._deadlines[node]
+            self.counts["timers"] += 1
+            if deadline_ns is None or deadline_ns > now_ns:
+                raise Broken("early timer", f"{node} at {now_ns}, deadline {deadline_ns}")
+        elif isinstance(event, Received):
+            self._received(now_ns, node, event)
+        elif isinstance(event, (BellMeasured, QubitMeasured, PauliApplied)):
+            self._answered(node, "order", event.operation, event)
+        elif isinstance(event, Persisted):
+            self._answered(node, "record", event.token, event)
+
+    def _begin_life(self, node: NodeId, event: Started, machine: Any) -> None:
+        if event.incarnation != self._lives.get(node, 0) + 1:
+            raise Broken("incarnation", f"{node}: {event.incarnation} after {self._lives.get(node)}")
+        self.counts["restarts"] += event.incarnation > 1
+        self.gather_rows(node)
+        self._lives[node] = event.incarnation
+        self._machines[node] = machine
+        self._deadlines[node] = None
+        self._orders = {key: order for key, order in self._orders.items() if key[0] != node}
+        self._empty = {key for key in self._empty if key[0] != node}
+        self._seen_until = defaultdict(int, {key: n for key, n in self._seen_until.items() if key[0] != node})
+        for table in (self._first_held_ns, self._dead_since_ns):
+            for key in [key for key in table if key[0] == node]:
+                del table[key]
+
+    def _answered(self, node: NodeId, kind: str, number: int, event: Event) -> None:
+        if self._orders.pop((node, kind, number), None) is None:
+            raise Broken("one answer", f"{node}: nobody waits for {event}")
+
+    def _received(self, now_ns: int, node: NodeId, event: Received) -> None:
+        self.counts["messages"] += 1
+        source = event.source
+        if event.incarnation != self._lives[source]:
+            raise Broken("old incarnation", f"{node} heard life {event.incarnation} of {source}")
+        sent = self._sent.get((id(event.message), source, node))
+        if sent is None:
+            raise Broken("message from nowhere", f"{node}: {event}")
+        assert self._host is not None
+        if source != node and now_ns < sent[0] + self._host.network.delay_ns(source, node):
+            raise Broken("message too fast", f"{source} to {node} at {now_ns}, sent at {sent[0]}: {event.message}")
+
+    # ---- what machines order
+
+    def _effect(self, now_ns: int, node: NodeId, effect: Effect) -> None:
+        if isinstance(effect, Send):
+            self._sent.setdefault((id(effect.message), node, effect.to), (now_ns, effect.message))
+            if isinstance(effect.message, PlanInstall) and effect.message.plan.swap is not None:
+                cutoff_ns = effect.message.plan.cutoff_ns
+                if cutoff_ns is not None:
+                    self._cutoffs_ns[effect.to] = cutoff_ns
+        elif isinstance(effect, Publish):
+            batch = effect.batch
+            last = batch.first + len(batch.facts) - 1
+            self._published[node].append((now_ns, batch.incarnation, last))
+            self._facts[node].setdefault(batch.incarnation, []).extend(batch.facts)
+            for fact in batch.facts:
+                self._fact(now_ns, node, fact)
+        elif isinstance(effect, Persist):
+            self._orders[node, "record", effect.token] = "Persist"
+        elif isinstance(effect, StartAttempts):
+            self._empty.discard((node, effect.slot))
+        elif isinstance(effect, StopAttempts):
+            self._empty.add((node, effect.slot))
+        elif isinstance(effect, ReleaseQubit):
+            self._use(node, effect.slot, "ReleaseQubit", consume=True)
+        elif isinstance(effect, MeasureBell):
+            self._use(node, effect.left_slot, "MeasureBell", consume=True)
+            self._use(node, effect.right_slot, "MeasureBell", consume=True)
+            self._orders[node, "order", effect.operation] = "MeasureBell"
+        elif isinstance(effect, MeasureQubit):
+            self._use(node, effect.slot, "MeasureQubit", consume=True)
+            self._orders[node, "order", effect.operation] = "MeasureQubit"
+        elif isinstance(effect, ApplyPauli):
+            self._use(node, effect.slot, "ApplyPauli", consume=False)
+            self._orders[node, "order", effect.operation] = "ApplyPauli"
+
+    def _use(self, node: NodeId, slot: int, order: str, *, consume: bool) -> None:
+        if (node, slot) in self._empty:
+            raise Broken("empty slot", f"{order} at {node} on slot {slot}, which an earlier order has emptied")
+        if consume:
+            self._empty.add((node, slot))
+
+    def _fact(self, now_ns: int, node: NodeId, fact: Fact) -> None:
+        self.counts[type(fact).__name__] += 1
+        if isinstance(fact, Born):
+            end = fact.end
+            self.outcomes.setdefault(("herald", end.link, end.run, end.attempt, end.lane), fact.frame)
+        elif isinstance(fact, Released):
+            self.counts[f"Released {fact.reason}"] += 1
+        elif isinstance(fact, Swapped):
+            self.counts[f"Swapped {fact.result}"] += 1
+            self.outcomes["swap", frozenset((fact.left, fact.right))] = (fact.result, fact.outcome)
+            for end in (fact.left, fact.right):
+                far = end._replace(side=1 - end.side)
+                other = self._swapped_at.get(far)
+                assert self._host is not None
+                if other is not None and now_ns - other[1] <= self._host.network.delay_ns(node, other[0]):
+                    self.counts["swaps at both ends at once"] += 1
+                self._swapped_at[end] = (node, now_ns)
+
+    # ---- qubits: slots, World, ledger
+
+    def _slots(self, now_ns: int, node: NodeId, machine: QuantumNode, host: VirtualHost) -> None:
+        places = host.world._memory(node).slots
+        local_ns = now_ns + self._offsets_ns.get(node, 0)
+        for slot in machine.slots.slots():
+            place = places[slot.index]
+            present = end_in(place)
+            state, end = slot.state, slot.end
+            if state == "free":
+                if present is not None:
+                    raise Broken("slot and World", f"{node}: {slot!r} still holds {present} in the World")
+            elif state in ("held", "offered", "locked"):
+                assert end is not None
+                if present != end:
+                    raise Broken("slot and World", f"{node}: {slot!r} holds {present} in the World")
+                self._held(now_ns, local_ns, node, slot, machine, host)
+            elif state == "measuring" and present is not None and present != end:
+                raise Broken("slot and World", f"{node}: {slot!r} measures {present} in the World")
+
+    def _held(
+        self, now_ns: int, local_ns: int, node: NodeId, slot: Any, machine: QuantumNode, host: VirtualHost
+    ) -> None:
+        key = (node, slot.end)
+        if slot.state == "held":
+            first_ns = self._first_held_ns.setdefault(key, local_ns)
+            cutoff_ns = self._cutoffs_ns.get(node)
+            if cutoff_ns is not None and local_ns > max(slot.born_ns + cutoff_ns, first_ns):
+                raise Broken("cutoff", f"{node}: {slot!r} born at {slot.born_ns}, now {local_ns}, cutoff {cutoff_ns}")
+            if far_is_gone(host.world._memory(node).slots[slot.index]):
+                since_ns = self._dead_since_ns.setdefault(key, now_ns)
+                if now_ns - since_ns > self._dead_for_ns:
+                    raise Broken("dead pair held", f"{node}: {slot!r} since {since_ns}, now {now_ns}")
+        self._truth(now_ns, node, slot, machine, host)
+
+    def _truth(self, now_ns: int, node: NodeId, slot: Any, machine: QuantumNode, host: VirtualHost) -> None:
+        """If the ledger here joins two ends that both exist, they are one physical pair of that frame."""
+        fold, end = machine.replica.fold, slot.end
+        chain, far = fold.chain(end), fold.far_end(end)
+        if chain is None or chain.dead or far is None:
+            return
+        other = host.machines.get(host.network.owner(far.link, far.side))
+        if not isinstance(other, QuantumNode):
+            return
+        far_slot = other.slots.holding(far)
+        if far_slot is None or far_slot.state not in ("held", "offered"):
+            return
+        truth = host.world.truth(node, slot.index, now_ns)
+        if truth is None or truth.ends != (end, far):
+            raise Broken("ledger and World", f"{node}: ledger joins {end} and {far}, the World {truth}")
+        self.counts["pairs compared"] += 1
+        far_fold = other.replica.fold
+        there = far_fold.chain(far)
+        if (
+            slot.state == far_slot.state == "held"
+            and there is not None
+            and far_fold.far_end(far) == end
+            and there.frame == chain.frame
+        ):
+            self.counts["frames compared"] += 1
+            if truth.frame != chain.frame:
+                raise Broken("ledger and World", f"{end}-{far}: frame {chain.frame}, true {truth.frame}")
+
+    # ---- the ledger
+
+    def _visible(self, now_ns: int, node: NodeId, machine: QuantumNode, host: VirtualHost) -> None:
+        for author, stream in machine.replica.streams.authors.items():
+            entries = self._published[author]
+            horizon_ns = now_ns - host.network.delay_ns(author, node)
+            index = self._seen_until[node, author]
+            while index < len(entries) and entries[index][0] <= horizon_ns:
+                index += 1
+            self._seen_until[node, author] = index
+            limit = (0, 0) if index == 0 else entries[index - 1][1:]
+            if (stream.incarnation, stream.next - 1) > limit:
+                known = (stream.incarnation, stream.next - 1)
+                raise Broken("facts too fast", f"{node} at {now_ns} knows {known} of {author}, visible is {limit}")
+
+    def compare_ledger(self, node: NodeId) -> None:
+        """The replica is what its watermarks say, folded anew."""
+        host = self._host
+        assert host is not None
+        machine = host.machines[node]
+        assert isinstance(machine, QuantumNode)
+        fold = Fold(host.network.owner)
+        for author, (incarnation, last) in machine.replica.watermarks().items():
+            for life, facts in sorted(self._facts[author].items()):
+                if life > incarnation or (author == node and life < incarnation):
+                    continue
+                for fact in facts[: last if life == incarnation else None]:
+                    # Where nodes never crash, logs do not keep what was written before somebody followed.
+                    if not isinstance(fact, Began) or author in machine.replica.fold.began:
+                        fold.apply(author, life, fact)
+        self.counts["ledgers compared"] += 1
+        if fold.digest() != machine.replica.fold.digest():
+            raise Broken("ledger and watermarks", f"{node}: the replica is not what its watermarks say")
+
+    # ---- bounds and rows
+
+    def _queues(self, machine: Any, host: VirtualHost) -> None:
+        lengths = {"waiting": len(host._waiting), "heap": len(host.clock._heap)}
+        if isinstance(machine, QuantumNode):
+            lengths["touched"] = len(machine.replica.touched)
+            lengths["ends"] = len(machine.replica.fold.ends)
+            if not host.lab.scenario.crashes:
+                lengths["log"] = len(host.logs.logs[machine.node].entries)
+        for name, length in lengths.items():
+            if length > self.peaks[name]:
+                self.peaks[name] = length
+                if length > QUEUES_MAX[name]:
+                    raise Broken("queues", f"{machine.node}: {name} is {length} long")
+
+    def gather_rows(self, node: NodeId) -> None:
+        """Collect the table rows that the present life of a node has taken."""
+        machine = self._machines.get(node)
+        if machine is None or not isinstance(machine, QuantumNode) or machine.delivery is None:
+            return
+        assert machine.requests is not None
+        self.fired |= {("head", *row) for row in machine.delivery.head.transitions.fired}
+        self.fired |= {("tail", *row) for row in machine.delivery.tail.transitions.fired}
+        self.fired |= {("request", *row) for row in machine.requests.transitions.fired}
+
+    def finish(self) -> None:
+        """After a history: all rows, and every ledger once more."""
+        assert self._host is not None
+        for node, machine in self._host.machines.items():
+            self.gather_rows(node)
+            if isinstance(machine, QuantumNode):
+                self.compare_ledger(node)

@@ -1,0 +1,331 @@
+"""How two ends agree on windows: refusals, renewals, changed schedules, and what is in doubt."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import Heralded, Started
+from bellwire.core.messages import (
+    LinkReset,
+    ScheduleEntry,
+    Window,
+    WindowAnswer,
+    WindowClosed,
+    WindowOffer,
+)
+from bellwire.link_layer.agreement import WINDOWS_KEPT, QueueKeeper, WindowBook, refusal
+from bellwire.link_layer.schedule import entry_for
+from tests.link_layer.bench import MS, PERIOD_NS, link_network
+from tests.link_layer.lone import RUN, LoneEnd, report, window
+
+LINK = link_network(station=False).links["a-b"]
+LEASE = LINK.lease_ns // LINK.period_ns
+R = (ScheduleEntry(request="r", tree=0),)
+R_AND_S = (*R, ScheduleEntry(request="s", tree=0))
+
+
+def everybody(request: str) -> bool:
+    return True
+
+
+def book_with(*windows: Window) -> WindowBook:
+    book = WindowBook(LINK)
+    book.begin(RUN, 0)
+    for one in windows:
+        book.add(one)
+    return book
+
+
+# ---- what side 1 refuses
+
+
+def test_side_one_takes_the_first_window_of_a_new_run() -> None:
+    assert refusal(WindowBook(LINK), window(0, 9, 1, "r"), everybody) == ""
+    assert refusal(book_with(window(0, 9, 1, "r")), window(0, 9, 1, "r", run=RUN + 1), everybody) == ""
+
+
+def test_side_one_refuses_an_old_run() -> None:
+    book = book_with(window(0, 9, 1, "r"))
+    assert refusal(book, window(0, 9, 1, "r", run=RUN - 1), everybody) == "old run"
+
+
+def test_side_one_asks_for_a_reset_when_it_has_not_followed_the_run_from_its_first_window() -> None:
+    assert refusal(WindowBook(LINK), window(0, 9, 2, "r"), everybody) == "reset"
+    book = book_with(window(0, 9, 1, "r"))
+    assert refusal(book, window(0, 9, 2, "r", run=RUN + 1), everybody) == "reset"
+
+
+def test_side_one_refuses_a_fence_below_one_it_has_taken_and_takes_the_same_one_again() -> None:
+    book = book_with(window(0, 9, 1, "r"), window(10, 19, 3, "r"))
+    assert refusal(book, window(10, 19, 2, "r"), everybody) == "old fence"
+    assert refusal(book, window(10, 19, 3, "r"), everybody) == ""
+
+
+def test_side_one_refuses_a_request_it_does_not_know_by_name() -> None:
+    assert refusal(WindowBook(LINK), window(0, 9, 1, "r", "s"), {"r"}.__contains__) == "unknown request s"
+
+
+def test_an_offer_that_is_heard_twice_is_answered_twice_and_changes_nothing_the_second_time() -> None:
+    end = LoneEnd("b", station=False)
+    end.want(0, "r")
+    for _ in range(2):
+        end.offered(MS, window(0, 999, 1, "r"))
+        assert [answer.accepted for answer in end.sent(WindowAnswer, "a")] == [True]
+        end.take()
+    assert [one.fence for one in end.end.book.windows] == [1]
+    assert {slot.generation for slot in end.slots.slots()} == {1}
+
+
+def test_a_stray_copy_of_the_first_offer_does_not_reopen_a_run_that_was_closed() -> None:
+    end = LoneEnd("b", station=True)
+    end.want(0, "r")
+    end.offered(0, window(0, 999, 1, "r"))
+    end.hear(MS, "m", report(1, 3))
+    assert len(end.sink.born) == 1
+    end.hear(2 * MS, "a", WindowClosed(link="a-b", run=RUN, fence=1))
+    end.take()
+    end.offered(3 * MS, window(0, 999, 1, "r"))
+    assert [answer.accepted for answer in end.sent(WindowAnswer)] == [False]
+    end.hear(4 * MS, "m", report(1, 3))  # the sink fails when the same half is born twice
+    assert len(end.sink.born) == 1
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        window(0, 9, 1),
+        window(0, 9, 1, "r", frame_attempts=0),
+        window(9, 0, 1, "r"),
+        window(-1, 9, 1, "r"),
+        window(0, 9, 0, "r"),
+    ],
+    ids=["nobody in the schedule", "frame of nothing", "last before first", "before the run", "no fence"],
+)
+def test_a_window_that_rules_nothing_is_the_peers_fault_and_changes_nothing(one: Window) -> None:
+    end = LoneEnd("b", station=False)
+    end.want(0, "r")
+    with pytest.raises(PeerViolation):
+        end.offered(0, one)
+    assert end.end.book.run is None
+    assert end.states() == ["free"] * 3
+
+
+# ---- what side 0 proposes
+
+
+def keeper_with(*windows: Window) -> QueueKeeper:
+    return QueueKeeper(LINK, book_with(*windows))
+
+
+def test_an_unchanged_schedule_continues_without_a_gap_and_without_overlap() -> None:
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    renewed = keeper.propose(R, 50_000, 100 * MS)
+    assert (renewed.first, renewed.last, renewed.fence) == (LEASE, 2 * LEASE - 1, 2)
+
+
+def test_a_renewal_that_comes_too_late_starts_now_and_not_in_the_past() -> None:
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    assert keeper.propose(R, 50_000, 900 * MS).first == 900 * MS // PERIOD_NS
+
+
+def test_a_changed_schedule_rules_only_after_both_could_hear_of_it() -> None:
+    delay_ns = 3 * MS
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    changed = keeper.propose(R_AND_S, delay_ns, 50 * MS)
+    assert changed.first * PERIOD_NS > 50 * MS + 2 * delay_ns
+    assert changed.first < LEASE
+    assert changed.fence == 2
+
+
+def test_a_changed_schedule_never_rules_before_a_window_that_has_not_begun() -> None:
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"), window(LEASE, 2 * LEASE - 1, 2, "r"))
+    assert keeper.propose(R_AND_S, 50_000, 150 * MS).first == LEASE
+
+
+def test_every_offer_has_a_higher_fence_than_every_offer_before_it() -> None:
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    fences = [keeper.propose(R_AND_S, 50_000, now * MS).fence for now in (10, 20, 30)]
+    assert fences == [2, 3, 4]
+
+
+def test_the_first_attempt_of_a_pps_armed_link_lies_on_a_whole_second() -> None:
+    fields = {name: getattr(LINK, name) for name in LINK.__struct_fields__}
+    fields.update(whole_second=True, start_margin_ns=300 * MS)
+    settings = type(LINK)(**fields)
+    keeper = QueueKeeper(settings, WindowBook(settings))
+    keeper.start_run(7, 4_800 * MS)
+    assert keeper.book.epoch_ns == 6_000 * MS
+    assert keeper.book.run == 7 * RUN + 1
+    keeper.start_run(7, 4_600 * MS)
+    assert keeper.book.epoch_ns == 5_000 * MS
+    assert keeper.book.run == 7 * RUN + 2
+
+
+# ---- the window book
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 200), st.integers(1, 80)), max_size=12))
+def test_the_book_is_bounded_ordered_by_fence_and_rules_by_the_highest_one(
+    shapes: list[tuple[int, int, int]],
+) -> None:
+    book = book_with()
+    for fence, first, length in shapes:
+        if fence >= book.fence():
+            book.add(window(first, first + length, fence, "r"))
+        fences = [one.fence for one in book.windows]
+        assert fences == sorted(set(fences))
+        assert len(fences) <= WINDOWS_KEPT
+    for attempt in range(0, 300, 7):
+        covering = [one for one in book.windows if one.first <= attempt <= one.last]
+        ruling = book.ruling(attempt)
+        assert ruling == max(covering, key=lambda one: one.fence, default=None)
+        span = book.span_from(attempt)
+        if covering:
+            assert span is not None
+            assert span[0] == attempt
+            assert all(book.ruling(one) is not None for one in range(span[0], span[1] + 1))
+
+
+@given(st.integers(-(10**9), 10**12))
+def test_the_next_attempt_starts_now_or_later_and_not_a_period_later(now_ns: int) -> None:
+    book = book_with()
+    start_ns = book.attempt_at(now_ns) * PERIOD_NS
+    assert start_ns >= now_ns
+    assert start_ns == 0 or start_ns - now_ns < PERIOD_NS
+
+
+# ---- side 0 as a whole
+
+
+def accepted(end: LoneEnd, now_ns: int, one: Window) -> None:
+    end.hear(now_ns, "b", WindowAnswer(link="a-b", run=one.run, fence=one.fence, accepted=True, reason=""))
+
+
+def agreed_side_zero(*, station: bool = False) -> LoneEnd:
+    end = LoneEnd("a", station=station)
+    end.tell(0, Started(incarnation=1))
+    end.want(0, "r")
+    accepted(end, 0, end.sent(WindowOffer)[0].window)
+    return end
+
+
+def test_nothing_is_attempted_before_side_one_has_agreed() -> None:
+    end = LoneEnd("a", station=False)
+    end.tell(0, Started(incarnation=1))
+    end.want(0, "r")
+    assert end.starts() == []
+    accepted(end, MS, end.sent(WindowOffer)[0].window)
+    assert [order.lane for order in end.starts()] == [0, 1, 2]
+    assert {order.first for order in end.starts()} == {10}
+
+
+def test_an_unanswered_offer_is_repeated_and_the_answer_to_another_one_is_ignored() -> None:
+    end = LoneEnd("a", station=False)
+    end.tell(0, Started(incarnation=1))
+    end.want(0, "r")
+    first = end.sent(WindowOffer)[0].window
+    end.hear(1, "b", WindowAnswer(link="a-b", run=first.run, fence=9, accepted=True, reason=""))
+    end.hear(1, "b", WindowAnswer(link="a-b", run=first.run + 1, fence=1, accepted=True, reason=""))
+    assert end.starts() == []
+    end.take()
+    assert end.machine.next_deadline_ns == end.network.timers.answer_ns
+    end.wait(end.network.timers.answer_ns)
+    assert len(end.sent(WindowOffer)) == 1
+
+
+def test_a_refused_offer_comes_again_soon_and_a_reset_starts_a_new_run() -> None:
+    end = LoneEnd("a", station=False)
+    end.tell(0, Started(incarnation=1))
+    end.want(0, "r")
+    first = end.sent(WindowOffer)[0].window
+    end.take()
+    refused = WindowAnswer(link="a-b", run=first.run, fence=1, accepted=False, reason="unknown request r")
+    end.hear(MS, "b", refused)
+    assert end.sent(WindowOffer) == []
+    end.wait(MS + end.network.timers.answer_ns // 10)
+    assert [offer.window.run for offer in end.sent(WindowOffer)] == [first.run]
+    again = end.sent(WindowOffer)[0].window
+    end.take()
+    reset = WindowAnswer(link="a-b", run=again.run, fence=again.fence, accepted=False, reason="reset")
+    end.hear(30 * MS, "b", reset)
+    assert [offer.window.run for offer in end.sent(WindowOffer)] == [first.run + 1]
+    assert [offer.window.fence for offer in end.sent(WindowOffer)] == [1]
+
+
+def test_side_ones_reset_stops_every_attempt_and_starts_a_new_run() -> None:
+    end = agreed_side_zero()
+    run = end.end.book.run
+    end.take()
+    end.hear(5 * MS, "b", LinkReset(link="a-b", reason="restarted"))
+    assert len(end.stops()) == 3
+    assert end.states() == ["free"] * 3
+    assert [offer.window.run for offer in end.sent(WindowOffer)] == [(run or 0) + 1]
+
+
+def test_words_of_strangers_about_a_link_are_ignored() -> None:
+    end = agreed_side_zero()
+    end.take()
+    end.hear(5 * MS, "c", LinkReset(link="a-b", reason="mischief"))
+    end.hear(5 * MS, "b", LinkReset(link="c-d", reason="mischief"))
+    assert end.take() == []
+
+
+def test_when_the_last_request_goes_the_run_is_closed_and_the_slots_are_free() -> None:
+    end = agreed_side_zero(station=True)
+    end.take()
+    end.drop(MS, "r")
+    assert len(end.sent(WindowClosed, "b")) == 1
+    assert len(end.sent(WindowClosed, "m")) == 1
+    assert end.states() == ["free"] * 3
+    assert end.machine.next_deadline_ns is None
+
+
+def heralded(end: LoneEnd, now_ns: int, attempt: int, lane: int) -> None:
+    assert end.end.book.run is not None
+    end.tell(
+        now_ns,
+        Heralded(
+            link="a-b",
+            run=end.end.book.run,
+            attempt=attempt,
+            lane=lane,
+            code=1,
+            at_ns=attempt * PERIOD_NS,
+            sigma_ns=0,
+        ),
+    )
+
+
+def test_while_a_new_schedule_is_in_doubt_its_attempts_bind_to_nobody() -> None:
+    end = agreed_side_zero()
+    end.take()
+    end.want(10 * MS, "s")
+    offer = end.sent(WindowOffer)[0].window
+    heralded(end, 10 * MS, offer.first - 1, 0)
+    heralded(end, 10 * MS, offer.first, 1)
+    assert [use[0] for use in end.sink.ready.values()] == ["r"]
+    assert end.released() == ["unusable"]
+
+
+def test_an_attempt_that_a_superseded_offer_may_rule_at_the_other_side_binds_to_nobody() -> None:
+    end = agreed_side_zero()
+    end.take()
+    for request in ("s", "t"):
+        end.want(10 * MS if request == "s" else 14 * MS, request)
+    early, late = (offer.window for offer in end.sent(WindowOffer))
+    assert early.first < late.first
+    # Side 1 has taken both: the early one rules there until the late one does, and here never did.
+    doubtful = next(
+        attempt
+        for attempt in range(early.first, late.first)
+        if entry_for(early, attempt, 0) != R[0]  # bound to s over there
+    )
+    heralded(end, 14 * MS, doubtful, 0)
+    assert end.sink.ready == {}
+    accepted(end, 15 * MS, late)
+    end.freed(15 * MS, 0) if end.slots.slot(0).state == "held" else None
+    heralded(end, 15 * MS, doubtful + 1, 1)
+    heralded(end, 15 * MS, early.first - 1, 2)
+    assert [end_.attempt for end_ in end.sink.ready] == [early.first - 1]
+    assert end.released() == ["unusable", "unusable"]

@@ -1,0 +1,114 @@
+"""The graph of notices between parts: every cycle is listed with the reason why it ends.
+
+An edge is (giver, notice, taker). Without the edges that close the listed loops the graph has no cycle, so
+every step ends; a new notice that closes another loop fails here and must be argued for.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+from bellwire.core import notices as words
+from bellwire.core.machine import Part
+from bellwire.node.machines import make_machine
+from tests.node.networks import chain
+
+Edge = tuple[str, str, str]
+
+LOOPS: dict[Edge, str] = {
+    ("Swapping", "ViewWanted", "Update"): "a view is answered once; ends told with it are bounded a step",
+    ("Delivery", "ViewWanted", "Update"): "a view is answered once; ends told with it are bounded a step",
+    ("Broadcast", "EndDied", "Swapping"): "the fact that answers a death ends the end",
+    ("Broadcast", "EndChanged", "Swapping"): "a change costs at most one swap or release of that end",
+    ("Broadcast", "EndDied", "Delivery"): "the fact that answers a death ends the end",
+    ("Broadcast", "EndChanged", "Delivery"): "an offer is made once an end",
+    ("Swapping", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("Delivery", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
+    ("LinkService", "MemoryReady", "LinkService"): "told by an event, answered with orders only",
+    ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
+    ("PlanDispatch", "PlanFailed", "RequestProcessing"): "the next attempt waits for a timer",
+    ("Delivery", "EntanglementReported", "RequestProcessing"): "a delivered pair is reported once",
+}
+
+UNTAKEN: dict[str, dict[str, str]] = {"a": {}, "r": {}, "m": {}}
+"""Node of each role -> notices that fall on the floor there, with the reason. None does."""
+
+
+def parts_of(node: str) -> tuple[Part, ...]:
+    return make_machine(chain(), node, lambda request, version, avoid: "no plan").parts
+
+
+def edges_of(node: str) -> set[Edge]:
+    parts = parts_of(node)
+    return {
+        (type(giver).__name__, kind.__name__, type(taker).__name__)
+        for giver in parts
+        for kind in giver.gives()
+        for taker in parts
+        if kind in taker.on_notices()
+    }
+
+
+def graph_of(edges: set[Edge]) -> nx.DiGraph:
+    return nx.DiGraph([(giver, taker) for giver, _, taker in edges])
+
+
+@pytest.mark.parametrize("node", ["a", "r", "m"], ids=["end", "repeater", "station"])
+def test_notices_go_round_only_in_the_listed_loops(node: str) -> None:
+    graph = graph_of(edges_of(node) - LOOPS.keys())
+    assert nx.is_directed_acyclic_graph(graph), list(nx.simple_cycles(graph))
+
+
+def test_every_listed_loop_exists_in_the_end_node() -> None:
+    edges = edges_of("a")
+    graph = graph_of(edges)
+    loops = {node for part in nx.strongly_connected_components(graph) for node in part if len(part) > 1}
+    for giver, notice, taker in LOOPS:
+        assert (giver, notice, taker) in edges
+        assert giver in loops, notice
+        assert nx.has_path(graph, taker, giver), f"{giver} -> {taker} closes no loop"
+
+
+@pytest.mark.parametrize("node", ["a", "r", "m"], ids=["end", "repeater", "station"])
+def test_every_notice_that_is_given_has_a_taker(node: str) -> None:
+    parts = parts_of(node)
+    given = {kind.__name__ for part in parts for kind in part.gives()}
+    taken = {kind.__name__ for part in parts for kind in part.on_notices()}
+    assert given - taken == UNTAKEN[node].keys()
+
+
+def test_every_notice_that_is_taken_is_given_by_somebody_in_the_end_node() -> None:
+    parts = parts_of("a")
+    given = {kind.__name__ for part in parts for kind in part.gives()}
+    taken = {kind.__name__ for part in parts for kind in part.on_notices()}
+    assert taken <= given
+
+
+def told_in(room: str) -> set[str]:
+    """Names of the notices that the source of a room builds."""
+    notices = {
+        name for name, kind in vars(words).items() if getattr(kind, "__module__", "") == words.__name__
+    }
+    package = sys.modules[f"bellwire.{room}"].__file__
+    assert package is not None
+    return {
+        node.func.id
+        for file in Path(package).parent.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in notices
+    }
+
+
+@pytest.mark.parametrize("room", ["gem", "link_layer", "swapping", "planner", "transport", "applications"])
+def test_the_parts_of_a_room_declare_exactly_the_notices_that_its_source_tells(room: str) -> None:
+    declared = {
+        kind.__name__
+        for part in parts_of("a")
+        if type(part).__module__.startswith(f"bellwire.{room}.")
+        for kind in part.gives()
+    }
+    assert declared == told_in(room)

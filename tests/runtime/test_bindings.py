@@ -1,0 +1,300 @@
+"""Device orders and device events: every order ends in exactly one event, names are mapped both ways."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from bellwire.core.effects import (
+    ApplyPauli,
+    MeasureBell,
+    MeasureQubit,
+    ReleaseQubit,
+    StartAttempts,
+    StartRun,
+    StopAttempts,
+)
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.events import (
+    BellMeasured,
+    DeviceChanged,
+    Event,
+    PauliApplied,
+    QubitHeld,
+    QubitMeasured,
+    StationDecided,
+    StationHeralded,
+    StationLost,
+)
+from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings
+from bellwire.drivers.faults import Disconnected, OperationRefused, OperationUnknown
+from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
+from bellwire.drivers.instrument import Condition, InstrumentState
+from bellwire.drivers.memory_controller import BellResult, MemoryController, MemoryStatus, SlotStatus
+from bellwire.drivers.memory_words import SlotState
+from bellwire.runtime.bindings import DeviceWatch, MemoryBindings, StationBindings
+from bellwire.runtime.clock import LiveClock
+from bellwire.runtime.device_orders import ORDERS_MAX
+from bellwire.runtime.health import Health
+from bellwire.runtime.runs_short import ShortRuns
+from tests.runtime.buses import until
+
+SECOND_NS = 1_000_000_000
+
+
+def link(name: str, a: str, b: str, lanes: int = 4) -> LinkSettings:
+    return LinkSettings(
+        link=name,
+        nodes=(a, b),
+        station="hut",
+        period_ns=1_000_000,
+        lanes=lanes,
+        slots=(tuple(range(lanes)), tuple(range(lanes))),
+        success_probability=0.01,
+        heralds=(),
+        click_delay_ns=50_000,
+        herald_delay_ns=(0, 0),
+        length_km=10.0,
+    )
+
+
+NETWORK = NetworkSettings(
+    nodes={"relay": NodeSettings(name="relay", role="repeater", memory=None, links=("west", "east"))},
+    links={"west": link("west", "alice", "relay"), "east": link("east", "relay", "bob")},
+    delays_ns={},
+)
+
+
+class FakeMemory:
+    """Answers operations by script and remembers them in order."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.gates: dict[str, asyncio.Future[Any]] = {}
+        self.faults: dict[str, Exception] = {}
+        self.slots: tuple[SlotStatus, ...] = ()
+        self.on_held: Callable[..., None] = lambda *_: None
+        self.on_reset: Callable[[], None] = lambda: None
+
+    async def _do(self, name: str, *arguments: Any, result: Any = None) -> Any:
+        self.calls.append((name, *arguments))
+        if name in self.gates:
+            await self.gates[name]
+        if name in self.faults:
+            raise self.faults[name]
+        return result
+
+    async def arm(self, *arguments: int) -> None:
+        await self._do("arm", *arguments)
+
+    async def disarm(self, slot: int) -> None:
+        await self._do("disarm", slot)
+
+    async def release(self, slot: int, tag: int = 0) -> None:
+        await self._do("release", slot, tag)
+
+    async def bell_measure(self, a: int, b: int) -> BellResult:
+        return cast(BellResult, await self._do("bell", a, b, result=BellResult("ok", 3)))
+
+    async def measure(self, slot: int, basis: str) -> int:
+        return cast(int, await self._do("measure", slot, basis, result=1))
+
+    async def pauli(self, slot: int, index: int) -> None:
+        await self._do("pauli", slot, index)
+
+    async def read_status(self) -> MemoryStatus:
+        return MemoryStatus(self.slots, 0, 0, 0, False)
+
+
+class Bench:
+    """Memory bindings of the relay on a fake memory."""
+
+    def __init__(self) -> None:
+        self.memory = FakeMemory()
+        self.events: list[Event] = []
+        self.health = Health()
+        self.watch = DeviceWatch("memory", self.events.append, self.health)
+        controller = cast(MemoryController, self.memory)
+        self.bindings = MemoryBindings(
+            NETWORK, "relay", controller, self.watch, self.events.append, LiveClock(), self.health
+        )
+
+    async def ended(self, count: int = 1) -> list[Event]:
+        await until(lambda: len(self.events) >= count, f"{count} events")
+        return self.events
+
+
+def arm_order(**changes: int) -> StartAttempts:
+    fields: dict[str, Any] = {
+        "slot": 5,
+        "generation": 1,
+        "link": "east",
+        "lane": 1,
+        "run": (7 << 32) + 9,
+        "epoch_ns": 4 * SECOND_NS,
+        "first": 10,
+        "last": 20,
+        "fence": 3,
+    }
+    return StartAttempts(**(fields | changes))
+
+
+async def test_attempts_are_armed_by_port_short_run_and_second_and_heralds_come_back_by_their_names() -> None:
+    bench = Bench()
+    bench.bindings.carry_out(arm_order())
+    await until(lambda: bool(bench.memory.calls), "the arm")
+    assert bench.memory.calls == [("arm", 5, 1, 1, 9, 4, 10, 20, 3)]
+    bench.memory.on_held(5, 1, 1, 9, 12, 4_012_000_000)
+    held = QubitHeld(slot=5, link="east", run=(7 << 32) + 9, attempt=12, lane=1, at_ns=4_012_000_000)
+    assert bench.events == [held]
+    bench.memory.on_held(5, 1, 1, 10, 12, 1)  # a run that was never started here
+    assert bench.events == [held]
+    assert bench.health.counts["held_in_unknown_run"] == 1
+
+
+async def test_orders_on_one_slot_are_carried_out_in_order_and_others_do_not_wait() -> None:
+    bench = Bench()
+    bench.memory.gates["bell"] = asyncio.get_running_loop().create_future()
+    bench.bindings.carry_out(MeasureBell(operation=1, left_slot=0, right_slot=1, within_ns=SECOND_NS))
+    bench.bindings.carry_out(ReleaseQubit(slot=1, tag=0))
+    bench.bindings.carry_out(StopAttempts(slot=2, generation=1))
+    await until(lambda: len(bench.memory.calls) == 2, "the two that may go on")
+    assert bench.memory.calls == [("bell", 0, 1), ("disarm", 2)]
+    bench.memory.gates["bell"].set_result(None)
+    await until(lambda: len(bench.memory.calls) == 3, "the release")
+    assert bench.memory.calls[2] == ("release", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "ended"),
+    [
+        (None, "done"),
+        (OperationRefused("fake", "bell", "slot empty"), "failed"),
+        (OperationUnknown("fake", "bell", "restarted"), "unknown"),
+        (Disconnected("fake", "gone"), "unknown"),
+    ],
+)
+async def test_every_measuring_order_ends_in_exactly_one_event(fault: Exception | None, ended: str) -> None:
+    bench = Bench()
+    if fault is not None:
+        bench.memory.faults = dict.fromkeys(("bell", "measure", "pauli"), fault)
+    bench.bindings.carry_out(MeasureBell(operation=1, left_slot=0, right_slot=1, within_ns=SECOND_NS))
+    bench.bindings.carry_out(MeasureQubit(operation=2, slot=2, basis="X", tag=0, within_ns=SECOND_NS))
+    bench.bindings.carry_out(ApplyPauli(operation=3, slot=3, pauli=2, within_ns=SECOND_NS))
+    await bench.ended(3)
+    results = {type(event): event for event in bench.events}
+    bell, qubit, pauli = results[BellMeasured], results[QubitMeasured], results[PauliApplied]
+    assert isinstance(bell, BellMeasured)
+    assert isinstance(qubit, QubitMeasured)
+    assert isinstance(pauli, PauliApplied)
+    assert (bell.operation, bell.ended, bell.outcome) == (1, ended, 3 if fault is None else None)
+    assert (qubit.operation, qubit.ended, qubit.bit) == (2, ended, 1 if fault is None else None)
+    assert (pauli.operation, pauli.ended) == (3, ended)
+    assert len(bench.events) == 3
+
+
+async def test_an_order_without_result_in_time_is_unknown_and_a_late_result_is_not_told() -> None:
+    bench = Bench()
+    gate = bench.memory.gates["bell"] = asyncio.get_running_loop().create_future()
+    bench.bindings.carry_out(MeasureBell(operation=1, left_slot=0, right_slot=1, within_ns=1_000_000))
+    (event,) = await bench.ended()
+    assert isinstance(event, BellMeasured)
+    assert event.ended == "unknown"
+    assert gate.cancelled()
+    await bench.bindings.close()
+    assert len(bench.events) == 1
+
+
+async def test_too_many_orders_end_as_unknown_and_are_counted() -> None:
+    bench = Bench()
+    bench.memory.gates["release"] = asyncio.get_running_loop().create_future()
+    for slot in range(ORDERS_MAX):
+        bench.bindings.carry_out(ReleaseQubit(slot=slot, tag=0))
+    bench.bindings.carry_out(ApplyPauli(operation=3, slot=0, pauli=2, within_ns=SECOND_NS))
+    (event,) = await bench.ended()
+    assert isinstance(event, PauliApplied)
+    assert event.ended == "unknown"
+    assert bench.health.counts["device_orders_full"] == 1
+    await bench.bindings.close()
+
+
+def state(condition: Condition) -> InstrumentState:
+    return InstrumentState("fake", condition, condition.value, 0, None)
+
+
+async def test_slots_of_an_earlier_life_are_emptied_before_the_memory_is_called_ready() -> None:
+    bench = Bench()
+    bench.memory.slots = (
+        SlotStatus(0, SlotState.ARMED, 0, 0),
+        SlotStatus(1, SlotState.HELD, 0, 1),
+        SlotStatus(2, SlotState.EMPTY, None, None),
+    )
+    bench.watch.on_state(state(Condition.READY))
+    (event,) = await bench.ended()
+    assert bench.memory.calls == [("disarm", 0), ("release", 1, 0)]
+    assert event == DeviceChanged(role="memory", ready=True, lost_state=False, reason="ready")
+    bench.watch.on_state(state(Condition.LOST))
+    bench.watch.on_state(state(Condition.READY))
+    assert len(bench.memory.calls) == 2  # only once in a life: what is held now is ours
+    assert [event.ready for event in bench.events if isinstance(event, DeviceChanged)] == [True, False, True]
+    bench.memory.on_reset()
+    assert bench.events[-1] == DeviceChanged(
+        role="memory", ready=False, lost_state=True, reason="the device was reset"
+    )
+
+
+async def test_a_run_that_does_not_begin_on_a_whole_second_is_our_own_mistake() -> None:
+    with pytest.raises(LocalMisuse, match="whole second"):
+        Bench().bindings.carry_out(arm_order(epoch_ns=SECOND_NS + 1))
+    with pytest.raises(LocalMisuse, match="cannot carry out StartRun"):
+        Bench().bindings.carry_out(StartRun(link="east", run=1, epoch_ns=0, period_ns=1, lanes=1))
+
+
+def test_two_runs_that_share_a_short_name_are_refused() -> None:
+    runs = ShortRuns()
+    assert runs.short_of("east", 5) == 5
+    assert runs.short_of("west", 5 + (1 << 32)) == 5  # another link
+    with pytest.raises(LocalMisuse, match="share the short run 5"):
+        runs.short_of("east", 5 + (1 << 32))
+    assert runs.run_of("east", 6) is None
+
+
+class FakeAnalyser:
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[int, int]] = []
+        self.on_record: Callable[[HeraldRecord], None] = lambda record: None
+        self.on_bound: Callable[[int, int], None] = lambda run, decided: None
+        self.on_lost: Callable[[int, int, int, int], None] = lambda run, first, last, count: None
+        self.on_reset: Callable[[], None] = lambda: None
+
+    async def start_run(self, run_short: int, epoch_s: int) -> None:
+        self.runs.append((run_short, epoch_s))
+
+
+async def test_a_station_tells_attempts_and_lanes_and_only_whole_attempts_as_decided() -> None:
+    analyser, events, health = FakeAnalyser(), cast(list[Event], []), Health()
+    watch = DeviceWatch("station", events.append, health)
+    bindings = StationBindings(
+        NETWORK.links["west"], cast(HeraldFpga, analyser), watch, events.append, health
+    )
+    run = (3 << 32) + 8
+    bindings.carry_out(StartRun(link="west", run=run, epoch_ns=9 * SECOND_NS, period_ns=1_000_000, lanes=4))
+    await until(lambda: bool(analyser.runs), "the run")
+    assert analyser.runs == [(8, 9)]
+    analyser.on_record(HeraldRecord(8, 4 * 25 + 2, 1, 0, 9_025_550_000))
+    analyser.on_bound(8, 2)
+    analyser.on_bound(8, 4 * 26)
+    analyser.on_lost(8, 4 * 30 + 3, 4 * 31, 2)
+    analyser.on_bound(7, 100)
+    assert events == [
+        # Lane 2 of 4 works half a period later than the attempt begins.
+        StationHeralded(link="west", run=run, attempt=25, lane=2, code=1, at_ns=9_025_050_000, sigma_ns=1),
+        StationDecided(link="west", run=run, attempt=25),
+        StationLost(link="west", run=run, first=30, last=31),
+    ]
+    assert health.counts["station_record_of_unknown_run"] == 1
