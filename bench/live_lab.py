@@ -65,8 +65,8 @@ def main() -> int:
         "command": "python bench/live_lab.py",
         "rows": [figures.row for figures in found],
         "note": "Five agents on ZeroMQ with CURVE, byte-level emulated instruments, one computer. Every pair "
-        "was compared with the World: both ends list the same pairs, and their frame is the true one. The true "
-        "fidelity is taken for the moment of the estimate; the rate counts from the first delivery.",
+        "was compared with the World: both ends list the same pairs, and their frame is the true one. "
+        "The true fidelity is taken for the moment of the estimate; the rate counts from the first delivery.",
     }
     wrong = [problem for figures in found for problem in figures.wrong]
     print(json.dumps(result, indent=1))

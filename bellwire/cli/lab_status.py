@@ -1,7 +1,7 @@
 """What the processes of a running lab say about themselves: links, swaps, nodes and their instruments.
 
-Owns the reading of status answers and the verdict `ready` or `degraded` with its reason. Refuses to ask: `look`
-is called with answers, and `ask_all` is the only place that opens a socket.
+Owns the reading of status answers and the verdict `ready` or `degraded` with its reason. The picture is handed
+its answers; only `ask_all` opens sockets.
 """
 
 from collections import deque
@@ -39,12 +39,16 @@ class LabStatus:
 
     def __init__(self, lab: "Lab") -> None:
         self.lab = lab
-        self.started = False  # until then, silence means "starting" and nothing worse
+        self.started = False  # until then, trouble means "starting" and nothing worse
         self._answers: dict[NodeId, Answer | None] = dict.fromkeys(lab.addresses)
         self._heralds: dict[LinkId, deque[tuple[int, int]]] = {name: deque() for name in lab.network.links}
 
-    def look(self, now_ns: int, answers: Mapping[NodeId, Answer | None]) -> None:
-        """New answers; None: that process does not answer. `now_ns`: any clock, always the same."""
+    def look(self, now_ns: int, answers: Mapping[NodeId, Answer | None], *, started: bool) -> None:
+        """New answers; None: that process does not answer. `now_ns`: any clock, always the same.
+
+        started: the lab was up already when it was asked.
+        """
+        self.started = started
         self._answers.update(answers)
         for name, seen in self._heralds.items():
             count = self.link_counts()[name]["heralds"]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bellwire import __version__
-from bellwire.cli import check, keys, live, reference, replay, simulate
+from bellwire.cli import asking, check, keys, live, processes, reference, replay, simulate
 from bellwire.cli.exits import Commands
 
 app = typer.Typer(
@@ -40,9 +40,9 @@ def _options(
 
 app.command()(live.demo)
 app.command()(live.up)
-app.command()(live.node)
-app.command()(live.emulate)
-app.command()(live.request)
+app.command()(processes.node)
+app.command()(processes.emulate)
+app.command()(asking.request)
 app.command()(check.check)
 app.command()(simulate.simulate)
 app.command()(replay.replay)

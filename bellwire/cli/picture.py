@@ -113,8 +113,10 @@ class LabPicture:
                 self._take_one(seen, report)
 
     def take_recorded(self, run_dir: Path) -> None:
-        """Begin again from what a run has recorded: the last reports, and those of a killed process, may never
-        have been asked for."""
+        """Begin again from what a run has recorded.
+
+        Among it are the last reports and those of killed processes, for which nobody may have asked in time.
+        """
         found: list[dict[str, Any]] = []
         for path in sorted(run_dir.glob("agents/*/reports-*.jsonl")):
             for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -161,7 +163,9 @@ class LabPicture:
         """
         if not path.exists():
             return
-        waiting = {ends: (seen, frame) for seen in self.requests.values() for ends, frame in seen.frames.items()}
+        waiting = {
+            ends: (seen, frame) for seen in self.requests.values() for ends, frame in seen.frames.items()
+        }
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if not line.endswith("\n"):
                 continue

@@ -6,13 +6,17 @@ the file of today.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellwire.cli.exits import UNSUCCESSFUL
 from bellwire.cli.places import JsonOption
 from bellwire.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bellwire.core.ids import NodeId
+    from bellwire.core.machine import Machine
 
 
 def replay(
@@ -29,8 +33,9 @@ def replay(
 
 
 def replayed(run_dir: Path) -> dict[str, Any]:
-    """The comparison, ready for JSON."""
+    """The comparison, ready for JSON, and as `counters` what the replayed machines have counted, by node."""
     from bellwire.labs import lab_from_document
+    from bellwire.runtime.counters import MachineCounters, added, machine_counters
     from bellwire.runtime.node_process import machine_factory
     from bellwire.runtime.replay import replay_run
     from bellwire.runtime.runs import CONFIGURATION
@@ -40,7 +45,25 @@ def replayed(run_dir: Path) -> dict[str, Any]:
         raise ConfigError("not a run directory: it has no configuration", where=str(run_dir))
     document = json.loads(frozen.read_text(encoding="utf-8"))["document"]
     lab = lab_from_document(document, path=str(frozen), live=True)
-    return replay_run(run_dir, lab.network, machine_factory(lab))
+    make = machine_factory(lab)
+    lives: dict[NodeId, list[Machine]] = {}
+
+    def kept(name: "NodeId") -> "Machine":
+        machine = make(name)
+        lives.setdefault(name, []).append(machine)
+        return machine
+
+    report = replay_run(run_dir, lab.network, kept)
+    counters: dict[NodeId, MachineCounters] = {}
+    for name, machines in lives.items():
+        counted = [machine_counters(machine) for machine in machines]
+        links = {link for one in counted for link in one["links"]}
+        counters[name] = {
+            "links": {link: added(one["links"].get(link, {}) for one in counted) for link in sorted(links)},
+            "swaps": added(one["swaps"] for one in counted),
+            "station": added(one["station"] for one in counted),
+        }
+    return report | {"counters": counters}
 
 
 def _show(report: dict[str, Any]) -> None:

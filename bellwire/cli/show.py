@@ -34,11 +34,11 @@ def fidelity(value: float | None) -> str:
 def table(
     title: str,
     columns: Sequence[str],
-    rows: Iterable[Sequence[Cell | "Text"]],
+    rows: "Iterable[Sequence[Cell | Text]]",
     *,
-    overflow: Literal["fold", "ellipsis"] = "fold",
+    one_line: bool = False,
 ) -> "Table":
-    """A rich table; numbers stand to the right. overflow: what becomes of words that are too wide."""
+    """A rich table; numbers stand to the right. one_line: what is too wide is cut, not folded."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -54,20 +54,27 @@ def table(
         pad_edge=False,
         padding=(0, 1),
     )
+    overflow: Literal["ellipsis", "fold"] = "ellipsis" if one_line else "fold"
     lines = [list(row) for row in rows]
     for index, column in enumerate(columns):
-        numeric = any(isinstance(line[index], (int, float)) for line in lines)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow=overflow)
+        numeric = any(_is_number(line[index]) for line in lines)
+        drawn.add_column(column, justify="right" if numeric else "left", no_wrap=one_line, overflow=overflow)
     for line in lines:
         drawn.add_row(*(value if isinstance(value, Text) else cell(value) for value in line))
     return drawn
+
+
+def _is_number(value: "Cell | Text") -> bool:
+    if isinstance(value, str):
+        return value.replace(".", "", 1).isdigit()
+    return isinstance(value, (int, float))
 
 
 def write(*parts: "RenderableType") -> None:
     """Print tables and sentences to stdout, as wide as they need to be when nobody looks (pipes, files)."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = 160
     for number, part in enumerate(parts):

@@ -21,17 +21,18 @@ successor."""
 class WindowBook:
     """The windows of the present run that this end has agreed to."""
 
-    __slots__ = ("epoch_ns", "run", "settings", "windows")
+    __slots__ = ("epoch_ns", "newest_run", "run", "settings", "windows")
 
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
         self.run: int | None = None  # None: no run, nothing may be attempted
+        self.newest_run = 0  # begun last, closed or not: a stray copy of its first offer must not reopen it
         self.epoch_ns = 0
         self.windows: list[Window] = []
 
     def begin(self, run: int, epoch_ns: int) -> None:
         """A new run: windows of the old one rule nothing any more."""
-        self.run = run
+        self.run = self.newest_run = run
         self.epoch_ns = epoch_ns
         self.windows = []
 
@@ -82,13 +83,18 @@ class WindowBook:
 class QueueKeeper:
     """Side 0: proposes windows, one offer in flight at a time, and starts runs."""
 
-    __slots__ = ("book", "offered", "repeat_at_ns", "runs", "settings")
+    __slots__ = ("book", "doubt_from", "doubts", "offered", "repeat_at_ns", "runs", "settings")
 
     def __init__(self, settings: LinkSettings, book: WindowBook) -> None:
         self.settings = settings
         self.book = book
         self.runs = 0
         self.offered: Window | None = None
+        # Attempts that side 1 may have bound by an offer which was given up here for a later one.
+        self.doubt_from: int | None = (
+            None  # first attempt of the earliest offer not yet overtaken, None: no offer
+        )
+        self.doubts: tuple[tuple[int, int], ...] = ()  # (first, last) from before the newest agreement
         self.repeat_at_ns: int | None = None
 
     def start_run(self, incarnation: int, now_ns: int) -> None:
@@ -99,6 +105,24 @@ class QueueKeeper:
             epoch_ns = -(-epoch_ns // NS_PER_S) * NS_PER_S
         self.book.begin(run_number(incarnation, self.runs), epoch_ns)
         self.offered = None
+        self.doubt_from = None
+        self.doubts = ()
+
+    def agreed(self) -> None:
+        """Side 1 took the offer in flight: it rules at both ends, from its first attempt on."""
+        window, doubt_from = self.offered, self.doubt_from
+        assert window is not None
+        if doubt_from is not None and doubt_from < window.first:
+            self.doubts = (*self.doubts, (doubt_from, window.first - 1))[-WINDOWS_KEPT:]
+        self.doubt_from = None
+        self.offered = None
+        self.repeat_at_ns = None
+
+    def in_doubt(self, attempt: int) -> bool:
+        """True when side 1 may bind this attempt by a window that is not agreed here."""
+        if self.doubt_from is not None and attempt >= self.doubt_from:
+            return True
+        return any(first <= attempt <= last for first, last in self.doubts)
 
     def propose(self, schedule: tuple[ScheduleEntry, ...], delay_ns: int, now_ns: int) -> Window:
         """The next window. An unchanged schedule continues without a gap; a changed one rules after both
@@ -126,17 +150,27 @@ class QueueKeeper:
             schedule=schedule,
         )
         self.offered = window
+        self.doubt_from = first if self.doubt_from is None else min(self.doubt_from, first)
         return window
+
+
+def fault_of(window: Window) -> str | None:
+    """What is wrong with a window that no honest side 0 would offer; None when nothing is."""
+    if not window.schedule or window.frame_attempts < 1:
+        return f"a schedule of {len(window.schedule)} places in steps of {window.frame_attempts} attempts"
+    if not 0 <= window.first <= window.last or window.fence < 1:
+        return f"attempts {window.first} to {window.last} under fence {window.fence}"
+    return None
 
 
 def refusal(book: WindowBook, window: Window, known: Callable[[RequestId], bool]) -> str:
     """Why side 1 cannot take an offered window; "" when it can.
 
-    "reset" asks side 0 for a new run: side 1 has not followed this run from its first window.
+    "reset" asks side 0 for a new run: side 1 has not followed this run from its first window, or left it.
     """
-    if book.run is not None and window.run < book.run:
+    if window.run < book.newest_run:
         return "old run"
-    if book.run != window.run and window.fence != 1:
+    if book.run != window.run and (window.fence != 1 or window.run == book.newest_run):
         return "reset"
     if book.run == window.run and window.fence < book.fence():
         return "old fence"

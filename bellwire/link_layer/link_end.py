@@ -6,7 +6,7 @@ part.
 """
 
 from bellwire.core.effects import StartAttempts, StopAttempts
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
@@ -27,7 +27,7 @@ from bellwire.core.notices import LinkPairReady, UpdatePair
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import QueueKeeper, WindowBook, refusal
+from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.schedule import entry_for, weighted_round_robin
 
@@ -169,8 +169,7 @@ class LinkEnd:
         if window is None or (answer.run, answer.fence) != (window.run, window.fence):
             return
         if answer.accepted:
-            self.keeper.offered = None
-            self.keeper.repeat_at_ns = None
+            self.keeper.agreed()
             self._agreed(step, window)
             if self._stale:
                 self._offer(step)
@@ -184,9 +183,12 @@ class LinkEnd:
     # ---- side 1
 
     def offered(self, step: Step, offer: WindowOffer) -> None:
-        """Side 0 proposes a window."""
-        self._deadline_moved = True
+        """Side 0 proposes a window. Raises PeerViolation when it rules nothing."""
         window = offer.window
+        fault = fault_of(window)
+        if fault is not None:
+            raise PeerViolation(self.peer, f"{offer.link}: offers {fault}")
+        self._deadline_moved = True
         known = {request for request, _ in self.requests}
         reason = refusal(self.book, window, known.__contains__)
         if not reason and window.run != self.book.run:
@@ -313,7 +315,11 @@ class LinkEnd:
     # ---- heralds
 
     def reported(self, step: Step, report: HeraldReport) -> None:
-        """A numbered report of the station."""
+        """A numbered report of the station. Raises PeerViolation for a code or lane that the link lacks."""
+        if report.code not in self._heralds or not 0 <= report.lane < self.settings.lanes:
+            raise PeerViolation(
+                self.settings.station or self.peer, f"{report.link}: code {report.code} on lane {report.lane}"
+            )
         self._deadline_moved = True
         if self.sequence.take(report, step.now_ns):
             self.heralded(
@@ -373,7 +379,7 @@ class LinkEnd:
         slot = self._slots.of_lane(self.settings.link, lane)
         book = self.book
         window = book.windows[0] if len(book.windows) == 1 else book.ruling(attempt)
-        in_doubt = self.keeper.offered is not None and attempt >= self.keeper.offered.first
+        in_doubt = self.keeper.in_doubt(attempt)
         entry = None if window is None or in_doubt else entry_for(window, attempt, lane)
         usable = (
             slot.state == "attempting"

@@ -150,17 +150,23 @@ class LinkService:
 
     def _reported(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None and isinstance(received.message, HeraldReport):
+        if end is None or received.source != end.settings.station:
+            return
+        if isinstance(received.message, HeraldReport):
             end.reported(step, received.message)
 
     def _bounded(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None and isinstance(received.message, HeraldBound):
+        if end is None or received.source != end.settings.station:
+            return
+        if isinstance(received.message, HeraldBound):
             end.bounded(step, received.message)
 
     def _unknown(self, step: Step, received: Received) -> None:
         end = self._of(received)
-        if end is not None and isinstance(received.message, HeraldUnknown):
+        if end is None or received.source != end.settings.station:
+            return
+        if isinstance(received.message, HeraldUnknown):
             end.unknown(step, received.message)
 
     def _requested(self, step: Step, notice: LinkRequested) -> None:

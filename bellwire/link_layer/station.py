@@ -216,16 +216,15 @@ class HeraldingStation:
         run = self._run
         if run is None or message.run != run:
             return
-        for number in range(message.number, self._number + 1):
-            report = self._reports.get(number)
-            if report is None:
-                unknown = HeraldUnknown(
-                    link=self._link.link, run=run, first=0, last=self._decided, number=number
-                )
-                step.send(received.source, unknown, "outcome")
-            else:
-                self.counters["repeated"] += 1
-                step.send(received.source, report, "outcome")
+        oldest = self._number - len(self._reports) + 1
+        if message.number < oldest:
+            forgotten = HeraldUnknown(
+                link=self._link.link, run=run, first=0, last=self._decided, number=oldest - 1
+            )
+            step.send(received.source, forgotten, "outcome")
+        for number in range(max(message.number, oldest), self._number + 1):
+            self.counters["repeated"] += 1
+            step.send(received.source, self._reports[number], "outcome")
 
     def _device_changed(self, step: Step, event: DeviceChanged) -> None:
         """The analyser vanished or forgot its run: what it had not told is unknown, and side 0 must start

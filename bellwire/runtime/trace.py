@@ -87,7 +87,7 @@ class AgentTrace:
             appender.flush()
 
     def misuse(self, now_ns: int, event: Event | None, problem: str) -> Path:
-        """Write the trail of a misuse: the steps before, and the event that broke the contract, if one did."""
+        """Write the trail of a misuse: the steps before, and the event that broke it, if one did."""
         path = self.folder / f"trail-{self._suffix}.json"
         steps = [
             {

@@ -47,7 +47,8 @@ _H: Final = _matrix([[1, 1], [1, -1]]) / sqrt(2.0)
 _BASES: Final = {"X": _H, "Y": _matrix([[1, -1j], [1, 1j]]) / sqrt(2.0), "Z": PAULIS[0]}
 # Row i is the Bell state of index i on (first, second) qubit.
 _BELL: Final = _matrix([[1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0], [0, 1, -1, 0]]) / sqrt(2.0)
-_AXES: Final = {"rx": 2, "ry": 3, "rz": 1}
+_AXES: Final = {"X": 2, "Y": 3, "Z": 1}
+_ROTATIONS: Final = {"rx": _AXES["X"], "ry": _AXES["Y"], "rz": _AXES["Z"]}
 
 
 class Member:
@@ -72,7 +73,7 @@ class Cluster:
         self.members = members
         self.state = state
         for member in members:
-            member.slot.pair = member.slot.fresh_ns = None
+            member.slot.pair = member.slot.lone = member.slot.fresh_ns = None
             member.slot.cluster = self
 
     @classmethod
@@ -80,7 +81,10 @@ class Cluster:
         """The cluster that a slot's qubit belongs to, promoting a pair, a fresh |0> or an unknown qubit."""
         if slot.cluster is not None:
             return slot.cluster
-        pair = slot.pair
+        pair, lone = slot.pair, slot.lone
+        if lone is not None:
+            state = (PAULIS[0] + lone.polarisation * PAULIS[_AXES[lone.basis]]) / 2.0
+            return cls([Member(slot, lone.end, lone.frame, lone.since_ns)], state)
         if pair is None:
             if slot.fresh_ns is None:
                 slot.uses += 1
@@ -137,8 +141,8 @@ class Cluster:
         if name == "h":
             self._operate(_H, [at])
             member.frame = _exchange(member.frame)
-        elif name in _AXES:
-            axis, half = _AXES[name], angle_rad / 2.0
+        elif name in _ROTATIONS:
+            axis, half = _ROTATIONS[name], angle_rad / 2.0
             self._operate(cos(half) * PAULIS[0] - 1j * sin(half) * PAULIS[axis], [at])
             turns = round(angle_rad / (pi / 2.0))
             if abs(angle_rad - turns * pi / 2.0) > QUARTER_TURN_TOLERANCE:

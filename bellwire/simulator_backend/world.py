@@ -4,7 +4,8 @@ Owns every qubit's true state and the outcome of every chance event. Sans-I/O: t
 drawn by key, so that both hosts meet the same world from one seed (architecture.md sections 3 and 8). Refuses
 protocol: it knows no request, tree or ledger, and tells nobody what it was not asked.
 
-A slot holds at most one of: attempts on a lane, half of a pair, a qubit of a cluster, a fresh |0>, nothing.
+A slot holds at most one of: attempts on a lane, half of a pair, what a measured pair left, a qubit of a
+cluster, a fresh |0>, nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bellwire.core.photonics import HeraldOutcome, HeraldPhysics, herald_index
 from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.world_lanes import Lane, Lease
 from bellwire.simulator_backend.world_pairs import (
+    BASES,
     Eigenvalues,
     Memory,
     Pair,
@@ -230,6 +232,13 @@ class World:
         """Reported bit of a measurement in X, Y or Z, 0 = eigenvalue +1. The qubit is gone afterwards."""
         place = self._slot(node, slot)
         self._stop(place, now_ns)
+        if place.cluster is None and basis in BASES:  # pairs are measured by the million: no matrices
+            if place.pair is not None:
+                uniform = self._chance.uniform("measure", *place.pair.ends[place.side])
+                return place.pair.measure(place.side, basis, uniform, now_ns)
+            if place.lone is not None:
+                uniform = self._chance.uniform("measure", *place.lone.end)
+                return place.lone.measure(place, basis, uniform, now_ns)
         cluster = self._cluster(place, now_ns)
         end = next(member.end for member in cluster.members if member.slot is place)
         uniform = self._chance.uniform("measure", *end)
@@ -284,7 +293,10 @@ class World:
         return tuple(
             place.number
             for place in self._memory(node).slots
-            if place.pair is not None or place.cluster is not None or place.fresh_ns is not None
+            if place.pair is not None
+            or place.lone is not None
+            or place.cluster is not None
+            or place.fresh_ns is not None
         )
 
     def attempting(self, node: str) -> tuple[int, ...]:
@@ -319,7 +331,7 @@ class World:
     def _clear(self, place: Slot, now_ns: int) -> None:
         """Make a slot empty; its partner, if any, stays behind alone."""
         self._stop(place, now_ns)
-        place.fresh_ns = None
+        place.fresh_ns = place.lone = None
         if place.pair is not None:
             place.pair.slots[place.side] = None
             place.pair = None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Eigenvalues = tuple[float, float, float]
 """lambda_1..3 of core.bell as floats: <XX>, <ZZ>, -<YY>, relative to the frame. A swap multiplies them."""
 
+BASES: Final = ("X", "Y", "Z")
+"""What a qubit can be measured in."""
+
 
 def eigenvalues_of(state: Bell) -> Eigenvalues:
     """Float Walsh form of a Bell vector."""
@@ -61,9 +64,21 @@ class Memory:
 
 
 class Slot:
-    """One memory slot: attempts on a lane, a pair's half, a cluster's qubit, a fresh |0>, or nothing."""
+    """One memory slot: attempts on a lane, a pair's half, what a measured pair left, a cluster's qubit, a
+    fresh |0>, or nothing."""
 
-    __slots__ = ("cluster", "fresh_ns", "lane", "lane_side", "memory", "number", "pair", "side", "uses")
+    __slots__ = (
+        "cluster",
+        "fresh_ns",
+        "lane",
+        "lane_side",
+        "lone",
+        "memory",
+        "number",
+        "pair",
+        "side",
+        "uses",
+    )
 
     def __init__(self, memory: Memory, number: int) -> None:
         self.memory = memory
@@ -72,6 +87,7 @@ class Slot:
         self.lane_side = 0
         self.pair: Pair | None = None
         self.side = 0
+        self.lone: Lone | None = None
         self.cluster: Cluster | None = None
         self.fresh_ns: int | None = None
         self.uses = 0
@@ -96,6 +112,7 @@ class Pair:
     def put(self, side: int, slot: Slot) -> None:
         """Place one half into an empty slot."""
         assert slot.pair is None, "a slot in two live pairs"
+        assert slot.lone is None, "a slot in a pair and with a qubit of its own"
         assert slot.cluster is None, "a slot in a pair and in a cluster"
         self.slots[side] = slot
         slot.pair = self
@@ -140,3 +157,54 @@ class Pair:
             assert far.pair is other, "the far slot has left its pair"
             far.pair = self
             far.side = side
+
+    def measure(self, side: int, basis: str, uniform: float, now_ns: int) -> int:
+        """Reported bit of a destructive measurement of our half `side` in X, Y or Z; our other half, if it
+        still exists, stays behind as a `Lone` qubit that the bit says something about.
+
+        Either bit is equally likely: each half of a Bell-diagonal state is fully mixed. The other half is
+        then polarised along the same axis by the correlation <XX>, <YY> or <ZZ>, as far as it is left.
+        """
+        near, far = self.slots[side], self.slots[1 - side]
+        assert near is not None, "a measurement needs a qubit that exists"
+        bit = 0 if uniform < 0.5 else 1
+        near.pair = self.slots[side] = None
+        if far is None:
+            return bit
+        l1, l2, l3 = self.eigenvalues
+        phase, flip = near.memory.decay(now_ns - self.since_ns[side])
+        if basis == "X":
+            polarisation, odd = l1 * phase, self.frame & 1
+        elif basis == "Z":
+            polarisation, odd = l2 * flip, self.frame >> 1
+        else:  # lambda_3 is -<YY>
+            polarisation, odd = -l3 * phase, (self.frame ^ self.frame >> 1) & 1
+        polarisation *= 2.0 * near.memory.truth.readout_fidelity - 1.0
+        # As in a cluster, the frame of the pair stays with side 0.
+        frame = self.frame if side == 1 else 0
+        end, since_ns = self.ends[1 - side], self.since_ns[1 - side]
+        far.pair = None
+        far.lone = Lone(basis, -polarisation if odd ^ bit else polarisation, end, frame, since_ns)
+        return bit
+
+
+class Lone:
+    """One qubit whose partner was measured: polarised along one axis, -1..1 (as of `since_ns`)."""
+
+    __slots__ = ("basis", "end", "frame", "polarisation", "since_ns")
+
+    def __init__(self, basis: str, polarisation: float, end: End, frame: int, since_ns: int) -> None:
+        self.basis = basis
+        self.polarisation = polarisation
+        self.end = end
+        self.frame = frame
+        self.since_ns = since_ns
+
+    def measure(self, near: Slot, basis: str, uniform: float, now_ns: int) -> int:
+        """Reported bit in X, Y or Z; across the axis of polarisation both bits are equally likely."""
+        near.lone = None
+        if basis != self.basis:
+            return 0 if uniform < 0.5 else 1
+        phase, flip = near.memory.decay(now_ns - self.since_ns)
+        read = 2.0 * near.memory.truth.readout_fidelity - 1.0
+        return 0 if 2.0 * uniform < 1.0 + self.polarisation * (flip if basis == "Z" else phase) * read else 1

@@ -58,3 +58,36 @@ async def _interrupt(folder: Path) -> InterruptedRun:
         await wait_for(live.all_slots_free, "all slots are free after the request")
         taken = await live.taken_slots()
     return InterruptedRun(lab, supervisor.run_dir, killed_ns, status, dict(supervisor.restarts), taken)
+
+
+FREE_REQUEST = "eight-seconds"
+FREE_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRun:
+    """An undisturbed run, frames kept in the record."""
+
+    lab: Lab
+    run_dir: Path
+    status: str
+    restarts: dict[str, int]
+
+
+def frames_tracked(sections: dict[str, Any]) -> None:
+    """Nothing is corrected physically, so all four frames occur."""
+    sections["correct_frames"] = False
+
+
+@pytest.fixture(scope="session")
+def free_run(tmp_path_factory: pytest.TempPathFactory) -> FreeRun:
+    """The repeater lab for eight seconds."""
+    return asyncio.run(_run_free(tmp_path_factory.mktemp("free")))
+
+
+async def _run_free(folder: Path) -> FreeRun:
+    lab = live_lab(folder, change=frames_tracked)
+    async with lab_up(lab, folder / "state") as live:
+        await live.supervisor.submit(asked(lab, FREE_REQUEST, duration_ns=ns_from_s(FREE_SECONDS)))
+        status = await live.ended(FREE_REQUEST)
+    return FreeRun(lab, live.supervisor.run_dir, status, dict(live.supervisor.restarts))

@@ -63,13 +63,12 @@ class Histories:
         kept = {pair: told for pair, told in self.pairs.items() if int(pair.split(".")[1]) <= attempt}
         return Histories(kept, self.deliveries)
 
-    def last_delivered_attempt(self) -> int:
-        """The latest attempt of a link pair that is part of a delivered pair."""
+    def last_complete_attempt(self) -> int:
+        """The first attempt of the delivered pair that began last: what began later may still be under way."""
         return max(
-            int(end.split(".")[1])
+            min(int(end.split(".")[1]) for end in ends)
             for delivered in self.deliveries.values()
             for ends, _ in delivered.values()
-            for end in ends
         )
 
 

@@ -347,3 +347,12 @@ class Invariants:
             self.gather_rows(node)
             if isinstance(machine, QuantumNode):
                 self.compare_ledger(node)
+
+
+def same_world(one: Invariants, two: Invariants) -> int:
+    """Chance is drawn by key: what both histories met had the same outcome. Returns how many things both met."""
+    common = one.outcomes.keys() & two.outcomes.keys()
+    for key in sorted(common, key=repr):
+        if one.outcomes[key] != two.outcomes[key]:
+            raise Broken("chance by key", f"{key}: {one.outcomes[key]} and {two.outcomes[key]}")
+    return len(common)

@@ -5,21 +5,14 @@ fails by chance once in 16,000 runs.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-from bellwire.core.units import ns_from_s
-from bellwire.labs import Lab
+from tests.hosts.conftest import FREE_REQUEST, FreeRun
 from tests.hosts.lab_figures import examine
-from tests.hosts.live import asked, lab_up, live_lab
 
-SECONDS = 8.0
 PAIRS_MIN = 60
-REQUEST = "eight-seconds"
-
-
-def frames_tracked(sections: dict[str, Any]) -> None:
-    sections["correct_frames"] = False
 
 
 def rewrite_first(path: Path, wanted: str, change: str, *, into: dict[str, Any]) -> None:
@@ -30,25 +23,21 @@ def rewrite_first(path: Path, wanted: str, change: str, *, into: dict[str, Any])
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-async def test_both_ends_hold_the_pairs_and_frames_that_the_world_knows(tmp_path: Path) -> None:
-    lab = live_lab(tmp_path, change=frames_tracked)
-    async with lab_up(lab, tmp_path / "state") as live:
-        await live.supervisor.submit(asked(lab, REQUEST, duration_ns=ns_from_s(SECONDS)))
-        assert await live.ended(REQUEST) == "completed"
-    run_dir = live.supervisor.run_dir
-    figures = examine(lab, run_dir, REQUEST, pairs_min=PAIRS_MIN, tracked=True)
+def test_both_ends_hold_the_pairs_and_frames_that_the_world_knows(free_run: FreeRun) -> None:
+    assert (free_run.status, free_run.restarts) == ("completed", {})
+    figures = examine(free_run.lab, free_run.run_dir, FREE_REQUEST, pairs_min=PAIRS_MIN, tracked=True)
     assert figures.wrong == []
     assert figures.row["frames checked"] == figures.row["pairs"]
-    assert live.supervisor.restarts == {}
-
-    planted_differences_are_noticed(lab, run_dir)
 
 
-def planted_differences_are_noticed(lab: Lab, run_dir: Path) -> None:
-    """A wrong frame, a wrong estimate and a lost pair, each in one report of one end."""
+def test_a_wrong_frame_estimate_or_list_of_pairs_is_noticed(free_run: FreeRun, tmp_path: Path) -> None:
+    """Each planted in one report of one end, or in the World's log."""
+    run_dir = tmp_path / "run"
+    shutil.copytree(free_run.run_dir, run_dir)
 
     def wrong() -> str:
-        return "; ".join(examine(lab, run_dir, REQUEST, pairs_min=PAIRS_MIN, tracked=True).wrong)
+        found = examine(free_run.lab, run_dir, FREE_REQUEST, pairs_min=PAIRS_MIN, tracked=True)
+        return "; ".join(found.wrong)
 
     (bob,) = (run_dir / "agents" / "bob").glob("reports-*")
     (alice,) = (run_dir / "agents" / "alice").glob("reports-*")

@@ -1,7 +1,7 @@
 """A bench for one link: two LinkServices, a station, hardware that heralds, and a bad classical channel.
 
-Owns the queue of undelivered messages and the hardware's idea of which lanes are armed. Everything is drawn from one
-seeded generator, so that a failure is replayed by its seed.
+Owns the queue of undelivered messages and the hardware's idea of which lanes are armed. Everything is drawn
+from one seeded generator, so that a failure is replayed by its seed.
 """
 
 import heapq

@@ -1,5 +1,7 @@
 """Two link ends and a station over good and bad classical channels: they agree, and nothing is invented."""
 
+from itertools import pairwise
+
 import pytest
 
 from bellwire.core.ids import End
@@ -10,7 +12,7 @@ BAD = Channel(loss=0.15, copies=0.15, jitter_ns=3 * MS)
 
 
 def check_agreement(bench: LinkBench) -> int:
-    """Both ends of every pair that both use are bound to the same request and frame; returns the number of such."""
+    """Both ends of a pair that both use are bound to one request and frame; returns how many there are."""
     born = {
         node: {end: fact for sink in bench.sinks[node] for end, fact in sink.born.items()}
         for node in ("a", "b")
@@ -61,7 +63,7 @@ def test_windows_are_renewed_without_a_gap_in_attempts(station: bool) -> None:
     assert end.counters["runs"] == 1
     assert end.counters["windows"] >= 3_000 / 200 - 1
     windows = sorted(end.book.windows, key=lambda one: one.first)
-    assert all(later.first <= earlier.last + 1 for earlier, later in zip(windows, windows[1:], strict=False))
+    assert all(later.first <= earlier.last + 1 for earlier, later in pairwise(windows))
 
 
 @pytest.mark.parametrize("seed", range(12))

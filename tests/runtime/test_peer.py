@@ -49,7 +49,7 @@ def test_after_a_refused_message_the_next_to_leave_is_that_message() -> None:
     peer.pump(3)
     reader = InChannel()
     assert {reader.accept(frame.seq) for frame in socket.frames} == {"deliver"}
-    # The order was fixed when a message entered the channel; what had not entered was overtaken by the outcome.
+    # The order is fixed when a message enters the channel; what had not entered was overtaken by the outcome.
     assert [frame.payload for frame in socket.frames] == [b"\0", b"\1", b"\2", b"\3", b"late", b"\4"]
     assert all(frame.to_incarnation == 7 and frame.schema == SCHEMA_VERSION for frame in socket.frames)
 
@@ -79,7 +79,7 @@ async def test_a_new_connection_gets_a_greeting_and_everything_unacknowledged_at
         end.network.close()
 
 
-def test_the_messages_for_an_ended_incarnation_are_dropped_and_counting_begins_anew() -> None:
+def test_messages_for_an_ended_incarnation_are_dropped_and_counting_begins_anew() -> None:
     peer = Peer("b", "a", 1, 1_000_000, Health())
     peer.liveness.heard(7, 0)
     socket = with_socket(peer, 100)

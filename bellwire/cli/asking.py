@@ -1,0 +1,108 @@
+"""`bellwire request`: ask a running lab for pairs.
+
+Owns the command. Refuses the life of the request, which is its source's.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellwire.cli.exits import UNSUCCESSFUL
+from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
+from bellwire.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bellwire.cli.picture import LabPicture
+    from bellwire.core.plans import EntanglementRequest
+    from bellwire.labs import Lab
+
+POLL_S = 0.2
+
+
+def request(
+    lab: LabArgument,
+    source: Annotated[str, typer.Option("--from", metavar="NODE", help="Source; the request is made here.")],
+    target: Annotated[str, typer.Option("--to", metavar="NODE", help="Destination.")],
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Number of pairs.")] = None,
+    duration_s: Annotated[float | None, typer.Option("--duration", metavar="SECONDS", min=0.001)] = None,
+    fidelity_min: Annotated[float | None, typer.Option("--fidelity", min=0.25, max=1.0)] = None,
+    mode: Annotated[str, typer.Option("--mode", help="swap_asap or fixed_tree.")] = "swap_asap",
+    measure: Annotated[
+        bool, typer.Option("--measure/--keep", help="Measure both ends as soon as the pair is known.")
+    ] = False,
+    weight: Annotated[int, typer.Option("--weight", min=1, help="Share on links with other requests.")] = 1,
+    deadline_s: Annotated[float | None, typer.Option("--deadline", metavar="SECONDS", min=0.001)] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--id", help="Name; the same name and content is the same request.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end.")] = True,
+    state: StateOption = STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a running lab for entangled pairs."""
+    import asyncio
+
+    from bellwire.core.plans import EntanglementRequest
+    from bellwire.core.units import ns_from_s
+    from bellwire.labs import load_lab
+    from bellwire.planner.plans import choose_route
+
+    loaded = load_lab(find_lab(lab), live=True)
+    if count is None and duration_s is None:
+        raise ConfigError("give --count or --duration, or the request never ends")
+    asked = EntanglementRequest(
+        request_id=request_id or _fresh_name(source, target),
+        target_nodes=(source, target),
+        generation_mode=mode,
+        count=count,
+        duration_ns=None if duration_s is None else ns_from_s(duration_s),
+        deadline_ns=None if deadline_s is None else ns_from_s(deadline_s),
+        fidelity_threshold=fidelity_min,
+        priority=weight,
+        consumption="measure" if measure else "keep",
+    )
+    route = choose_route(loaded.network, asked)
+    if isinstance(route, str):
+        raise ConfigError(route, where=lab)
+    picture = asyncio.run(_ask_for_pairs(loaded, asked, state, wait))
+    if as_json:
+        typer.echo(json.dumps({"request": asked.request_id, **picture.rows()[asked.request_id]}))
+    else:
+        from bellwire.cli import show
+
+        show.write(show.request_table(picture.rows()))
+    seen = picture.requests[asked.request_id]
+    if wait and seen.status != "completed":
+        typer.echo(f"request {asked.request_id} {seen.status}: {seen.error}", err=True)
+        raise typer.Exit(UNSUCCESSFUL)
+
+
+def _fresh_name(source: str, target: str) -> str:
+    import secrets
+
+    return f"{source}-{target}-{secrets.token_hex(3)}"
+
+
+async def _ask_for_pairs(lab: "Lab", asked: "EntanglementRequest", state: Path, wait: bool) -> "LabPicture":
+    import asyncio
+
+    import msgspec
+
+    from bellwire.cli.picture import LabPicture
+    from bellwire.runtime.control import ask
+
+    picture = LabPicture(lab, (asked,))
+    picture.submitted(time.time_ns())
+    source = asked.target_nodes[0]
+    await ask(state, source, "submit", request=msgspec.to_builtins(asked))
+    after = 0
+    while wait and not picture.ended():
+        reports = await ask(state, source, "reports", after=after)
+        if reports:
+            after = reports[-1]["number"]
+        picture.take([report | {"node": source} for report in reports])
+        await asyncio.sleep(POLL_S)
+    return picture

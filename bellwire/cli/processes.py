@@ -1,0 +1,64 @@
+"""`bellwire node`, `emulate`: one process of a lab, started by hand.
+
+Owns the two commands. Refuses what they start: agents are the runtime's, emulators the simulator backend's.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellwire.cli.logs import logs_on_stderr
+from bellwire.cli.places import STATE, LabArgument, StateOption, find_lab
+from bellwire.core.errors import ConfigError
+from bellwire.core.registry import nearest
+
+if TYPE_CHECKING:
+    from bellwire.labs import Lab
+
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="DIR", help="Run directory; default: a new one below the state."),
+]
+
+
+def node(
+    lab: LabArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Node or station of the lab.")],
+    state: StateOption = STATE,
+    run: RunOption = None,
+) -> None:
+    """Run the agent of one node on this computer."""
+    import asyncio
+
+    from bellwire.labs import load_lab
+    from bellwire.runtime.node_process import run_agent
+
+    loaded = load_lab(find_lab(lab), live=True)
+    if name not in loaded.network.nodes:
+        raise ConfigError(f'unknown node "{name}"{nearest(name, loaded.network.nodes)}', where=lab)
+    with logs_on_stderr():
+        code = asyncio.run(run_agent(loaded, name, state, run or _new_run(loaded, state)))
+    if code:
+        raise typer.Exit(code)
+
+
+def emulate(lab: LabArgument, state: StateOption = STATE, run: RunOption = None) -> None:
+    """Play the emulated instruments of a lab, where its agents look for them."""
+    import asyncio
+
+    from bellwire.labs import load_lab
+    from bellwire.runtime.control import socket_path
+    from bellwire.simulator_backend.emulation import run_emulation
+
+    loaded = load_lab(find_lab(lab), live=True)
+    run_dir = run or _new_run(loaded, state)
+    socket = socket_path(state, "emulator")
+    with logs_on_stderr():
+        asyncio.run(run_emulation(loaded, state / "devices", socket, run_dir / "truth.jsonl"))
+
+
+def _new_run(lab: "Lab", state: Path) -> Path:
+    from bellwire.runtime.runs import create_run
+
+    return create_run(state / "runs", lab)

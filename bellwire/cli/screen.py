@@ -1,0 +1,257 @@
+"""What a running lab shows: a live screen on a terminal, a line now and then anywhere else.
+
+Owns layout and pace. Refuses to know a lab by itself: the picture (requests, pairs) and the status (links,
+nodes) are kept by others and read here.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from bellwire.cli.lab_status import LabStatus, Standing, swap_counts
+from bellwire.cli.picture import LATEST_PAIRS, LabPicture, RequestPicture
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+LINE_EVERY_S = 1.0
+LINE_SHARE = 0.02
+"""Plain lines come once a second at first, and in long runs after this share of the time that has passed."""
+SMALL_HEIGHT, SMALL_WIDTH = 16, 76
+"""Below either, a terminal shows the requests and one line about links."""
+BELL_STATES = ("Φ+", "Φ−", "Ψ+", "Ψ−")  # noqa: RUF001  the minus sign belongs to the name of the state
+COLOURS = {"ready": "green", "starting": "", "degraded": "yellow"}
+
+
+def open_screen(screen: ExitStack, picture: LabPicture, status: LabStatus, quiet: bool) -> Callable[[], None]:
+    """Open the screen that fits stdout, closed with `screen`; returns what draws it anew."""
+    if quiet:
+        return lambda: None
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return PlainLines(picture, status, time.monotonic).draw
+    from rich.live import Live
+
+    drawing = Drawing(picture, status, console)
+    live = Live(
+        drawing.whole(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    screen.enter_context(live)
+    return lambda: live.update(drawing.whole(), refresh=True)
+
+
+class PlainLines:
+    """One line on stdout when something has changed, and not too often. No control characters."""
+
+    def __init__(self, picture: LabPicture, status: LabStatus, clock: Callable[[], float]) -> None:
+        """clock: seconds, monotonic."""
+        self._picture = picture
+        self._status = status
+        self._clock = clock
+        self._begun_s = clock()
+        self._next_s = self._begun_s
+        self._said = ""
+
+    def draw(self) -> None:
+        """Say what is new, if it is time."""
+        now_s = self._clock()
+        if now_s < self._next_s:
+            return
+        line = "; ".join([*(_in_words(seen) for seen in self._picture.requests.values()), self._links()])
+        if line == self._said:
+            return
+        self._said = line
+        self._next_s = now_s + max(LINE_EVERY_S, LINE_SHARE * (now_s - self._begun_s))
+        print(f"{now_s - self._begun_s:6.1f} s  {line}", flush=True)
+
+    def _links(self) -> str:
+        return links_in_words(self._status)
+
+
+def _in_words(seen: RequestPicture) -> str:
+    asked = f" of {seen.request.count}" if seen.request.count is not None else ""
+    rate = f", {seen.rate_hz:.1f} pairs/s" if seen.rate_hz is not None else ""
+    status = "" if seen.status == "in_progress" else f" ({seen.status})"
+    return f"{seen.request.request_id}{status}: {_total(seen)}{asked} pairs{rate}"
+
+
+def _total(seen: RequestPicture) -> int:
+    return seen.earlier + seen.delivered
+
+
+def links_in_words(status: LabStatus) -> str:
+    """All links in a few words: those that are not ready, with the reason."""
+    standings = {name: status.link(name) for name in status.lab.network.links}
+    others = {name: standing for name, standing in standings.items() if standing.state != "ready"}
+    if not others:
+        return f"{len(standings)} links ready" if len(standings) > 1 else "link ready"
+    if all(standing.state == "starting" for standing in others.values()):
+        return "links starting"
+    return ", ".join(f"{name} {standing}" for name, standing in others.items())
+
+
+class Drawing:
+    """The live screen: requests, links, nodes and the latest pairs, as much as the terminal has room for."""
+
+    def __init__(self, picture: LabPicture, status: LabStatus, console: "Console") -> None:
+        self._picture = picture
+        self._status = status
+        self._console = console
+        self._begun_s = time.monotonic()
+
+    def whole(self) -> "RenderableType":
+        """Everything, for the present size of the terminal."""
+        from rich.console import Group
+        from rich.text import Text
+
+        width, height = self._console.size
+        requests = self._requests(narrow=width < SMALL_WIDTH)
+        if height < SMALL_HEIGHT or width < SMALL_WIDTH:
+            links = Text(links_in_words(self._status), no_wrap=True, overflow="ellipsis")
+            return Group(requests, links)
+        lab = self._picture.lab
+        blank = Text("")
+        parts: list[RenderableType] = [self._heading(), blank, requests, blank, self._links()]
+        # Title, header, rule and a blank line for each table; the last line of the screen stays free.
+        used = 4 + 1 + len(self._picture.requests) + 4 + len(lab.network.links) + 1
+        if height - used >= 4 + len(lab.addresses):
+            parts += [blank, self._nodes()]
+            used += 4 + len(lab.addresses)
+        rows = min(LATEST_PAIRS, height - used - 4)
+        if rows > 0:
+            parts += [blank, self._pairs(rows, wide=width >= 96)]
+        return Group(*parts)
+
+    def _heading(self) -> "Text":
+        from rich.text import Text
+
+        since_s = time.monotonic() - self._begun_s
+        what = f"  {self._phase()}, {since_s:.0f} s; Ctrl-C stops it"
+        return Text.assemble(
+            (self._picture.lab.name, "bold"),
+            what,
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+
+    def _phase(self) -> str:
+        if not self._status.started:
+            return "starting"
+        return "up" if self._picture.requests and not self._picture.ended() else "up, nothing left to do"
+
+    def _requests(self, *, narrow: bool) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        columns = 3 if narrow else 6
+        for index in range(columns):
+            grid.add_column(no_wrap=True, overflow="ellipsis", justify="right" if index > 1 else "left")
+        for name, seen in self._picture.requests.items():
+            count = seen.request.count
+            bar = ProgressBar(total=count or 1, completed=min(_total(seen), count or 1), width=24)
+            pairs = f"{_total(seen)} of {count} pairs" if count is not None else f"{_total(seen)} pairs"
+            cells: list[Any] = [Text(name, style="bold"), bar if count is not None else Text(""), Text(pairs)]
+            if not narrow:
+                cells += [Text(seen.status.replace("_", " ")), Text(_rates(seen)), Text(_fidelities(seen))]
+            grid.add_row(*cells)
+        return grid if self._picture.requests else Text("no request yet; `bellwire request` makes one")
+
+    def _links(self) -> "RenderableType":
+        from bellwire.cli import show
+
+        rows: list[list[Any]] = []
+        for name, counts in self._status.link_counts().items():
+            rate_hz = self._status.herald_rate_hz(name)
+            rows.append(
+                [
+                    name,
+                    self._status.lab.network.links[name].station,
+                    counts["heralds"],
+                    "-" if rate_hz is None else f"{rate_hz:.1f}",
+                    counts["unusable"],
+                    counts["unknown"],
+                    _standing(self._status.link(name)),
+                ]
+            )
+        columns = ["link", "station", "heralds", "heralds/s", "unusable halves", "unknown lanes", "state"]
+        return show.table("Links", columns, rows, one_line=True)
+
+    def _nodes(self) -> "RenderableType":
+        from rich.text import Text
+
+        from bellwire.cli import show
+
+        network = self._status.lab.network
+        rows: list[list[Any]] = []
+        for name in self._status.lab.addresses:
+            told = Text()
+            for text, ready in self._status.instruments(name).values():
+                told.append(", " if told else "").append(text, style="" if ready else COLOURS["degraded"])
+            standing = self._status.node(name)
+            state = Text(standing.state, style=COLOURS[standing.state])
+            rows.append([name, network.nodes[name].role, state, told])
+        swaps = swap_counts(self._status.counters())
+        words = ", ".join(f"{count} {outcome}" for outcome, count in swaps.items())
+        return show.table(
+            f"Nodes (swaps: {words})",
+            ["node", "role", "state", "instruments"],
+            rows,
+            one_line=True,
+        )
+
+    def _pairs(self, rows: int, *, wide: bool) -> "RenderableType":
+        from bellwire.cli import show
+
+        columns = ["number", "frame", "fidelity", "age ms", "latency ms", "head end", "tail end"]
+        lines: list[list[Any]] = []
+        several = len(self._picture.requests) > 1
+        for pair in list(reversed(self._picture.latest))[:rows]:
+            gap_ns = pair["latency_ns"]
+            lines.append(
+                [
+                    f"{pair['request']} {pair['number']}" if several else pair["number"],
+                    f"{pair['frame']} {BELL_STATES[pair['frame']]}",
+                    show.fidelity(pair["fidelity"]),
+                    f"{pair['age_ns'] / 1e6:.1f}",
+                    "-" if gap_ns is None else f"{gap_ns / 1e6:.1f}",
+                    pair["head_end"],
+                    pair["tail_end"],
+                ]
+            )
+        if not wide:
+            columns, lines = columns[:-2], [line[:-2] for line in lines]
+        if not lines:
+            lines = [["-"] * len(columns)]
+        title = "Latest pairs (fidelity as estimated; latency: time since the pair before)"
+        return show.table(title, columns, lines, one_line=True)
+
+
+def _rates(seen: RequestPicture) -> str:
+    rate = "-" if seen.rate_hz is None else f"{seen.rate_hz:.1f}"
+    plan = "" if seen.prediction is None else f" (plan {seen.prediction.rate_hz:.1f})"
+    return f"{rate} pairs/s{plan}"
+
+
+def _fidelities(seen: RequestPicture) -> str:
+    from bellwire.cli import show
+    from bellwire.cli.figures import mean
+
+    plan = "" if seen.prediction is None else f" (plan {seen.prediction.fidelity:.3f})"
+    return f"fidelity {show.fidelity(mean(seen.fidelities))}{plan}"
+
+
+def _standing(standing: Standing) -> "Text":
+    from rich.text import Text
+
+    return Text(str(standing), style=COLOURS[standing.state])
