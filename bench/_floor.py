@@ -48,7 +48,9 @@ def run_floor(nodes: int, lanes: int, duration_ns: int, seed: int) -> Floor:
     chain_of: list[_Chain | None] = [None] * (2 * links * lanes)
     busy = [False] * len(chain_of)
     use = [0] * len(chain_of)
-    waiting: list[tuple[dict[int, None], dict[int, None]]] = [({}, {}) for _ in range(nodes)]  # left, right pairs
+    waiting: list[tuple[dict[int, None], dict[int, None]]] = [
+        ({}, {}) for _ in range(nodes)
+    ]  # left, right pairs
     counter = attempts = heralds = swaps = delivered = events = now_ns = 0
 
     def node_of(memory: int) -> int:

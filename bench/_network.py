@@ -18,9 +18,7 @@ def draw_network(nodes: int, edges: int, requests: int, seed: int) -> dict[str, 
     """A connected network with exactly `edges` edges: a shortest spanning tree, the rest by likelihood."""
     chance = random.Random(seed)
     places = [(chance.uniform(0, SIDE_KM), chance.uniform(0, SIDE_KM)) for _ in range(nodes)]
-    length = {
-        (a, b): math.dist(places[a], places[b]) for a in range(nodes) for b in range(a + 1, nodes)
-    }
+    length = {(a, b): math.dist(places[a], places[b]) for a in range(nodes) for b in range(a + 1, nodes)}
     chosen = _spanning_tree(nodes, length)
     reach_km = REACH * SIDE_KM * math.sqrt(2)
     # Sampling without replacement by weight: the smallest exponential waiting times win.

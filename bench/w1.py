@@ -138,7 +138,9 @@ def run_chain(nodes: int) -> tuple[list[dict[str, Any]], dict[str, Any], bool]:
         "wall_per_sim_s": statistics.median(run.wall_s / run.simulated_s for run in runs),
         "cpu_per_sim_s": row["CPU s per simulated s"],
         "ev_per_s": statistics.median(run.counts.events / run.wall_s for run in runs),
-        "attempts_per_s": heralds / SUCCESS_PROBABILITY / sum(run.wall_s for run in runs),  # implied by heralds
+        "attempts_per_s": heralds
+        / SUCCESS_PROBABILITY
+        / sum(run.wall_s for run in runs),  # implied by heralds
         "eps": rate_hz,
         "rss_mb": peak_memory_mb(),
         "cpu_over_bare_loop": row["CPU s per simulated s"] / loop["cpu_s"],
@@ -175,7 +177,9 @@ def main() -> int:
         f"Medians over seeds 1, 2, 3; {surroundings()}. {checks}. The bare loop has no ledger, no messages and no protocol. "
         "Tolerance: 4 standard deviations of the count and the rounding of the check value."
     )
-    write_result("w1", "Repeater chain, five memory pairs a link, swap as soon as possible", command, rows, note)
+    write_result(
+        "w1", "Repeater chain, five memory pairs a link, swap as soon as possible", command, rows, note
+    )
     for nodes in missed:
         print(f"W1 with {nodes} nodes missed its check value", file=sys.stderr)
     return 1 if missed else 0

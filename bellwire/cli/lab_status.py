@@ -1,7 +1,7 @@
 """What the processes of a running lab say about themselves: links, swaps, nodes and their instruments.
 
-Owns the reading of status answers and the verdict `ready` or `degraded` with its reason. The picture is handed
-its answers; only `ask_all` opens sockets.
+Owns the reading of status answers and the verdict `ready` or `degraded` with its reason. Only `ask_all`
+opens sockets; the picture is handed its answers.
 """
 
 from collections import deque

@@ -8,7 +8,6 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, fin
 if TYPE_CHECKING:
     from bellwire.cli.lab_status import LabStatus
     from bellwire.cli.picture import LabPicture
+    from bellwire.cli.screen import Screen
     from bellwire.labs import Lab
     from bellwire.runtime.supervisor import Supervisor
 
@@ -75,12 +75,12 @@ def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bo
     from bellwire.runtime.store import AgentLock
 
     picture, status = LabPicture(lab, lab.requests if submit else ()), LabStatus(lab)
-    with ExitStack() as screen:
+    with ExitStack() as closing:
         # One lab per state directory: two supervisors would take each other's processes for their own.
-        screen.callback(AgentLock(state / "agents", "supervisor").release)
-        redraw = open_screen(screen, picture, status, quiet=as_json)
-        screen.enter_context(logs_on_stderr())
-        following = Following(lab, state, picture, status, redraw, to_the_end=to_the_end)
+        closing.callback(AgentLock(state / "agents", "supervisor").release)
+        screen = open_screen(closing, picture, status, quiet=as_json)
+        closing.enter_context(logs_on_stderr())
+        following = Following(lab, state, picture, status, screen, to_the_end=to_the_end)
         run_dir = asyncio.run(following.run(submit=submit))
     picture.take_recorded(run_dir)
     picture.take_truth(run_dir / "truth.jsonl")
@@ -110,7 +110,7 @@ class Following:
         state: Path,
         picture: "LabPicture",
         status: "LabStatus",
-        redraw: Callable[[], None],
+        screen: "Screen",
         *,
         to_the_end: bool,
     ) -> None:
@@ -121,7 +121,7 @@ class Following:
         self._state = state
         self._picture = picture
         self._status = status
-        self._redraw = redraw
+        self._screen = screen
         self._to_the_end = to_the_end
         self._up = False
         self._stopping = False
@@ -158,7 +158,8 @@ class Following:
         # processes stop: their silence would look like trouble.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
-        typer.echo(f"{self._lab.name} is up, recording to {near(supervisor.run_dir)}", err=True)
+        if not self._screen.covers:
+            typer.echo(f"{self._lab.name} is up, recording to {near(supervisor.run_dir)}", err=True)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -182,7 +183,7 @@ class Following:
                 if not self._stopping:
                     self._status.look(time.monotonic_ns(), answers, started=up)
                 next_look_s = time.monotonic() + LOOK_S
-            self._redraw()
+            self._screen.draw()
             await asyncio.sleep(POLL_S)
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bellwire.cli.lab_status import LabStatus, Standing, swap_counts
 from bellwire.cli.picture import LATEST_PAIRS, LabPicture, RequestPicture
@@ -22,19 +22,32 @@ LINE_SHARE = 0.02
 """Plain lines come once a second at first, and in long runs after this share of the time that has passed."""
 SMALL_HEIGHT, SMALL_WIDTH = 16, 76
 """Below either, a terminal shows the requests and one line about links."""
+WIDE = 96
+"""From here on there is room for the names of the ends."""
+BAR_WIDTH = 16
+TABLE_LINES = 4
+"""Title, header, rule, and the blank line before the table."""
+NO_REQUEST = "no request yet; `bellwire request` makes one"
 BELL_STATES = ("Φ+", "Φ−", "Ψ+", "Ψ−")  # noqa: RUF001  the minus sign belongs to the name of the state
 COLOURS = {"ready": "green", "starting": "", "degraded": "yellow"}
 
 
-def open_screen(screen: ExitStack, picture: LabPicture, status: LabStatus, quiet: bool) -> Callable[[], None]:
-    """Open the screen that fits stdout, closed with `screen`; returns what draws it anew."""
+class Screen(NamedTuple):
+    """What draws the lab anew, and whether that covers the terminal, so that nobody else may write there."""
+
+    draw: Callable[[], None]
+    covers: bool
+
+
+def open_screen(closing: ExitStack, picture: LabPicture, status: LabStatus, *, quiet: bool) -> Screen:
+    """Open the screen that fits stdout; it is closed by `closing`. quiet: nothing is drawn at all."""
     if quiet:
-        return lambda: None
+        return Screen(lambda: None, covers=False)
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal or console.is_dumb_terminal:
-        return PlainLines(picture, status, time.monotonic).draw
+        return Screen(PlainLines(picture, status, time.monotonic).draw, covers=False)
     from rich.live import Live
 
     drawing = Drawing(picture, status, console)
@@ -45,8 +58,8 @@ def open_screen(screen: ExitStack, picture: LabPicture, status: LabStatus, quiet
         transient=True,
         redirect_stderr=sys.stderr.isatty(),
     )
-    screen.enter_context(live)
-    return lambda: live.update(drawing.whole(), refresh=True)
+    closing.enter_context(live)
+    return Screen(lambda: live.update(drawing.whole(), refresh=True), covers=True)
 
 
 class PlainLines:
@@ -114,21 +127,28 @@ class Drawing:
         from rich.text import Text
 
         width, height = self._console.size
-        requests = self._requests(narrow=width < SMALL_WIDTH)
         if height < SMALL_HEIGHT or width < SMALL_WIDTH:
             links = Text(links_in_words(self._status), no_wrap=True, overflow="ellipsis")
-            return Group(requests, links)
-        lab = self._picture.lab
-        blank = Text("")
-        parts: list[RenderableType] = [self._heading(), blank, requests, blank, self._links()]
+            return Group(self._progress(), links)
+        lab, blank = self._picture.lab, Text("")
+        troubles = self._troubles()
+        parts: list[RenderableType] = [
+            self._heading(),
+            blank,
+            self._requests(),
+            blank,
+            self._links(),
+            *troubles,
+        ]
         # Title, header, rule and a blank line for each table; the last line of the screen stays free.
-        used = 4 + 1 + len(self._picture.requests) + 4 + len(lab.network.links) + 1
-        if height - used >= 4 + len(lab.addresses):
+        used = 2 + TABLE_LINES + len(self._picture.requests) + TABLE_LINES + len(lab.network.links)
+        used += len(troubles)
+        if height - used > TABLE_LINES + len(lab.addresses):
             parts += [blank, self._nodes()]
-            used += 4 + len(lab.addresses)
-        rows = min(LATEST_PAIRS, height - used - 4)
-        if rows > 0:
-            parts += [blank, self._pairs(rows, wide=width >= 96)]
+            used += TABLE_LINES + len(lab.addresses)
+        rows = min(LATEST_PAIRS, height - used - TABLE_LINES)
+        if rows > 0 and self._picture.latest:
+            parts += [blank, self._pairs(rows, wide=width >= WIDE)]
         return Group(*parts)
 
     def _heading(self) -> "Text":
@@ -148,24 +168,43 @@ class Drawing:
             return "starting"
         return "up" if self._picture.requests and not self._picture.ended() else "up, nothing left to do"
 
-    def _requests(self, *, narrow: bool) -> "RenderableType":
-        from rich.progress_bar import ProgressBar
+    def _progress(self) -> "RenderableType":
         from rich.table import Table
         from rich.text import Text
 
         grid = Table.grid(padding=(0, 2))
-        columns = 3 if narrow else 6
-        for index in range(columns):
-            grid.add_column(no_wrap=True, overflow="ellipsis", justify="right" if index > 1 else "left")
+        for _ in range(3):
+            grid.add_column(no_wrap=True, overflow="ellipsis")
         for name, seen in self._picture.requests.items():
-            count = seen.request.count
-            bar = ProgressBar(total=count or 1, completed=min(_total(seen), count or 1), width=24)
-            pairs = f"{_total(seen)} of {count} pairs" if count is not None else f"{_total(seen)} pairs"
-            cells: list[Any] = [Text(name, style="bold"), bar if count is not None else Text(""), Text(pairs)]
-            if not narrow:
-                cells += [Text(seen.status.replace("_", " ")), Text(_rates(seen)), Text(_fidelities(seen))]
-            grid.add_row(*cells)
-        return grid if self._picture.requests else Text("no request yet; `bellwire request` makes one")
+            row = [Text(name, style="bold"), Text(f"{_pairs_of(seen)} pairs")]
+            grid.add_row(*row, *([_bar(seen)] if self._console.width > 4 * BAR_WIDTH else []))
+        return grid if self._picture.requests else Text(NO_REQUEST)
+
+    def _requests(self) -> "RenderableType":
+        from rich.text import Text
+
+        from bellwire.cli import show
+        from bellwire.cli.figures import mean
+
+        if not self._picture.requests:
+            return Text(NO_REQUEST)
+        rows: list[list[Any]] = []
+        for name, seen in self._picture.requests.items():
+            plan = seen.prediction
+            rows.append(
+                [
+                    name,
+                    _bar(seen),
+                    _pairs_of(seen),
+                    seen.status.replace("_", " "),
+                    "-" if seen.rate_hz is None else f"{seen.rate_hz:.1f}",
+                    "-" if plan is None else f"{plan.rate_hz:.1f}",
+                    show.fidelity(mean(seen.fidelities)),
+                    show.fidelity(None if plan is None else plan.fidelity),
+                ]
+            )
+        columns = ["request", "progress", "pairs", "status", "pairs/s", "planned", "fidelity", "planned"]
+        return show.table("Requests", columns, rows, one_line=True)
 
     def _links(self) -> "RenderableType":
         from bellwire.cli import show
@@ -181,11 +220,21 @@ class Drawing:
                     "-" if rate_hz is None else f"{rate_hz:.1f}",
                     counts["unusable"],
                     counts["unknown"],
-                    _standing(self._status.link(name)),
+                    _state(self._status.link(name)),
                 ]
             )
         columns = ["link", "station", "heralds", "heralds/s", "unusable halves", "unknown lanes", "state"]
         return show.table("Links", columns, rows, one_line=True)
+
+    def _troubles(self) -> "list[Text]":
+        from rich.text import Text
+
+        links = {name: self._status.link(name) for name in self._picture.lab.network.links}
+        return [
+            Text(f"{name} {standing}", style=COLOURS["degraded"], no_wrap=True, overflow="ellipsis")
+            for name, standing in links.items()
+            if standing.state == "degraded"
+        ]
 
     def _nodes(self) -> "RenderableType":
         from rich.text import Text
@@ -199,8 +248,7 @@ class Drawing:
             for text, ready in self._status.instruments(name).values():
                 told.append(", " if told else "").append(text, style="" if ready else COLOURS["degraded"])
             standing = self._status.node(name)
-            state = Text(standing.state, style=COLOURS[standing.state])
-            rows.append([name, network.nodes[name].role, state, told])
+            rows.append([name, network.nodes[name].role, _state(standing), told])
         swaps = swap_counts(self._status.counters())
         words = ", ".join(f"{count} {outcome}" for outcome, count in swaps.items())
         return show.table(
@@ -231,27 +279,26 @@ class Drawing:
             )
         if not wide:
             columns, lines = columns[:-2], [line[:-2] for line in lines]
-        if not lines:
-            lines = [["-"] * len(columns)]
         title = "Latest pairs (fidelity as estimated; latency: time since the pair before)"
         return show.table(title, columns, lines, one_line=True)
 
 
-def _rates(seen: RequestPicture) -> str:
-    rate = "-" if seen.rate_hz is None else f"{seen.rate_hz:.1f}"
-    plan = "" if seen.prediction is None else f" (plan {seen.prediction.rate_hz:.1f})"
-    return f"{rate} pairs/s{plan}"
-
-
-def _fidelities(seen: RequestPicture) -> str:
-    from bellwire.cli import show
-    from bellwire.cli.figures import mean
-
-    plan = "" if seen.prediction is None else f" (plan {seen.prediction.fidelity:.3f})"
-    return f"fidelity {show.fidelity(mean(seen.fidelities))}{plan}"
-
-
-def _standing(standing: Standing) -> "Text":
+def _bar(seen: RequestPicture) -> "RenderableType":
+    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    return Text(str(standing), style=COLOURS[standing.state])
+    count = seen.request.count
+    if count is None:
+        return Text("no end")  # it runs for a time
+    return ProgressBar(total=count, completed=min(_total(seen), count), width=BAR_WIDTH)
+
+
+def _pairs_of(seen: RequestPicture) -> str:
+    count = seen.request.count
+    return str(_total(seen)) if count is None else f"{_total(seen)} of {count}"
+
+
+def _state(standing: Standing) -> "Text":
+    from rich.text import Text
+
+    return Text(standing.state, style=COLOURS[standing.state])

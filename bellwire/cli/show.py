@@ -7,10 +7,10 @@ Owns the looks of what commands print. Refuses to compute: it is given rows. Ric
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
-    from rich.text import Text
 
 Cell = str | int | float | bool | None
 
@@ -34,19 +34,17 @@ def fidelity(value: float | None) -> str:
 def table(
     title: str,
     columns: Sequence[str],
-    rows: "Iterable[Sequence[Cell | Text]]",
+    rows: "Iterable[Sequence[Cell | RenderableType]]",
     *,
     one_line: bool = False,
-) -> "Table":
-    """A rich table; numbers stand to the right. one_line: what is too wide is cut, not folded."""
+) -> "RenderableType":
+    """A titled table; numbers stand to the right. one_line: what is too wide is cut, not folded."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
         header_style="",
         box=box.SIMPLE_HEAD,
         border_style="dim",
@@ -60,11 +58,12 @@ def table(
         numeric = any(_is_number(line[index]) for line in lines)
         drawn.add_column(column, justify="right" if numeric else "left", no_wrap=one_line, overflow=overflow)
     for line in lines:
-        drawn.add_row(*(value if isinstance(value, Text) else cell(value) for value in line))
-    return drawn
+        drawn.add_row(*(cell(value) if isinstance(value, Cell) else value for value in line))
+    # Rich would fold a title that is wider than its table.
+    return Group(Text(title, style="bold", no_wrap=True, overflow="ellipsis"), drawn)
 
 
-def _is_number(value: "Cell | Text") -> bool:
+def _is_number(value: "Cell | RenderableType") -> bool:
     if isinstance(value, str):
         return value.replace(".", "", 1).isdigit()
     return isinstance(value, (int, float))
@@ -77,13 +76,18 @@ def write(*parts: "RenderableType") -> None:
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = 160
-    for number, part in enumerate(parts):
-        if number and not isinstance(part, str):
-            console.print()
-        console.print(part)
+    with console.capture() as printed:
+        for number, part in enumerate(parts):
+            if number and not isinstance(part, str):
+                console.print()
+            console.print(part)
+    text = printed.get()
+    if not console.is_terminal:  # cells are filled up with blanks, which only a screen needs
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    typer.echo(text, nl=False)
 
 
-def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "Table":
+def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
     """What came of each request, beside what its plan predicted."""
     rows: list[list[Cell]] = []
     for name, one in requests.items():
@@ -119,7 +123,7 @@ def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "Table":
     return table("Requests", columns, rows)
 
 
-def link_table(links: Mapping[str, Mapping[str, Any]]) -> "Table":
+def link_table(links: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
     """Counters of each link, whatever the link layer counts."""
     counters = list(dict.fromkeys(name for one in links.values() for name in one))
     return table(

@@ -135,6 +135,13 @@ class Persisted(TaggedWord, frozen=True, kw_only=True):
     token: int
 
 
+class OutboxChanged(TaggedWord, frozen=True, kw_only=True):
+    """The host's queue to some peer rose above its mark, or every queue fell below: the valve of attempt
+    windows."""
+
+    full: bool
+
+
 class RequestSubmitted(TaggedWord, frozen=True, kw_only=True):
     """An application at this node asks for entanglement."""
 
@@ -171,6 +178,7 @@ Event = (
     | QubitMeasured
     | PauliApplied
     | Persisted
+    | OutboxChanged
     | RequestSubmitted
     | RequestCancelled
 )

@@ -20,6 +20,9 @@ NOTICES_PER_STEP_MAX = 64
 add a constant number for each of its memory slots, because one event (a lost memory, a withdrawn plan) may
 touch them all."""
 
+TRAIL_LENGTH = 8
+"""Notices before the limit that the error names, besides the one that exceeded it."""
+
 
 class Machine(Protocol):
     """A sans-I/O machine: one event in, orders out; deadlines handed out, never waited for."""
@@ -98,11 +101,12 @@ def run_notices(step: Step, takers: Mapping[type, tuple[Handler, ...]]) -> None:
     """Work off the step's notices first-in first-out; every notice must have at least one taker."""
     notices = step.notices
     handled = 0
+    trail_from = step.notices_max - TRAIL_LENGTH
     trail: list[str] = []
     while notices:
         notice = notices.popleft()
         handled += 1
-        if handled > step.notices_max - 8:
+        if handled > trail_from:
             trail.append(type(notice).__name__)
             if handled > step.notices_max:
                 notices.clear()

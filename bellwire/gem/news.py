@@ -61,27 +61,27 @@ class WaitingNews:
     """News whose fact has not come yet, bounded."""
 
     def __init__(self) -> None:
-        self._news: list[EndNews] = []
+        self.news: list[EndNews] = []  # in the order in which it was kept
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._news)
+        return len(self.news)
 
     def keep(self, news: EndNews) -> None:
         """Remember news until its fact comes; the same news is remembered once."""
-        if news in self._news:
+        if news in self.news:
             return
-        if len(self._news) >= NEWS_KEPT:
+        if len(self.news) >= NEWS_KEPT:
             self.dropped += 1
             return
-        self._news.append(news)
+        self.news.append(news)
 
     def ripe(self, streams: Streams) -> list[EndNews]:
         """News whose facts have come, in the order in which it was kept; forgotten here."""
         waiting: list[EndNews] = []
         ripe: list[EndNews] = []
-        for news in self._news:
+        for news in self.news:
             come = streams.reached(news.author, news.incarnation, news.number)
             (ripe if come else waiting).append(news)
-        self._news = waiting
+        self.news = waiting
         return ripe

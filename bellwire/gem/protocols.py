@@ -93,18 +93,21 @@ class Broadcast:
 
     def flush(self, step: Step) -> None:
         """End of a step: one Publish for all facts of the step, then word to the owners of far ends."""
-        self._replica.told = 0
+        self._replica.step_over()
         facts = self._facts
         if not facts:
             return
         own = self._replica.own
         news = self._news
         batch = FactBatch(incarnation=own.incarnation, first=self._first, facts=tuple(facts), base=own.base)
-        step.order(Publish(batch=batch, urgent_to=tuple(dict.fromkeys(owner for owner, _ in news))))
-        for owner, message in news:
-            step.send(owner, message, "outcome")
         self._facts = []
-        self._news = []
+        if news:
+            step.order(Publish(batch=batch, urgent_to=tuple(dict.fromkeys(owner for owner, _ in news))))
+            for owner, message in news:
+                step.send(owner, message, "outcome")
+            self._news = []
+        else:
+            step.order(Publish(batch=batch, urgent_to=()))
         self._spoken_ns = step.now_ns
 
     def _on_started(self, step: Step, event: Started) -> None:
@@ -133,8 +136,10 @@ class Broadcast:
         if not self._facts:
             self._first = self._replica.own.last
         self._facts.append(fact)
-        self._replica.now_ns = step.now_ns  # what is left to tell is due now
-        self._replica.tell(step)
+        replica = self._replica
+        replica.now_ns = step.now_ns  # what is left to tell is due now
+        if replica.touched:
+            replica.tell(step)
 
     def _wake(self, far: tuple[End, NodeId] | None, number: int) -> None:
         if far is None or far[1] == self._node:
@@ -207,9 +212,11 @@ class Update:
         self._questions.repeat(step)
 
     def _read(self, step: Step) -> None:
-        self._replica.refresh(step.now_ns)
+        replica = self._replica
+        replica.refresh(step.now_ns)
         self._deliver_news(step)
-        self._replica.tell(step)
+        if replica.touched:
+            replica.tell(step)
 
     def _on_view_wanted(self, step: Step, notice: ViewWanted) -> None:
         self._read(step)
@@ -256,7 +263,7 @@ class Update:
             self._look_ns = visible_ns if self._look_ns is None else min(self._look_ns, visible_ns)
 
     def _deliver_news(self, step: Step) -> None:
-        if self._waiting:
+        if self._waiting.news:
             for news in self._waiting.ripe(self._replica.streams):
                 self._pass_on(step, news)
 

@@ -52,22 +52,33 @@ class Replica:
         self.own = OwnStream(remembering=source is None)
         self.touched: dict[End, None] = {}  # own ends whose holders are still to be told, in order
         self.told = 0  # in this step
+        self._read_ns: int | None = None  # of the look at the source in this step; None: none yet
         self.now_ns = 0  # when this replica was last read or fed
         self._horizon_ns = HORIZON_AGES * settings.timers.age_max_ns
         self.applied = 0  # facts folded since the start, own ones included
-        self._folded = 0  # since the last look for records beyond the horizon
+        self._forget_at = FORGET_EVERY  # the count of applied facts at which spent records are looked for
 
     def owns(self, end: End) -> bool:
         """True for an end of this node's side of one of its links, whatever its state."""
         return self._sides.get(end.link) == end.side
 
     def refresh(self, now_ns: int) -> None:
-        """Pull what the source shows by now; nothing to do when facts come as messages."""
+        """Pull what the source shows by now; nothing to do when facts come as messages.
+
+        Nothing is published while a step lasts, hence its first look shows all that later ones would.
+        """
         self.now_ns = now_ns
-        if self.source is not None:
-            for author, incarnation, first, facts in self.source.visible(now_ns):
-                if author != self.node:
-                    self.take(author, incarnation, first, facts, first)
+        if self.source is None or self._read_ns == now_ns:
+            return
+        self._read_ns = now_ns
+        for author, incarnation, first, facts in self.source.visible(now_ns):
+            if author != self.node:
+                self.take(author, incarnation, first, facts, first)
+
+    def step_over(self) -> None:
+        """The step has ended: the next one may look at the source, and tell, anew."""
+        self._read_ns = None
+        self.told = 0
 
     def take(
         self, author: NodeId, incarnation: int, first: int, facts: Sequence[Fact], base: int = 1
@@ -80,7 +91,9 @@ class Replica:
             for end in apply(author, incarnation, fact):
                 if sides.get(end.link) == end.side:
                     touched[end] = None
-        self._count(len(ready))
+        self.applied += len(ready)
+        if self.applied >= self._forget_at:
+            self._forget()
 
     def author(self, fact: Fact) -> int:
         """Number and fold an own fact; returns its number.
@@ -88,20 +101,25 @@ class Replica:
         Raises:
             LocalMisuse: the fact is about an end of somebody else, or one that is not born or has ended.
         """
+        sides = self._sides
         for end in ends_named(fact):
-            if not self.owns(end):
+            if sides.get(end.link) != end.side:
                 raise LocalMisuse(f"{self.node} wrote {type(fact).__name__} about {end}, not its own end")
-        refused = self.fold.refused
-        touched = self.fold.apply(self.node, self.own.incarnation, fact)
-        if self.fold.refused != refused:
+        fold, touched = self.fold, self.touched
+        refused = fold.refused
+        for end in fold.apply(self.node, self.own.incarnation, fact):
+            if sides.get(end.link) == end.side:
+                touched[end] = None
+        if fold.refused != refused:
             raise LocalMisuse(f"{self.node} wrote {fact}: an end is born once and ends once")
-        self._touch(touched)
         if isinstance(fact, (Born, Corrected)):
             # Its holder wrote this and looks at the ledger anyway; only a death is news to it.
-            chain = self.fold.chain(fact.end)
+            chain = fold.chain(fact.end)
             if chain is not None and not chain.dead:
-                self.touched.pop(fact.end, None)
-        self._count(1)
+                touched.pop(fact.end, None)
+        self.applied += 1
+        if self.applied >= self._forget_at:
+            self._forget()
         return self.own.add(fact)
 
     def begin(self, incarnation: int, at_ns: int) -> Fact:
@@ -144,18 +162,10 @@ class Replica:
             marks[self.node] = (self.own.incarnation, self.own.last)
         return marks
 
-    def _touch(self, ends: tuple[End, ...]) -> None:
-        sides = self._sides
-        for end in ends:
-            if sides.get(end.link) == end.side:
-                self.touched[end] = None
-
-    def _count(self, folded: int) -> None:
-        self.applied += folded
-        self._folded += folded
-        if self._folded >= FORGET_EVERY:
-            self._folded = 0
-            self.fold.forget(self.now_ns - self._horizon_ns)
+    def _forget(self) -> None:
+        """Look for records beyond the horizon, and again after FORGET_EVERY more facts."""
+        self._forget_at = self.applied + FORGET_EVERY
+        self.fold.forget(self.now_ns - self._horizon_ns)
 
 
 def ends_named(fact: Fact) -> tuple[End, ...]:

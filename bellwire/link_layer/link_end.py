@@ -55,6 +55,7 @@ class LinkEnd:
         self.keeper = QueueKeeper(link, self.book)
         self.sequence = HeraldSequence()
         self.memory_ready = True
+        self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
         self.counters: dict[str, int] = dict.fromkeys(
             ("heralds", "unusable", "duplicates", "unknown", "runs", "windows", "refused", "given_up"), 0
         )
@@ -134,6 +135,9 @@ class LinkEnd:
     def _offer(self, step: Step) -> None:
         self._deadline_moved = True
         keeper = self.keeper
+        if self.valve_shut:
+            keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
+            return
         if self.book.run is None:
             keeper.start_run(step.incarnation, step.now_ns)
             self.counters["runs"] += 1
@@ -190,7 +194,7 @@ class LinkEnd:
             raise PeerViolation(self.peer, f"{offer.link}: offers {fault}")
         self._deadline_moved = True
         known = {request for request, _ in self.requests}
-        reason = refusal(self.book, window, known.__contains__)
+        reason = "congested" if self.valve_shut else refusal(self.book, window, known.__contains__)
         if not reason and window.run != self.book.run:
             self._stand_down(step)
             self.book.begin(window.run, window.epoch_ns)
@@ -443,7 +447,7 @@ class LinkEnd:
     def _renewal_ns(self) -> int:
         """Side 0 offers the next window when half of the lease is left; a pending offer repeats by its own
         timer."""
-        if self.keeper.offered is not None:
+        if self.keeper.offered is not None or self.keeper.repeat_at_ns is not None:
             return self._lapse_ns()
         return self.book.ends_ns() - self.settings.lease_ns // 2
 
@@ -470,7 +474,7 @@ class LinkEnd:
                 self.book.close()
                 if self.side == 0 and self.requests:
                     self.renew_run(step)
-            elif self.side == 0 and self.keeper.offered is None and self._renewal_ns() <= now_ns:
+            elif self.side == 0 and self._renewal_ns() <= now_ns:
                 if self.requests:
                     self._offer(step)
                 else:

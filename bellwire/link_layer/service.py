@@ -5,7 +5,8 @@ Owns one LinkEnd per incident link. Refuses knowledge of swapping, requests' pur
 
 from collections.abc import Mapping
 
-from bellwire.core.events import DeviceChanged, Heralded, QubitHeld, Received, Started
+from bellwire.core.effects import Report
+from bellwire.core.events import DeviceChanged, Heralded, OutboxChanged, QubitHeld, Received, Started
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import (
@@ -49,6 +50,7 @@ class LinkService:
             Heralded: self._heralded,
             QubitHeld: self._held,
             DeviceChanged: self._device_changed,
+            OutboxChanged: self._outbox_changed,
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
@@ -111,6 +113,14 @@ class LinkService:
 
     def _held(self, step: Step, event: QubitHeld) -> None:
         self.ends[event.link].held(step, event.lane, event.run, event.attempt)
+
+    def _outbox_changed(self, step: Step, event: OutboxChanged) -> None:
+        """Attempt windows are the valve: running leases end by themselves, none is granted or taken
+        meanwhile.
+        """
+        for end in self.ends.values():
+            end.valve_shut = event.full
+        step.order(Report(name="attempt_windows", request=None, fields={"granted": not event.full}))
 
     def _device_changed(self, step: Step, event: DeviceChanged) -> None:
         if event.role != "memory":

@@ -38,6 +38,7 @@ class NodeMachine:
             for kind, handler in part.on_notices().items():
                 self._notices[kind] = (*self._notices.get(kind, ()), handler)
         self._close_table()
+        self._deadlines = tuple(part.deadline_ns for part in self.parts)
 
     def _close_table(self) -> None:
         """A notice that a part may give but nobody of this role takes falls on the floor, by name and on
@@ -81,8 +82,8 @@ class NodeMachine:
 
     def _set_deadline(self) -> None:
         earliest: int | None = None
-        for part in self.parts:
-            deadline = part.deadline_ns()
+        for deadline_ns in self._deadlines:
+            deadline = deadline_ns()
             if deadline is not None and (earliest is None or deadline < earliest):
                 earliest = deadline
         self.next_deadline_ns = earliest

@@ -32,6 +32,7 @@ class Messaging:
         self.node = node
         self.plans: dict[RequestId, NodePlan] = {}
         self._lapses_ns: dict[RequestId, int] = {}
+        self._first_lapse_ns: int | None = None  # asked for in every step; None: no plan
         self._ended: dict[RequestId, int] = {}
 
     def on_events(self) -> Mapping[type, Handler]:
@@ -47,7 +48,7 @@ class Messaging:
         return frozenset((PlanInstalled, PlanRemoved, LinkRequested, LinkWithdrawn))
 
     def deadline_ns(self) -> int | None:
-        return min(self._lapses_ns.values(), default=None)
+        return self._first_lapse_ns
 
     def on_deadline(self, step: Step) -> None:
         for request in [name for name, due_ns in self._lapses_ns.items() if due_ns <= step.now_ns]:
@@ -61,7 +62,7 @@ class Messaging:
         if known is not None and plan.version == known.version:
             if plan != known:
                 return f"version {plan.version} is in force with other contents"
-            self._lapses_ns[plan.request] = step.now_ns + plan.lease_ns
+            self._lease(plan, step.now_ns)
             return None
         if known is not None and known.source != plan.source:
             return f"{plan.request} is a request of {known.source}"
@@ -77,7 +78,7 @@ class Messaging:
                 if link_plan.link not in kept:
                     step.tell(LinkWithdrawn(request=plan.request, link=link_plan.link))
         self.plans[plan.request] = plan
-        self._lapses_ns[plan.request] = step.now_ns + plan.lease_ns
+        self._lease(plan, step.now_ns)
         step.tell(PlanInstalled(plan=plan))
         for link_plan in plan.links:
             step.tell(LinkRequested(plan=link_plan))
@@ -99,9 +100,15 @@ class Messaging:
         if plan is not None and plan.version <= version:
             self._remove(step, plan)
 
+    def _lease(self, plan: NodePlan, now_ns: int) -> None:
+        """The plan is in force from now on for the length of its lease."""
+        self._lapses_ns[plan.request] = now_ns + plan.lease_ns
+        self._first_lapse_ns = min(self._lapses_ns.values())
+
     def _remove(self, step: Step, plan: NodePlan) -> None:
         del self.plans[plan.request]
         del self._lapses_ns[plan.request]
+        self._first_lapse_ns = min(self._lapses_ns.values(), default=None)
         for link_plan in plan.links:
             step.tell(LinkWithdrawn(request=plan.request, link=link_plan.link))
         step.tell(PlanRemoved(request=plan.request, version=plan.version))

@@ -14,7 +14,16 @@ import structlog
 
 from bellwire.core.effects import Effect, Persist, Publish, Report, Send
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.events import Event, PeerChanged, Persisted, Received, Record, Started, TimerFired
+from bellwire.core.events import (
+    Event,
+    OutboxChanged,
+    PeerChanged,
+    Persisted,
+    Received,
+    Record,
+    Started,
+    TimerFired,
+)
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Machine
 from bellwire.core.messages import Message
@@ -83,6 +92,7 @@ class Agent:
         self._waiting: deque[Event] = deque()
         self._busy = False
         self._closed = False
+        self._outbox_full = False
         self._handles: list[asyncio.TimerHandle] = []
         self._log = structlog.get_logger().bind(node=name)
 
@@ -246,6 +256,11 @@ class Agent:
 
     def _flush(self) -> None:
         self._handles[1] = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+        full = self.network is not None and bool(self.network.congested)
+        if full is not self._outbox_full:
+            self._outbox_full = full
+            self.health.count("outbox_full" if full else "outbox_below_mark")
+            self.feed(OutboxChanged(full=full))
         try:
             self.trace.flush()
         except StoreFault as fault:

@@ -19,6 +19,7 @@ ATTEMPTS_MAX: Final = 1 << 62
 
 _STEP: Final = 2.0**-53
 _encode: Final = msgspec.msgpack.Encoder().encode
+_number: Final = int.from_bytes
 
 
 class Chance:
@@ -29,18 +30,18 @@ class Chance:
     every Python version, platform and PYTHONHASHSEED; the encoder refuses numpy numbers and longer ints.
     """
 
-    __slots__ = ("_origin", "seed")
+    __slots__ = ("_fresh", "seed")
 
     def __init__(self, seed: int) -> None:
         """Seed: any integer, negative and long ones included."""
         self.seed = seed
-        self._origin = blake2b(b"%d;" % seed, digest_size=8, person=b"bellwire chance")
+        self._fresh = blake2b(b"%d;" % seed, digest_size=8, person=b"bellwire chance").copy
 
     def uniform(self, *key: int | str) -> float:
         """A number in [0, 1), with 53 random bits."""
-        digest = self._origin.copy()
+        digest = self._fresh()
         digest.update(_encode(key))
-        return (int.from_bytes(digest.digest(), "big") >> 11) * _STEP
+        return (_number(digest.digest(), "big") >> 11) * _STEP
 
     def geometric(self, success_probability: float, *key: int | str) -> int:
         """Attempts until the first success, that one included: 1, 2, ..., by exact inverse transform.

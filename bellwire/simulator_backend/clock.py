@@ -36,7 +36,9 @@ class VirtualClock:
         """Make an appointment; the past is now."""
         self._counter += 1
         order = self._counter if self._perturb is None else self._perturb(self._counter)
-        heappush(self._heap, (max(when_ns, self.now_ns), priority, order, call, arguments))
+        if when_ns < self.now_ns:
+            when_ns = self.now_ns
+        heappush(self._heap, (when_ns, priority, order, call, arguments))
 
     def run(self, until_ns: int) -> int:
         """Keep appointments up to and including `until_ns`; returns how many."""

@@ -84,14 +84,8 @@ class Post:
             clock.at(arrival_ns, MESSAGE, self._deliver, to, source, incarnation, message)
 
 
-class AuthorLog:
-    """What one author published, in order, trimmed behind the slowest reader."""
-
-    __slots__ = ("base", "entries")
-
-    def __init__(self) -> None:
-        self.base = 0  # index of entries[0] since the beginning
-        self.entries: list[tuple[int, VisibleFacts]] = []
+AuthorLog = list[tuple[int, VisibleFacts]]
+"""What one author published and when, in order, trimmed behind the slowest reader."""
 
 
 class AuthorLogs:
@@ -102,7 +96,7 @@ class AuthorLogs:
         node asks for everything again, as on the live bus."""
         self._delays = network.delays_ns
         self._forgetting = forgetting
-        self.logs: dict[NodeId, AuthorLog] = {node: AuthorLog() for node in network.nodes}
+        self.logs: dict[NodeId, AuthorLog] = {node: [] for node in network.nodes}
         self._readers: dict[NodeId, list[FactReader]] = {node: [] for node in network.nodes}
         self.facts = 0
 
@@ -110,7 +104,7 @@ class AuthorLogs:
         """Append a batch; nobody is told."""
         self.facts += len(batch.facts)
         if self._readers[author] or not self._forgetting:
-            self.logs[author].entries.append((now_ns, (author, batch.incarnation, batch.first, batch.facts)))
+            self.logs[author].append((now_ns, (author, batch.incarnation, batch.first, batch.facts)))
 
     def reader(self, observer: NodeId) -> "FactReader":
         """A cursor set of one observer that reads nobody yet."""
@@ -136,11 +130,10 @@ class AuthorLogs:
             return
         for author, log in self.logs.items():
             readers = self._readers[author]
-            keep_from = min(
-                (reader.cursor(author) for reader in readers), default=log.base + len(log.entries)
-            )
-            del log.entries[: keep_from - log.base]
-            log.base = keep_from
+            spent = min((reader.read_of(author) for reader in readers), default=len(log))
+            del log[:spent]
+            for reader in readers:
+                reader.trimmed(author, spent)
 
 
 class FactReader:
@@ -160,26 +153,27 @@ class FactReader:
         self._places[author] = Place(self._logs.logs[author], delay_ns)
         self._logs.subscribe(self, author)
 
-    def cursor(self, author: NodeId) -> int:
-        """Index of the next entry of this author to be read."""
-        return self._places[author].cursor
+    def read_of(self, author: NodeId) -> int:
+        """How many entries of this author's log, as it is now, have been read."""
+        return self._places[author].index
+
+    def trimmed(self, author: NodeId, entries: int) -> None:
+        """So many entries, all of them read here, have left the front of this author's log."""
+        self._places[author].index -= entries
 
     def visible(self, now_ns: int) -> list[VisibleFacts]:
         """What has reached the observer by now and was not read before, author by author."""
         found: list[VisibleFacts] = []
         for place in self._places.values():
-            log = place.log
-            entries = log.entries
-            index = place.cursor - log.base
-            end = len(entries)
+            log, index = place.log, place.index
+            end = len(log)
             if index == end:
                 continue
             horizon_ns = now_ns - place.delay_ns
-            start = index
-            while index < end and entries[index][0] <= horizon_ns:
-                found.append(entries[index][1])
+            while index < end and log[index][0] <= horizon_ns:
+                found.append(log[index][1])
                 index += 1
-            place.cursor += index - start
+            place.index = index
         self.read += len(found)
         return found
 
@@ -187,9 +181,9 @@ class FactReader:
 class Place:
     """Where an observer stands in one author's log."""
 
-    __slots__ = ("cursor", "delay_ns", "log")
+    __slots__ = ("delay_ns", "index", "log")
 
     def __init__(self, log: AuthorLog, delay_ns: int) -> None:
         self.log = log
         self.delay_ns = delay_ns
-        self.cursor = log.base
+        self.index = 0  # of the next entry to be read: what the log still holds counts

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ __all__ = [
     "PlannedClick",
     "World",
 ]
+
+
+_end_of = partial(tuple.__new__, End)  # faster than End(...), which every herald would feel
 
 
 class _Link:
@@ -160,7 +164,7 @@ class World:
         slots, held = taken
         drawn = bisect_right(line.shares, self._chance.uniform("herald", name, run, attempt, lane))
         code, frame, eigenvalues = line.heralds[drawn]
-        ends = [End(name, run, attempt, lane, 0), End(name, run, attempt, lane, 1)]
+        ends = [_end_of((name, run, attempt, lane, 0)), _end_of((name, run, attempt, lane, 1))]
         pair = Pair(eigenvalues, frame, ends, [at_ns, at_ns])
         for side in (0, 1):
             if held[side]:
@@ -318,10 +322,10 @@ class World:
             raise LocalMisuse(f"no link of the name {name!r}") from None
 
     def _slot(self, node: str, number: int) -> Slot:
-        memory = self._memory(node)
-        if not 0 <= number < len(memory.slots):
-            raise LocalMisuse(f"{node} has slots 0..{len(memory.slots) - 1}, not {number}")
-        return memory.slots[number]
+        slots = self._memory(node).slots
+        if not 0 <= number < len(slots):
+            raise LocalMisuse(f"{node} has slots 0..{len(slots) - 1}, not {number}")
+        return slots[number]
 
     def _stop(self, place: Slot, now_ns: int) -> None:
         if place.lane is not None:
@@ -330,7 +334,8 @@ class World:
 
     def _clear(self, place: Slot, now_ns: int) -> None:
         """Make a slot empty; its partner, if any, stays behind alone."""
-        self._stop(place, now_ns)
+        if place.lane is not None:
+            self._stop(place, now_ns)
         place.fresh_ns = place.lone = None
         if place.pair is not None:
             place.pair.slots[place.side] = None

@@ -149,33 +149,33 @@ class Lane:
         before, self.plan = self.plan, None
         zero, one = self.leases
         self._window = None
-        success = self._link.success_probability
-        if zero is not None and one is not None and zero.run == one.run and zero.epoch_ns == one.epoch_ns:
-            gap = self._gap_of(zero.run)
-            first, last = max(zero.start, one.start, gap.next_attempt), min(zero.last, one.last)
-            if first <= last and success > 0.0:
-                if self._link.script is not None:
-                    gap.left = self._link.script.next_success(self._number, first) - first + 1
-                elif gap.left is None:
-                    key = ("gap", self._link.name, self._number, zero.run, gap.index)
-                    gap.left = self._chance.geometric(success, *key)
-                self._window = (first, last, zero.epoch_ns)
-                attempt = first + gap.left - 1
-                if attempt <= last:
-                    at_ns = zero.epoch_ns + attempt * self._link.period_ns + self._link.click_delay_ns
-                    if before is not None and (before.run, before.attempt, before.at_ns) == (
-                        zero.run,
-                        attempt,
-                        at_ns,
-                    ):
-                        self.plan = before
-                        return None
-                    self._serial += 1
-                    self.plan = PlannedClick(
-                        self._link.name, self._number, zero.run, attempt, at_ns, self._serial
-                    )
-                    return self.plan
-        return None
+        if zero is None or one is None:
+            return None
+        _, _, epoch_ns, start, last = zero
+        run = zero.run
+        if run != one.run or epoch_ns != one.epoch_ns:
+            return None
+        link = self._link
+        success = link.success_probability
+        gap = self._gap_of(run)
+        first, last = max(start, one.start, gap.next_attempt), min(last, one.last)
+        if first > last or success <= 0.0:
+            return None
+        if link.script is not None:
+            gap.left = link.script.next_success(self._number, first) - first + 1
+        elif gap.left is None:
+            gap.left = self._chance.geometric(success, "gap", link.name, self._number, run, gap.index)
+        self._window = (first, last, epoch_ns)
+        attempt = first + gap.left - 1
+        if attempt > last:
+            return None
+        at_ns = epoch_ns + attempt * link.period_ns + link.click_delay_ns
+        if before is not None and (before.run, before.attempt, before.at_ns) == (run, attempt, at_ns):
+            self.plan = before
+            return None
+        self._serial += 1
+        self.plan = PlannedClick(link.name, self._number, run, attempt, at_ns, self._serial)
+        return self.plan
 
     def _gap_of(self, run: int) -> _Gap:
         gap = self._gaps.get(run)

@@ -49,6 +49,7 @@ class ExecutionMonitoring:
     def __init__(self, settings: NetworkSettings, node: NodeId) -> None:
         self.node = node
         self.watches: dict[RequestId, Watch] = {}
+        self._due_ns: int | None = None  # the first of all watches, asked for in every step; None: no watch
 
     def on_events(self) -> Mapping[type, Handler]:
         return {}
@@ -67,25 +68,31 @@ class ExecutionMonitoring:
         return frozenset()
 
     def deadline_ns(self) -> int | None:
-        return min((watch.due_ns for watch in self.watches.values()), default=None)
+        return self._due_ns
 
     def on_deadline(self, step: Step) -> None:
         for request, watch in self.watches.items():
             if watch.due_ns <= step.now_ns:
                 watch.due_ns = step.now_ns + REPORT_NS
                 self._report(step, request, watch)
+        self._set_due()
+
+    def _set_due(self) -> None:
+        self._due_ns = min((watch.due_ns for watch in self.watches.values()), default=None)
 
     def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
         plan = notice.plan
         watch = self.watches.get(plan.request)
         if watch is None:
             self.watches[plan.request] = Watch(plan, step.now_ns, step.now_ns + REPORT_NS)
+            self._set_due()
         else:
             watch.plan = plan
 
     def _on_plan_ended(self, step: Step, notice: PlanEnded) -> None:
         watch = self.watches.pop(notice.request, None)
         if watch is not None:
+            self._set_due()
             self._report(step, notice.request, watch)
 
     def _on_entanglement(self, step: Step, notice: EntanglementReported) -> None:

@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
+from bellwire.cli import places
 from bellwire.cli.main import app
 from bellwire.core.errors import DeviceFault, LocalMisuse
 from bellwire.drivers import DESCRIPTIONS, DRIVERS
@@ -162,6 +164,23 @@ def test_other_commands_tell_the_first_problem_on_one_line(tmp_path: Path) -> No
     assert "[and 1 more" in line
 
 
+def test_a_lab_inside_the_package_goes_before_the_one_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "bellwire"
+    (package / "cli").mkdir(parents=True)
+    beside = tmp_path / "lab_configs"
+    beside.mkdir()
+    (beside / "mine.yaml").write_text("", encoding="utf-8")
+    monkeypatch.setattr(places, "__file__", str(package / "cli" / "places.py"))
+    assert places.find_lab("mine") == beside / "mine.yaml"
+    inside = package / "lab_configs"
+    inside.mkdir()
+    (inside / "mine.yaml").write_text("", encoding="utf-8")
+    assert places.find_lab("mine") == inside / "mine.yaml"
+    assert places.find_lab(str(beside / "mine.yaml")) == beside / "mine.yaml"
+
+
 def test_a_lab_that_does_not_exist_gets_a_hint() -> None:
     result = bellwire("check", "two_node_lin")
     assert result.exit_code == 2
@@ -205,6 +224,21 @@ def test_keys_are_made_once_listed_and_revoked(tmp_path: Path) -> None:
     unknown = bellwire("keys", "two_node_link", "--state", str(tmp_path), "--revoke", "alcie")
     assert unknown.exit_code == 2
     assert unknown.stderr == 'two_node_link: unknown node "alcie" (did you mean "alice"?)\n'
+
+
+def test_a_command_leaves_logging_as_it_found_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It once left every later logger of the process on the stderr of a command that was over.
+    async def run_agent(*_: object) -> int:
+        structlog.get_logger().warning("an agent speaks")
+        return 0
+
+    monkeypatch.setattr("bellwire.runtime.node_process.run_agent", run_agent)
+    before = structlog.get_config()
+    result = bellwire("node", "two_node_link", "alice", "--state", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "an agent speaks" in result.stderr
+    assert structlog.get_config() == before
+    structlog.get_logger().warning("a test speaks")  # on stdout, which pytest has captured
 
 
 # --- simulate ---------------------------------------------------------------------------------------------

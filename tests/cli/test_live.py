@@ -93,7 +93,13 @@ def test_a_running_lab_serves_a_request_and_ctrl_c_leaves_no_process_behind(
     running.send_signal(signal.SIGINT)
     output, _ = running.communicate(timeout=60)
     assert running.returncode == 130
-    run_dir = Path(json.loads(output)["run"])
+    summary = json.loads(output)
+    run_dir = Path(summary["run"])
+    assert summary["interrupted"] is True
+    assert summary["replay"]["same"] is True
+    (link,) = summary["links"].values()
+    assert link["heralds"] >= 4
+    assert summary["swaps"] == {"tried": 0, "succeeded": 0, "failed": 0, "unknown": 0}
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
     replayed = bellwire("replay", str(run_dir), "--json")
@@ -108,6 +114,42 @@ def test_a_running_lab_serves_a_request_and_ctrl_c_leaves_no_process_behind(
     )
     changed = bellwire("replay", str(run_dir))
     assert changed.returncode == 1, changed.stderr
+
+
+def test_up_once_shows_lines_to_a_pipe_and_ends_with_a_summary(lab: Path, tmp_path: Path) -> None:
+    ran = bellwire("up", str(lab), "--once", "--state", str(tmp_path / "state"))
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert "\r" not in ran.stdout
+    for said in ("3 of 3 delivered", "0 wrong of 3 checked", "all the same", "; link ready"):
+        assert said in ran.stdout, ran.stdout
+    assert ran.stderr.startswith("two_node_link is up, recording to ")
+
+
+def test_ctrl_c_while_the_lab_starts_ends_it_in_order(lab: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    process = subprocess.Popen(
+        [*PROGRAM, "up", str(lab), "--state", str(state)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(state.glob("runs/*/logs/alice.log")):  # the node processes are being started
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no node process was started"
+            time.sleep(0.01)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "0 of 3 delivered" in output
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_request_to_a_lab_that_is_not_up_is_one_line(tmp_path: Path) -> None:

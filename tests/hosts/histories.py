@@ -64,7 +64,7 @@ class Histories:
         return Histories(kept, self.deliveries)
 
     def last_complete_attempt(self) -> int:
-        """The first attempt of the delivered pair that began last: what began later may still be under way."""
+        """The first attempt of the delivered pair that began last; later ones may be under way."""
         return max(
             min(int(end.split(".")[1]) for end in ends)
             for delivered in self.deliveries.values()

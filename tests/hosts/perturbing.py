@@ -101,7 +101,8 @@ def asap_chain(
     document = {
         "lab": f"asap_chain_{nodes}",
         "nodes": {
-            name: {"role": "end" if name in (names[0], names[-1]) else "repeater", "memory": memory} for name in names
+            name: {"role": "end" if name in (names[0], names[-1]) else "repeater", "memory": memory}
+            for name in names
         },
         "links": links,
         "classical": {"delay_us": dict.fromkeys(links, 50.0)},

@@ -18,7 +18,8 @@ import pytest
 
 from bellwire.runtime.control import ask, socket_path
 from bellwire.runtime.supervisor import EMULATOR
-from tests.hosts.conftest import PAIRS, REQUEST, InterruptedRun
+from tests.hosts.conftest import PAIRS
+from tests.hosts.interrupted import REQUEST, InterruptedRun
 from tests.hosts.live import (
     FINAL,
     PATIENCE_S,
@@ -192,9 +193,7 @@ def test_ctrl_c_on_a_lab_exits_with_130_and_leaves_nothing(tmp_path: Path, momen
     if moment == "when it is up":
         processes = wait_until_up(process, errors)
     else:
-        wait_until(
-            lambda: len(family(process)) >= 3 or process.poll() is not None, "the first children run"
-        )
+        wait_until(lambda: len(family(process)) >= 3 or process.poll() is not None, "the first children run")
         processes = family(process)
     interrupt_group(process)
     assert process.wait(PATIENCE_S) == 130, errors.read_text(encoding="utf-8")

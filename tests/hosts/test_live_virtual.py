@@ -28,8 +28,9 @@ from tests.hosts.comparisons import (
     virtual_sample,
     with_latencies,
 )
-from tests.hosts.conftest import FREE_REQUEST, REQUEST, FreeRun, InterruptedRun
+from tests.hosts.conftest import FREE_REQUEST, FreeRun
 from tests.hosts.histories import Histories
+from tests.hosts.interrupted import REQUEST, InterruptedRun
 from tests.hosts.latencies import latencies
 from tests.hosts.recorded import RecordedRun
 

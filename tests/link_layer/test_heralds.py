@@ -1,4 +1,4 @@
-"""The sequence check: whatever the channel does, each success is taken at most once and no hole is forgotten."""
+"""The sequence check: in any channel each success is taken at most once and no hole is forgotten."""
 
 from hypothesis import given
 from hypothesis import strategies as st

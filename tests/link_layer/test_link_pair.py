@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from bellwire.core.events import OutboxChanged
 from bellwire.core.ids import End
 from tests.link_layer.bench import MS, Channel, LinkBench
 
@@ -136,3 +137,21 @@ def test_side_one_refuses_a_request_it_does_not_know_until_it_does() -> None:
     bench.want("b", "r")
     bench.run(400 * MS)
     assert bench.heralds > 20
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_a_full_outbox_shuts_the_valve_and_attempts_end_with_their_lease(node: str) -> None:
+    bench = LinkBench(10, station=True, channel=GOOD)
+    bench.want("a", "r")
+    bench.want("b", "r")
+    bench.run(300 * MS)
+    bench.tell(node, OutboxChanged(full=True))
+    bench.run(1_500 * MS)  # longer than the lease of 200 ms and the wait for late heralds
+    seen = bench.heralds
+    bench.run(3_000 * MS)
+    assert bench.heralds == seen
+    assert {slot.state for slot in bench.sinks["a"][-1].slots.slots()} == {"free"}
+    bench.tell(node, OutboxChanged(full=False))
+    bench.run(4_500 * MS)
+    assert bench.heralds - seen > 100
+    check_agreement(bench)

@@ -1,4 +1,4 @@
-"""The station alone: only what both sides announced under one window is a success, and none is lost or doubled."""
+"""The station alone: what both sides announced under one window is a success, none is lost or doubled."""
 
 from bellwire.core.effects import StartRun
 from bellwire.core.events import DeviceChanged, StationLost

@@ -39,14 +39,14 @@ def faulty() -> Lab:
 CASES: dict[str, tuple[Callable[[], Lab], float]] = {
     "repeater": (repeater, 3.0),
     "chain": (chain, 1.0),
-    "faulty": (faulty, 2.5),
+    "faulty": (faulty, 4.5),
 }
 
 
 def digest_of(case: str, seed: int, **options: Any) -> str:
     make, duration_s = CASES[case]
     result = simulate(make(), duration_s, seed, **options)
-    assert sum(outcome["delivered"] for outcome in result["requests"].values()) >= 20, "an empty history"
+    assert sum(outcome["delivered"] for outcome in result["requests"].values()) >= 15, "an empty history"
     return str(result["digest"])
 
 

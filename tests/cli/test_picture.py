@@ -1,0 +1,123 @@
+"""What is made of reports, status answers and truth: requests, links, swaps, wrong frames."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bellwire.cli.lab_status import LabStatus, link_counts, swap_counts
+from bellwire.cli.picture import LabPicture
+from tests.cli.running import (
+    SECOND_NS,
+    answers,
+    at_work,
+    delivered,
+    status_report,
+    three_nodes,
+    truth,
+)
+
+
+def test_rates_count_from_submission_and_from_the_first_pair() -> None:
+    picture, _ = at_work(pairs=11)
+    row = picture.rows()["demo"]
+    assert (row["delivered"], row["asked"], row["status"]) == (11, 100, "in_progress")
+    assert row["rate_hz"] == pytest.approx(10.0)
+    assert row["rate_from_submission_hz"] == pytest.approx(11 / 1.1)
+    assert row["first_pair_s"] == pytest.approx(0.1)
+    assert row["latency_s"] == {name: pytest.approx(0.1) for name in ("p50", "p95", "p99")}
+    assert row["fidelity_mean"] == pytest.approx(0.9)
+    assert row["fidelity_standard_error"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_report_that_comes_twice_counts_once_and_a_void_pair_is_taken_back() -> None:
+    picture, _ = at_work(pairs=3)
+    void = {**delivered(2), "name": "pair_void"}
+    picture.take([delivered(2), void, void])
+    row = picture.rows()["demo"]
+    assert (row["delivered"], row["voided"]) == (2, 1)
+
+
+def test_pairs_of_an_earlier_run_are_told_apart() -> None:
+    picture, _ = at_work(pairs=0)
+    picture.take([status_report("completed", 100)])
+    row = picture.rows()["demo"]
+    assert (row["delivered"], row["delivered_by_earlier_runs"]) == (0, 100)
+
+
+def test_the_record_of_a_run_replaces_what_was_polled(tmp_path: Path) -> None:
+    picture, _ = at_work(pairs=2)
+    folder = tmp_path / "agents" / "alice"
+    folder.mkdir(parents=True)
+    reports = [delivered(1), delivered(2), delivered(3), status_report("completed", 3)]
+    lines = [json.dumps({name: one[name] for name in one if name != "node"}) + "\n" for one in reports]
+    (folder / "reports-000001.jsonl").write_text("".join(lines) + '{"half a li', encoding="utf-8")
+    picture.take_recorded(tmp_path)
+    row = picture.rows()["demo"]
+    assert (row["delivered"], row["status"], row["delivered_by_earlier_runs"]) == (3, "completed", 0)
+    assert row["rate_from_submission_hz"] == pytest.approx(10.0)
+
+
+def checked(tmp_path: Path, lines: list[str], frame: int = 2) -> LabPicture:
+    lab = three_nodes()
+    picture = LabPicture(lab, lab.requests)
+    picture.take([delivered(1, frame), status_report("completed", 1)])
+    (tmp_path / "truth.jsonl").write_text("".join(lines), encoding="utf-8")
+    picture.take_truth(tmp_path / "truth.jsonl")
+    return picture
+
+
+@pytest.mark.parametrize("frame", [2, 0])
+def test_a_kept_pair_has_the_reported_frame_or_was_corrected(tmp_path: Path, frame: int) -> None:
+    # The Pauli of the correction shows the pair before it, which says nothing about the pair handed over.
+    lines = [truth(1, 3, operation="pauli_2"), truth(1, frame), truth(1, 1), truth(2, 1)]
+    picture = checked(tmp_path, lines)
+    row = picture.rows()["demo"]
+    assert (row["frames_checked"], row["frame_errors"]) == (1, 0)
+    assert row["fidelity_true_mean"] == 0.8
+    assert picture.good()
+
+
+def test_a_wrong_frame_is_noticed(tmp_path: Path) -> None:
+    picture = checked(tmp_path, [truth(1, 1)])
+    assert picture.frame_errors == 1
+    assert not picture.good()
+
+
+# --- links and swaps --------------------------------------------------------------------------------------
+
+
+def test_heralds_count_once_a_link_and_their_rate_is_of_late() -> None:
+    _, status = at_work()
+    assert status.link_counts()["alice-relay"] == {"heralds": 50, "unusable": 2, "unknown": 4}
+    assert status.herald_rate_hz("alice-relay") == pytest.approx(20.0)
+    status.look(3 * SECOND_NS, answers(heralds=5), started=True)  # its node began again
+    assert status.herald_rate_hz("alice-relay") is None
+    assert swap_counts(status.counters()) == {"tried": 5, "succeeded": 3, "failed": 1, "unknown": 1}
+
+
+def test_a_process_without_counters_counts_nothing() -> None:
+    assert link_counts(three_nodes(), {})["relay-bob"] == {"heralds": 0, "unusable": 0, "unknown": 0}
+
+
+def test_a_link_is_degraded_for_a_reason_that_people_understand() -> None:
+    _, status = at_work()
+    assert str(status.link("alice-relay")) == "ready"
+    status.look(3 * SECOND_NS, answers(herald="lost"), started=True)
+    assert str(status.link("alice-relay")) == "degraded: west herald lost (no answer)"
+    assert str(status.link("relay-bob")) == "ready"
+    silent = answers() | {"bob": None}
+    status.look(4 * SECOND_NS, silent, started=True)
+    assert str(status.link("relay-bob")) == "degraded: bob does not answer"
+    assert str(status.node("bob")) == "degraded: bob does not answer"
+    deaf = answers()
+    deaf["alice"] = {**(deaf["alice"] or {}), "peers": {"relay": "down", "bob": "down", "west": "up"}}
+    status.look(5 * SECOND_NS, deaf, started=True)
+    assert str(status.link("alice-relay")) == "degraded: alice does not hear relay"
+
+
+def test_before_the_lab_is_up_nothing_is_called_degraded() -> None:
+    status = LabStatus(three_nodes())
+    assert str(status.link("alice-relay")) == "starting"
+    status.look(0, answers(herald="connecting"), started=False)
+    assert str(status.link("alice-relay")) == "starting: west herald connecting (no answer)"

@@ -1,0 +1,374 @@
+"""The swapping part of an inner node: what it measures, what it writes down, and what it must not touch."""
+
+import pytest
+
+from bellwire.core.effects import MeasureBell
+from bellwire.core.errors import ConfigError, LocalMisuse
+from bellwire.core.events import BellMeasured, Ended
+from bellwire.core.facts import Released
+from bellwire.core.messages import RoundOver
+from bellwire.core.notices import (
+    EndChanged,
+    EndDied,
+    MemoryLost,
+    PeerLost,
+    PlanInstalled,
+    UpdatePair,
+)
+from bellwire.swapping.protocols import SWEEPS_PER_LEASE, Swapping
+from tests.node.networks import BSM, MS, RATES, chain
+from tests.swapping.bench import SwapBench, end_of, node_plan
+
+LEFT = end_of("a-r", 1)
+RIGHT = end_of("r-b", 2)
+
+
+def measuring(**plan: object) -> SwapBench:
+    """A bench whose first two pairs are being measured: left slot 2, right slot 0."""
+    bench = SwapBench(**plan)
+    bench.pair(10, "a-r", 1)
+    bench.pair(25, "r-b", 2)
+    assert bench.measuring() == [(2, 0)]
+    return bench
+
+
+def states(bench: SwapBench) -> list[str]:
+    return [slot.state for slot in bench.slots.slots()]
+
+
+# ---- deciding
+
+
+def test_a_pair_on_each_side_is_measured_at_once_left_before_right() -> None:
+    bench = SwapBench()
+    bench.pair(10, "r-b", 2)
+    assert bench.measuring() == []
+    bench.pair(25, "a-r", 1)
+    (order,) = bench.ordered(MeasureBell)
+    assert (order.left_slot, order.right_slot, order.within_ns) == (2, 0, MS)
+    assert states(bench) == ["measuring", "free", "measuring", "free"]
+
+
+def test_pairs_are_matched_oldest_first() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1, lane=1)
+    bench.pair(20, "a-r", 2, lane=0)
+    bench.pair(30, "r-b", 3)
+    assert bench.measuring() == [(3, 0)]
+    bench.pair(40, "r-b", 4, lane=1)
+    assert bench.measuring() == [(3, 0), (2, 1)]
+
+
+def test_pairs_that_came_before_their_plan_are_taken_up_oldest_first_when_it_does() -> None:
+    bench = SwapBench()
+    bench.remove_plan(0)
+    bench.pair(20, "a-r", 1)
+    bench.pair(10, "a-r", 2, lane=1)
+    bench.pair(30, "r-b", 3)
+    assert bench.measuring() == []
+    bench.notice(40, PlanInstalled(plan=node_plan(version=2)))
+    assert bench.measuring() == [(3, 0)]
+
+
+def test_pairs_of_other_requests_or_of_none_are_not_swapped() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1, request="other")
+    bench.pair(10, "a-r", 2, lane=1, request=None)
+    bench.pair(20, "r-b", 3)
+    assert bench.measuring() == []
+
+
+def test_a_renewed_plan_does_not_measure_again_what_is_being_measured() -> None:
+    bench = measuring()
+    bench.notice(30, PlanInstalled(plan=node_plan(version=2)))
+    assert len(bench.measuring()) == 1
+
+
+def test_the_fixed_tree_waits_for_its_children_and_looks_again_when_a_chain_changes() -> None:
+    bench = SwapBench(policy="fixed_tree")
+    bench.pair(10, "a-r", 1)
+    bench.view.owners[LEFT] = "elsewhere"
+    bench.pair(20, "r-b", 2)
+    assert bench.measuring() == []
+    bench.view.owners[LEFT] = "a"
+    bench.notice(30, EndChanged(end=LEFT))
+    assert bench.measuring() == [(2, 0)]
+    assert {view.purpose for view in bench.others.views} == {"swap:0"}
+
+
+def test_a_view_that_answers_after_the_plan_has_gone_decides_nothing() -> None:
+    bench = SwapBench(policy="fixed_tree")
+    bench.others.answering = False
+    bench.pair(10, "a-r", 1)
+    bench.pair(20, "r-b", 2)
+    bench.remove_plan(30)
+    assert bench.measuring() == []
+    assert sorted(reason for _, reason in bench.released()) == ["withdrawn", "withdrawn"]
+
+
+def test_a_policy_that_nobody_wrote_is_named_with_its_neighbour() -> None:
+    with pytest.raises(ConfigError, match=r'"swap_asp" \(did you mean "swap_asap"\?\)'):
+        SwapBench(policy="swap_asp")
+
+
+def test_a_node_without_a_memory_cannot_swap() -> None:
+    network = chain()
+    with pytest.raises(LocalMisuse, match="m has no memory"):
+        Swapping(network, "m", SwapBench().slots)
+
+
+# ---- outcomes
+
+
+@pytest.mark.parametrize(
+    ("ended", "result", "outcome", "counter"),
+    [
+        ("done", "ok", 3, "succeeded"),
+        ("failed", "failed", 0, "failed"),
+        ("unknown", "unknown", 0, "unknown"),
+    ],
+)
+def test_every_outcome_is_one_fact_and_frees_both_slots(
+    ended: Ended, result: str, outcome: int, counter: str
+) -> None:
+    bench = measuring()
+    bench.measured(40, ended)
+    (swap,) = bench.swaps()
+    assert (swap.left, swap.right, swap.result, swap.outcome, swap.at_ns) == (
+        LEFT,
+        RIGHT,
+        result,
+        outcome,
+        40,
+    )
+    assert states(bench) == ["free"] * 4
+    assert sorted(bench.others.freed) == [0, 2]
+    assert bench.given_back() == []  # the measurement consumed both qubits
+    assert bench.part.counters[counter] == 1
+    assert bench.released() == []
+
+
+def test_the_cost_of_a_swap_is_the_measurements_noise_and_the_waiting_of_both_own_qubits_exactly() -> None:
+    bench = measuring()
+    bench.measured(1_040)
+    (swap,) = bench.swaps()
+    waiting_ns = (1_040 - 10) + (1_040 - 25)
+    assert swap.cost == tuple(base + rate * waiting_ns for base, rate in zip(BSM, RATES, strict=True))
+    assert swap.signs == 0
+
+
+def test_an_outcome_that_is_told_twice_or_was_never_ordered_is_ignored() -> None:
+    bench = measuring()
+    bench.measured(40)
+    bench.measured(50)
+    bench.tell(60, BellMeasured(operation=99, ended="done", outcome=1, at_ns=60))
+    assert len(bench.swaps()) == 1
+
+
+def test_a_plan_that_ends_while_measuring_leaves_the_slots_to_the_outcome() -> None:
+    bench = measuring()
+    bench.pair(30, "a-r", 5, lane=1)
+    bench.remove_plan(35)
+    assert states(bench) == ["measuring", "free", "measuring", "free"]
+    assert bench.released() == [(end_of("a-r", 5, lane=1), "withdrawn")]
+    bench.measured(40)
+    assert len(bench.swaps()) == 1
+    assert states(bench) == ["free"] * 4
+
+
+# ---- deaths
+
+
+def test_the_death_of_a_held_end_releases_it_once_and_takes_it_from_the_candidates() -> None:
+    bench = SwapBench()
+    slot = bench.pair(10, "a-r", 1)
+    bench.notice(20, EndDied(end=LEFT))
+    bench.notice(20, EndDied(end=LEFT))
+    assert bench.released() == [(LEFT, "dead")]
+    assert bench.given_back() == [slot]
+    assert bench.others.freed == [slot]
+    bench.pair(30, "r-b", 2)
+    assert bench.measuring() == []
+
+
+@pytest.mark.parametrize("state", ["measuring", "offered"])
+def test_no_news_touches_an_end_that_is_measuring_or_offered(state: str) -> None:
+    bench = SwapBench(cutoff_ns=1_000)
+    slot = bench.pair(10, "a-r", 1)
+    if state == "measuring":
+        bench.pair(10, "r-b", 2)
+    else:
+        bench.slots.offer(slot)
+    bench.view.chains[LEFT].dead = True
+    before = states(bench)
+    bench.notice(20, EndDied(end=LEFT), PeerLost(peer="a"), MemoryLost(reason="reset"))
+    bench.wait(10 * bench.network.timers.plan_lease_ns)  # cutoffs and sweeps
+    bench.remove_plan(11 * bench.network.timers.plan_lease_ns)
+    assert states(bench) == before
+    assert bench.others.facts == []
+    assert bench.given_back() == []
+
+
+def test_a_sweep_finds_a_death_that_nobody_told_of() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1)
+    bench.view.chains[LEFT].dead = True
+    period_ns = bench.network.timers.plan_lease_ns // SWEEPS_PER_LEASE
+    bench.wait(period_ns - 1)
+    assert bench.released() == []
+    bench.wait(period_ns)
+    assert bench.released() == [(LEFT, "dead")]
+
+
+def test_a_sweep_leaves_living_and_unknown_ends_alone_and_goes_on_while_there_is_a_plan() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1)
+    bench.pair(10, "a-r", 3, lane=1)
+    del bench.view.chains[end_of("a-r", 3, lane=1)]
+    period_ns = bench.network.timers.plan_lease_ns // SWEEPS_PER_LEASE
+    bench.wait(3 * period_ns)
+    assert bench.released() == []
+    assert len([view for view in bench.others.views if view.purpose == "sweep"]) == 3
+    bench.remove_plan(3 * period_ns + 1)
+    bench.wait(30 * period_ns)
+    assert len([view for view in bench.others.views if view.purpose == "sweep"]) == 4
+
+
+def test_at_an_end_node_a_dead_held_end_is_released_too() -> None:
+    bench = SwapBench("a")
+    end = end_of("a-r", 1)
+    slot = bench.pair(10, "a-r", 1)
+    bench.notice(20, EndDied(end=end))
+    assert bench.given_back() == [slot]
+    assert bench.released() == [(end, "dead")]
+
+
+# ---- cutoffs and losses
+
+
+def test_a_cutoff_runs_from_birth_and_strikes_exactly_at_its_end() -> None:
+    bench = SwapBench(cutoff_ns=1_000)
+    slot = bench.pair(10, "a-r", 1)
+    assert bench.machine.next_deadline_ns == 1_010
+    bench.wait(1_009)
+    assert bench.released() == []
+    bench.wait(1_010)
+    assert bench.released() == [(LEFT, "cutoff")]
+    assert bench.given_back() == [slot]
+    assert bench.part.counters["cutoffs"] == 1
+
+
+def test_without_a_cutoff_the_first_sweep_beyond_the_compulsory_maximum_age_releases() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1)
+    bench.pair(10, "a-r", 3, lane=1, request=None)
+    age_ns = bench.network.timers.age_max_ns
+    bench.wait(age_ns)
+    assert bench.released() == []
+    bench.wait(age_ns + bench.network.timers.plan_lease_ns // SWEEPS_PER_LEASE)
+    assert [reason for _, reason in bench.released()] == ["cutoff", "cutoff"]
+
+
+def test_a_cutoff_of_a_pair_that_was_used_does_not_strike_its_successor_in_the_same_slot() -> None:
+    bench = SwapBench(cutoff_ns=1_000)
+    bench.pair(10, "a-r", 1)
+    bench.pair(10, "r-b", 2)
+    bench.measured(20)
+    bench.pair(500, "a-r", 3)
+    bench.wait(1_499)
+    assert bench.released() == []
+    bench.wait(1_500)
+    assert bench.released() == [(end_of("a-r", 3), "cutoff")]
+
+
+def test_a_lost_memory_ends_what_was_held_and_its_slots_are_lost_until_it_is_back() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1)
+    bench.notice(20, MemoryLost(reason="reset"))
+    assert bench.released() == [(LEFT, "device_lost")]
+    assert bench.slots.slot(2).state == "lost"
+    assert bench.given_back() == []  # the device has nothing to forget
+    bench.pair(30, "r-b", 2)
+    assert bench.measuring() == []
+
+
+def test_a_measurement_in_flight_when_the_memory_is_lost_ends_as_unknown_by_its_own_event() -> None:
+    bench = measuring()
+    bench.notice(30, MemoryLost(reason="reset"))
+    assert bench.others.facts == []
+    bench.measured(40, "unknown")
+    assert [swap.result for swap in bench.swaps()] == ["unknown"]
+    assert states(bench) == ["free"] * 4
+
+
+def test_a_lost_partner_costs_the_ends_that_are_shared_with_it_and_no_others() -> None:
+    bench = SwapBench(policy="fixed_tree")
+    bench.pair(10, "a-r", 1)
+    bench.pair(10, "a-r", 3, lane=1)
+    bench.view.owners[LEFT] = "z"
+    bench.notice(20, PeerLost(peer="a"))
+    assert bench.released() == [(end_of("a-r", 3, lane=1), "partner_lost")]
+    assert bench.part.counters["lost_partners"] == 1
+
+
+# ---- textbook rounds
+
+
+def in_round() -> SwapBench:
+    return measuring(rounds=True, inner_left=("p",), inner_right=("q", "s"))
+
+
+def test_after_a_successful_swap_of_a_round_both_memories_rest_until_the_round_is_over() -> None:
+    bench = in_round()
+    bench.measured(40)
+    assert states(bench) == ["resting", "free", "resting", "free"]
+    assert bench.others.freed == []
+    assert bench.rounds_over() == []
+    bench.hear(50, RoundOver(request="other", tree=0))
+    assert bench.others.freed == []
+    bench.hear(60, RoundOver(request="r", tree=0))
+    bench.hear(60, RoundOver(request="r", tree=0))
+    assert sorted(bench.others.freed) == [0, 2]
+    assert states(bench) == ["free"] * 4
+
+
+@pytest.mark.parametrize("ended", ["failed", "unknown"])
+def test_a_failed_swap_of_a_round_frees_its_memories_and_ends_the_round_of_all_inner_nodes_below(
+    ended: Ended,
+) -> None:
+    bench = in_round()
+    bench.measured(40, ended)
+    assert states(bench) == ["free"] * 4
+    assert bench.rounds_over() == ["p", "q", "s"]
+
+
+def test_resting_memories_wake_when_their_plan_ends() -> None:
+    bench = in_round()
+    bench.measured(40)
+    bench.remove_plan(50)
+    assert states(bench) == ["free"] * 4
+    assert sorted(bench.others.freed) == [0, 2]
+
+
+def test_resting_memories_are_lost_with_the_memory_without_a_fact() -> None:
+    bench = in_round()
+    bench.measured(40)
+    bench.notice(50, MemoryLost(reason="reset"))
+    assert states(bench) == ["lost", "free", "lost", "free"]
+    assert bench.released() == []
+
+
+def test_a_forgotten_rest_ends_after_the_compulsory_maximum_age() -> None:
+    bench = in_round()
+    bench.measured(40)
+    bench.wait(bench.network.timers.age_max_ns)
+    assert states(bench) == ["resting", "free", "resting", "free"]
+    bench.wait(bench.network.timers.age_max_ns + bench.network.timers.plan_lease_ns)
+    assert states(bench) == ["free"] * 4
+
+
+def test_the_sources_delivery_ends_the_round_of_every_inner_node() -> None:
+    bench = SwapBench("a", role="source", swap=None, rounds=True, route=("a", "r", "q", "b"))
+    for reason in ("cutoff", "delivered"):
+        bench.notice(50, UpdatePair(fact=Released(end=LEFT, reason=reason, at_ns=50)))
+    assert bench.rounds_over() == ["r", "q"]
