@@ -1,11 +1,12 @@
 """The work of a homogeneous repeater chain as one bare heap loop: a floor for cost, and an independent rate.
 
-Owns the rules of W1 written down once more without any protocol: no ledger, no messages, no facts, only the times at
-which they would arrive. Refuses to be a simulator of anything else.
+Owns the rules of W1 written down once more without any protocol: no ledger, no messages, no facts, only
+the times at which they would arrive. Refuses to be a simulator of anything else.
 
-Rules: `lanes` memory pairs a link; a lane whose two memories are free attempts every `PERIOD_NS`, failures are skipped
-by one geometric draw; an inner node swaps the oldest pair of each side at once; both outer ends hear of it after
-`HOP_NS` a hop; a failure frees them, a pair from end to end is delivered when both have heard, and frees them.
+Rules: `lanes` memory pairs a link; a lane whose two memories are free attempts every `PERIOD_NS`,
+failures are skipped by one geometric draw; an inner node swaps the oldest pair of each side at once; both
+outer ends hear of it after `HOP_NS` a hop; a failure frees them, a pair from end to end is delivered when
+both have heard, and frees them.
 """
 
 import heapq

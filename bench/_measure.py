@@ -1,6 +1,7 @@
 """One measured run of a lab in virtual time, and what the benches of the virtual host have in common.
 
-Owns the counters that are compared and the form of a result file. Refuses to judge rates: each bench states its check.
+Owns the counters that are compared and the form of a result file. Refuses to judge rates: each bench
+states its check.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A random network for W2, the same for everybody who asks with the same seed.
 
-Owns the drawing: nodes in a square, short edges more likely than long ones, requests between nodes 3 to 5 hops apart on
-their shortest paths. The form is that of `bellwire.labs.lab_from_w2`.
+Owns the drawing: nodes in a square, short edges more likely than long ones, requests between nodes 3 to 5
+hops apart on their shortest paths. The form is that of `bellwire.labs.lab_from_w2`.
 """
 
 import heapq

@@ -1,12 +1,14 @@
-"""Work W1: a homogeneous repeater chain, five memory pairs a link, swap as soon as possible. Cost and check value.
+"""Work W1: a homogeneous repeater chain, five memory pairs a link. Cost, and the check value of its rate.
 
-Owns the work that is common to all simulators that were compared: attempts of 50 us with p = 0.01, a swap succeeds half
-of the time, 50 us a hop, nothing decoheres. Exits with 1 when the rate misses the check value.
+Owns the work that is common to all simulators that were compared: attempts of 50 us with p = 0.01, a swap
+succeeds half of the time, 50 us a hop, nothing decoheres. Exits with 1 when the rate misses the check
+value.
 
 Usage: python bench/w1.py [NODES ...]    (default 5; check values are known for 3, 5 and 9)
 Prints one JSON line for each number of nodes: medians over seeds 1, 2, 3.
 """
 
+import itertools
 import json
 import math
 import statistics
@@ -28,8 +30,8 @@ CHECK_ROUNDING_HZ = {3: 0.5, 5: 0.5, 9: 0.5}
 SIMULATED_S = {3: 6.0, 5: 6.0, 9: 6.0}
 FLOOR_SIMULATED_S = 20
 SIGMAS = 4.0
-"""Deliveries are taken as a Poisson process (they come more evenly: five lanes wait at once), so this many standard
-deviations give a false alarm with probability below 6e-5."""
+"""Deliveries are taken as a Poisson process (they come more evenly: five lanes wait at once), so this
+many standard deviations give a false alarm with probability below 6e-5."""
 
 
 def chain(nodes: int) -> Lab:
@@ -51,7 +53,7 @@ def chain(nodes: int) -> Lab:
     }
     links = {
         f"{one}-{two}": {"nodes": (one, two), "lanes": LANES, "attempt": attempt}
-        for one, two in zip(names, names[1:], strict=False)
+        for one, two in itertools.pairwise(names)
     }
     document: dict[str, Any] = {
         "lab": f"w1_chain_{nodes}",
@@ -112,7 +114,8 @@ def row_of(label: str, runs: list[Measured]) -> dict[str, Any]:
 
 
 def run_chain(nodes: int) -> tuple[list[dict[str, Any]], dict[str, Any], bool]:
-    """Measure one number of nodes: rows for the table, the line for stdout, whether the check value is met."""
+    """Measure one number of nodes: rows for the table, the line for stdout, whether the check value is
+    met."""
     lab = chain(nodes)
     simulated_s = SIMULATED_S.get(nodes, 4.0)
     runs: list[Measured] = []
@@ -174,7 +177,8 @@ def main() -> int:
     )
     command = " ".join(["python bench/w1.py", *sys.argv[1:]])
     note = (
-        f"Medians over seeds 1, 2, 3; {surroundings()}. {checks}. The bare loop has no ledger, no messages and no protocol. "
+        f"Medians over seeds 1, 2, 3; {surroundings()}. {checks}. "
+        "The bare loop has no ledger, no messages and no protocol. "
         "Tolerance: 4 standard deviations of the count and the rounding of the check value."
     )
     write_result(

@@ -1,6 +1,7 @@
-"""Work W2: a random network with many requests at once, two memory pairs of its own for each on every link of its path.
+"""Work W2: a random network, many requests at once, each with two memory pairs of its own on its links.
 
-Owns the check that every request is served at the rate of a bare loop over as many hops. Exits with 1 when it is not.
+Owns the check that every request is served at the rate of a bare loop over as many hops. Exits with 1
+when it is not.
 
 Usage: python bench/w2.py [NETWORK.json]    (default: 100 nodes, 273 links, 20 requests, drawn here)
 Prints one JSON line: medians over seeds 1, 2, 3.
@@ -93,11 +94,14 @@ def main() -> int:
         line[f"{key}_per_pair"] = statistics.median(pair[key] for pair in pairs)
     print(json.dumps(line), flush=True)
     note = (
-        f"{line['nodes']} nodes, {len(hops)} requests at once, {served} of them served; {line['eps']:.0f} pairs/s in all; "
-        f"{cpu_per_s:.2f} CPU seconds per simulated second, {line['cpu_over_bare_loop']:.0f} times a bare loop "
+        f"{line['nodes']} nodes, {len(hops)} requests at once, {served} of them served; "
+        f"{line['eps']:.0f} pairs/s in all; "
+        f"{cpu_per_s:.2f} CPU seconds per simulated second, "
+        f"{line['cpu_over_bare_loop']:.0f} times a bare loop "
         "without a protocol; "
         + ", ".join(f"{line[f'{key}_per_pair']:.3g} {key}" for key in pairs[0])
-        + f" per delivered pair. Medians over seeds 1, 2, 3, {SIMULATED_S:g} s each after {WARM_NS / 1e9:g} s; "
+        + f" per delivered pair. Medians over seeds 1, 2, 3, {SIMULATED_S:g} s each "
+        f"after {WARM_NS / 1e9:g} s; "
         f"{surroundings()}. Tolerance: 4 standard deviations of both counts."
     )
     command = " ".join(["python bench/w2.py", *sys.argv[1:]])

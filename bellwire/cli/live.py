@@ -133,6 +133,8 @@ class Following:
         from bellwire.runtime.supervisor import run_lab
 
         watching = asyncio.get_running_loop().create_task(self._watch())
+        # Whoever read our output may have gone (`| head`): a lab that nobody can follow is stopped.
+        watching.add_done_callback(lambda _: self._stop())
         try:
             return await run_lab(
                 self._lab,

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 1.0
 LINE_SHARE = 0.02
 """Plain lines come once a second at first, and in long runs after this share of the time that has passed."""
-SMALL_HEIGHT, SMALL_WIDTH = 16, 76
+SMALL_HEIGHT, SMALL_WIDTH = 16, 78
 """Below either, a terminal shows the requests and one line about links."""
-WIDE = 96
-"""From here on there is room for the names of the ends."""
+WIDE = 98
+"""From here on there is room for bars, stations and the names of the ends."""
 BAR_WIDTH = 16
 TABLE_LINES = 4
 """Title, header, rule, and the blank line before the table."""
@@ -75,19 +75,17 @@ class PlainLines:
         self._said = ""
 
     def draw(self) -> None:
-        """Say what is new, if it is time."""
+        """Say what is new, if it is time. While the lab starts nothing is said: it may yet be refused."""
         now_s = self._clock()
-        if now_s < self._next_s:
+        if now_s < self._next_s or not self._status.started:
             return
-        line = "; ".join([*(_in_words(seen) for seen in self._picture.requests.values()), self._links()])
+        requests = [_in_words(seen) for seen in self._picture.requests.values()]
+        line = "; ".join([*requests, links_in_words(self._status)])
         if line == self._said:
             return
         self._said = line
         self._next_s = now_s + max(LINE_EVERY_S, LINE_SHARE * (now_s - self._begun_s))
         print(f"{now_s - self._begun_s:6.1f} s  {line}", flush=True)
-
-    def _links(self) -> str:
-        return links_in_words(self._status)
 
 
 def _in_words(seen: RequestPicture) -> str:
@@ -146,10 +144,10 @@ class Drawing:
         if height - used > TABLE_LINES + len(lab.addresses):
             parts += [blank, self._nodes()]
             used += TABLE_LINES + len(lab.addresses)
-        rows = min(LATEST_PAIRS, height - used - TABLE_LINES)
+        rows = min(LATEST_PAIRS, height - used - TABLE_LINES - 1)
         if rows > 0 and self._picture.latest:
             parts += [blank, self._pairs(rows, wide=width >= WIDE)]
-        return Group(*parts)
+        return Group(*parts, blank)  # where a terminal shows ^C, which must not break a full line
 
     def _heading(self) -> "Text":
         from rich.text import Text
@@ -204,6 +202,8 @@ class Drawing:
                 ]
             )
         columns = ["request", "progress", "pairs", "status", "pairs/s", "planned", "fidelity", "planned"]
+        if self._console.width < WIDE:
+            columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
         return show.table("Requests", columns, rows, one_line=True)
 
     def _links(self) -> "RenderableType":
@@ -224,6 +224,8 @@ class Drawing:
                 ]
             )
         columns = ["link", "station", "heralds", "heralds/s", "unusable halves", "unknown lanes", "state"]
+        if self._console.width < WIDE:
+            columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
         return show.table("Links", columns, rows, one_line=True)
 
     def _troubles(self) -> "list[Text]":
@@ -273,13 +275,15 @@ class Drawing:
                     show.fidelity(pair["fidelity"]),
                     f"{pair['age_ns'] / 1e6:.1f}",
                     "-" if gap_ns is None else f"{gap_ns / 1e6:.1f}",
-                    pair["head_end"],
-                    pair["tail_end"],
+                    _short(pair["head_end"]),
+                    _short(pair["tail_end"]),
                 ]
             )
         if not wide:
             columns, lines = columns[:-2], [line[:-2] for line in lines]
-        title = "Latest pairs (fidelity as estimated; latency: time since the pair before)"
+        title = (
+            "Latest pairs (fidelity as estimated; latency: since the pair before; ends: link attempt.lane)"
+        )
         return show.table(title, columns, lines, one_line=True)
 
 
@@ -296,6 +300,12 @@ def _bar(seen: RequestPicture) -> "RenderableType":
 def _pairs_of(seen: RequestPicture) -> str:
     count = seen.request.count
     return str(_total(seen)) if count is None else f"{_total(seen)} of {count}"
+
+
+def _short(end: str) -> str:
+    """`alice-relay/1048577.14.2:0` as `alice-relay 14.2`: the run and the side are the same for long."""
+    link, _, rest = end.partition("/")
+    return f"{link} {rest.partition('.')[2].partition(':')[0]}"
 
 
 def _state(standing: Standing) -> "Text":

@@ -5,7 +5,7 @@ Owns the looks of what commands print. Refuses to compute: it is given rows. Ric
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -38,7 +38,7 @@ def table(
     *,
     one_line: bool = False,
 ) -> "RenderableType":
-    """A titled table; numbers stand to the right. one_line: what is too wide is cut, not folded."""
+    """A titled table; numbers stand to the right. one_line: in a narrow place the last column is cut."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -52,21 +52,29 @@ def table(
         pad_edge=False,
         padding=(0, 1),
     )
-    overflow: Literal["ellipsis", "fold"] = "ellipsis" if one_line else "fold"
     lines = [list(row) for row in rows]
+    last = len(columns) - 1
     for index, column in enumerate(columns):
-        numeric = any(_is_number(line[index]) for line in lines)
-        drawn.add_column(column, justify="right" if numeric else "left", no_wrap=one_line, overflow=overflow)
+        numeric = all(_is_number(line[index]) for line in lines)
+        # Rich narrows the columns that may wrap before all others.
+        drawn.add_column(column, justify="right" if numeric else "left", no_wrap=one_line and index < last)
     for line in lines:
-        drawn.add_row(*(cell(value) if isinstance(value, Cell) else value for value in line))
+        cells = [Text(cell(value)) if isinstance(value, Cell) else value for value in line]
+        for value in cells:
+            if one_line and isinstance(value, Text):
+                value.no_wrap, value.overflow = True, "ellipsis"
+            elif isinstance(value, Text):
+                value.overflow = "fold"
+        drawn.add_row(*cells)
     # Rich would fold a title that is wider than its table.
     return Group(Text(title, style="bold", no_wrap=True, overflow="ellipsis"), drawn)
 
 
 def _is_number(value: "Cell | RenderableType") -> bool:
+    """True for what may stand in a column of numbers, an absent one among them."""
     if isinstance(value, str):
-        return value.replace(".", "", 1).isdigit()
-    return isinstance(value, (int, float))
+        return value == "-" or value.replace(".", "", 1).isdigit()
+    return value is None or isinstance(value, (int, float))
 
 
 def write(*parts: "RenderableType") -> None:

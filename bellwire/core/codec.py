@@ -31,7 +31,7 @@ def decode_message(source: NodeId, frame: bytes) -> Message:
         raise PeerViolation(source, f"a message of {len(frame)} bytes, the limit is {MESSAGE_BYTES_MAX}")
     try:
         return _message_decoder.decode(frame)
-    except (msgspec.DecodeError, msgspec.ValidationError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise PeerViolation(source, f"not a message of this schema: {problem}") from problem
 
 

@@ -23,7 +23,6 @@ class SwapPlan(TaggedWord, frozen=True, kw_only=True):
     right_partner: NodeId  # far owner of the right pair in the default tree
     depth: int  # depth of this swap in the tree, 0 at the root
     policy: PolicyName
-    cutoff_ns: int | None  # maximum age of an end waiting here; None: only the compulsory maximum age
     rounds: bool  # textbook generation: a memory rests after a successful swap until its round is over
     rate_hz: float  # expected rate of this swap's product
     inner_left: tuple[NodeId, ...] = ()  # inner nodes of the left child segment, in route order (for rounds)
@@ -64,7 +63,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     route: tuple[NodeId, ...]
     links: tuple[LinkPlan, ...]
     swap: SwapPlan | None  # None at the two end nodes
-    cutoff_ns: int | None
+    cutoff_ns: int | None  # maximum age of an end waiting at an inner node; None: only the compulsory one
     rounds: bool
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it

@@ -4,6 +4,8 @@ Owns where own ended ends went, and news that came before its fact. Refuses fact
 fact is taken from its author's stream (architecture.md section 4).
 """
 
+from collections import OrderedDict
+
 from bellwire.core.facts import Swapped
 from bellwire.core.ids import End, NodeId
 from bellwire.core.messages import EndNews
@@ -21,7 +23,8 @@ class Forwarding:
 
     def __init__(self, node: NodeId) -> None:
         self._node = node
-        self._went: dict[End, tuple[End, NodeId]] = {}
+        # Ordered: in a plain dict the search for the oldest entry walks over all that were deleted before it.
+        self._went: OrderedDict[End, tuple[End, NodeId]] = OrderedDict()
         self.dropped = 0
 
     def swapped(
@@ -38,7 +41,7 @@ class Forwarding:
         if left is not None and left[0] != fact.right:
             self._went[fact.right] = left
         while len(self._went) > WENT_KEPT:
-            del self._went[next(iter(self._went))]
+            self._went.popitem(last=False)
 
     def onward(self, news: EndNews) -> tuple[NodeId, EndNews] | None:
         """To whom the news goes on, and about which end; None (counted) when nobody is known."""

@@ -21,7 +21,7 @@ successor."""
 class WindowBook:
     """The windows of the present run that this end has agreed to."""
 
-    __slots__ = ("epoch_ns", "newest_run", "run", "settings", "windows")
+    __slots__ = ("_by_first", "epoch_ns", "newest_run", "run", "settings", "windows")
 
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
@@ -29,23 +29,27 @@ class WindowBook:
         self.newest_run = 0  # begun last, closed or not: a stray copy of its first offer must not reopen it
         self.epoch_ns = 0
         self.windows: list[Window] = []
+        self._by_first: list[Window] = []  # the same, in the order of their first attempts
 
     def begin(self, run: int, epoch_ns: int) -> None:
         """A new run: windows of the old one rule nothing any more."""
         self.run = self.newest_run = run
         self.epoch_ns = epoch_ns
         self.windows = []
+        self._by_first = []
 
     def close(self) -> None:
         """No run."""
         self.run = None
         self.windows = []
+        self._by_first = []
 
     def add(self, window: Window) -> None:
         """Agree to a window of the present run. Windows of the same fence and beyond its first attempt give
         way."""
         self.windows = [kept for kept in self.windows if kept.fence < window.fence][1 - WINDOWS_KEPT :]
         self.windows.append(window)
+        self._by_first = sorted(self.windows, key=lambda one: one.first)
 
     def fence(self) -> int:
         """The highest fence agreed to in this run, 0 when there is none."""
@@ -64,11 +68,11 @@ class WindowBook:
         """First and last attempt that may be made from `attempt` on without a gap, or None."""
         last = attempt - 1
         first: int | None = None
-        for window in sorted(self.windows, key=lambda one: one.first):
+        for window in self._by_first:
             if window.last < attempt:
                 continue
             if first is None:
-                first = max(window.first, attempt)
+                first = window.first if window.first > attempt else attempt
                 last = window.last
             elif window.first <= last + 1:
                 last = max(last, window.last)

@@ -5,6 +5,9 @@ for. Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go t
 part.
 """
 
+from collections import OrderedDict
+from functools import partial
+
 from bellwire.core.effects import StartAttempts, StopAttempts
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Born, Released
@@ -42,6 +45,8 @@ HOLE_REPEAT_SHARE = 4
 BIRTHS_KEPT = 1024
 """Recent successes remembered, so that none is born twice."""
 
+_end_of = partial(tuple.__new__, End)  # faster than End(...), which every herald would feel
+
 
 class LinkEnd:
     """State of one incident link at one node."""
@@ -68,7 +73,9 @@ class LinkEnd:
         self._rates = memory.rates
         self._heralds = {estimate.code: estimate for estimate in link.heralds}
         self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
-        self._births: dict[tuple[int, int], None] = {}  # recent (attempt, lane) that were born
+        # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
+        # walks over all that were deleted before it.
+        self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._frozen: dict[
             int, tuple[int, int]
         ] = {}  # lane -> (attempt, give up at): held by hardware, no report yet
@@ -246,18 +253,10 @@ class LinkEnd:
         else:
             return
         book = self.book
-        windows = book.windows
-        attempt = book.attempt_at(step.now_ns)
-        if len(windows) == 1:
-            window = windows[0]
-            if attempt > window.last:
-                return
-            first, last = max(window.first, attempt), window.last
-        else:
-            span = book.span_from(attempt)
-            if span is None:
-                return
-            first, last = span
+        span = book.span_from(book.attempt_at(step.now_ns))
+        if span is None:
+            return
+        first, last = span
         if fresh:
             generation = self._slots.attempt(slot.index)
             self._armed_from[lane] = first
@@ -378,7 +377,7 @@ class LinkEnd:
             return
         self._births[attempt, lane] = None
         if len(self._births) > BIRTHS_KEPT:
-            del self._births[next(iter(self._births))]
+            self._births.popitem(last=False)
         self.counters["heralds"] += 1
         slot = self._slots.of_lane(self.settings.link, lane)
         book = self.book
@@ -391,7 +390,7 @@ class LinkEnd:
             and entry is not None
             and (entry.request, entry.tree) in self.requests
         )
-        end = End(self.settings.link, run, attempt, lane, self.side)
+        end = _end_of((self.settings.link, run, attempt, lane, self.side))
         estimate = self._heralds[code]
         born = Born(
             end=end,

@@ -157,7 +157,6 @@ def _swap_plan(request: EntanglementRequest, route: Route, subtree: SwapTree, de
         right_partner=route.nodes[subtree.right],
         depth=depth,
         policy=request.generation_mode,
-        cutoff_ns=request.cutoff_ns,
         rounds=request.rounds,
         rate_hz=1.0 / subtree.latency_s,
         inner_left=route.nodes[subtree.left + 1 : at],

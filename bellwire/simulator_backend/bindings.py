@@ -56,10 +56,19 @@ class VirtualBindings:
         self._witness = witness
         self._runs: dict[LinkId, tuple[int, int]] = {}  # link with a station -> (run, epoch)
         self._bounding: set[LinkId] = set()
+        self._armed: dict[tuple[NodeId, int], int] = {}  # slot -> generation of its latest StartAttempts
 
     def start_attempts(self, node: NodeId, order: StartAttempts) -> None:
-        """Arm one side of a lane; the World plans the click when both sides are armed."""
+        """Arm one side of a lane; the World plans the click when both sides are armed.
+
+        An order of the same generation extends a lease. When the slot has caught a qubit in the meantime,
+        whose herald is still on its way, there is nothing to extend, and nothing is initialised.
+        """
         clock = self._clock
+        place = (node, order.slot)
+        if self._armed.get(place) == order.generation and order.slot not in self._world.attempting(node):
+            return
+        self._armed[place] = order.generation
         planned = self._world.arm(
             node,
             order.slot,
@@ -85,20 +94,20 @@ class VirtualBindings:
         if click is None:
             return
         link = self._network.links[click.link]
+        event: Event
+        if link.station is None:  # both nodes hear the same
+            event = Heralded(
+                link=click.link,
+                run=click.run,
+                attempt=click.attempt,
+                lane=click.lane,
+                code=click.code,
+                at_ns=click.at_ns,
+                sigma_ns=0,
+            )
         for side in (0, 1):
             node, delay_ns = link.nodes[side], link.herald_delay_ns[side]
-            event: Event
-            if link.station is None:
-                event = Heralded(
-                    link=click.link,
-                    run=click.run,
-                    attempt=click.attempt,
-                    lane=click.lane,
-                    code=click.code,
-                    at_ns=click.at_ns,
-                    sigma_ns=0,
-                )
-            else:
+            if link.station is not None:
                 event = QubitHeld(
                     slot=click.slots[side],
                     link=click.link,
@@ -180,4 +189,5 @@ class VirtualBindings:
 
     def power_loss(self, node: NodeId) -> None:
         """The node's memory forgets everything."""
+        self._armed = {place: used for place, used in self._armed.items() if place[0] != node}
         self._world.lose_node(node, self._clock.now_ns)

@@ -237,12 +237,9 @@ class Swapping:
             return
         key, left, right, left_end, right_end = measurement
         ok = event.ended == "done" and event.outcome is not None
-        rates = self._memory.rates
-        noise = decay(
-            decay(self._bsm, rates, max(0, event.at_ns - left.born_ns)),
-            rates,
-            max(0, event.at_ns - right.born_ns),
-        )
+        # Both qubits decay at the same rates, and decay adds up exactly: one of them waits for both.
+        waited_ns = max(0, event.at_ns - left.born_ns) + max(0, event.at_ns - right.born_ns)
+        noise = decay(self._bsm, self._memory.rates, waited_ns)
         self.counters["succeeded" if ok else "unknown" if event.ended == "unknown" else "failed"] += 1
         step.tell(
             UpdatePair(

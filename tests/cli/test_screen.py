@@ -40,7 +40,7 @@ def test_a_usual_terminal_shows_requests_links_nodes_and_pairs() -> None:
         "20.0",
         "herald ready, timing ready",
         "0 Φ+",
-        "relay-bob/9.30.0:1",
+        "relay-bob 30.0",
     ):
         assert said in text
     assert "swaps: 5 tried, 3 succeeded, 1 failed, 1 unknown" in text
@@ -53,6 +53,17 @@ def test_trouble_is_on_the_screen_with_its_reason() -> None:
     for size in ((100, 40), (70, 12)):
         text = "\n".join(drawn(picture, status, *size))
         assert "alice-relay degraded: west herald lost (no answer)" in text
+
+
+def test_a_long_reason_costs_no_other_column() -> None:
+    picture, status = at_work()
+    troubled = answers(herald="lost")
+    west = json.loads(json.dumps(troubled["west"]))
+    west["instruments"]["west-herald"]["reason"] = "cannot open " + "/a/very/long/path" * 10
+    status.look(3 * SECOND_NS, troubled | {"west": west}, started=True)
+    lines = drawn(picture, status, 100, 40)
+    assert any(line.startswith("west") and "degraded" in line and line.endswith("…") for line in lines)
+    assert len(lines) < 40
 
 
 def test_without_colours_nothing_is_coloured() -> None:

@@ -2,10 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.hosts.invariants import Invariants
-from tests.hosts.perturbing import skewed
-from tests.simulation.faulty import History
-
 from bellwire.core.ids import NodeId
 from bellwire.core.units import NS_PER_MS
 from bellwire.labs import Lab
@@ -13,6 +9,9 @@ from bellwire.node.machines import make_machine
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.simulation import Observer
+from tests.hosts.invariants import Invariants
+from tests.hosts.perturbing import skewed
+from tests.simulation.faulty import History
 
 
 class CheckedHistory(History):

@@ -12,7 +12,7 @@ from bellwire.labs import Lab
 from tests.hosts.interrupted import InterruptedRun, interrupt
 from tests.hosts.live import asked, lab_up, live_lab
 
-PAIRS = 110
+PAIRS = 90
 
 FREE_REQUEST = "eight-seconds"
 FREE_SECONDS = 8.0
@@ -35,7 +35,7 @@ def frames_tracked(sections: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="session")
 def interrupted_run(tmp_path_factory: pytest.TempPathFactory) -> InterruptedRun:
-    """The relay is killed after 25 of 110 pairs."""
+    """The relay is killed after 25 of 90 pairs."""
     return asyncio.run(interrupt(tmp_path_factory.mktemp("interrupted"), pairs=PAIRS, before_kill=25))
 
 

@@ -1,7 +1,8 @@
 """What must hold after every step of every machine, whatever the order of simultaneous things.
 
-Attached to a virtual host as its `watch`; raises `Broken` with the name of the rule at the first step that breaks one.
-Knows the World's truth and every fact, so it can compare what machines believe with both.
+Attached to a virtual host as its `watch`; raises `Broken` with the name of the rule at the first step
+that breaks one. Knows the World's truth and every fact, so it can compare what machines believe with
+both.
 """
 
 from collections import Counter, defaultdict
@@ -72,7 +73,7 @@ class Invariants:
     """The rules, and counts of what happened (an empty history proves nothing)."""
 
     def __init__(self, offsets_ns: Mapping[NodeId, int] | None = None, *, dead_for_ns: int) -> None:
-        """`dead_for_ns`: how long a held qubit may outlive the far qubit of its pair before its owner knows."""
+        """`dead_for_ns`: how long a held qubit may outlive the far qubit before its owner knows."""
         self.counts: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
         self.fired: set[tuple[str, str, str]] = set()

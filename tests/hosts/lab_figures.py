@@ -83,7 +83,7 @@ def examine(lab: Lab, run_dir: Path, request: str, *, pairs_min: int, tracked: b
     expected = predict(lab.network, lab.requests[0])
     predicted_hz = None if isinstance(expected, str) else expected.rate_hz
     swaps = run.swaps()
-    failed = sum(swap.result != "ok" for swap in swaps)
+    results = [swap.result for swap in swaps]
     figures.row = {
         "pairs": len(head),
         "rate (1/s)": rate_hz,
@@ -101,7 +101,8 @@ def examine(lab: Lab, run_dir: Path, request: str, *, pairs_min: int, tracked: b
         "interval p95 (ms)": 1e3 * quantile(gaps_s, 0.95),
         "age p50 (ms)": quantile(sorted(pair.age_ns for pair in head.values()), 0.5) / 1e6,
         "swaps tried": len(swaps),
-        "swaps failed": failed,
+        "swaps failed": results.count("failed"),
+        "swaps without word in time": results.count("unknown"),
         "heralds": ", ".join(f"{link} {count}" for link, count in run.heralds().items()),
     }
     return figures

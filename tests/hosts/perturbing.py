@@ -1,5 +1,6 @@
-"""Ways in which a host may legally differ from the tidy one: order among equals, skewed clocks, and labs for it."""
+"""Ways in which a host may differ from the tidy one: order among equals, skewed clocks; and labs for it."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -40,7 +41,7 @@ class SkewedSource:
 
 
 def skewed(offsets_ns: Mapping[NodeId, int]) -> MakeMachine:
-    """Machines whose clock is ahead of true time by a constant of their own; instruments stay on true time."""
+    """Machines whose clocks are ahead of true time by a constant each; instruments stay on true time."""
 
     def make(network: NetworkSettings, node: NodeId, compute: Compute, source: Any) -> NodeMachine:
         offset_ns = offsets_ns.get(node, 0)
@@ -71,7 +72,7 @@ def asap_chain(
     scenario: Scenario | None = None,
     bsm_us: float = 30.0,
 ) -> Lab:
-    """A chain with lossy swaps and cutoffs, 50 us a hop, attempts of 100 us: both ends of a pair swap at once."""
+    """A chain with lossy swaps and cutoffs, 50 us a hop, attempts of 100 us: swaps collide."""
     memory = {
         "t1_s": None,
         "t2_s": 0.5,
@@ -85,7 +86,7 @@ def asap_chain(
     attempt = {"period_us": 100.0, "success_probability": p, "fidelity": 0.97}
     links = {
         f"{one}-{two}": {"nodes": (one, two), "lanes": lanes, "attempt": attempt}
-        for one, two in zip(names, names[1:], strict=False)
+        for one, two in itertools.pairwise(names)
     }
     request: dict[str, Any] = {
         "id": "r",

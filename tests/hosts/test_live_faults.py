@@ -115,11 +115,15 @@ async def test_a_lab_comes_up_without_one_instrument_says_why_and_is_whole_when_
         return [sys.executable, "-m", "bellwire", "node", str(lab.path), name, *where]
 
     async with lab_up(lab, state, command_line=without_bobs_memory, ready_s=4.0) as live:
-        assert list(live.supervisor.degraded) == ["bob"]
+        # On a busy machine others may need longer as well, but they come.
         assert "bob-memory absent" in live.supervisor.degraded["bob"]
-        statuses = await live.statuses()
-        assert {node for node, one in statuses.items() if not one["ready"]} == {"bob"}
-        reason = statuses["bob"]["instruments"]["bob-memory"]["reason"]
+
+        async def only_bob_is_missing() -> bool:
+            ready = {node: one["ready"] for node, one in (await live.statuses()).items()}
+            return len(ready) == 5 and [node for node, is_so in ready.items() if not is_so] == ["bob"]
+
+        await wait_for(only_bob_is_missing, "all but bob are ready")
+        reason = (await live.supervisor.status("bob"))["instruments"]["bob-memory"]["reason"]
         assert str(state / "devices" / "bob-memory") in reason
 
         appeared_ns = time.time_ns()

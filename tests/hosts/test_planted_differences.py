@@ -1,17 +1,13 @@
 """Planted differences between hosts: each must be noticed by the rule that exists for it.
 
-A checker that never fires proves nothing. Every case changes one thing of the host, the World or a part, runs a lab that
-passes without the change (the first test), and demands that the named rule breaks.
+A checker that never fires proves nothing. Every case changes one thing of the host, the World or a part,
+runs a lab that passes without the change (the first test), and demands that the named rule breaks.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.hosts.checked import CheckedHistory
-from tests.hosts.invariants import Broken
-from tests.hosts.perturbing import asap_chain, permuted
-from tests.simulation.faulty import crash
 
 from bellwire.core.effects import ReleaseQubit
 from bellwire.core.events import Persisted, Received, TimerFired
@@ -27,11 +23,15 @@ from bellwire.simulator_backend.network import AuthorLogs, Post
 from bellwire.simulator_backend.store import VirtualStore
 from bellwire.simulator_backend.world import World
 from bellwire.swapping.protocols import Swapping
+from tests.hosts.checked import CheckedHistory
+from tests.hosts.invariants import Broken
+from tests.hosts.perturbing import asap_chain, permuted
+from tests.simulation.faulty import crash
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 DEAD_FOR_MS = {"waiting_lab": 0.15}
-"""News of a death takes three hops of 50 us at most: the shortest way, passed on or not. Other labs are not about it."""
+"""News of a death takes three hops of 50 us at most: the shortest way, passed on or not."""
 
 
 def quiet_lab() -> Lab:

@@ -1,8 +1,7 @@
-"""A machine is a function of what it is told: the recorded events of a virtual run, fed to fresh machines, give the same
-effects byte for byte.
+"""Recorded events of a virtual run, fed to fresh machines, give the same effects byte for byte.
 
-Virtual machines pull facts from their host's logs, so what they read is recorded beside the events and read again from
-the record.
+Virtual machines pull facts from their host's logs, so what they read is recorded beside the events and
+read again from the record.
 """
 
 from collections import Counter
@@ -11,8 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.hosts.perturbing import asap_chain
-from tests.simulation.faulty import crash, faulty_lab
 
 from bellwire.core.codec import decode_event, encode
 from bellwire.core.effects import Effect
@@ -25,6 +22,8 @@ from bellwire.node.machines import Compute, make_machine
 from bellwire.node.routing import NodeMachine
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
+from tests.hosts.perturbing import asap_chain
+from tests.simulation.faulty import crash, faulty_lab
 
 Reading = tuple[int, list[Any]]
 """When a machine looked at the logs, and what was new."""

@@ -188,6 +188,11 @@ def test_the_book_is_bounded_ordered_by_fence_and_rules_by_the_highest_one(
             assert all(book.ruling(one) is not None for one in range(span[0], span[1] + 1))
 
 
+def test_the_book_keeps_the_newest_windows_and_forgets_the_oldest() -> None:
+    book = book_with(*(window(10 * fence, 10 * fence + 9, fence, "r") for fence in range(1, 30)))
+    assert [one.fence for one in book.windows] == list(range(30 - WINDOWS_KEPT, 30))
+
+
 @given(st.integers(-(10**9), 10**12))
 def test_the_next_attempt_starts_now_or_later_and_not_a_period_later(now_ns: int) -> None:
     book = book_with()

@@ -126,7 +126,6 @@ def compute(request: EntanglementRequest, version: int, avoid: tuple[NodeId, ...
         right_partner="bob",
         depth=0,
         policy="swap_asap",
-        cutoff_ns=None,
         rounds=False,
         rate_hz=1.0,
     )

@@ -1,7 +1,8 @@
 """What one delivered pair costs in events, facts and folded facts: counts, which no machine's speed changes.
 
-Work W1, five nodes, one fixed seed, 3 simulated seconds. Measured when written: 116 events, 84 facts and 420 fold
-applications per delivered pair; the bounds allow 10 % more. A bound that breaks is a change of cost, to be looked at.
+Work W1, five nodes, one fixed seed, 3 simulated seconds. Measured when written: 116 events, 84 facts and
+420 fold applications per delivered pair; the bounds allow 10 % more. A bound that breaks is a change of
+cost, to be looked at.
 """
 
 from typing import Any

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulation.faulty import crash, faulty_lab
 
 from bellwire.labs import Lab, Scenario, load_lab
 from bellwire.simulator_backend.simulation import simulate
+from tests.simulation.faulty import crash, faulty_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,10 @@ def test_one_seed_gives_one_digest_in_a_process_and_another_seed_another(case: s
 
 
 def test_one_seed_gives_one_digest_under_every_hash_seed() -> None:
-    program = "from tests.simulation.test_determinism import CASES, digest_of; print(*[digest_of(c, 5) for c in CASES])"
+    program = (
+        "from tests.simulation.test_determinism import CASES, digest_of;"
+        "print(*[digest_of(case, 5) for case in CASES])"
+    )
     digests = []
     for hash_seed in ("1", "4711"):
         done = subprocess.run(

@@ -76,7 +76,6 @@ def swap_plan(**changes: Any) -> SwapPlan:
         "right_partner": "b",
         "depth": 0,
         "policy": "swap_asap",
-        "cutoff_ns": None,
         "rounds": False,
         "rate_hz": 1.0,
     }
@@ -84,7 +83,7 @@ def swap_plan(**changes: Any) -> SwapPlan:
 
 
 def node_plan(**changes: Any) -> NodePlan:
-    swap = {name: changes[name] for name in ("policy", "rounds", "cutoff_ns") if name in changes}
+    swap = {name: changes[name] for name in ("policy", "rounds") if name in changes}
     inner = {name: changes.pop(name) for name in ("inner_left", "inner_right") if name in changes}
     changes.pop("policy", None)
     fields: dict[str, Any] = {
