@@ -5,10 +5,8 @@ for. Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go t
 part.
 """
 
-from collections import OrderedDict
 from functools import partial
 
-from bellwire.core.effects import StartAttempts, StopAttempts
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End, NodeId, RequestId
@@ -32,18 +30,15 @@ from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.heralds import HeraldSequence
+from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.schedule import entry_for, weighted_round_robin
 
 REFUSED_REPEAT_SHARE = 10
 """A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
 request."""
 
-
 HOLE_REPEAT_SHARE = 4
 """A missing report is asked for again after answer_ns / this: a memory waits for it."""
-
-BIRTHS_KEPT = 1024
-"""Recent successes remembered, so that none is born twice."""
 
 _end_of = partial(tuple.__new__, End)  # faster than End(...), which every herald would feel
 
@@ -72,13 +67,7 @@ class LinkEnd:
             raise LocalMisuse(f"{node} has a link but no memory")
         self._rates = memory.rates
         self._heralds = {estimate.code: estimate for estimate in link.heralds}
-        self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
-        # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
-        # walks over all that were deleted before it.
-        self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self._frozen: dict[
-            int, tuple[int, int]
-        ] = {}  # lane -> (attempt, give up at): held by hardware, no report yet
+        self.lanes = Lanes(link, slots)
         self._stale = False  # the schedule changed since the last offer
         self._deadline_ns: int | None = None
         self._deadline_moved = True  # something that deadlines depend on has changed
@@ -104,7 +93,7 @@ class LinkEnd:
     def _demand_changed(self, step: Step) -> None:
         self._deadline_moved = True
         if not self.requests:
-            self._stand_down(step)
+            self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
                 self._close(step)
         elif self.side == 0:
@@ -129,10 +118,10 @@ class LinkEnd:
             step.send(
                 self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for")
             )
-            self._stand_down(step)
+            self.lanes.stand_down(step)
             self.book.close()
             return
-        self._stand_down(step)
+        self.lanes.stand_down(step)
         self.book.close()
         self.keeper.offered = None
         if self.requests:
@@ -203,7 +192,7 @@ class LinkEnd:
         known = {request for request, _ in self.requests}
         reason = "congested" if self.valve_shut else refusal(self.book, window, known.__contains__)
         if not reason and window.run != self.book.run:
-            self._stand_down(step)
+            self.lanes.stand_down(step)
             self.book.begin(window.run, window.epoch_ns)
             self._new_run(step)
         answer = WindowAnswer(
@@ -219,7 +208,7 @@ class LinkEnd:
         """Side 0 ended the run."""
         self._deadline_moved = True
         if closed.run == self.book.run:
-            self._stand_down(step)
+            self.lanes.stand_down(step)
             self.book.close()
 
     # ---- attempts
@@ -228,9 +217,7 @@ class LinkEnd:
         self._deadline_moved = True
         assert self.book.run is not None
         self.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
-        self._armed_from.clear()
-        self._births.clear()
-        self._frozen.clear()
+        self.lanes.begin_run()
 
     def _agreed(self, step: Step, window: Window) -> None:
         self._deadline_moved = True
@@ -243,76 +230,19 @@ class LinkEnd:
 
     def arm(self, step: Step, lane: int) -> None:
         """Attempt on a free slot, or extend the lease of an attempting one, as far as windows are agreed."""
-        if not self.memory_ready or not self.requests or not self.book.windows:
-            return
-        slot = self._slots.of_lane(self.settings.link, lane)
-        if slot.state == "free":
-            fresh = True
-        elif slot.state == "attempting" and lane not in self._frozen:
-            fresh = False
-        else:
-            return
-        book = self.book
-        span = book.span_from(book.attempt_at(step.now_ns))
-        if span is None:
-            return
-        first, last = span
-        if fresh:
-            generation = self._slots.attempt(slot.index)
-            self._armed_from[lane] = first
-        else:
-            generation = slot.generation
-        assert book.run is not None
-        step.order(
-            StartAttempts(
-                slot=slot.index,
-                generation=generation,
-                link=self.settings.link,
-                lane=lane,
-                run=book.run,
-                epoch_ns=book.epoch_ns,
-                first=first,
-                last=last,
-                fence=book.fence(),
-            )
-        )
-
-    def _stand_down(self, step: Step) -> None:
-        """Stop every attempt of this link; heralds already on their way will find nothing and say so."""
-        for lane in range(self.settings.lanes):
-            self._stop(step, lane)
-
-    def _stop(self, step: Step, lane: int) -> bool:
-        slot = self._slots.of_lane(self.settings.link, lane)
-        if self._frozen.pop(lane, None) is not None:
-            self._deadline_moved = True
-        if slot.state != "attempting":
-            return False
-        self._slots.stand_down(slot.index)
-        step.order(StopAttempts(slot=slot.index, generation=slot.generation))
-        return True
+        if self.memory_ready and self.requests and self.book.windows:
+            self.lanes.arm(step, lane, self.book)
 
     def _restart(self, step: Step, lane: int) -> None:
         """What this slot holds is unknown: initialise it and go on."""
-        if self._stop(step, lane):
+        if self.lanes.stop(step, lane):
             self.counters["unknown"] += 1
             self.arm(step, lane)
 
-    def memory_lost(self) -> None:
-        """The memory forgot everything: slots that were attempting, or idle, are lost until it is back."""
-        for lane in range(self.settings.lanes):
-            slot = self._slots.of_lane(self.settings.link, lane)
-            if slot.state in ("attempting", "free"):
-                self._frozen.pop(lane, None)
-                self._deadline_moved = True
-                self._slots.lose(slot.index)
-
     def memory_back(self, step: Step) -> None:
         """The memory answers: lost slots are free again."""
+        self.lanes.recover()
         for lane in range(self.settings.lanes):
-            slot = self._slots.of_lane(self.settings.link, lane)
-            if slot.state == "lost":
-                self._slots.free(slot.index)
             self.arm(step, lane)
 
     # ---- heralds
@@ -358,26 +288,22 @@ class LinkEnd:
             return
         self.sequence.skip_to(unknown.number)
         for lane in range(self.settings.lanes):
-            if self._armed_from.get(lane, unknown.last + 1) <= unknown.last:
+            if self.lanes.armed_by(lane, unknown.last):
                 self._restart(step, lane)
 
     def held(self, step: Step, lane: int, run: int, attempt: int) -> None:
         """Hardware froze a slot; the report must follow."""
-        if run == self.book.run and (attempt, lane) not in self._births:
-            self._deadline_moved = True
-            self._frozen[lane] = (attempt, step.now_ns + self._timers.herald_wait_ns)
+        if run == self.book.run:
+            self.lanes.freeze(lane, attempt, step.now_ns + self._timers.herald_wait_ns)
 
     def heralded(
         self, step: Step, run: int, attempt: int, lane: int, code: int, at_ns: int, sigma_ns: int
     ) -> None:
         """An attempt succeeded: our half is born. If our slot had left the attempt, it is born and
         released."""
-        if run != self.book.run or (attempt, lane) in self._births:
+        if run != self.book.run or not self.lanes.first_birth(attempt, lane):
             self.counters["duplicates"] += 1
             return
-        self._births[attempt, lane] = None
-        if len(self._births) > BIRTHS_KEPT:
-            self._births.popitem(last=False)
         self.counters["heralds"] += 1
         slot = self._slots.of_lane(self.settings.link, lane)
         book = self.book
@@ -386,7 +312,7 @@ class LinkEnd:
         entry = None if window is None or in_doubt else entry_for(window, attempt, lane)
         usable = (
             slot.state == "attempting"
-            and self._armed_from[lane] <= attempt
+            and self.lanes.armed_by(lane, attempt)
             and entry is not None
             and (entry.request, entry.tree) in self.requests
         )
@@ -408,8 +334,7 @@ class LinkEnd:
         step.tell(UpdatePair(fact=born))
         if usable:
             assert entry is not None
-            if self._frozen.pop(lane, None) is not None:
-                self._deadline_moved = True
+            self.lanes.thaw(lane)
             self._slots.hold(slot.index, end, entry.request, entry.tree, at_ns)
             step.tell(
                 LinkPairReady(end=end, slot=slot.index, request=entry.request, tree=entry.tree, at_ns=at_ns)
@@ -417,15 +342,15 @@ class LinkEnd:
             return
         self.counters["unusable"] += 1
         step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
-        if slot.state == "attempting" and self._armed_from[lane] <= attempt:
+        if slot.state == "attempting" and self.lanes.armed_by(lane, attempt):
             self._restart(step, lane)
 
     # ---- time
 
     def deadline_ns(self) -> int | None:
         """Repeat an offer, renew a lease, give up a silent station or a frozen qubit."""
-        if self._deadline_moved:
-            self._deadline_moved = False
+        if self._deadline_moved or self.lanes.moved:
+            self._deadline_moved = self.lanes.moved = False
             self._deadline_ns = self._earliest_ns()
         return self._deadline_ns
 
@@ -438,10 +363,8 @@ class LinkEnd:
             if self.settings.station is not None and self.requests:
                 silent = self.sequence.heard_ns + self._timers.station_silence_ns
                 deadline = min(deadline, silent)
-        for _, until_ns in self._frozen.values():
-            if deadline is None or until_ns < deadline:
-                deadline = until_ns
-        return deadline
+        frozen = self.lanes.earliest_ns()
+        return frozen if deadline is None or (frozen is not None and frozen < deadline) else deadline
 
     def _renewal_ns(self) -> int:
         """Side 0 offers the next window when half of the lease is left; a pending offer repeats by its own
@@ -459,17 +382,16 @@ class LinkEnd:
         """Do what is due."""
         self._deadline_moved = True
         now_ns = step.now_ns
-        for lane, (_, until_ns) in list(self._frozen.items()):
-            if until_ns <= now_ns:
-                self.counters["given_up"] += 1
-                self._restart(step, lane)
+        for lane in self.lanes.overdue(now_ns):
+            self.counters["given_up"] += 1
+            self._restart(step, lane)
         if self.book.run is not None and self.book.windows:
             silent = self.settings.station is not None and self.requests
             if silent and self.sequence.heard_ns + self._timers.station_silence_ns <= now_ns:
                 self.sequence.heard_ns = now_ns
                 self.renew_run(step)
             elif self._lapse_ns() <= now_ns:
-                self._stand_down(step)
+                self.lanes.stand_down(step)
                 self.book.close()
                 if self.side == 0 and self.requests:
                     self.renew_run(step)

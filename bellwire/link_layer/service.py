@@ -128,7 +128,7 @@ class LinkService:
         for end in self.ends.values():
             end.memory_ready = event.ready
             if event.lost_state:
-                end.memory_lost()
+                end.lanes.memory_lost()
         if event.lost_state:
             step.tell(MemoryLost(reason=event.reason))
         if event.ready:

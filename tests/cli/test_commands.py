@@ -15,7 +15,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
-from bellwire.cli import places
+from bellwire.cli import live, places
 from bellwire.cli.main import app
 from bellwire.core.errors import DeviceFault, LocalMisuse
 from bellwire.drivers import DESCRIPTIONS, DRIVERS
@@ -224,6 +224,16 @@ def test_keys_are_made_once_listed_and_revoked(tmp_path: Path) -> None:
     unknown = bellwire("keys", "two_node_link", "--state", str(tmp_path), "--revoke", "alcie")
     assert unknown.exit_code == 2
     assert unknown.stderr == 'two_node_link: unknown node "alcie" (did you mean "alice"?)\n'
+
+
+def test_every_demo_asks_under_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second demo in the same folder once delivered nothing: its request had been served already.
+    asked: list[str] = []
+    monkeypatch.setattr(live, "_run", lambda lab, *_, **__: asked.append(lab.requests[0].request_id))
+    assert bellwire("demo").exit_code == bellwire("demo").exit_code == 0
+    first, second = asked
+    assert first != second
+    assert first.startswith("demo-")
 
 
 def test_a_command_leaves_logging_as_it_found_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from bellwire.core.messages import (
     LinkReset,
     WindowOpened,
 )
-from bellwire.link_layer.link_end import BIRTHS_KEPT
+from bellwire.link_layer.lanes import BIRTHS_KEPT
 from tests.link_layer.bench import MS, PERIOD_NS
 from tests.link_layer.lone import RUN, LoneEnd, report, window
 
@@ -91,7 +91,7 @@ def test_births_remembered_are_bounded() -> None:
     end = side_one()
     for attempt in range(BIRTHS_KEPT + 10):
         end.hear(MS, "m", report(attempt + 1, attempt))
-    assert len(end.end._births) == BIRTHS_KEPT
+    assert len(end.end.lanes._births) == BIRTHS_KEPT
 
 
 @pytest.mark.parametrize("word", [report(1, 3, code=9), report(1, 3, lane=3), report(1, 3, lane=-1)])

@@ -1,0 +1,135 @@
+"""The lanes of one link end: which slots attempt, since when, and what hardware has frozen.
+
+Owns the orders to start and stop attempts and the memory of recent births. Refuses agreement: which attempts
+may be made is told by the window book, and what a herald means is decided by the link end.
+"""
+
+from collections import OrderedDict
+
+from bellwire.core.effects import StartAttempts, StopAttempts
+from bellwire.core.machine import Step
+from bellwire.core.settings import LinkSettings
+from bellwire.core.view import SlotBook
+from bellwire.link_layer.agreement import WindowBook
+
+BIRTHS_KEPT = 1024
+"""Recent successes remembered, so that none is born twice."""
+
+
+class Lanes:
+    """State of every lane at this end. `moved` tells that `earliest_ns` may have changed."""
+
+    def __init__(self, link: LinkSettings, slots: SlotBook) -> None:
+        self.moved = False
+        self._link = link.link
+        self._lanes = range(link.lanes)
+        self._slots = slots
+        self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
+        # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
+        # walks over all that were deleted before it.
+        self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._frozen: dict[int, int] = {}  # lane -> give up at: held by hardware, no report yet
+
+    def begin_run(self) -> None:
+        """A new run: nothing of the old one counts."""
+        self._armed_from.clear()
+        self._births.clear()
+        self._frozen.clear()
+        self.moved = True
+
+    def arm(self, step: Step, lane: int, book: WindowBook) -> None:
+        """Attempt on a free slot, or extend the lease of an attempting one, as far as the book goes."""
+        slot = self._slots.of_lane(self._link, lane)
+        if slot.state == "free":
+            fresh = True
+        elif slot.state == "attempting" and lane not in self._frozen:
+            fresh = False
+        else:
+            return
+        span = book.span_from(book.attempt_at(step.now_ns))
+        if span is None:
+            return
+        first, last = span
+        if fresh:
+            generation = self._slots.attempt(slot.index)
+            self._armed_from[lane] = first
+        else:
+            generation = slot.generation
+        assert book.run is not None
+        step.order(
+            StartAttempts(
+                slot=slot.index,
+                generation=generation,
+                link=self._link,
+                lane=lane,
+                run=book.run,
+                epoch_ns=book.epoch_ns,
+                first=first,
+                last=last,
+                fence=book.fence(),
+            )
+        )
+
+    def armed_by(self, lane: int, attempt: int) -> bool:
+        """True when the lane's present lease began at or before this attempt."""
+        first = self._armed_from.get(lane)
+        return first is not None and first <= attempt
+
+    def stop(self, step: Step, lane: int) -> bool:
+        """Stop attempting on a lane; False when it did not attempt."""
+        self.thaw(lane)
+        slot = self._slots.of_lane(self._link, lane)
+        if slot.state != "attempting":
+            return False
+        self._slots.stand_down(slot.index)
+        step.order(StopAttempts(slot=slot.index, generation=slot.generation))
+        return True
+
+    def stand_down(self, step: Step) -> None:
+        """Stop every attempt; heralds already on their way will find nothing and say so."""
+        for lane in self._lanes:
+            self.stop(step, lane)
+
+    def memory_lost(self) -> None:
+        """The memory forgot everything: slots that were attempting, or idle, are lost until it is back."""
+        for lane in self._lanes:
+            slot = self._slots.of_lane(self._link, lane)
+            if slot.state in ("attempting", "free"):
+                self.thaw(lane)
+                self._slots.lose(slot.index)
+
+    def recover(self) -> None:
+        """The memory answers: lost slots are free again."""
+        for lane in self._lanes:
+            slot = self._slots.of_lane(self._link, lane)
+            if slot.state == "lost":
+                self._slots.free(slot.index)
+
+    def freeze(self, lane: int, attempt: int, until_ns: int) -> None:
+        """Hardware holds what this attempt gave; its report must follow by `until_ns` unless it was first."""
+        if (attempt, lane) not in self._births:
+            self._frozen[lane] = until_ns
+            self.moved = True
+
+    def thaw(self, lane: int) -> None:
+        """The lane waits for no report."""
+        if self._frozen.pop(lane, None) is not None:
+            self.moved = True
+
+    def first_birth(self, attempt: int, lane: int) -> bool:
+        """Note a success; False when it was noted before."""
+        births = self._births
+        if (attempt, lane) in births:
+            return False
+        births[attempt, lane] = None
+        if len(births) > BIRTHS_KEPT:
+            births.popitem(last=False)
+        return True
+
+    def earliest_ns(self) -> int | None:
+        """When the first frozen lane is to be given up."""
+        return min(self._frozen.values(), default=None)
+
+    def overdue(self, now_ns: int) -> list[int]:
+        """Frozen lanes whose report did not come."""
+        return [lane for lane, until_ns in self._frozen.items() if until_ns <= now_ns]
