@@ -18,6 +18,10 @@ WINDOWS_KEPT = 4
 successor."""
 
 
+START_DOUBLINGS_MAX = 4
+"""The start margin of a run grows to at most 2 ** this times its setting."""
+
+
 class WindowBook:
     """The windows of the present run that this end has agreed to."""
 
@@ -87,12 +91,13 @@ class WindowBook:
 class QueueKeeper:
     """Side 0: proposes windows, one offer in flight at a time, and starts runs."""
 
-    __slots__ = ("book", "doubt_from", "doubts", "offered", "repeat_at_ns", "runs", "settings")
+    __slots__ = ("book", "doubt_from", "doubts", "offered", "repeat_at_ns", "runs", "settings", "silent_runs")
 
     def __init__(self, settings: LinkSettings, book: WindowBook) -> None:
         self.settings = settings
         self.book = book
         self.runs = 0
+        self.silent_runs = 0  # runs in a row of which the station never said a word
         self.offered: Window | None = None
         # Attempts that side 1 may have bound by an offer which was given up here for a later one.
         self.doubt_from: int | None = (
@@ -102,9 +107,14 @@ class QueueKeeper:
         self.repeat_at_ns: int | None = None
 
     def start_run(self, incarnation: int, now_ns: int) -> None:
-        """Begin a new run whose attempt 0 is near; hardware armed by PPS starts on a whole second."""
+        """Begin a new run whose attempt 0 is near; hardware armed by PPS starts on a whole second.
+
+        A station that is too slow to be armed in time would miss every run: the margin doubles with each run
+        in a row that stayed silent, up to START_DOUBLINGS_MAX times.
+        """
         self.runs += 1
-        epoch_ns = now_ns + self.settings.start_margin_ns
+        margin_ns = self.settings.start_margin_ns << min(self.silent_runs, START_DOUBLINGS_MAX)
+        epoch_ns = now_ns + margin_ns
         if self.settings.whole_second:
             epoch_ns = -(-epoch_ns // NS_PER_S) * NS_PER_S
         self.book.begin(run_number(incarnation, self.runs), epoch_ns)

@@ -5,7 +5,6 @@ for. Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go t
 part.
 """
 
-from functools import partial
 
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Born, Released
@@ -40,7 +39,7 @@ request."""
 HOLE_REPEAT_SHARE = 4
 """A missing report is asked for again after answer_ns / this: a memory waits for it."""
 
-_end_of = partial(tuple.__new__, End)  # faster than End(...), which every herald would feel
+_end_of = End._make  # faster than End(...), which every herald would feel
 
 
 class LinkEnd:
@@ -255,6 +254,7 @@ class LinkEnd:
             )
         self._deadline_moved = True
         if self.sequence.take(report, step.now_ns):
+            self.keeper.silent_runs = 0
             self.heralded(
                 step, report.run, report.attempt, report.lane, report.code, report.at_ns, report.sigma_ns
             )
@@ -266,6 +266,7 @@ class LinkEnd:
         if bound.run != self.sequence.run:
             return
         self._deadline_moved = True
+        self.keeper.silent_runs = 0
         self.sequence.heard_ns = step.now_ns
         if bound.fences[self.side] < self.book.fence() and self.settings.station is not None:
             for window in self.book.windows:
@@ -389,6 +390,7 @@ class LinkEnd:
             silent = self.settings.station is not None and self.requests
             if silent and self.sequence.heard_ns + self._timers.station_silence_ns <= now_ns:
                 self.sequence.heard_ns = now_ns
+                self.keeper.silent_runs += 1
                 self.renew_run(step)
             elif self._lapse_ns() <= now_ns:
                 self.lanes.stand_down(step)

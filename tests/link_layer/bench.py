@@ -159,6 +159,7 @@ class LinkBench:
         self.channel = channel
         self.now_ns = 0
         self.heralds = 0
+        self._silent: str | None = None
         self._order = 0
         self._due: list[_Due] = []
         self._incarnations = dict.fromkeys(self.network.nodes, 0)
@@ -228,8 +229,14 @@ class LinkBench:
         self._order += 1
         heapq.heappush(self._due, _Due(max(at_ns, self.now_ns), priority, self._order, node, event))
 
+    def silence_station(self) -> None:
+        """From now on nothing that the station says arrives."""
+        self._silent = "m"
+
     def _execute(self, node: str, effect: Effect) -> None:
         if isinstance(effect, Send):
+            if node == self._silent:
+                return
             if self.random.random() < self.channel.loss:
                 return
             for _ in range(2 if self.random.random() < self.channel.copies else 1):

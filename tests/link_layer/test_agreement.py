@@ -1,5 +1,6 @@
 """How two ends agree on windows: refusals, renewals, changed schedules, and what is in doubt."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from bellwire.core.messages import (
 )
 from bellwire.link_layer.agreement import WINDOWS_KEPT, QueueKeeper, WindowBook, refusal
 from bellwire.link_layer.schedule import entry_for
-from tests.link_layer.bench import MS, PERIOD_NS, link_network
+from tests.link_layer.bench import MS, PERIOD_NS, Channel, LinkBench, link_network
 from tests.link_layer.lone import RUN, LoneEnd, report, window
 
 LINK = link_network(station=False).links["a-b"]
@@ -329,3 +330,29 @@ def test_an_attempt_that_a_superseded_offer_may_rule_at_the_other_side_binds_to_
     heralded(end, 15 * MS, early.first - 1, 2)
     assert [one.attempt for one in end.sink.ready] == [early.first - 1]
     assert end.released() == ["unusable", "unusable"]
+
+
+def test_runs_that_stay_silent_start_later_and_later_so_that_a_slow_station_can_be_armed() -> None:
+    settings = msgspec.structs.replace(link_network(station=True).links["a-b"], start_margin_ns=400 * MS)
+    keeper = QueueKeeper(settings, WindowBook(settings))
+    margins = []
+    for _ in range(7):
+        keeper.start_run(1, 0)
+        margins.append(keeper.book.epoch_ns // (400 * MS))
+        keeper.silent_runs += 1
+    assert margins == [1, 2, 4, 8, 16, 16, 16]
+    keeper.silent_runs = 0
+    keeper.start_run(1, 0)
+    assert keeper.book.epoch_ns == 400 * MS
+
+
+def test_only_a_silent_station_makes_the_next_run_start_later() -> None:
+    bench = LinkBench(3, station=True, channel=Channel())
+    bench.want("a", "r")
+    bench.want("b", "r")
+    bench.run(1_000 * MS)
+    keeper = bench.services["a"].ends["a-b"].keeper
+    assert keeper.silent_runs == 0
+    bench.silence_station()
+    bench.run(6_000 * MS)
+    assert keeper.silent_runs >= 2
