@@ -84,8 +84,12 @@ def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bo
         run_dir = asyncio.run(following.run(submit=submit))
     picture.take_recorded(run_dir)
     picture.take_truth(run_dir / "truth.jsonl")
-    replayed, remark = _replayed(run_dir, following.interrupted, aloud=not as_json)
-    ended = summary.Ended(lab, run_dir, following.interrupted, following.restarts, replayed, remark)
+    interrupted = following.interrupted
+    try:
+        replayed, remark = _replayed(run_dir, interrupted, aloud=not as_json)
+    except KeyboardInterrupt:
+        interrupted, replayed, remark = True, None, _later(run_dir)
+    ended = summary.Ended(lab, run_dir, interrupted, following.restarts, replayed, remark)
     if as_json:
         typer.echo(json.dumps(summary.report(picture, status, ended)))
     else:
@@ -95,7 +99,7 @@ def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bo
         typer.echo(line, err=True)
     if alarms:
         raise typer.Exit(UNSUCCESSFUL)
-    if following.interrupted:
+    if interrupted:
         raise typer.Exit(INTERRUPTED)
     if not picture.good() or replayed is None:
         raise typer.Exit(UNSUCCESSFUL)
@@ -124,7 +128,8 @@ class Following:
         self._screen = screen
         self._to_the_end = to_the_end
         self._up = False
-        self._stopping = False
+        self._ending = False  # the lab works on while its processes are asked for the last time
+        self._stopping = False  # nobody is asked any more: their silence would look like trouble
 
     async def run(self, *, submit: bool) -> Path:
         """Run until the end or a signal; returns the run directory."""
@@ -134,7 +139,7 @@ class Following:
 
         watching = asyncio.get_running_loop().create_task(self._watch())
         # Whoever read our output may have gone (`| head`): a lab that nobody can follow is stopped.
-        watching.add_done_callback(lambda _: self._stop())
+        watching.add_done_callback(lambda _: self._end(looking=False))
         try:
             return await run_lab(
                 self._lab,
@@ -156,19 +161,20 @@ class Following:
         self.restarts = supervisor.restarts
         self._picture.submitted(time.time_ns())
         self._up = True
-        # From now on a signal ends the lab by way of `until`, so that nobody is asked any more while
-        # processes stop: their silence would look like trouble.
+        # From now on a signal ends the lab by way of `until`, after a last look.
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop)
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
         if not self._screen.covers:
             typer.echo(f"{self._lab.name} is up, recording to {near(supervisor.run_dir)}", err=True)
 
-    def _stop(self) -> None:
-        self._stopping = True
+    def _end(self, *, looking: bool = True) -> None:
+        self._ending = True
+        self._stopping = self._stopping or not looking
 
     def _until(self) -> bool:
-        if self._to_the_end and self._picture.ended():
-            self.interrupted, self._stopping = False, True
+        if self._to_the_end and self._picture.ended() and not self._ending:
+            self.interrupted = False
+            self._end()
         return self._stopping
 
     async def _watch(self) -> None:
@@ -179,12 +185,13 @@ class Following:
 
         next_look_s = time.monotonic()
         while True:
-            if time.monotonic() >= next_look_s:
-                up = self._up
+            if not self._stopping and (self._ending or time.monotonic() >= next_look_s):
+                up, ending = self._up, self._ending
                 answers = await ask_all(self._lab, self._state)
-                if not self._stopping:
-                    self._status.look(time.monotonic_ns(), answers, started=up)
+                self._status.look(time.monotonic_ns(), answers, started=up)
                 next_look_s = time.monotonic() + LOOK_S
+                if ending:
+                    self._stopping = True
             self._screen.draw()
             await asyncio.sleep(POLL_S)
 
@@ -196,12 +203,12 @@ def _replayed(run_dir: Path, interrupted: bool, *, aloud: bool) -> tuple[dict[st
     size = sum(path.stat().st_size for path in run_dir.glob("agents/*/steps-*.bin"))
     if size == 0:
         return None, "nothing was recorded"
-    later = f"not done; `bellwire replay {near(run_dir)}` does it"
     if interrupted and size > REPLAYED_BYTES_MAX:
-        return None, later
+        return None, _later(run_dir)
     if aloud and sys.stderr.isatty():
         typer.echo("replaying what was recorded ...", err=True)
-    try:
-        return replayed(run_dir), ""
-    except KeyboardInterrupt:
-        return None, later
+    return replayed(run_dir), ""
+
+
+def _later(run_dir: Path) -> str:
+    return f"not done; `bellwire replay {near(run_dir)}` does it"

@@ -17,14 +17,13 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Swapped
 from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
 
-_end_of = partial(tuple.__new__, End)  # faster than End(...), which every new pair would feel
+_end_of = End._make  # faster than End(...), which every new pair would feel
 
 
 class Fold(Ledger):
@@ -51,14 +50,16 @@ class Fold(Ledger):
         """
         if self._incarnations.get(author) != incarnation and not isinstance(fact, Began):
             return self._apply_unannounced(author, incarnation, fact)
-        if isinstance(fact, Born):
+        # Words have no subclasses, and isinstance that says no costs five times as much with a Struct.
+        if type(fact) is Born:
             return self._born(incarnation, fact)
-        if isinstance(fact, Swapped):
+        if type(fact) is Swapped:
             return self._swapped(fact)
-        if isinstance(fact, Released):
+        if type(fact) is Released:
             return self._released(fact)
-        if isinstance(fact, Corrected):
+        if type(fact) is Corrected:
             return self._corrected(fact)
+        assert isinstance(fact, Began)
         return self._began(author, fact)
 
     def forget(self, before_ns: int) -> int:

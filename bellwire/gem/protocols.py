@@ -116,7 +116,7 @@ class Broadcast:
     def _on_update_pair(self, step: Step, notice: UpdatePair) -> None:
         fact = notice.fact
         replica = self._replica
-        if isinstance(fact, Swapped):
+        if type(fact) is Swapped:
             replica.refresh(step.now_ns)
             left = replica.fold.concerned(fact.left)
             right = replica.fold.concerned(fact.right)
@@ -124,7 +124,7 @@ class Broadcast:
             self._forwarding.swapped(fact, left, right)
             self._wake(left, number)
             self._wake(right, number)
-        elif isinstance(fact, Released) and fact.reason != "delivered":
+        elif type(fact) is Released and fact.reason != "delivered":
             replica.refresh(step.now_ns)
             far = replica.fold.concerned(fact.end, release=True)
             self._wake(far, replica.author(fact))

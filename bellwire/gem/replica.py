@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.facts import Began, Born, Corrected, Fact, Swapped
+from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Swapped
 from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndChanged, EndDied
@@ -112,7 +112,7 @@ class Replica:
                 touched[end] = None
         if fold.refused != refused:
             raise LocalMisuse(f"{self.node} wrote {fact}: an end is born once and ends once")
-        if isinstance(fact, (Born, Corrected)):
+        if type(fact) is Born or type(fact) is Corrected:
             # Its holder wrote this and looks at the ledger anyway; only a death is news to it.
             chain = fold.chain(fact.end)
             if chain is not None and not chain.dead:
@@ -170,8 +170,9 @@ class Replica:
 
 def ends_named(fact: Fact) -> tuple[End, ...]:
     """The ends of its author that a fact is about."""
-    if isinstance(fact, Swapped):
+    if type(fact) is Swapped:
         return (fact.left, fact.right)
-    if isinstance(fact, Began):
-        return fact.survivors
-    return (fact.end,)
+    if type(fact) is Born or type(fact) is Released or type(fact) is Corrected:
+        return (fact.end,)
+    assert isinstance(fact, Began)
+    return fact.survivors

@@ -5,7 +5,6 @@ for. Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go t
 part.
 """
 
-
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End, NodeId, RequestId

@@ -56,18 +56,19 @@ class NodeMachine:
         step = self._step
         step.now_ns = now_ns
         step.effects = []
-        if isinstance(event, Received):
+        # Words have no subclasses, and isinstance that says no costs five times as much with a Struct.
+        if type(event) is Received:
             handler = self._messages.get(type(event.message))
             if handler is not None:
                 handler(step, event)
-        elif isinstance(event, TimerFired):
+        elif type(event) is TimerFired:
             for part in self.parts:
                 deadline = part.deadline_ns()
                 if deadline is not None and deadline <= now_ns:
                     part.on_deadline(step)
                     run_notices(step, self._notices)
         else:
-            if isinstance(event, Started):
+            if type(event) is Started:
                 step.incarnation = event.incarnation
             for handler in self._events.get(type(event), ()):
                 handler(step, event)

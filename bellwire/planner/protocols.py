@@ -89,7 +89,11 @@ class PlanDispatch:
         return frozenset((PlanActive, PlanFailed)) | self.messaging.gives()
 
     def deadline_ns(self) -> int | None:
-        return min((dispatch.due_ns for dispatch in self.dispatches.values()), default=None)
+        earliest: int | None = None
+        for dispatch in self.dispatches.values():
+            if earliest is None or dispatch.due_ns < earliest:
+                earliest = dispatch.due_ns
+        return earliest
 
     def on_deadline(self, step: Step) -> None:
         for dispatch in [each for each in self.dispatches.values() if each.due_ns <= step.now_ns]:

@@ -113,8 +113,12 @@ class MemoryBindings:
         feed: Callable[[Event], None],
         clock: LiveClock,
         health: Health,
+        *,
+        incarnation: int = 1,
     ) -> None:
+        """incarnation: of the agent; the memory refuses arms of an agent that a later one has replaced."""
         self._links: tuple[LinkId, ...] = network.nodes[node].links  # by port number
+        self._incarnation = incarnation
         self._memory = memory
         self._feed = feed
         self._clock = clock
@@ -131,7 +135,7 @@ class MemoryBindings:
             case StartAttempts():
                 self._start_attempts(order)
             case StopAttempts():
-                self._quietly((order.slot,), "disarm", lambda: self._memory.disarm(order.slot))
+                self._quietly((order.slot,), "stop", lambda: self._stop(order.slot))
             case ReleaseQubit():
                 self._quietly(
                     (order.slot,), "release", lambda: self._memory.release(order.slot, order.tag & TAG_MASK)
@@ -180,9 +184,16 @@ class MemoryBindings:
                 order.epoch_ns // NS_PER_S,
                 order.first,
                 order.last,
-                order.fence,
+                # The device's fence is one for all links and tells owners apart. A window's own fence counts
+                # within one run of one link: it begins at 1 in a new run, which the device would refuse.
+                self._incarnation,
             ),
         )
+
+    async def _stop(self, slot: int) -> None:
+        # A disarmed slot keeps what it caught before, and a slot that holds something cannot be armed again.
+        await self._memory.disarm(slot)
+        await self._memory.release(slot)
 
     def _quietly(self, slots: tuple[int, ...], what: str, call: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:

@@ -49,7 +49,10 @@ class NodeInstruments:
         feed: Callable[[Event], None],
         clock: LiveClock,
         health: Health,
+        *,
+        incarnation: int = 1,
     ) -> None:
+        self._incarnation = incarnation
         self.orders: DeviceOrders = NoDevices(health)
         self.watches: dict[str, DeviceWatch] = {}
         self._network = network
@@ -128,7 +131,14 @@ class NodeInstruments:
             path = device_path(entry.address, device_dir)
             memory = MemoryController(name, path, serial_number=expected, on_state=watch.on_state)
             memory_bindings = MemoryBindings(
-                self._network, self._node, memory, watch, self._feed, self._clock, self._health
+                self._network,
+                self._node,
+                memory,
+                watch,
+                self._feed,
+                self._clock,
+                self._health,
+                incarnation=self._incarnation,
             )
             self._keep(entry.role, memory, watch)
             self._bindings.append(memory_bindings)

@@ -126,7 +126,14 @@ async def _run_locked(
     records = agent.store.open()
     entries = tuple(entry for entry in lab.instruments if entry.owner == name)
     instruments = NodeInstruments(
-        lab.network, name, entries, state_dir / "devices", agent.feed, clock, health
+        lab.network,
+        name,
+        entries,
+        state_dir / "devices",
+        agent.feed,
+        clock,
+        health,
+        incarnation=incarnation,
     )
     agent.devices = instruments.orders
     control = ControlServer(socket_path(state_dir, name), agent_commands(agent, instruments, clock))

@@ -201,6 +201,7 @@ class Supervisor:
                 self._log.error("process_refused", process=name, problem=str(problem))
                 return
             self.restarts[name] = self.restarts.get(name, 0) + 1
+            self._seen.pop(name, None)  # its reports are numbered from 1 again
             if loop.time() - began_s > STEADY_S:
                 wait_s = RESTART_FIRST_S
             self._log.warning("process_ended", process=name, exit_code=code, restart_in_s=wait_s)

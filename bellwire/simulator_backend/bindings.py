@@ -94,9 +94,9 @@ class VirtualBindings:
         if click is None:
             return
         link = self._network.links[click.link]
-        event: Event
+        heralded: Heralded | None = None
         if link.station is None:  # both nodes hear the same
-            event = Heralded(
+            heralded = Heralded(
                 link=click.link,
                 run=click.run,
                 attempt=click.attempt,
@@ -107,7 +107,8 @@ class VirtualBindings:
             )
         for side in (0, 1):
             node, delay_ns = link.nodes[side], link.herald_delay_ns[side]
-            if link.station is not None:
+            event: Event | None = heralded
+            if event is None:
                 event = QubitHeld(
                     slot=click.slots[side],
                     link=click.link,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ __all__ = [
 ]
 
 
-_end_of = partial(tuple.__new__, End)  # faster than End(...), which every herald would feel
+_end_of = End._make  # faster than End(...), which every herald would feel
 
 
 class _Link:

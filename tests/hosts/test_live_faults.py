@@ -67,33 +67,41 @@ def test_a_request_outlives_its_killed_relay_and_no_slot_stays_taken(interrupted
         assert len(head) == PAIRS
 
 
-async def test_instruments_that_lose_power_come_back_by_themselves_and_pairs_flow_again(
+async def test_a_lab_outlives_instruments_without_power_and_a_killed_station_and_pairs_flow_again(
     tmp_path: Path,
 ) -> None:
     lab = live_lab(tmp_path)
     async with lab_up(lab, tmp_path / "state") as live:
         await live.supervisor.submit(asked(lab, "endless", count=1_000_000))
         faults: list[int] = []
-        for device in ("bob", "west"):
+        for device, fault in (("bob", "power"), ("west", "power"), ("west", "killed")):
             before = live.delivered("alice", "endless")
             await live.until(
                 lambda before=before: live.delivered("alice", "endless") >= before + 5, "pairs flow"
             )
             faults.append(time.time_ns())
-            await live.supervisor.power_cycle(device, 0.3)
-            await wait_for(live.is_ready, f"ready after {device} lost power")
+            if fault == "power":
+                await live.supervisor.power_cycle(device, 0.3)
+            else:
+                gone: int = live.supervisor.pids()[device]
+                live.supervisor.kill(device)
+                await live.until(
+                    lambda gone=gone: live.supervisor.pids().get("west", gone) != gone,
+                    "the station runs again",
+                )
+            await wait_for(live.is_ready, f"ready after {device} ({fault})")
             before = live.delivered("bob", "endless")
             await live.until(
                 lambda before=before: live.delivered("bob", "endless") >= before + 5,
-                f"pairs flow after {device} lost power",
+                f"pairs flow after {device} ({fault})",
             )
         await live.supervisor.cancel("alice", "endless")
         assert await live.ended("endless") == "failed"
         assert live.error("endless") == "cancelled"
         await wait_for(live.all_slots_free, "all slots are free after the request")
-        assert live.supervisor.restarts == {}
+        assert live.supervisor.restarts == {"west": 1}
     run = RecordedRun(live.supervisor.run_dir)
-    for fault_ns, next_ns in zip(faults, (faults[1], None), strict=True):
+    for fault_ns, next_ns in zip(faults, (*faults[1:], None), strict=True):
         ready_ns = run.ready_ns(fault_ns, before_ns=next_ns)
         assert ready_ns is not None
         assert ready_ns - fault_ns <= READY_AGAIN_NS

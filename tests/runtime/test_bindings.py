@@ -119,7 +119,14 @@ class Bench:
         self.watch = DeviceWatch("memory", self.events.append, self.health)
         controller = cast(MemoryController, self.memory)
         self.bindings = MemoryBindings(
-            NETWORK, "relay", controller, self.watch, self.events.append, LiveClock(), self.health
+            NETWORK,
+            "relay",
+            controller,
+            self.watch,
+            self.events.append,
+            LiveClock(),
+            self.health,
+            incarnation=4,
         )
 
     async def ended(self, count: int = 1) -> list[Event]:
@@ -146,7 +153,7 @@ async def test_attempts_are_armed_by_port_short_run_and_second_and_heralds_come_
     bench = Bench()
     bench.bindings.carry_out(arm_order())
     await until(lambda: bool(bench.memory.calls), "the arm")
-    assert bench.memory.calls == [("arm", 5, 1, 1, 9, 4, 10, 20, 3)]
+    assert bench.memory.calls == [("arm", 5, 1, 1, 9, 4, 10, 20, 4)]
     bench.memory.on_held(5, 1, 1, 9, 12, 4_012_000_000)
     held = QubitHeld(slot=5, link="east", run=(7 << 32) + 9, attempt=12, lane=1, at_ns=4_012_000_000)
     assert bench.events == [held]
@@ -161,11 +168,11 @@ async def test_orders_on_one_slot_are_carried_out_in_order_and_others_do_not_wai
     bench.bindings.carry_out(MeasureBell(operation=1, left_slot=0, right_slot=1, within_ns=SECOND_NS))
     bench.bindings.carry_out(ReleaseQubit(slot=1, tag=0))
     bench.bindings.carry_out(StopAttempts(slot=2, generation=1))
-    await until(lambda: len(bench.memory.calls) == 2, "the two that may go on")
-    assert bench.memory.calls == [("bell", 0, 1), ("disarm", 2)]
+    await until(lambda: len(bench.memory.calls) == 3, "the two that may go on; a stopped slot is emptied")
+    assert bench.memory.calls == [("bell", 0, 1), ("disarm", 2), ("release", 2, 0)]
     bench.memory.gates["bell"].set_result(None)
-    await until(lambda: len(bench.memory.calls) == 3, "the release")
-    assert bench.memory.calls[2] == ("release", 1, 0)
+    await until(lambda: len(bench.memory.calls) == 4, "the release")
+    assert bench.memory.calls[3] == ("release", 1, 0)
 
 
 @pytest.mark.parametrize(

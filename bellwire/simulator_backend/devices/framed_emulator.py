@@ -41,7 +41,9 @@ class FramedEmulator(Generic[Core]):
         self._power_lost = power_lost
         self._clock = clock
         self._line = PtyLine(path, self._receive, self.faults)
-        self._boot_count = 0  # the one thing that survives without power
+        # The one thing that survives without power. It begins with the seconds of the clock, so that a
+        # restarted emulator process never repeats a count: a driver must notice that all is forgotten.
+        self._boot_count = clock() // 1_000_000_000 & 0x7FFF_FFFF
         self._ticker: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
