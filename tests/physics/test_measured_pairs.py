@@ -1,7 +1,7 @@
 """Measuring halves of pairs: the fast form and the density matrix report the same bits for the same chance.
 
-Twins of one seed live through the same measurements; one of them is turned into a cluster first, by a rotation about
-nothing. 400 lives, every basis against every basis, with decay and readout flips.
+Twins of one seed live through the same measurements; one of them is turned into a cluster first, by a
+rotation about nothing. 400 lives, every basis against every basis, with decay and readout flips.
 """
 
 import random
