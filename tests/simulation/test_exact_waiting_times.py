@@ -5,10 +5,7 @@ false alarm 6e-5 a case). Rounds of textbook generation restart completely, so w
 """
 
 import itertools
-import json
 import math
-import os
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +15,7 @@ from bellwire.labs import Lab
 from bellwire.node.machines import Compute
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
+from tests.conftest import FiguresRecorder
 from tests.simulation.textbook import (
     SLOT_US,
     chain_lab,
@@ -56,25 +54,21 @@ def waiting_times(lab: Lab, rounds: int, expected_slots: float, seed: int) -> li
     return [(later - earlier) / SLOT_NS for earlier, later in itertools.pairwise(times)]
 
 
-def check(name: str, lab: Lab, exact: float, rounds: int, seed: int) -> None:
+def measured(name: str, lab: Lab, exact: float, rounds: int, seed: int) -> dict[str, object]:
+    """Play the rounds, hold the mean against the closed form, and return the row for the table."""
     waits = waiting_times(lab, rounds, exact, seed)
     mean = sum(waits) / rounds
     error = math.sqrt(sum((wait - mean) ** 2 for wait in waits) / (rounds - 1) / rounds)
-    results = os.environ.get("BELLWIRE_RESULTS")
-    if results is not None:
-        row = {
-            "case": name,
-            "exact": exact,
-            "mean": mean,
-            "standard_error": error,
-            "rounds": rounds,
-            "seed": seed,
-        }
-        with (Path(results) / "exact_waiting_times.jsonl").open("a") as out:
-            out.write(json.dumps(row) + "\n")
-    assert abs(mean - exact) < 4 * error, (
-        f"{name}: mean {mean} of {rounds}, exact {exact}, standard error {error}"
-    )
+    deviation = (mean - exact) / error
+    assert abs(deviation) < 4, f"{name}: mean {mean} of {rounds}, exact {exact}, standard error {error}"
+    return {
+        "chain": name,
+        "rounds": rounds,
+        "exact (attempts)": round(exact, 6),
+        "mean": round(mean, 4),
+        "standard error": round(error, 4),
+        "deviation (standard errors)": round(deviation, 2),
+    }
 
 
 TWO_SEGMENTS = [(0.1, 0.5), (0.3, 1.0), (0.5, 0.5), (0.9, 0.25)]
@@ -83,7 +77,7 @@ CUTOFFS = [(0.3, 1.0, 2), (0.1, 0.5, 5), (0.5, 0.5, 1), (0.1, 1.0, 20)]
 
 @pytest.mark.parametrize(("p", "swap_p"), TWO_SEGMENTS)
 def test_two_segments_wait_as_long_as_the_closed_form_says(p: float, swap_p: float) -> None:
-    check(f"2 segments p={p} ps={swap_p}", chain_lab(2, p, swap_p), two_segments(p, swap_p), 1200, 11)
+    measured(f"2 segments p={p} ps={swap_p}", chain_lab(2, p, swap_p), two_segments(p, swap_p), 1200, 11)
 
 
 @pytest.mark.parametrize(("p", "swap_p", "cutoff"), CUTOFFS)
@@ -92,13 +86,13 @@ def test_two_segments_with_a_cutoff_wait_as_long_as_the_closed_form_says(
 ) -> None:
     lab = chain_lab(2, p, swap_p, cutoff_attempts=cutoff)
     exact = two_segments_with_cutoff(p, swap_p, cutoff)
-    check(f"2 segments p={p} ps={swap_p} cutoff={cutoff}", lab, exact, 1200, 12)
+    measured(f"2 segments p={p} ps={swap_p} cutoff={cutoff}", lab, exact, 1200, 12)
 
 
 @pytest.mark.parametrize(("levels", "p", "rounds"), [(2, 0.5, 800), (2, 0.1, 500), (3, 0.5, 350)])
 def test_doubling_waits_as_long_as_the_convolution_says(levels: int, p: float, rounds: int) -> None:
     lab = chain_lab(2**levels, p, 0.5)
-    check(f"doubling {2**levels} p={p}", lab, doubling(p, 0.5, levels), rounds, 13)
+    measured(f"doubling {2**levels} p={p}", lab, doubling(p, 0.5, levels), rounds, 13)
 
 
 def test_the_formulas_agree_with_published_numbers() -> None:
@@ -112,23 +106,34 @@ def test_the_formulas_agree_with_published_numbers() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("p", "swap_p"), TWO_SEGMENTS)
-def test_long_two_segments(p: float, swap_p: float) -> None:
-    check(f"2 segments p={p} ps={swap_p}", chain_lab(2, p, swap_p), two_segments(p, swap_p), 20_000, 21)
+def test_long_runs_of_two_segments_agree_with_the_closed_forms(record_figures: FiguresRecorder) -> None:
+    rows = [
+        measured(f"2 segments, p={p}, ps={ps}", chain_lab(2, p, ps), two_segments(p, ps), 12_000, 21)
+        for p, ps in TWO_SEGMENTS
+    ]
+    rows += [
+        measured(
+            f"2 segments, p={p}, ps={ps}, cutoff {cutoff}",
+            chain_lab(2, p, ps, cutoff_attempts=cutoff),
+            two_segments_with_cutoff(p, ps, cutoff),
+            12_000,
+            22,
+        )
+        for p, ps, cutoff in CUTOFFS
+    ]
+    record_figures("exact_two_segments", "Virtual time against exact truth: two segments", rows)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("p", "swap_p", "cutoff"), CUTOFFS)
-def test_long_two_segments_with_a_cutoff(p: float, swap_p: float, cutoff: int) -> None:
-    lab = chain_lab(2, p, swap_p, cutoff_attempts=cutoff)
-    exact = two_segments_with_cutoff(p, swap_p, cutoff)
-    check(f"2 segments p={p} ps={swap_p} cutoff={cutoff}", lab, exact, 20_000, 22)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("levels", "p", "rounds"), [(2, 0.5, 8_000), (2, 0.1, 8_000), (3, 0.5, 4_000), (3, 0.1, 4_000)]
-)
-def test_long_doubling(levels: int, p: float, rounds: int) -> None:
-    lab = chain_lab(2**levels, p, 0.5)
-    check(f"doubling {2**levels} p={p}", lab, doubling(p, 0.5, levels), rounds, 23)
+def test_long_runs_of_doubling_agree_with_the_convolution(record_figures: FiguresRecorder) -> None:
+    rows = [
+        measured(
+            f"doubling, {2**levels} segments, p={p}, ps=0.5",
+            chain_lab(2**levels, p, 0.5),
+            doubling(p, 0.5, levels),
+            rounds,
+            23,
+        )
+        for levels, p, rounds in [(2, 0.5, 8_000), (2, 0.1, 6_000), (3, 0.5, 3_000), (3, 0.1, 6_000)]
+    ]
+    record_figures("exact_doubling", "Virtual time against exact truth: doubling", rows)
