@@ -107,6 +107,21 @@ async def test_a_lab_outlives_instruments_without_power_and_a_killed_station_and
         assert ready_ns - fault_ns <= READY_AGAIN_NS
 
 
+async def test_instruments_that_restart_with_their_process_are_noticed_by_their_boot_count(
+    tmp_path: Path,
+) -> None:
+    """A killed emulator used to come back with the same boot counts: agents believed that they still held
+    pairs.
+    """
+    lab = live_lab(tmp_path)
+    async with lab_up(lab, tmp_path / "state") as live:
+        await live.supervisor.submit(asked(lab, "endless", count=1_000_000))
+        await live.until(lambda: live.delivered("alice", "endless") >= 5, "pairs flow")
+        live.supervisor.kill(EMULATOR)
+        before = live.delivered("alice", "endless")
+        await live.until(lambda: live.delivered("alice", "endless") >= before + 20, "pairs flow again")
+
+
 async def test_a_lab_comes_up_without_one_instrument_says_why_and_is_whole_when_it_appears(
     tmp_path: Path,
 ) -> None:
