@@ -15,7 +15,6 @@ from bellwire.core.messages import (
     HeraldUnknown,
     HeraldWanted,
     LinkReset,
-    ScheduleEntry,
     Window,
     WindowAnswer,
     WindowClosed,
@@ -29,7 +28,7 @@ from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
-from bellwire.link_layer.schedule import entry_for, weighted_round_robin
+from bellwire.link_layer.schedule import cycle_of, entry_for
 
 REFUSED_REPEAT_SHARE = 10
 """A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
@@ -98,15 +97,6 @@ class LinkEnd:
             self._stale = True
             self._offer(step)
 
-    def schedule(self) -> tuple[ScheduleEntry, ...]:
-        """The cycle that side 0 offers for the present requests."""
-        return weighted_round_robin(
-            [
-                (ScheduleEntry(request=request, tree=tree), plan.weight)
-                for (request, tree), plan in sorted(self.requests.items())
-            ]
-        )
-
     # ---- side 0
 
     def renew_run(self, step: Step) -> None:
@@ -139,7 +129,7 @@ class LinkEnd:
         delay_ns = self._network.delay_ns(step.node, self.peer)
         window = keeper.offered
         if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
-            window = keeper.propose(self.schedule(), delay_ns, step.now_ns)
+            window = keeper.propose(cycle_of(self.requests), delay_ns, step.now_ns)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
         step.send(self.peer, WindowOffer(link=self.settings.link, window=window))

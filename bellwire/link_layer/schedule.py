@@ -4,10 +4,12 @@ Owns weighted round robin and the binding rule. Both ends evaluate the same func
 herald needs no message to be bound to a request (stack paper IV-F; architecture.md section 4, Claims).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import gcd
 
+from bellwire.core.ids import RequestId
 from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.plans import LinkPlan
 
 SCHEDULE_LENGTH_MAX = 64
 """Weights are scaled down to fit; a request always keeps at least one place."""
@@ -37,6 +39,16 @@ def weighted_round_robin(shares: Sequence[tuple[ScheduleEntry, int]]) -> tuple[S
         behind[chosen] -= total
         cycle.append(shares[chosen][0])
     return tuple(cycle)
+
+
+def cycle_of(requests: Mapping[tuple[RequestId, int], LinkPlan]) -> tuple[ScheduleEntry, ...]:
+    """The cycle for the requests (by request and tree) that want pairs; the same at any order of asking."""
+    return weighted_round_robin(
+        [
+            (ScheduleEntry(request=request, tree=tree), plan.weight)
+            for (request, tree), plan in sorted(requests.items())
+        ]
+    )
 
 
 def entry_for(window: Window, attempt: int, lane: int) -> ScheduleEntry:
