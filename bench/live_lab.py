@@ -23,7 +23,7 @@ from tests.hosts.live import asked, lab_up, live_lab  # noqa: E402
 
 SECONDS = 30.0
 PAIRS_PER_S = 100 / 30
-RATE_SHARE_MIN = 0.5
+RATE_SHARE_MIN = 0.6
 """The plan knows neither serial lines nor processes that share two cores; less than this share is a fault."""
 
 
