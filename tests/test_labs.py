@@ -555,3 +555,13 @@ def test_a_file_that_is_no_benchmark_network_is_refused_in_one_line(tmp_path: Pa
     path.write_text(json.dumps({"nodes": []}), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"net\.json: not a network of this format"):
         lab_from_w2(path)
+
+
+def test_lanes_that_the_analyser_cannot_interleave_are_refused_with_the_file_and_not_at_the_start(
+    tmp_path: Path,
+) -> None:
+    analyser = "{instruments: {herald: {driver: herald_fpga, address: 'pty:east', emulated: true}}}"
+    text = GOOD.replace("  east: {}", f"  east: {analyser}")
+    load_lab(written(tmp_path, text.replace("lanes: 2}", "lanes: 4, attempt_period_us: 100}")))
+    with pytest.raises(ConfigError, match=r"lab\.yaml:19 \(links\.right\.attempt_period_us\): the analyser"):
+        load_lab(written(tmp_path, text.replace("lanes: 2}", "lanes: 3, attempt_period_us: 100}")))

@@ -158,8 +158,8 @@ class LabPicture:
     def take_truth(self, path: Path) -> None:
         """Compare delivered pairs with what the emulated World wrote about them, if it did.
 
-        A pair is known by its two ends. The first of them that is released or measured shows it as it was: a
-        measured pair has the reported frame, a kept one that frame or, once its tail has corrected it, 0.
+        A pair is known by its two ends. The first of them that is released or measured shows it as it was
+        handed over: its frame is the reported one (0 once the tail has corrected it).
         """
         if not path.exists():
             return
@@ -177,9 +177,8 @@ class LabPicture:
             if told is None:
                 continue
             seen, frame = told
-            right = {frame} if seen.request.consumption == "measure" else {frame, 0}
             seen.true_fidelities.append(truth["fidelity"])
-            seen.frame_errors += truth["frame"] not in right
+            seen.frame_errors += truth["frame"] != frame
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The figures of every request."""

@@ -120,10 +120,6 @@ class SlotBook(Protocol):
         """held -> offered."""
         ...
 
-    def take_back(self, index: int) -> None:
-        """offered -> held: the offer was refused while the pair lives."""
-        ...
-
     def rest(self, index: int) -> None:
         """measuring -> resting."""
         ...

@@ -153,8 +153,15 @@ class HeraldSettings:
         return table
 
 
+NOMINAL_CLOCK = Clock(8_000_000, 3)
+"""8 ns ticks and 3 fine bits: the clock of this version of the device.
+
+A connected device announces its own.
+"""
+
+
 def settings_for_travel(
-    link_period_ns: int, lanes: int, travel_ns: int, clock: Clock = Clock(8_000_000, 3)
+    link_period_ns: int, lanes: int, travel_ns: int, clock: Clock = NOMINAL_CLOCK
 ) -> HeraldSettings:
     """Settings whose window 0 is centred on light that arrives `travel_ns` after the start of an attempt.
 

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
+from bellwire.core.units import NS_PER_US, fibre_delay_ns
 from bellwire.labs.document import KeyPath
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.problems import ProblemList
@@ -102,6 +104,24 @@ def _check_period(lab: LabFile, name: str, link: Link, problems: ProblemList) ->
             f"must be at least {needed_us:g} (photon there, herald back, initialise), "
             f"is {link.attempt_period_us:g}",
         )
+        return
+    if _herald_driver(lab, link) != "herald_fpga":
+        return
+    # Imported late: a lab of virtual time loads no drivers.
+    from bellwire.drivers.herald_settings import NOMINAL_CLOCK, settings_for_travel
+
+    try:
+        travel_ns = fibre_delay_ns(max(link.fibre_km))
+        settings = settings_for_travel(round(link.attempt_period_us * NS_PER_US), link.lanes, travel_ns)
+        settings.registers(NOMINAL_CLOCK, channels=4, windows=2)
+    except ConfigError as problem:
+        problems.add(("links", name, "attempt_period_us"), f"the analyser cannot keep it: {problem.problem}")
+
+
+def _herald_driver(lab: LabFile, link: Link) -> str | None:
+    station = lab.stations.get(link.station or "")
+    herald = None if station is None or station.instruments is None else station.instruments.herald
+    return None if herald is None else herald.driver
 
 
 def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: ProblemList) -> None:

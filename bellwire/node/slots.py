@@ -16,7 +16,6 @@ _FROM: dict[str, tuple[SlotState, ...]] = {
     "hold": ("attempting",),
     "measure": ("held",),
     "offer": ("held",),
-    "take_back": ("offered",),
     "rest": ("measuring",),
     "free": ("attempting", "held", "measuring", "locked", "offered", "resting", "lost"),
     "lose": ("free", "attempting", "held", "measuring", "locked", "offered", "resting", "lost"),
@@ -117,10 +116,6 @@ class SlotTable:
     def offer(self, index: int) -> None:
         """held -> offered."""
         self._change(index, "offer").state = "offered"
-
-    def take_back(self, index: int) -> None:
-        """offered -> held."""
-        self._change(index, "take_back").state = "held"
 
     def rest(self, index: int) -> None:
         """measuring -> resting; the end is gone, the memory waits for the end of its request's round."""

@@ -18,7 +18,7 @@ from bellwire.core.units import NS_PER_S
 from bellwire.drivers import DRIVERS
 from bellwire.drivers.dg645 import Dg645, Dg645Settings, TriggerSource
 from bellwire.drivers.herald_fpga import HeraldFpga
-from bellwire.drivers.herald_settings import GateWindow, HeraldSettings
+from bellwire.drivers.herald_settings import settings_for_travel
 from bellwire.drivers.instrument import Instrument
 from bellwire.drivers.memory_controller import MemoryController, MemorySettings
 from bellwire.runtime.agent import DeviceOrders, NoDevices
@@ -30,11 +30,6 @@ from bellwire.runtime.lab_words import InstrumentEntry
 VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
 SAFE_STATE_S = 1.0
 """An instrument that does not confirm its safe state within this has its own dead-man lease."""
-WINDOW = GateWindow(80, 48)
-"""Photons are expected in the middle of this gate after the attempt edge;
-
-the start delay is set accordingly.
-"""
 
 
 class NodeInstruments:
@@ -111,7 +106,10 @@ class NodeInstruments:
                 case MemoryController():
                     await instrument.configure(self._memory_settings())
                 case HeraldFpga():
-                    await instrument.configure(_herald_settings(self._link()))
+                    link = self._link()
+                    await instrument.configure(
+                        settings_for_travel(link.period_ns, link.lanes, link.click_delay_ns)
+                    )
                 case Dg645():
                     await instrument.configure(_trigger_settings(self._link()))
                 case _:
@@ -182,17 +180,6 @@ class NodeInstruments:
 def device_path(address: str, device_dir: Path) -> str:
     """The serial device: `pty:NAME` lies in the state directory, anything else is taken as it is."""
     return str(device_dir / address.removeprefix("pty:")) if address.startswith("pty:") else address
-
-
-def _herald_settings(link: LinkSettings) -> HeraldSettings:
-    start_delay_ns = link.click_delay_ns - WINDOW.start_ns - WINDOW.length_ns // 2
-    if start_delay_ns < 0:
-        raise ConfigError(
-            f"light of {link.link} arrives {link.click_delay_ns} ns after an attempt, too early for the gate"
-        )
-    return HeraldSettings(
-        link_period_ns=link.period_ns, lanes=link.lanes, start_delay_ns=start_delay_ns, windows=(WINDOW,)
-    )
 
 
 def _trigger_settings(link: LinkSettings) -> Dg645Settings:

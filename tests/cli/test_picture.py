@@ -68,18 +68,19 @@ def checked(tmp_path: Path, lines: list[str], frame: int = 2) -> LabPicture:
 
 
 @pytest.mark.parametrize("frame", [2, 0])
-def test_a_kept_pair_has_the_reported_frame_or_was_corrected(tmp_path: Path, frame: int) -> None:
+def test_a_pair_has_the_frame_that_was_reported_when_it_was_handed_over(tmp_path: Path, frame: int) -> None:
     # The Pauli of the correction shows the pair before it, which says nothing about the pair handed over.
     lines = [truth(1, 3, operation="pauli_2"), truth(1, frame), truth(1, 1), truth(2, 1)]
-    picture = checked(tmp_path, lines)
+    picture = checked(tmp_path, lines, frame)
     row = picture.rows()["demo"]
     assert (row["frames_checked"], row["frame_errors"]) == (1, 0)
     assert row["fidelity_true_mean"] == 0.8
     assert picture.good()
 
 
-def test_a_wrong_frame_is_noticed(tmp_path: Path) -> None:
-    picture = checked(tmp_path, [truth(1, 1)])
+@pytest.mark.parametrize(("told", "true"), [(2, 1), (2, 0), (0, 2)])
+def test_a_wrong_frame_is_noticed(tmp_path: Path, told: int, true: int) -> None:
+    picture = checked(tmp_path, [truth(1, true)], told)
     assert picture.frame_errors == 1
     assert not picture.good()
 

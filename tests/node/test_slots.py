@@ -20,14 +20,13 @@ LEGAL = {
     ("attempting", "hold"): "held",
     ("held", "measure"): "measuring",
     ("held", "offer"): "offered",
-    ("offered", "take_back"): "held",
     ("measuring", "rest"): "resting",
     **{(state, "free"): "free" for state in STATES if state != "free"},
     **{(state, "lose"): "lost" for state in STATES},
 }
 """(state, change) -> state after; written down from core.view, not read from the table under test."""
 
-CHANGES = ("attempt", "stand_down", "hold", "measure", "offer", "take_back", "rest", "free", "lose")
+CHANGES = ("attempt", "stand_down", "hold", "measure", "offer", "rest", "free", "lose")
 HOLDING = ("held", "measuring", "offered")
 
 
