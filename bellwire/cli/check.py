@@ -49,7 +49,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     from bellwire.core.bell import fidelity
     from bellwire.labs.document import read_document
     from bellwire.planner.plans import choose_route
-    from bellwire.planner.topology import link_latency_s, link_state
+    from bellwire.planner.usable import link_latency_s, link_state
 
     links = {
         name: {

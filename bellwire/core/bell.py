@@ -58,6 +58,27 @@ def xor_convolve(a: Bell, b: Bell) -> Bell:
     )
 
 
+Eigenvalues = tuple[float, float, float]
+"""lambda_1..3 of a Bell-diagonal state: a swap multiplies two of them, decay multiplies by exp(-rate t)."""
+
+
+def eigenvalues(a: Bell) -> Eigenvalues:
+    """<XX>, <ZZ> and -<YY> of a state, each -1..1."""
+    a0, a1, a2, a3 = a
+    return (a0 - a1 + a2 - a3, a0 + a1 - a2 - a3, a0 - a1 - a2 + a3)
+
+
+def from_eigenvalues(values: Eigenvalues) -> Bell:
+    """The four probabilities of given eigenvalues; tiny negative rounding is cut at zero."""
+    l1, l2, l3 = values
+    return (
+        max(0.0, (1.0 + l1 + l2 + l3) / 4.0),
+        max(0.0, (1.0 - l1 + l2 - l3) / 4.0),
+        max(0.0, (1.0 + l1 - l2 - l3) / 4.0),
+        max(0.0, (1.0 - l1 - l2 + l3) / 4.0),
+    )
+
+
 def permute(a: Bell, pauli: int) -> Bell:
     """Shift by a Pauli index 0..3: absolute to relative to a frame, or back (its own inverse)."""
     return (a[pauli], a[1 ^ pauli], a[2 ^ pauli], a[3 ^ pauli])
@@ -248,12 +269,11 @@ def to_walsh(a: Bell) -> Walsh:
     Raises:
         LocalMisuse: the four numbers are not probabilities that sum to one within 1e-9.
     """
-    a0, a1, a2, a3 = a
-    if min(a) < -1e-12 or abs(a0 + a1 + a2 + a3 - 1.0) > 1e-9:
+    if min(a) < -1e-12 or abs(sum(a) - 1.0) > 1e-9:
         raise LocalMisuse(f"{a} is not a Bell-diagonal state: probabilities must sum to 1")
-    eigenvalues = (a0 - a1 + a2 - a3, a0 + a1 - a2 - a3, a0 - a1 - a2 + a3)
-    signs = sum(1 << bit for bit, value in enumerate(eigenvalues) if value < 0.0)
-    return _clear_zeros(signs, (_cost_of(eigenvalues[0]), _cost_of(eigenvalues[1]), _cost_of(eigenvalues[2])))
+    l1, l2, l3 = eigenvalues(a)
+    signs = sum(1 << bit for bit, value in enumerate((l1, l2, l3)) if value < 0.0)
+    return _clear_zeros(signs, (_cost_of(l1), _cost_of(l2), _cost_of(l3)))
 
 
 def _eigenvalue(walsh: Walsh, bit: int) -> float:
@@ -264,13 +284,7 @@ def _eigenvalue(walsh: Walsh, bit: int) -> float:
 
 def from_walsh(walsh: Walsh) -> Bell:
     """The four probabilities, for queries and display; tiny negative rounding is cut at zero."""
-    l1, l2, l3 = _eigenvalue(walsh, 0), _eigenvalue(walsh, 1), _eigenvalue(walsh, 2)
-    return (
-        max(0.0, (1.0 + l1 + l2 + l3) / 4.0),
-        max(0.0, (1.0 - l1 + l2 - l3) / 4.0),
-        max(0.0, (1.0 + l1 - l2 - l3) / 4.0),
-        max(0.0, (1.0 - l1 - l2 + l3) / 4.0),
-    )
+    return from_eigenvalues((_eigenvalue(walsh, 0), _eigenvalue(walsh, 1), _eigenvalue(walsh, 2)))
 
 
 def fidelity_of(walsh: Walsh) -> float:

@@ -11,10 +11,10 @@ from bellwire.core.ids import NodeId
 from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Prediction, RequestPlan, SwapPlan
 from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
+from bellwire.planner.intervals import SwapTree, throttled
 from bellwire.planner.predictions import named
 from bellwire.planner.routes import Route, candidate_routes
-from bellwire.planner.topology import topology_of
-from bellwire.planner.trees import SwapTree, throttled
+from bellwire.planner.usable import usable_network
 
 TREE: Final = 0
 """Plans of this planner have one tree."""
@@ -63,7 +63,7 @@ def choose_route(
         return f'unknown generation mode "{request.generation_mode}"{hint}'
     if len(request.target_nodes) != 2 or request.target_nodes[0] == request.target_nodes[1]:
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
-    routes = candidate_routes(topology_of(network, request.request_id, avoid), request)
+    routes = candidate_routes(usable_network(network, request.request_id, avoid), request)
     if isinstance(routes, str):
         return routes
     wanted = request.fidelity_threshold

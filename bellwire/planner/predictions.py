@@ -13,8 +13,8 @@ from bellwire.core.ids import NodeId
 from bellwire.core.plans import Prediction
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import NS_PER_S
-from bellwire.planner.topology import link_latency_s, link_state
-from bellwire.planner.trees import RouteTimes, SwapTree
+from bellwire.planner.intervals import RouteTimes, SwapTree
+from bellwire.planner.usable import link_latency_s, link_state
 
 
 class Meeting(NamedTuple):

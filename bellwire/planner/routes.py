@@ -12,9 +12,9 @@ from bellwire.core.ids import NodeId
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
+from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree
 from bellwire.planner.predictions import Outlook, ceiling, named, outlook
-from bellwire.planner.topology import Topology, link_latency_s
-from bellwire.planner.trees import THREE_HALVES, RouteTimes, SwapTree, best_tree
+from bellwire.planner.usable import UsableNetwork, link_latency_s
 
 ROUTES_TRIED_MAX = 16
 """Candidate routes whose trees are worked out; the cheapest by `hop_cost` come first."""
@@ -37,20 +37,20 @@ class Route:
         return len(self.links)
 
 
-def route_along(topology: Topology, nodes: tuple[NodeId, ...]) -> Route | str:
+def route_along(usable: UsableNetwork, nodes: tuple[NodeId, ...]) -> Route | str:
     """The route over given nodes, or the reason why it is none."""
     for name in nodes:
-        if name not in topology.nodes:
+        if name not in usable.nodes:
             return f'"{name}" is not a node that can hold entanglement, or does not answer'
     links: list[LinkSettings] = []
     memories: list[MemorySettings] = []
     for a, b in pairwise(nodes):
-        link = topology.link(a, b)
+        link = usable.link(a, b)
         if link is None:
             return f"no usable link between {a} and {b} on the route {named(nodes)}"
         links.append(link)
     for name in nodes:
-        memory = topology.nodes[name].memory
+        memory = usable.nodes[name].memory
         if memory is None:
             return f"{name} has no quantum memory"
         memories.append(memory)
@@ -58,53 +58,53 @@ def route_along(topology: Topology, nodes: tuple[NodeId, ...]) -> Route | str:
         link_s=tuple(link_latency_s(link) for link in links),
         swap_probability=tuple(memory.bsm_success_probability for memory in memories),
         swap_s=tuple(s_from_ns(memory.bsm_duration_ns) for memory in memories),
-        delay_s=lambda a, b: topology.delay_s(nodes[a], nodes[b]),
+        delay_s=lambda a, b: usable.delay_s(nodes[a], nodes[b]),
     )
     tree = best_tree(times)
     expected = outlook(tree, times, tuple(links), tuple(memories))
     return Route(nodes, tuple(links), times, tree, expected, ceiling(tuple(links), tuple(memories)))
 
 
-def candidate_routes(topology: Topology, request: EntanglementRequest) -> list[Route] | str:
+def candidate_routes(usable: UsableNetwork, request: EntanglementRequest) -> list[Route] | str:
     """Routes worth a look, fastest first, or why there is none. A route in the request is the only one."""
     source, destination = request.target_nodes[0], request.target_nodes[-1]
     for name in (source, destination):
-        if name not in topology.nodes:
+        if name not in usable.nodes:
             return f"unknown or silent node {name}"
     if request.route is not None:
-        chosen = route_along(topology, request.route)
+        chosen = route_along(usable, request.route)
         return chosen if isinstance(chosen, str) else [chosen]
     routes = [
         route
-        for nodes in islice(_simple_paths(topology, source, destination), ROUTES_TRIED_MAX)
-        if not isinstance(route := route_along(topology, nodes), str)
+        for nodes in islice(_simple_paths(usable, source, destination), ROUTES_TRIED_MAX)
+        if not isinstance(route := route_along(usable, nodes), str)
     ]
     if not routes:
         return f"no route between {source} and {destination}"
     return sorted(routes, key=lambda route: (route.outlook.latency_s, route.hops, route.nodes))
 
 
-def _simple_paths(topology: Topology, source: NodeId, destination: NodeId) -> Iterator[tuple[NodeId, ...]]:
+def _simple_paths(usable: UsableNetwork, source: NodeId, destination: NodeId) -> Iterator[tuple[NodeId, ...]]:
     """Simple paths, cheapest first by `hop_cost`. Only repeaters relay."""
     import networkx as nx  # a third of a second to load, and a route given by the request needs none of it
 
     graph: nx.Graph[str] = nx.Graph()
-    for a, neighbours in topology.links.items():
+    for a, neighbours in usable.links.items():
         for b, link in neighbours.items():
-            if all(_may_relay(topology, name) or name in (source, destination) for name in (a, b)):
-                graph.add_edge(a, b, cost=hop_cost(topology, link))
+            if all(_may_relay(usable, name) or name in (source, destination) for name in (a, b)):
+                graph.add_edge(a, b, cost=hop_cost(usable, link))
     if source not in graph or destination not in graph or not nx.has_path(graph, source, destination):
         return
     for nodes in nx.shortest_simple_paths(graph, source, destination, weight="cost"):
         yield tuple(nodes)
 
 
-def _may_relay(topology: Topology, name: NodeId) -> bool:
-    node = topology.nodes[name]
+def _may_relay(usable: UsableNetwork, name: NodeId) -> bool:
+    node = usable.nodes[name]
     return node.role == "repeater" and node.memory is not None and node.memory.slots >= 2
 
 
-def hop_cost(topology: Topology, link: LinkSettings) -> float:
+def hop_cost(usable: UsableNetwork, link: LinkSettings) -> float:
     """Additive cost of a link in a path, seconds: its latency, and the growth that one more swap brings.
 
     Eq. 1 is not additive; a path of h equal links has T = T_link (1.5/p_b)^log2(h), which for p_b from 0.4 to
@@ -114,6 +114,6 @@ def hop_cost(topology: Topology, link: LinkSettings) -> float:
     probabilities = [
         memory.bsm_success_probability
         for name in link.nodes
-        if (memory := topology.nodes[name].memory) is not None
+        if (memory := usable.nodes[name].memory) is not None
     ]
     return link_latency_s(link) * THREE_HALVES / min(probabilities, default=1.0)

@@ -1,82 +1,340 @@
-"""The network as the planner sees it: which link joins two nodes, and how fast it is.
+"""The network that plans are made on: nodes and links with everything that a plan must know (typed values).
 
-Owns `Topology`, a read-only picture for one request. Refuses routes and trees, and any opinion about load: a
-plan is made as if the request were alone, and nodes refuse what they cannot carry.
+Owns `Topology`, `Node`, `Link` and their defaults (algorithms.md 0.2, 1.1). Refuses load (capacity.py), the
+reading of files (sources/) and trees. Values are checked when they are made, so that no search ever meets a
+negative length or a probability of two.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from bellwire.core.bell import Bell, from_walsh
-from bellwire.core.bell import Walsh as WalshState
-from bellwire.core.ids import NodeId, RequestId
-from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings
-from bellwire.core.units import s_from_ns
+from bellwire.core.bell import Bell, werner
+from bellwire.core.errors import ConfigError
+from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.registry import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Architecture = Literal["meet_in_the_middle", "sender_receiver", "midpoint_source"]
+"""How a link makes pairs (stack paper, section IV-E)."""
+
+Pair = tuple[NodeId, NodeId]
+"""Two node names in sorted order: the key of a link and of everything that belongs to two nodes alike."""
+
+FIBRE_KM_PER_S: Final = 2.0e5
+ATTENUATION_LENGTH_KM: Final = 20.0
+DB_PER_KM_KM: Final = 10.0 / math.log(10.0)
+"""Attenuation length in km = DB_PER_KM_KM / attenuation in dB/km."""
+
+GENERATION_S: Final = 50e-6
+GENERATION_PROBABILITY: Final = 0.33
+SWAP_PROBABILITY: Final = 0.4
+SWAP_S: Final = 10e-6
+MEMORIES: Final = 5
+STORAGE_HZ: Final = 0.01
+GATE_FLIP: Final = (1.0 - math.exp(-0.01)) / 2.0
+"""p_Z of the dephasing that each of the two measured qubits suffers before a BSM (0.2: 1000/s over 10 us)."""
+
+SWAP_NOISE: Final[Bell] = (
+    1.0 - 2.0 * GATE_FLIP * (1.0 - GATE_FLIP),
+    2.0 * GATE_FLIP * (1.0 - GATE_FLIP),
+    0.0,
+    0.0,
+)
+PERFECT: Final[Bell] = (1.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+def pair_of(a: NodeId, b: NodeId) -> Pair:
+    """Two names as an unordered key."""
+    return (a, b) if a <= b else (b, a)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that can hold entanglement."""
+
+    name: NodeId
+    memories: int = MEMORIES
+    attempts_hz: float = 1.0 / GENERATION_S  # atom-photon attempts over all links; inf: each link has its own
+    generation_probability: float = GENERATION_PROBABILITY  # p_g
+    generation_s: float = GENERATION_S  # t_g, the age that a fresh pair begins with (t_emit)
+    swap_probability: float = SWAP_PROBABILITY  # p_b
+    swap_s: float = SWAP_S  # t_b
+    fusion_probability: float | None = None  # p_f; None: as a swap
+    fusion_s: float | None = None  # t_f; None: as a swap
+    swap_noise: Bell = SWAP_NOISE  # distribution of the Pauli by which a swap errs
+    gate_fidelity: float = 1.0  # of the CNOT of a purification round
+    readout_fidelity: float = 1.0  # of the measurement of a purification round
+    purification_s: float = SWAP_S  # t_p
+    decay_hz: tuple[float, float, float] = (STORAGE_HZ, STORAGE_HZ, STORAGE_HZ)  # of lambda_1..3 per qubit
+    position_km: tuple[float, float] | None = None
+    relays: bool = True  # False: an end node that swaps for nobody
+
+    def __post_init__(self) -> None:
+        where = f'node "{self.name}"'
+        if not self.name:
+            raise ConfigError("a node needs a name")
+        if self.memories < 0:
+            raise ConfigError(f"{where}: memories = {self.memories} is below 0")
+        _check_not_negative(where, "attempts_hz", self.attempts_hz, infinite=True)
+        for name in ("generation_s", "swap_s", "purification_s"):
+            _check_not_negative(where, name, getattr(self, name))
+        for name in ("generation_probability", "swap_probability", "gate_fidelity", "readout_fidelity"):
+            _check_share(where, name, getattr(self, name))
+        if self.fusion_probability is not None:
+            _check_share(where, "fusion_probability", self.fusion_probability)
+        if self.fusion_s is not None:
+            _check_not_negative(where, "fusion_s", self.fusion_s)
+        for rate in self.decay_hz:
+            _check_not_negative(where, "decay_hz", rate)
+        _check_bell(where, "swap_noise", self.swap_noise)
+        if self.position_km is not None and not all(math.isfinite(x) for x in self.position_km):
+            raise ConfigError(f"{where}: position_km = {self.position_km} is not finite")
+
+    @property
+    def p_f(self) -> float:
+        """Success probability of a fusion."""
+        return self.swap_probability if self.fusion_probability is None else self.fusion_probability
+
+    @property
+    def t_f(self) -> float:
+        """Duration of a fusion in seconds."""
+        return self.swap_s if self.fusion_s is None else self.fusion_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Two nodes that can make pairs with each other. `link_between` fills in what physics implies."""
+
+    ends: Pair
+    length_km: float
+    success_probability: float  # q, of one joint attempt
+    capacity_hz: float  # cap_channel: pairs per second that the channel carries
+    attempt_s: float  # tau, channel occupancy of one attempt
+    success_s: float = 0.0  # t_s, age of both ends when the pair is known to exist
+    state: Bell = PERFECT  # of a fresh pair, relative to its herald's frame
+    architecture: Architecture = "meet_in_the_middle"
+    attenuation_length_km: float = ATTENUATION_LENGTH_KM
+    channels: int = 1  # W
+    link: LinkId | None = None  # name in the lab, where there is one
+
+    def __post_init__(self) -> None:
+        where = f"link {self.ends[0]}-{self.ends[1]}"
+        if self.ends[0] >= self.ends[1]:
+            raise ConfigError(f"{where}: the ends must be two different names in sorted order")
+        for name in ("length_km", "attempt_s", "success_s"):
+            _check_not_negative(where, name, getattr(self, name))
+        _check_not_negative(where, "capacity_hz", self.capacity_hz, infinite=True)
+        _check_not_negative(where, "attenuation_length_km", self.attenuation_length_km, infinite=True)
+        _check_share(where, "success_probability", self.success_probability)
+        _check_bell(where, "state", self.state)
+        if self.channels < 1:
+            raise ConfigError(f"{where}: channels = {self.channels} is below 1")
+
+    @property
+    def fidelity(self) -> float:
+        """Of a fresh pair."""
+        return self.state[0]
+
+
+def link_between(
+    a: Node,
+    b: Node,
+    length_km: float,
+    *,
+    attenuation_length_km: float = ATTENUATION_LENGTH_KM,
+    channels: int = 1,
+    architecture: Architecture = "meet_in_the_middle",
+    fidelity: float = 1.0,
+    optical_probability: float | None = None,
+    optical_s: float | None = None,
+    success_probability: float | None = None,
+    attempt_s: float | None = None,
+    link: LinkId | None = None,
+) -> Link:
+    """A link by the textbook model of algorithms.md 1.1; what is given explicitly wins over the model.
+
+    optical_probability: p_ob, default half the mean p_b of the ends; optical_s: t_ob, default the longer t_b.
+    With a source at the middle or a sender at one end the same fibre is crossed, so that q is alike; the
+    occupancy of an attempt is then a whole flight (sender-receiver) or half of one.
+
+    Raises:
+        ConfigError: a value is negative, not finite, or a probability outside 0..1.
+    """
+    where = f"link {a.name}-{b.name}"
+    _check_not_negative(where, "length_km", length_km)
+    if not attenuation_length_km > 0.0:
+        raise ConfigError(f"{where}: attenuation_length_km = {attenuation_length_km:g} must be above 0")
+    p_ob = (
+        (a.swap_probability + b.swap_probability) / 4.0
+        if optical_probability is None
+        else optical_probability
+    )
+    t_ob = max(a.swap_s, b.swap_s) if optical_s is None else optical_s
+    _check_share(where, "optical_probability", p_ob)
+    _check_not_negative(where, "optical_s", t_ob)
+    _check_share(where, "fidelity", fidelity)
+    survival = math.exp(-length_km / attenuation_length_km)  # e_t squared: both halves
+    p_g, q_g = a.generation_probability, b.generation_probability
+    flight_km = length_km if architecture == "sender_receiver" else length_km / 2.0
+    tau = t_ob + flight_km / FIBRE_KM_PER_S if attempt_s is None else attempt_s
+    q = p_g * q_g * survival * p_ob if success_probability is None else success_probability
+    _check_not_negative(where, "attempt_s", tau)
+    carried = survival * p_ob * min(p_g, q_g) if success_probability is None else success_probability
+    return Link(
+        ends=pair_of(a.name, b.name),
+        length_km=length_km,
+        success_probability=q,
+        capacity_hz=math.inf if tau == 0.0 else channels / tau * carried,
+        attempt_s=tau,
+        success_s=max(a.generation_s, b.generation_s) + tau,
+        state=werner(fidelity),
+        architecture=architecture,
+        attenuation_length_km=attenuation_length_km,
+        channels=channels,
+        link=link,
+    )
+
+
+@dataclass(frozen=True)
 class Topology:
-    """Nodes and the best usable link of every joined pair of nodes."""
+    """Nodes, links, and how long a classical word takes between any two nodes.
 
-    nodes: dict[NodeId, NodeSettings]
-    links: dict[NodeId, dict[NodeId, LinkSettings]]  # links[a][b] is links[b][a]
-    delays_ns: dict[NodeId, dict[NodeId, int]]
+    nodes: by name. links: by sorted pair of names. delays_s: one-way seconds by sorted pair, for networks
+    that know them; otherwise straight-line distance where both nodes have positions, and the shortest way
+    through fibre where not, at 2e5 km/s.
+    """
 
-    def link(self, a: NodeId, b: NodeId) -> LinkSettings | None:
-        """The link that a plan uses between two nodes, or None when none joins them."""
-        return self.links.get(a, {}).get(b)
+    nodes: Mapping[NodeId, Node]
+    links: Mapping[Pair, Link]
+    delays_s: Mapping[Pair, float] | None = None
+    name: str = ""
+    notes: tuple[str, ...] = ()  # remarks of the reader, for people
+    _fibre: dict[NodeId, dict[NodeId, float]] = field(
+        default_factory=dict[NodeId, dict[NodeId, float]], init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        for name, node in self.nodes.items():
+            if name != node.name:
+                raise ConfigError(f'node "{node.name}" stands under the name "{name}"')
+        for pair, link in self.links.items():
+            if pair != link.ends:
+                raise ConfigError(f"link {link.ends} stands under {pair}")
+            for end in pair:
+                if end not in self.nodes:
+                    raise ConfigError(f'link {pair[0]}-{pair[1]} ends at "{end}", which is no node')
+
+    @staticmethod
+    def of(nodes: Iterable[Node], links: Iterable[Link], **others: Any) -> "Topology":
+        """A topology of lists. Raises ConfigError for a name or a link that comes twice."""
+        by_name: dict[NodeId, Node] = {}
+        for node in nodes:
+            if node.name in by_name:
+                raise ConfigError(f'two nodes are called "{node.name}"')
+            by_name[node.name] = node
+        by_pair: dict[Pair, Link] = {}
+        for link in links:
+            if link.ends in by_pair:
+                raise ConfigError(f"two links join {link.ends[0]} and {link.ends[1]}")
+            by_pair[link.ends] = link
+        return Topology(by_name, by_pair, **others)
+
+    def node(self, name: NodeId) -> Node:
+        """The node of that name. Raises ConfigError with the nearest known name."""
+        found = self.nodes.get(name)
+        if found is None:
+            raise ConfigError(f'unknown node "{name}"{nearest(name, self.nodes)}')
+        return found
+
+    def link(self, a: NodeId, b: NodeId) -> Link | None:
+        """The link that joins two nodes, or None."""
+        return self.links.get(pair_of(a, b))
+
+    @cached_property
+    def neighbours(self) -> dict[NodeId, tuple[NodeId, ...]]:
+        """Adjacent nodes of every node, in order of the links."""
+        found: dict[NodeId, list[NodeId]] = {name: [] for name in self.nodes}
+        for a, b in self.links:
+            found[a].append(b)
+            found[b].append(a)
+        return {name: tuple(beside) for name, beside in found.items()}
+
+    @cached_property
+    def order(self) -> dict[NodeId, int]:
+        """Position of every node in arrays, in the order of `nodes`."""
+        return {name: index for index, name in enumerate(self.nodes)}
 
     def delay_s(self, a: NodeId, b: NodeId) -> float:
-        """One-way classical delay. Both nodes must be connected."""
-        return s_from_ns(self.delays_ns[a][b])
+        """One-way classical delay between two nodes; inf where no way is known."""
+        if a == b:
+            return 0.0
+        if self.delays_s is not None:
+            return self.delays_s.get(pair_of(a, b), math.inf)
+        here, there = self.nodes[a].position_km, self.nodes[b].position_km
+        if here is not None and there is not None:
+            return math.dist(here, there) / FIBRE_KM_PER_S
+        if a not in self._fibre:
+            self._fibre[a] = self._fibre_delays_s(a)
+        return self._fibre[a].get(b, math.inf)
+
+    def told_s(self, at: NodeId, *others: NodeId) -> float:
+        """t_c: time until all the others know what happened at a node."""
+        return max((self.delay_s(at, other) for other in others), default=0.0)
+
+    @cached_property
+    def delay_matrix_s(self) -> "NDArray[np.float64]":
+        """`delay_s` of all pairs, n x n in `order`; inf where no way is known."""
+        import numpy as np
+
+        names = list(self.nodes)
+        n = len(names)
+        spots = [self.nodes[name].position_km for name in names]
+        if self.delays_s is None and all(spot is not None for spot in spots):
+            xy = np.array(spots, dtype=np.float64).reshape(n, 2)
+            found = np.hypot(xy[:, None, 0] - xy[None, :, 0], xy[:, None, 1] - xy[None, :, 1])
+            return found / FIBRE_KM_PER_S
+        matrix = np.full((n, n), np.inf)
+        for i, a in enumerate(names):
+            matrix[i] = [self.delay_s(a, b) for b in names]
+        return matrix
+
+    def _fibre_delays_s(self, source: NodeId) -> dict[NodeId, float]:
+        import networkx as nx
+
+        return nx.single_source_dijkstra_path_length(self.fibre_graph, source, weight="delay_s")
+
+    @cached_property
+    def fibre_graph(self) -> Any:
+        """The links as a networkx graph with `length_km` and `delay_s` on its edges."""
+        import networkx as nx
+
+        graph: nx.Graph[str] = nx.Graph()
+        graph.add_nodes_from(self.nodes)
+        for (a, b), link in self.links.items():
+            graph.add_edge(a, b, length_km=link.length_km, delay_s=link.length_km / FIBRE_KM_PER_S)
+        return graph
 
 
-def topology_of(
-    network: NetworkSettings, request: RequestId | None = None, avoid: Collection[NodeId] = ()
-) -> Topology:
-    """The part of a network that a request may use.
-
-    Links that are reserved for another request are left out; of parallel links one reserved for this request
-    wins, then the fastest. `avoid`: nodes that do not answer; links whose station is avoided are left out
-    too.
-    """
-    nodes = {
-        name: node for name, node in network.nodes.items() if name not in avoid and node.role != "station"
-    }
-    links: dict[NodeId, dict[NodeId, LinkSettings]] = {name: {} for name in nodes}
-    for link in network.links.values():
-        a, b = link.nodes
-        if a not in nodes or b not in nodes or link.station in avoid:
-            continue
-        if link.reserved_for is not None and link.reserved_for != request:
-            continue
-        known = links[a].get(b)
-        if known is None or _rank(link, request) > _rank(known, request):
-            links[a][b] = links[b][a] = link
-    return Topology(nodes, links, network.delays_ns)
+def _check_not_negative(where: str, what: str, value: float, *, infinite: bool = False) -> None:
+    if math.isnan(value) or value < 0.0 or (math.isinf(value) and not infinite):
+        raise ConfigError(f"{where}: {what} = {value:g} must be a finite number, 0 or more")
 
 
-def _rank(link: LinkSettings, request: RequestId | None) -> tuple[bool, float]:
-    return (request is not None and link.reserved_for == request, -link_latency_s(link))
+def _check_share(where: str, what: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ConfigError(f"{where}: {what} = {value:g} is outside 0..1")
 
 
-def lane_latency_s(link: LinkSettings) -> float:
-    """Mean time from a free lane to a pair known at both ends.
-
-    (1/q - 1) failed attempts, then flight to the click and the herald's way to the farther end.
-    """
-    failed_s = (1.0 / link.success_probability - 1.0) * s_from_ns(link.period_ns)
-    return failed_s + s_from_ns(link.click_delay_ns + max(link.herald_delay_ns))
+def _check_bell(where: str, what: str, state: Bell) -> None:
+    if not (min(state) >= 0.0 and abs(sum(state) - 1.0) <= 1e-9):
+        raise ConfigError(f"{where}: {what} = {state} are not four probabilities that sum to 1")
 
 
-def link_latency_s(link: LinkSettings) -> float:
-    """T_link: mean seconds per pair while all lanes are free to attempt."""
-    return lane_latency_s(link) / link.lanes
-
-
-def link_state(link: LinkSettings) -> Bell:
-    """Mean state of a fresh pair relative to its herald's frame; herald codes come equally often."""
-    states = [from_walsh(WalshState(herald.signs, herald.cost)) for herald in link.heralds]
-    n = len(states)
-    a, b, c, d = (sum(state[index] for state in states) / n for index in range(4))
-    return (a, b, c, d)
+NODE_FIELDS: Final = frozenset(each.name for each in fields(Node))
+"""Names by which files may set properties of a node."""

@@ -1,6 +1,6 @@
 """Routes and plans: which way a request goes, what every node is told, and why there is sometimes no plan.
 
-Owns the tests of planner/topology.py, routes.py and plans.py, on networks written as lab files.
+Owns the tests of planner/usable.py, routes.py and plans.py, on networks written as lab files.
 """
 
 from itertools import pairwise
@@ -14,7 +14,7 @@ from bellwire.core.plans import EntanglementRequest, RequestPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.labs import load_lab
 from bellwire.planner.plans import choose_route, compute_plan, predict
-from bellwire.planner.topology import link_latency_s, topology_of
+from bellwire.planner.usable import link_latency_s, usable_network
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 
@@ -229,7 +229,7 @@ requests:
 
 def test_of_parallel_links_the_faster_is_taken(tmp_path: Path) -> None:
     net = network(tmp_path, {"one": {"nodes": ["a", "z"]}, "two": {"nodes": ["z", "a"], "lanes": 2}})
-    link = topology_of(net).link("a", "z")
+    link = usable_network(net).link("a", "z")
     assert link is not None
     assert link.link == "two"
     assert link_latency_s(link) == pytest.approx(0.0005, rel=1e-4)

@@ -1,7 +1,7 @@
 """Swapping trees: the worked numbers of the algorithm specification, and the laws that trees obey.
 
-Owns the tests of planner/trees.py and planner/predictions.py. The link latencies are those of the planner's
-textbook link model (algorithms.md 1.1), fed in as numbers.
+Owns the tests of planner/intervals.py and planner/predictions.py. The link latencies are those of the
+planner's textbook link model (algorithms.md 1.1), fed in as numbers.
 """
 
 import itertools
@@ -13,8 +13,7 @@ import pytest
 from bellwire.core.bell import Walsh, bsm_cost, decay, decay_rates, fidelity_of, join, to_walsh, werner
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings
-from bellwire.planner.predictions import ceiling, meeting, outlook
-from bellwire.planner.trees import (
+from bellwire.planner.intervals import (
     RouteTimes,
     Shape,
     best_tree,
@@ -23,6 +22,7 @@ from bellwire.planner.trees import (
     tree_of_shape,
     waiting_s,
 )
+from bellwire.planner.predictions import ceiling, meeting, outlook
 
 LINK_10_KM_S = 7.569886459e-3  # half of both nodes' capacity (1.7)
 LINK_5_KM_S = 5.895433502e-3

@@ -1,0 +1,1 @@
+"""Plans for several requests at once, and for one request beside running plans."""

@@ -1,0 +1,1 @@
+"""GHZ states and graph states of three and more nodes."""
