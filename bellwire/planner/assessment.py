@@ -89,6 +89,9 @@ def assess(tree: Tree, residual: Residual, method: str, limits: Limits | None = 
             raise NoPlan(f"{name}: the tree has {count} leaves, limit {limits.leaves}")
         if limits.fidelity is not None and seen.state[0] < limits.fidelity:
             raise NoPlan(f"{name}: fidelity {limits.fidelity:g} is not reached: {_floor(seen.state[0])}")
+    outlived = _outlived(tree)
+    if outlived is not None:
+        raise NoPlan(f"{name}: {outlived}")
     lack = residual.lacks(use)
     if lack is not None:
         raise NoPlan(f"{name}: {lack}")
@@ -104,6 +107,26 @@ def assess(tree: Tree, residual: Residual, method: str, limits: Limits | None = 
         ages_s=(seen.left_age_s, seen.right_age_s),
         use=use,
     )
+
+
+def _outlived(tree: Tree) -> str | None:
+    """Which stored pair would have to wait longer than it is expected to live, or None."""
+    match tree:
+        case SwapNode():
+            pairs = (tree.one, tree.other)
+            waits = waits_s(tree.one.latency_s, tree.other.latency_s)
+        case PurifyNode():
+            pairs = (tree.kept, tree.measured)
+            waits = purify_waits_s(tree.kept.latency_s, tree.measured.latency_s, tree.pumping)
+        case _:
+            return None
+    for child, wait_s in zip(pairs, waits, strict=True):
+        if isinstance(child, StoredLeaf) and wait_s > child.life_s:
+            return f"stored pair {child.pair} would wait {wait_s:.4g} s and lives {child.life_s:.4g} s"
+        below = _outlived(child)
+        if below is not None:
+            return below
+    return None
 
 
 def outlook(tree: Tree, topology: Topology) -> Outlook:

@@ -77,6 +77,12 @@ class Options:
         if not 0.0 < self.fidelity_step < 1.0:
             raise NoPlan(f"fidelity step {self.fidelity_step:g} is outside 0..1")
 
+    @property
+    def throttles(self) -> bool:
+        """Links are slowed to what the root needs. Only under the rule of 3/2, which takes both children of a
+        swap as equally fast: unequal exponential ones wait less, and their links cannot make up for it."""
+        return self.throttle and self.waiting == "three_halves"
+
 
 def check_requests(requests: Iterable[PairRequest], topology: Topology) -> None:
     """Every request names known nodes and has its own id. Raises ConfigError for the first that does not."""

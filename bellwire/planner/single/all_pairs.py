@@ -1,0 +1,176 @@
+"""The exact programme "50-50" over all pairs at once: the numeric kernel (algorithms.md 1.4).
+
+Owns the sweeps of the recurrence over arrays and the trees behind them. Refuses limits and plans (exact.py).
+
+Why it is exact. Let T*(s, t) be the least latency of any tree of swaps over a walk of links from s to t.
+Eq. 1 is larger than both children and never falls when a child gets slower, so the recurrence has one
+solution, T*. The sweeps turn down a candidate whose route meets a node twice: half of a node serves two
+links, not four. When they end and no such candidate would still be an improvement, what they hold solves the
+recurrence: every tree is the best, also among trees over walks. A loop costs a swap and can pay only by
+shortening the way of a classical word (t_c), so pairs in `doubtful` are rare; exact.py then searches simple
+trees one by one.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bellwire.core.ids import NodeId
+from bellwire.planner.capacity import Residual
+from bellwire.planner.requests import Options
+from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf, Tree, Waiting, swapped, turned
+from bellwire.planner.topology import Pair, pair_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A tree by node numbers: the subtrees of {left, at} and {at, right}; None stands for a leaf."""
+
+    left: int
+    at: int
+    right: int
+    one: "Swap | None"
+    other: "Swap | None"
+
+
+class AllTrees:
+    """The fastest tree of every pair of nodes, links at half the capacity that their nodes have.
+
+    stored: pairs that exist already, as leaves without latency.
+    """
+
+    def __init__(self, residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()) -> None:
+        topology = residual.topology
+        self.topology = topology
+        self.waiting: Waiting = options.waiting
+        self.names = list(topology.nodes)
+        self.leaves = leaves_of(residual, options, stored)
+        n = len(self.names)
+        self.latency_s: Floats = np.full((n, n), np.inf)
+        self._routes: dict[tuple[int, int], int] = {}
+        for (a, b), leaf in self.leaves.items():
+            i, j = topology.order[a], topology.order[b]
+            self.latency_s[i, j] = self.latency_s[j, i] = leaf.latency_s
+            self._routes[min(i, j), max(i, j)] = 1 << i | 1 << j
+        nodes = [topology.nodes[name] for name in self.names]
+        able = np.array([may_swap(residual, name, options) for name in self.names], dtype=bool)
+        chance = np.array([node.swap_probability for node in nodes])
+        self._tries: Floats = np.full(n, np.inf)
+        np.divide(1.0, chance, out=self._tries, where=able & (chance > 0.0))
+        self._reach_s: Floats = np.where(np.isfinite(self._tries), np.inf, -np.inf)
+        """A node is a candidate for a swap when it is nearer than this: never, where it cannot swap."""
+        self._swap_s: Floats = np.array([node.swap_s for node in nodes])
+        self._told_s: Floats = topology.delay_matrix_s
+        self._holds_stored = any(isinstance(leaf, StoredLeaf) for leaf in self.leaves.values())
+        self._swaps: dict[tuple[int, int], Swap] = {}
+        self.doubtful: set[Pair] = set()
+        """Pairs for which a walk would be faster than the tree held, when the sweeps have ended."""
+        self.sweeps = 0
+        while self._sweep():
+            self.sweeps += 1
+
+    def tree(self, a: NodeId, b: NodeId) -> Tree | None:
+        """The fastest tree from a to b, not throttled; None when there is no way."""
+        i, j = self.topology.order[a], self.topology.order[b]
+        if i == j or not np.isfinite(self.latency_s[i, j]):
+            return None
+        return self._tree(i, j, self._swaps.get((min(i, j), max(i, j))))
+
+    def _tree(self, i: int, j: int, made: Swap | None) -> Tree:
+        if made is None:
+            leaf = self.leaves[pair_of(self.names[i], self.names[j])]
+            return leaf if leaf.left == self.names[i] else turned(leaf)
+        one, other = (made.one, made.other) if i == made.left else (made.other, made.one)
+        left, right = self._tree(i, made.at, one), self._tree(made.at, j, other)
+        return swapped(self.topology, left, right, self.waiting)
+
+    def _sweep(self) -> bool:
+        """One synchronous sweep over all pairs; False when it changed nothing."""
+        old = self.latency_s
+        new = old.copy()
+        self.doubtful.clear()
+        swaps, routes = dict(self._swaps), dict(self._routes)
+        for i in range(len(self.names) - 1):
+            middle = np.flatnonzero(old[i] < self._reach_s)
+            if not len(middle):
+                continue
+            cost = self._through(i, middle, old)
+            best = cost.argmin(axis=0)
+            best_s = cost[best, np.arange(cost.shape[1])]
+            for column in np.flatnonzero(best_s < old[i, i + 1 :]):
+                j = i + 1 + int(column)
+                at = int(middle[best[column]])
+                if self._route(i, at) & self._route(at, j) != 1 << at:
+                    at = self._next_best(i, j, middle, cost[:, column], old[i, j])
+                    if at < 0:
+                        continue
+                    best_s[column] = cost[np.flatnonzero(middle == at)[0], column]
+                new[i, j] = new[j, i] = best_s[column]
+                swaps[i, j] = Swap(i, at, j, self._made(i, at), self._made(at, j))
+                routes[i, j] = self._route(i, at) | self._route(at, j)
+        self.latency_s, self._swaps, self._routes = new, swaps, routes
+        return bool((new < old).any())
+
+    def _through(self, i: int, middle: NDArray[np.intp], old: Floats) -> Floats:
+        """Eq. 1 from node i to every later node (columns) by a swap at each of some nodes (rows)."""
+        one_s: Floats = old[i, middle][:, None]
+        other_s: Floats = old[middle, i + 1 :]
+        total_s: Floats
+        if self.waiting == "exponential":
+            with np.errstate(divide="ignore"):
+                total_s = one_s + other_s - 1.0 / (1.0 / one_s + 1.0 / other_s)
+        else:
+            total_s = np.maximum(one_s, other_s)
+            total_s *= THREE_HALVES
+        if self._holds_stored:
+            total_s = np.where((one_s == 0.0) | (other_s == 0.0), one_s + other_s, total_s)
+        total_s += np.maximum(self._told_s[middle, i][:, None], self._told_s[middle, i + 1 :])
+        total_s += self._swap_s[middle][:, None]
+        total_s *= self._tries[middle][:, None]
+        return total_s
+
+    def _next_best(self, i: int, j: int, middle: NDArray[np.intp], cost_s: Floats, known_s: float) -> int:
+        """The fastest swapping node whose two subtrees meet nowhere else and that beats known_s, or -1."""
+        self.doubtful.add(pair_of(self.names[i], self.names[j]))
+        for row in np.argsort(cost_s, kind="stable"):
+            at = int(middle[row])
+            if not cost_s[row] < known_s:
+                break
+            if self._route(i, at) & self._route(at, j) == 1 << at:
+                return at
+        return -1
+
+    def _route(self, i: int, j: int) -> int:
+        return self._routes[min(i, j), max(i, j)]
+
+    def _made(self, i: int, j: int) -> Swap | None:
+        return self._swaps.get((min(i, j), max(i, j)))
+
+
+def may_swap(residual: Residual, name: NodeId, options: Options) -> bool:
+    """A node can swap for a plan: it relays, has two free memories, and is not to be avoided."""
+    return residual.topology.nodes[name].relays and residual.memories(name) >= 2 and name not in options.avoid
+
+
+def leaves_of(
+    residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()
+) -> dict[Pair, LinkLeaf | StoredLeaf]:
+    """Links that still have a rate, at half of what their nodes have (1.1); stored pairs in their place."""
+    allowed = None if options.route is None else {pair_of(a, b) for a, b in pairwise(options.route)}
+    found: dict[Pair, LinkLeaf | StoredLeaf] = {}
+    for (a, b), link in residual.topology.links.items():
+        if a in options.avoid or b in options.avoid or not residual.memories(a) or not residual.memories(b):
+            continue
+        latency_s = residual.link_latency_s(link)
+        if latency_s < math.inf and (allowed is None or (a, b) in allowed):
+            found[a, b] = LinkLeaf(a, b, latency_s)
+    for leaf in stored:
+        pair = pair_of(leaf.left, leaf.right)
+        if leaf.left not in options.avoid and leaf.right not in options.avoid and allowed is None:
+            found[pair] = leaf
+    return found
