@@ -207,7 +207,7 @@ def _joined(residual: Residual, one: Subtree, other: Subtree, options: Options) 
     node = topology.nodes[at]
     busy_s = swap_busy_s(topology, left, at, right)
     alone = one.latency_s == 0.0 or other.latency_s == 0.0
-    if options.throttles:  # both children get (T p_b - t_b - t_c)/1.5, or all of the wait beside a stored pair
+    if options.throttles:  # (T p_b - t_b - t_c)/1.5 for both children, or all of it beside a stored pair
         share = 1.0 if alone else 1.0 / THREE_HALVES
         scale, offset = node.swap_probability * share, -busy_s * share
         # a stored pair waits for its sibling; two alike wait half a latency each
