@@ -22,7 +22,7 @@ from bellwire.core.bell import (
 )
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId
-from bellwire.planner.capacity import NoPlan, Residual, Use
+from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual, Use
 from bellwire.planner.requests import Limits
 from bellwire.planner.structures import (
     LinkLeaf,
@@ -88,7 +88,9 @@ def assess(tree: Tree, residual: Residual, method: str, limits: Limits | None = 
         if limits.leaves is not None and count > limits.leaves:
             raise NoPlan(f"{name}: the tree has {count} leaves, limit {limits.leaves}")
         if limits.fidelity is not None and seen.state[0] < limits.fidelity:
-            raise NoPlan(f"{name}: fidelity {limits.fidelity:g} is not reached: {_floor(seen.state[0])}")
+            raise FidelityMissed(
+                f"{name}: fidelity {limits.fidelity:g} is not reached: {_floor(seen.state[0])}"
+            )
     outlived = _outlived(tree)
     if outlived is not None:
         raise NoPlan(f"{name}: {outlived}")

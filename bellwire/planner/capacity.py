@@ -22,6 +22,10 @@ class NoPlan(ConfigError):
     """What was asked cannot be had on this network; the text names the request or pair and the limit."""
 
 
+class FidelityMissed(NoPlan):
+    """The best that a search found falls short of the wanted fidelity."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """What one plan takes.
