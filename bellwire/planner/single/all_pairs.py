@@ -12,6 +12,7 @@ trees one by one.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,7 +23,7 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options
 from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf, Tree, Waiting, swapped, turned
-from bellwire.planner.topology import Pair, pair_of
+from bellwire.planner.topology import Link, Pair, pair_of
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +62,7 @@ class AllTrees:
         able = np.array([may_swap(residual, name, options) for name in self.names], dtype=bool)
         chance = np.array([node.swap_probability for node in nodes])
         self._tries: Floats = np.full(n, np.inf)
-        np.divide(1.0, chance, out=self._tries, where=able & (chance > 0.0))
+        np.divide(1.0, chance, out=self._tries, where=able)
         self._reach_s: Floats = np.where(np.isfinite(self._tries), np.inf, -np.inf)
         """A node is a candidate for a swap when it is nearer than this: never, where it cannot swap."""
         self._swap_s: Floats = np.array([node.swap_s for node in nodes])
@@ -153,24 +154,33 @@ class AllTrees:
 
 
 def may_swap(residual: Residual, name: NodeId, options: Options) -> bool:
-    """A node can swap for a plan: it relays, has two free memories, and is not to be avoided."""
-    return residual.topology.nodes[name].relays and residual.memories(name) >= 2 and name not in options.avoid
+    """A node can swap for a plan: it relays, ever succeeds, has two free memories, may be touched."""
+    node = residual.topology.nodes[name]
+    able = node.relays and node.swap_probability > 0.0 and name not in options.avoid
+    return able and residual.memories(name) >= 2
+
+
+def open_links(residual: Residual, options: Options) -> Iterator[Link]:
+    """Links that a plan may use at all: no end is to be avoided or without free memory, and on the route."""
+    allowed = None if options.route is None else {pair_of(a, b) for a, b in pairwise(options.route)}
+    topology = residual.topology
+    usable = {name for name in topology.nodes if name not in options.avoid and residual.memories(name) > 0}
+    for pair, link in topology.links.items():
+        if pair[0] in usable and pair[1] in usable and (allowed is None or pair in allowed):
+            yield link
 
 
 def leaves_of(
     residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()
 ) -> dict[Pair, LinkLeaf | StoredLeaf]:
     """Links that still have a rate, at half of what their nodes have (1.1); stored pairs in their place."""
-    allowed = None if options.route is None else {pair_of(a, b) for a, b in pairwise(options.route)}
     found: dict[Pair, LinkLeaf | StoredLeaf] = {}
-    for (a, b), link in residual.topology.links.items():
-        if a in options.avoid or b in options.avoid or not residual.memories(a) or not residual.memories(b):
-            continue
+    for link in open_links(residual, options):
         latency_s = residual.link_latency_s(link)
-        if latency_s < math.inf and (allowed is None or (a, b) in allowed):
-            found[a, b] = LinkLeaf(a, b, latency_s)
-    for leaf in stored:
-        pair = pair_of(leaf.left, leaf.right)
-        if leaf.left not in options.avoid and leaf.right not in options.avoid and allowed is None:
-            found[pair] = leaf
+        if latency_s < math.inf:
+            found[link.ends] = LinkLeaf(*link.ends, latency_s)
+    if options.route is None:
+        for leaf in stored:
+            if not {leaf.left, leaf.right} & options.avoid:
+                found[pair_of(leaf.left, leaf.right)] = leaf
     return found

@@ -58,9 +58,6 @@ def labels_from(
     able = {name for name in topology.nodes if may_swap(residual, name, options)}
     chances = [topology.nodes[name].swap_probability for name in able]
     chance = math.fsum(chances) / len(chances) if chances else 1.0
-    if chance == 0.0:
-        able = set()
-        chance = 1.0
     swap_s = max((topology.nodes[name].swap_s for name in able), default=0.0)
     leaves = leaves_of(residual, options)
     beside: dict[NodeId, list[tuple[NodeId, float]]] = {name: [] for name in topology.nodes}
@@ -78,7 +75,7 @@ def labels_from(
         if here in settled:
             continue
         settled[here] = label
-        if here != source and (here not in able or topology.nodes[here].swap_probability == 0.0):
+        if here != source and here not in able:
             continue
         for there, latency_s in beside[here]:
             if there in settled or (limits.leaves is not None and label.hops >= limits.leaves):

@@ -5,6 +5,7 @@ trees. They let the search of limited.py drop early what can never keep a limit.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +15,8 @@ from bellwire.core.bell import eigenvalues
 from bellwire.core.ids import NodeId
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
-from bellwire.planner.structures import StoredLeaf
+from bellwire.planner.single.all_pairs import may_swap
+from bellwire.planner.structures import LinkLeaf, StoredLeaf
 
 
 class Way(NamedTuple):
@@ -45,11 +46,16 @@ class _Reach:
 class Bounds:
     """Least costs of everything that is still missing between a subtree's ends and those of a request."""
 
-    def __init__(self, residual: Residual, request: PairRequest, options: Options) -> None:
+    def __init__(
+        self,
+        residual: Residual,
+        request: PairRequest,
+        options: Options,
+        leaves: Iterable[LinkLeaf | StoredLeaf],
+    ) -> None:
         topology = residual.topology
         graph: nx.DiGraph[NodeId] = nx.DiGraph()
         graph.add_nodes_from(topology.nodes)
-        leaves = (*leaves_of(residual, options).values(), *request.stored)
         for leaf in leaves:
             if isinstance(leaf, StoredLeaf):
                 state = leaf.state

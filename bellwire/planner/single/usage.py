@@ -2,9 +2,16 @@
 
 Owns method "dp-usage", in which end nodes may spend all they have and a swapping node may split unevenly.
 Refuses capacity shares between the quanta.
+
+Why it is exact. The sweeps ask only that the two parts of a swapping node make a whole, so a route may meet a
+node twice and spend more there than there is. What they end with is the least latency of any such walk, hence
+never above the best simple tree: where the tree behind it is simple and keeps the limits, nothing is faster.
+Unlike in the "50-50" programme a walk can pay here, by reaching a node that has little left for one link
+through another link that has more; it needs sure swaps or coarse splits. Then, and where a limit is broken,
+the search of limited.py goes through simple trees with the same shares, fastest first.
 """
 
-import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +20,11 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import PairPlan
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
+from bellwire.planner.single.all_pairs import may_swap, open_links
 from bellwire.planner.single.finishing import finished, why_none
-from bellwire.planner.structures import THREE_HALVES, LinkLeaf, Tree, swapped
+from bellwire.planner.single.limited import limited_trees
+from bellwire.planner.single.subtrees import Piece
+from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf, Tree, is_simple, swapped, turned
 
 METHOD = "dp-usage"
 
@@ -25,100 +34,132 @@ State = tuple[int, int, int, int]
 
 
 class UsageTrees:
-    """The fastest tree of every state. Memory grows with n^2 m^2, time per sweep with n^3 m^3."""
+    """The fastest tree of every state, over walks. Memory grows with n^2 m^2, time per sweep with n^3 m^3."""
 
-    def __init__(self, residual: Residual, options: Options) -> None:
-        self.residual, self.options = residual, options
-        topology = residual.topology
-        self.names = list(topology.nodes)
-        self.quanta = round(1.0 / options.quantum)
+    def __init__(self, residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()) -> None:
+        self.topology, self.waiting = residual.topology, options.waiting
+        self.names = list(self.topology.nodes)
+        self.quanta = quanta_of(options)
         n, m = len(self.names), self.quanta + 1
         self.latency_s: Floats = np.full((n, n, m, m), np.inf)
-        self._routes: dict[tuple[int, int, int, int], int] = {}
-        for a, b in leaves_of(residual, options):
-            link = topology.links[a, b]
-            i, j = topology.order[a], topology.order[b]
-            for x in range(1, m):
-                for y in range(1, m):
-                    latency_s = residual.link_latency_s(link, x / self.quanta, y / self.quanta)
-                    self.latency_s[i, j, x, y] = self.latency_s[j, i, y, x] = latency_s
-                    self._routes[i, j, x, y] = self._routes[j, i, y, x] = 1 << i | 1 << j
-        self._swaps: dict[State, tuple[int, int, object, object]] = {}
+        """By node numbers and quanta, (n, n, m, m); a share of 0 is enough for stored pairs only."""
+        self._at = np.full((n, n, m, m), -1, dtype=np.int32)  # the node that swaps; -1: a leaf
+        self._split = np.zeros((n, n, m, m), dtype=np.int32)  # its quanta for the left subtree
+        self._leaves: dict[State, LinkLeaf | StoredLeaf] = {}
+        for leaf, x, y in pieces_of(residual, options, stored):
+            i, j = self.topology.order[leaf.left], self.topology.order[leaf.right]
+            for a in range(x, m) if x == 0 else (x,):
+                for b in range(y, m) if y == 0 else (y,):
+                    if leaf.latency_s < self.latency_s[i, j, a, b]:
+                        self.latency_s[i, j, a, b] = self.latency_s[j, i, b, a] = leaf.latency_s
+                        self._leaves[i, j, a, b], self._leaves[j, i, b, a] = leaf, turned_leaf(leaf)
+        self._able = [
+            (index, node)
+            for index, (name, node) in enumerate(self.topology.nodes.items())
+            if may_swap(residual, name, options)
+        ]
+        self._holds_stored = bool(stored)
+        self.sweeps = 0
         while self._sweep():
-            pass
+            self.sweeps += 1
 
     def tree(self, a: NodeId, b: NodeId) -> Tree | None:
-        """The fastest tree that may take both ends whole, not throttled; None when there is none."""
-        state = (self.residual.topology.order[a], self.residual.topology.order[b], self.quanta, self.quanta)
-        return self._tree(state, self._swaps.get(state)) if self.latency_s[state] < np.inf else None
+        """The fastest tree that may take both ends whole, not throttled; None when there is none.
 
-    def _tree(self, state: State, made: "object | None") -> Tree:
+        It is the best of all simple trees if it is simple; otherwise its latency is a lower bound.
+        """
+        state = (self.topology.order[a], self.topology.order[b], self.quanta, self.quanta)
+        return self._tree(state) if a != b and self.latency_s[state] < np.inf else None
+
+    def _tree(self, state: State) -> Tree:
         i, j, x, y = state
-        topology = self.residual.topology
-        a, b = self.names[i], self.names[j]
-        if made is None:
-            link = topology.link(a, b)
-            assert link is not None
-            shares = (x, y) if link.ends[0] == a else (y, x)
-            return LinkLeaf(
-                a, b, self.residual.link_latency_s(link, *(each / self.quanta for each in shares))
-            )
-        assert isinstance(made, tuple)
-        at, split, one, other = made
-        left = self._tree((i, at, x, split), one)
-        right = self._tree((at, j, self.quanta - split, y), other)
-        return swapped(topology, left, right, self.options.waiting)
+        at, split = int(self._at[state]), int(self._split[state])
+        if at < 0:
+            return self._leaves[state]
+        left, right = self._tree((i, at, x, split)), self._tree((at, j, self.quanta - split, y))
+        return swapped(self.topology, left, right, self.waiting)
 
     def _sweep(self) -> bool:
-        """One synchronous sweep; False when it changed nothing."""
-        topology = self.residual.topology
+        """One synchronous sweep; False when it changed nothing. Ties keep the old tree."""
         old, new = self.latency_s, self.latency_s.copy()
-        swaps, routes = dict(self._swaps), dict(self._routes)
-        n = len(self.names)
-        told_s = topology.delay_matrix_s
-        for at, name in enumerate(self.names):
-            node = topology.nodes[name]
-            if not may_swap(self.residual, name, self.options) or node.swap_probability == 0.0:
-                continue
-            reach = [each for each in range(n) if each != at and np.isfinite(old[each, at]).any()]
-            for i in reach:
-                for split in range(1, self.quanta):
-                    one_s = old[i, at, :, split]
-                    if not np.isfinite(one_s).any():
-                        continue
-                    other_s = old[at, reach, self.quanta - split, :]
-                    total_s = self._waiting_s(one_s[None, :, None], other_s[:, None, :])
-                    busy_s = node.swap_s + np.maximum(told_s[at, i], told_s[at, reach])
-                    total_s = (total_s + busy_s[:, None, None]) / node.swap_probability
-                    faster = total_s < new[i, reach]
-                    for row, x, y in zip(*np.nonzero(faster), strict=True):
-                        j = reach[row]
-                        key = (i, j, int(x), int(y))
-                        left, right = (i, at, int(x), split), (at, j, self.quanta - split, int(y))
-                        if j == i or self._routes[left] & self._routes[right] != 1 << at:
-                            continue
-                        new[key] = total_s[row, x, y]
-                        swaps[key] = (at, split, self._swaps.get(left), self._swaps.get(right))
-                        routes[key] = self._routes[left] | self._routes[right]
-
-        self.latency_s, self._swaps, self._routes = new, swaps, routes
+        told_s = self.topology.delay_matrix_s
+        for at, node in self._able:
+            near = np.flatnonzero(np.isfinite(old[:, at]).any(axis=(1, 2)))
+            busy_s = node.swap_s + np.maximum(told_s[at, near][:, None], told_s[at, near][None, :])
+            np.fill_diagonal(busy_s, np.inf)  # from a node to itself there is nothing to make
+            for split in range(self.quanta + 1):
+                one_s = old[near, at, :, split][:, None, :, None]
+                other_s = old[at, near, self.quanta - split, :][None, :, None, :]
+                if not (one_s < np.inf).any() or not (other_s < np.inf).any():
+                    continue
+                total_s = self._waiting_s(one_s, other_s) + busy_s[:, :, None, None]
+                total_s /= node.swap_probability
+                faster = np.nonzero(total_s < new[np.ix_(near, near)])
+                states = (near[faster[0]], near[faster[1]], faster[2], faster[3])
+                new[states] = total_s[faster]
+                self._at[states], self._split[states] = at, split
+        self.latency_s = new
         return bool((new < old).any())
 
     def _waiting_s(self, one_s: Floats, other_s: Floats) -> Floats:
-        if self.options.waiting == "three_halves":
-            longer: Floats = np.maximum(one_s, other_s) * THREE_HALVES
-            return longer
-        exact: Floats = one_s + other_s - 1.0 / (1.0 / one_s + 1.0 / other_s)
-        return exact
+        total_s: Floats
+        if self.waiting == "three_halves":
+            total_s = THREE_HALVES * np.maximum(one_s, other_s)
+        else:
+            with np.errstate(divide="ignore", invalid="ignore"):  # nan of two that do not exist: never faster
+                total_s = one_s + other_s - 1.0 / (1.0 / one_s + 1.0 / other_s)
+        if self._holds_stored:
+            total_s = np.where((one_s == 0.0) | (other_s == 0.0), one_s + other_s, total_s)
+        return total_s
+
+
+def quanta_of(options: Options) -> int:
+    """Number of quanta in the whole of a node."""
+    return round(1.0 / options.quantum)
+
+
+def pieces_of(residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()) -> Iterator[Piece]:
+    """Every link at every share that its two ends may spend on it; stored pairs, which spend nothing."""
+    quanta = quanta_of(options)
+    for link in open_links(residual, options):
+        for x in range(1, quanta + 1):
+            for y in range(1, quanta + 1):
+                latency_s = residual.link_latency_s(link, x / quanta, y / quanta)
+                if latency_s < np.inf:
+                    yield Piece(LinkLeaf(*link.ends, latency_s), x, y)
+    for leaf in stored:
+        if options.route is None and not {leaf.left, leaf.right} & options.avoid:
+            yield Piece(leaf, 0, 0)
+
+
+def turned_leaf(leaf: LinkLeaf | StoredLeaf) -> LinkLeaf | StoredLeaf:
+    """The same leaf read from right to left."""
+    found = turned(leaf)
+    assert isinstance(found, LinkLeaf | StoredLeaf)
+    return found
 
 
 def plan(residual: Residual, request: PairRequest, options: Options) -> PairPlan:
-    """The fastest tree whose capacity shares lie on the grid of quanta.
+    """The fastest tree that keeps the limits and whose capacity shares lie on the grid of quanta.
 
     Raises:
-        NoPlan: no way, or the fastest tree breaks a limit.
+        NoPlan: no way, or no tree that keeps the limits; the text says what the fastest has instead.
     """
-    tree = UsageTrees(residual, options).tree(request.source, request.destination)
-    if tree is None or not math.isfinite(tree.latency_s):
+    fastest = UsageTrees(residual, options, request.stored).tree(request.source, request.destination)
+    if fastest is None:
         raise NoPlan(why_none(residual, request, options))
-    return finished(tree, residual, options, request.limits, METHOD)
+    broken: NoPlan | None = None
+    if is_simple(fastest):
+        try:
+            return finished(fastest, residual, options, request.limits, METHOD)
+        except NoPlan as reason:
+            broken = reason
+    pieces = pieces_of(residual, options, request.stored)
+    for tree in limited_trees(residual, request, options, pieces, quanta_of(options)):
+        try:
+            return finished(tree, residual, options, request.limits, METHOD)
+        except NoPlan as reason:
+            broken = broken or reason
+    raise NoPlan(
+        f"{broken}; no other tree keeps the limits" if broken else why_none(residual, request, options)
+    )
