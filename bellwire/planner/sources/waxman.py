@@ -93,7 +93,7 @@ def waxman(
     return Topology.of(
         placed,
         links,
-        name=f"waxman:nodes={nodes},density={density:g},side_km={side_km:g},seed={seed}",
+        name=f"waxman:nodes={nodes},density={density:g},side_km={side_km:g},seed={seed},beta={beta:g}",
         notes=(
             f"alpha L = {chosen.reach_km:.4g} km joins {len(chosen.edges)} of {len(i)} pairs of nodes",
             f"{len(added)} links added to join components",
