@@ -1,7 +1,8 @@
 """What a tree promises: latency, rate, ages, fidelity, success, and what it takes from the network.
 
 Owns the walk over a tree with waits and decay (algorithms.md 1.3, 2.1, 2.2) and `PairPlan`, the value that
-every method for one pair returns. Refuses the search for trees. The model is that of the density-matrix
+every method for one pair returns. Refuses the search for trees, and the counting of what they take
+(tree_use.py). The model is that of the density-matrix
 tests: every pair waits its mean time as if it were exact, decays at both ends while it waits and while the
 outcome of the operation travels, and suffers the noise of each swap and purification round.
 """
@@ -35,7 +36,8 @@ from bellwire.planner.structures import (
     purify_busy_s,
     swap_busy_s,
 )
-from bellwire.planner.topology import Pair, Topology, pair_of
+from bellwire.planner.topology import Topology
+from bellwire.planner.tree_use import use_of
 
 
 class Outlook(NamedTuple):
@@ -156,16 +158,7 @@ def outlook(tree: Tree, topology: Topology) -> Outlook:
             wait_kept_s, wait_measured_s = purify_waits_s(
                 tree.kept.latency_s, tree.measured.latency_s, tree.pumping
             )
-            done = purified_state(
-                topology,
-                tree.left,
-                tree.right,
-                kept.state,
-                measured.state,
-                wait_kept_s,
-                wait_measured_s,
-                tree.scheme,
-            )
+            done = _round(tree, kept, measured, topology)
             chance = done.success_probability * kept.success_probability * measured.success_probability
             return Outlook(
                 max(kept.left_age_s + wait_kept_s, measured.left_age_s + wait_measured_s),
@@ -173,6 +166,17 @@ def outlook(tree: Tree, topology: Topology) -> Outlook:
                 done.state,
                 chance,
             )
+
+
+def round_chance(tree: PurifyNode, topology: Topology) -> float:
+    """p_pur of the states that the two pairs of a purification have when they meet."""
+    kept, measured = outlook(tree.kept, topology), outlook(tree.measured, topology)
+    return _round(tree, kept, measured, topology).success_probability
+
+
+def _round(tree: PurifyNode, kept: Outlook, measured: Outlook, topology: Topology) -> Purified:
+    waits = purify_waits_s(tree.kept.latency_s, tree.measured.latency_s, tree.pumping)
+    return purified_state(topology, tree.left, tree.right, kept.state, measured.state, *waits, tree.scheme)
 
 
 def waits_s(one_s: float, other_s: float) -> tuple[float, float]:
@@ -184,7 +188,10 @@ def waits_s(one_s: float, other_s: float) -> tuple[float, float]:
 
 
 def purify_waits_s(kept_s: float, measured_s: float, pumping: bool) -> tuple[float, float]:
-    """Waits of the kept and the measured pair: a pumped pair waits for the whole making of the next."""
+    """Waits of the kept and the measured pair: a pumped pair waits for the whole making of the next.
+
+    pumping: the measured pair is none that is stored already (structures.py refuses that).
+    """
     return (measured_s, 0.0) if pumping else waits_s(kept_s, measured_s)
 
 
@@ -299,62 +306,6 @@ def _decayed(topology: Topology, a: NodeId, b: NodeId, values: Eigenvalues, wait
         values[1] * math.exp(-(one[1] + other[1]) * wait_s),
         values[2] * math.exp(-(one[2] + other[2]) * wait_s),
     )
-
-
-# --- use -------------------------------------------------------------------------------------------------
-
-
-def use_of(tree: Tree, topology: Topology) -> Use:
-    """What a tree takes while it runs at the latencies that its leaves have.
-
-    Pumped pairs are made one after the other: they share a link's rate and hold one more qubit per end.
-    """
-    links_hz, memories = _taken(tree)
-    attempts_hz: dict[NodeId, float] = {}
-    for pair, rate_hz in links_hz.items():
-        q = topology.links[pair].success_probability
-        for name in pair:
-            attempts_hz[name] = attempts_hz.get(name, 0.0) + (rate_hz / q if q > 0.0 else math.inf)
-    return Use(
-        links_hz=links_hz,
-        attempts_hz=attempts_hz,
-        memories=memories,
-        stored=tuple(leaf.pair for leaf in leaves(tree) if isinstance(leaf, StoredLeaf)),
-    )
-
-
-def _taken(tree: Tree) -> tuple[dict[Pair, float], dict[NodeId, int]]:
-    match tree:
-        case LinkLeaf():
-            rate_hz = 1.0 / tree.latency_s if tree.latency_s > 0.0 else math.inf
-            return {pair_of(tree.left, tree.right): rate_hz}, {tree.left: 1, tree.right: 1}
-        case StoredLeaf():
-            return {}, {tree.left: 0, tree.right: 0}  # the ledger's pairs hold their qubits already
-        case SwapNode():
-            return _together(_taken(tree.one), _taken(tree.other))
-        case PurifyNode():
-            kept, measured = _taken(tree.kept), _taken(tree.measured)
-            if not tree.pumping:
-                return _together(kept, measured)
-            links_hz = dict(kept[0])
-            for pair, rate_hz in measured[0].items():
-                links_hz[pair] = max(rate_hz, links_hz.get(pair, 0.0))
-            memories = dict(kept[1])
-            for name, count in measured[1].items():
-                waiting = 1 if name in (tree.left, tree.right) else 0  # the kept pair's own qubit
-                memories[name] = max(count + waiting, memories.get(name, 0))
-            return links_hz, memories
-
-
-def _together(
-    one: tuple[dict[Pair, float], dict[NodeId, int]], other: tuple[dict[Pair, float], dict[NodeId, int]]
-) -> tuple[dict[Pair, float], dict[NodeId, int]]:
-    links_hz, memories = dict(one[0]), dict(one[1])
-    for pair, rate_hz in other[0].items():
-        links_hz[pair] = links_hz.get(pair, 0.0) + rate_hz
-    for name, count in other[1].items():
-        memories[name] = memories.get(name, 0) + count
-    return links_hz, memories
 
 
 def _floor(fidelity: float) -> str:

@@ -76,14 +76,15 @@ class SwapNode:
 class PurifyNode:
     """Two subtrees between the same ends; the second is measured to improve the first.
 
-    pumping: the two are made one after the other and share links and memories in time; else side by side.
+    pumping: the two are made in turn, the kept one first, and have links and memories one after the other;
+    otherwise they are made side by side.
     """
 
     kept: "Tree"
     measured: "Tree"
     scheme: Scheme
     pumping: bool
-    success_probability: float  # p_pur, of the states that the two have when they meet
+    success_probability: float  # p_pur, of the states that the two have when they meet (settling.py)
     latency_s: float
 
     @property
@@ -142,17 +143,27 @@ def purified(
 ) -> PurifyNode:
     """One purification round on two subtrees between the same ends (algorithms.md 2.2).
 
-    Side by side T = (wait + t_p + t_c)/p_pur; pumping T = (T_kept + T_measured + t_p + t_c)/p_pur.
+    Side by side T = (wait + t_p + t_c)/p_pur; pumping T = (T_kept + T_measured + t_p + t_c)/p_pur. inf where
+    the round never succeeds.
+
+    Raises:
+        LocalMisuse: the ends differ, or a pair that is stored already would be made after another.
     """
     if (kept.left, kept.right) != (measured.left, measured.right):
         raise LocalMisuse(
             f"{kept.left}-{kept.right} cannot be purified with {measured.left}-{measured.right}"
         )
+    if pumping and any(isinstance(leaf, StoredLeaf) for leaf in leaves(measured)):
+        raise LocalMisuse(
+            f"{measured.left}-{measured.right} holds a stored pair, which cannot be made after another one: "
+            f"purify side by side"
+        )
     if pumping:
         made_s = kept.latency_s + measured.latency_s
     else:
         made_s = waiting_s(kept.latency_s, measured.latency_s, waiting)
-    latency_s = (made_s + purify_busy_s(topology, kept.left, kept.right)) / success_probability
+    total_s = made_s + purify_busy_s(topology, kept.left, kept.right)
+    latency_s = total_s / success_probability if success_probability > 0.0 else float("inf")
     return PurifyNode(kept, measured, scheme, pumping, success_probability, latency_s)
 
 
@@ -186,12 +197,17 @@ def throttled(tree: Tree, topology: Topology, target_s: float | None = None) -> 
     """The same tree with every link as slow as the root lets it be (algorithms.md 1.2).
 
     T_child = (T p_b - t_b - t_c)/1.5 for both children of a swap, so that Eq. 1 read bottom-up gives the same
-    T at every node. A stored child is there at once, and its sibling is not slowed by the factor. Both
-    waiting rules agree on a throttled tree.
+    T at every node. A stored child is there at once, and its sibling is not slowed by the factor; what is
+    made of stored pairs alone has no link to slow, and waits for its sibling instead. Both waiting rules
+    agree where no pair is stored. The two pairs of pumping are slowed in proportion, so that both phases fill
+    the time that is left. Success probabilities of purification stay as they are: settling.py finds those
+    that go with the longer waits.
 
     target_s: latency wanted at the root, not below the tree's own; None: its own.
     """
     target_s = tree.latency_s if target_s is None else target_s
+    if all(isinstance(leaf, StoredLeaf) for leaf in leaves(tree)):
+        return tree
     match tree:
         case StoredLeaf():
             return tree

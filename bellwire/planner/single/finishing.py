@@ -3,28 +3,29 @@
 Owns throttling with assessment, and the sentence for a pair that cannot be joined. Refuses searches.
 """
 
-import networkx as nx
-
 from bellwire.planner.assessment import PairPlan, assess
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Limits, Options, PairRequest
-from bellwire.planner.structures import Tree, throttled
+from bellwire.planner.settling import settled
+from bellwire.planner.structures import Tree
 
 
 def finished(
     tree: Tree, residual: Residual, options: Options, limits: Limits, method: str = "dp"
 ) -> PairPlan:
-    """The plan of a tree, throttled where that is asked for.
+    """The plan of a tree, throttled where that is asked for, at the p_pur that its states then have.
 
     Raises:
         NoPlan: it breaks a limit or takes more than is left.
     """
-    whole = throttled(tree, residual.topology) if options.throttles else tree
+    whole = settled(tree, residual.topology, throttle=options.throttles, waiting=options.waiting)
     return assess(whole, residual, method, limits)
 
 
 def why_none(residual: Residual, request: PairRequest, options: Options) -> str:
     """Why no tree joins the two nodes of a request, as one sentence."""
+    import networkx as nx  # slow to load, and a plan that is found does not need it
+
     source, destination = request.source, request.destination
     topology = residual.topology
     for name in (source, destination):
