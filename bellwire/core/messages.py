@@ -9,10 +9,10 @@ from typing import Literal
 from bellwire.core.bell import Cost
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
-from bellwire.core.plans import EntanglementRequest, NodePlan, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, NodePlan, RequestPlan
 from bellwire.core.record import TaggedWord, Word
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 
@@ -167,7 +167,7 @@ class PlanWanted(TaggedWord, frozen=True, kw_only=True):
 
     request: EntanglementRequest
     version: int
-    avoid: tuple[NodeId, ...]  # nodes that are judged lost
+    circumstances: Circumstances
 
 
 class PlanProposed(TaggedWord, frozen=True, kw_only=True):
@@ -176,7 +176,8 @@ class PlanProposed(TaggedWord, frozen=True, kw_only=True):
     request: RequestId
     version: int
     plan: RequestPlan | None
-    reason: str
+    reason: str  # "" when there is a plan
+    final: bool  # nothing would help: no plan even on an idle network
 
 
 class PlanInstall(TaggedWord, frozen=True, kw_only=True):
@@ -191,7 +192,8 @@ class PlanAnswer(TaggedWord, frozen=True, kw_only=True):
     request: RequestId
     version: int
     accepted: bool
-    reason: str
+    reason: str  # "" when accepted
+    room: tuple[LinkRoom, ...] = ()  # refused for lack of room: what is left of the plan's links here
 
 
 class PlanWithdrawn(TaggedWord, frozen=True, kw_only=True):

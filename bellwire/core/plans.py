@@ -3,10 +3,14 @@
 Owns the plan values that planner, swapping and link layer share. Refuses algorithms.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
-from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.record import TaggedWord, Word
+
+PLACES: Final = 64
+"""Places in the cyclic schedule of a link. Plans reserve whole places at both ends; what nobody reserved, or
+does not use, is shared by all in proportion to what they reserved."""
 
 PolicyName = str
 """Registered name of a swapping policy, for example "swap_asap" or "fixed_tree"."""
@@ -39,7 +43,7 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     link: LinkId
     partner: NodeId
     rate_hz: float  # expected rate of link pairs
-    weight: int  # share in the weighted round robin, >= 1
+    weight: int  # places reserved, 1..PLACES: the link's share that this request has even when all want it
     fidelity_min: float | None  # None: whatever the link gives
 
 
@@ -67,6 +71,9 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     rounds: bool
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
+    stored: tuple[
+        End, ...
+    ] = ()  # own ends of stored pairs that nobody else may use while the plan is in force
 
 
 class Prediction(Word, frozen=True, kw_only=True):
@@ -89,6 +96,41 @@ class RequestPlan(TaggedWord, frozen=True, kw_only=True):
     fidelity: float
     tree: str  # human-readable nesting, for example "((alice relay) (relay bob))"
 
+    @property
+    def shape(self) -> str:
+        """What makes this plan different from another of the same request: policy and route, and the tree
+        where the policy follows it. Rates and reserved places do not count."""
+        for part in self.nodes.values():
+            if part.swap is not None:
+                return shape_of(part.swap.policy, part.route, self.tree)
+        return shape_of("", next(iter(self.nodes.values())).route, self.tree)
+
+
+TREE_FREE_POLICIES: Final = frozenset({"swap_asap"})
+"""Policies that swap in any order: two trees on one route are the same plan to them."""
+
+
+def shape_of(policy: PolicyName, route: tuple[NodeId, ...], tree: str) -> str:
+    """The shape of a plan in words; without a swap there is only the link."""
+    if len(route) == 2:
+        return "-".join(route)
+    return f"{policy} {'-'.join(route) if policy in TREE_FREE_POLICIES else tree}"
+
+
+class LinkRoom(Word, frozen=True, kw_only=True):
+    """What a node has left of a link for a newcomer."""
+
+    link: LinkId
+    places: int  # free, 0..PLACES
+
+
+class Circumstances(Word, frozen=True, kw_only=True):
+    """What a planner should know of the world beside the request: learnt from plans that did not work out."""
+
+    avoid: tuple[NodeId, ...] = ()  # nodes that are judged lost
+    room: tuple[LinkRoom, ...] = ()  # links that were refused lately; all others are taken to be free
+    failed: tuple[str, ...] = ()  # shapes of plans that failed lately, the oldest first
+
 
 class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     """An Entanglement Distribution Request (paper section IV-A). First version: bipartite."""
@@ -102,7 +144,7 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     deadline_ns: int | None = None  # allowed time from submission to the last pair; None: the host's default
     rate_threshold_hz: float | None = None
     fidelity_threshold: float | None = None
-    priority: int = 1  # weight in shared links, >= 1
+    priority: int = 1  # places reserved on each link where no rate is asked for, 1..PLACES
     consumption: Literal["keep", "measure"] = (
         "keep"  # measure: each end measures as soon as it knows the pair
     )

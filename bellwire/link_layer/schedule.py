@@ -9,25 +9,23 @@ from math import gcd
 
 from bellwire.core.ids import RequestId
 from bellwire.core.messages import ScheduleEntry, Window
-from bellwire.core.plans import LinkPlan
-
-SCHEDULE_LENGTH_MAX = 64
-"""Weights are scaled down to fit; a request always keeps at least one place."""
+from bellwire.core.plans import PLACES, LinkPlan
 
 
 def weighted_round_robin(shares: Sequence[tuple[ScheduleEntry, int]]) -> tuple[ScheduleEntry, ...]:
     """One cycle in which every entry appears in proportion to its weight, spread as evenly as possible.
 
     Smooth weighted round robin: each place goes to the entry that is furthest behind its share; ties go to
-    the earlier entry, so the result depends on nothing but the argument.
+    the earlier entry, so the result depends on nothing but the argument. Weights that sum to at most PLACES
+    are kept exactly; more are scaled down, and an entry always keeps at least one place.
     """
     if not shares:
         return ()
     weights = [max(1, weight) for _, weight in shares]
     divisor = gcd(*weights)
     weights = [weight // divisor for weight in weights]
-    if sum(weights) > SCHEDULE_LENGTH_MAX:
-        scale = SCHEDULE_LENGTH_MAX / sum(weights)
+    if sum(weights) > PLACES:
+        scale = PLACES / sum(weights)
         weights = [max(1, int(weight * scale)) for weight in weights]
     total = sum(weights)
     behind = [0] * len(shares)

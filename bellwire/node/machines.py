@@ -10,7 +10,7 @@ from bellwire.applications.notification import StatusNotification
 from bellwire.applications.requests import RequestGenerator
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Part
-from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.gem.protocols import Gem
 from bellwire.gem.replica import FactSource
@@ -24,8 +24,8 @@ from bellwire.transport.delivery import Delivery
 from bellwire.transport.monitoring import ExecutionMonitoring
 from bellwire.transport.requests import RequestProcessing
 
-Compute = Callable[[EntanglementRequest, int, tuple[NodeId, ...]], RequestPlan | str]
-"""What a destination calls to make a plan: request, version, nodes to avoid -> plan, or why there is none."""
+Compute = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
+"""What a destination calls to make a plan: request, version, circumstances -> plan, or why there is none."""
 
 
 NOTICES_PER_SLOT = 4
@@ -48,7 +48,7 @@ class QuantumNode(NodeMachine):
         self.swapping = Swapping(network, node, self.slots)
         self.delivery: Delivery | None = None
         self.requests: RequestProcessing | None = None
-        messaging = Messaging(network, node)
+        messaging = Messaging(network, node, self.slots)
         parts: list[Part] = [
             *self.gem.parts,
             self.links,

@@ -102,10 +102,16 @@ def swap_latency_s(
 
 def best_tree(times: RouteTimes, waiting: Waiting = "three_halves") -> SwapTree:
     """The tree of least latency on the route: interval dynamic programme, O(n^3) for n links (1.4)."""
+    return trees_by_root(times, waiting)[0]
+
+
+def trees_by_root(times: RouteTimes, waiting: Waiting = "three_halves") -> list[SwapTree]:
+    """The best tree for every node that may swap last, the best of all first, then by latency."""
     hops = len(times.link_s)
     best: dict[tuple[int, int], SwapTree] = {
         (i, i + 1): SwapTree(i, i + 1, times.link_s[i]) for i in range(hops)
     }
+    candidates = [best[0, 1]]
     for length in range(2, hops + 1):
         for left in range(hops - length + 1):
             right = left + length
@@ -115,7 +121,11 @@ def best_tree(times: RouteTimes, waiting: Waiting = "three_halves") -> SwapTree:
             fastest = min(tree.latency_s for tree in candidates)
             equal = [tree for tree in candidates if tree.latency_s <= fastest * (1.0 + SAME_LATENCY)]
             best[left, right] = min(equal, key=_unevenness)
-    return best[0, hops]
+    whole = best[0, hops]
+    return [
+        whole,
+        *sorted((tree for tree in candidates if tree is not whole), key=lambda tree: tree.latency_s),
+    ]
 
 
 def tree_of_shape(times: RouteTimes, shape: Shape, waiting: Waiting = "three_halves") -> SwapTree:

@@ -1,7 +1,8 @@
 """Messaging: a node's own part of every plan, checked, held under a lease, ended (stack paper, appendix C).
 
-Owns the installed plans of one node and the weights they take on its links. Refuses plans of a source that is
-not the sender, and everything that a plan does.
+Owns the installed plans of one node and their leases; what they take is summed in reservations.py. Refuses
+plans of a source that is not the sender, and everything that a plan does. A node executes one version of a
+request at a time: installing a newer one replaces the older in the same step.
 """
 
 from collections.abc import Mapping
@@ -10,15 +11,14 @@ from typing import Final
 from bellwire.core.effects import Report
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
-from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWithdrawn
 from bellwire.core.notices import LinkRequested, LinkWithdrawn, PlanInstalled, PlanRemoved
-from bellwire.core.plans import NodePlan
+from bellwire.core.plans import PLACES, NodePlan
 from bellwire.core.settings import NetworkSettings
-
-WEIGHT_MAX: Final = 64
-"""Sum of the weights of all requests on one link at one node; more is refused."""
+from bellwire.core.view import SlotBook
+from bellwire.planner.reservations import Lack, Reservations
 
 ENDED_MAX: Final = 4096
 """Withdrawn versions remembered, so that an installation that was overtaken stays without effect."""
@@ -27,10 +27,11 @@ ENDED_MAX: Final = 4096
 class Messaging:
     """A node's own part of every plan: checked, held under a lease, ended."""
 
-    def __init__(self, settings: NetworkSettings, node: NodeId) -> None:
+    def __init__(self, settings: NetworkSettings, node: NodeId, slots: SlotBook | None = None) -> None:
         self.settings = settings
         self.node = node
         self.plans: dict[RequestId, NodePlan] = {}
+        self.reservations = Reservations(node, slots, self.plans)
         self._lapses_ns: dict[RequestId, int] = {}
         self._first_lapse_ns: int | None = None  # asked for in every step; None: no plan
         self._ended: dict[RequestId, int] = {}
@@ -56,22 +57,26 @@ class Messaging:
             self._remove(step, plan)
             step.order(Report(name="plan_expired", request=request, fields={"version": plan.version}))
 
-    def install(self, step: Step, plan: NodePlan) -> str | None:
-        """Take or renew this node's part; returns why not, or None when it is in force."""
+    def install(self, step: Step, plan: NodePlan) -> Lack | None:
+        """Take or renew this node's part; returns why not, or None when it is in force.
+
+        A refused part changes nothing: an older version stays in force until it is withdrawn or lapses.
+        """
         known = self.plans.get(plan.request)
         if known is not None and plan.version == known.version:
             if plan != known:
-                return f"version {plan.version} is in force with other contents"
+                return Lack(f"version {plan.version} is in force with other contents", ())
             self._lease(plan, step.now_ns)
             return None
         if known is not None and known.source != plan.source:
-            return f"{plan.request} is a request of {known.source}"
+            return Lack(f"{plan.request} is a request of {known.source}", ())
         newest = max(known.version if known is not None else 0, self._ended.get(plan.request, 0))
         if plan.version <= newest:
-            return f"version {plan.version} is older than {newest}"
+            return Lack(f"version {plan.version} is older than {newest}", ())
         fault = self._fault_of(plan)
-        if fault is not None:
-            return fault
+        lack = Lack(fault, ()) if fault is not None else self.reservations.lack(plan)
+        if lack is not None:
+            return lack
         if known is not None:
             kept = {link_plan.link for link_plan in plan.links}
             for link_plan in known.links:
@@ -128,19 +133,12 @@ class Messaging:
                 if link not in own:
                     return f"{self.node} has no link {link} to swap"
         for link_plan in plan.links:
-            taken = self._weight(link_plan.link, plan.request)
-            if not 1 <= link_plan.weight <= WEIGHT_MAX - taken:
-                return f"link {link_plan.link}: weight {link_plan.weight} beside {taken}, limit {WEIGHT_MAX}"
+            if not 1 <= link_plan.weight <= PLACES:
+                return f"link {link_plan.link}: {link_plan.weight} places are outside 1..{PLACES}"
+        for end in plan.stored:
+            if end.link not in own or self.settings.owner(end.link, end.side) != self.node:
+                return f"stored pair {end} has no end at {self.node}"
         return None
-
-    def _weight(self, link: LinkId, besides: RequestId) -> int:
-        return sum(
-            link_plan.weight
-            for plan in self.plans.values()
-            if plan.request != besides
-            for link_plan in plan.links
-            if link_plan.link == link
-        )
 
     def _on_install(self, step: Step, received: Received) -> None:
         message = received.message
@@ -148,11 +146,23 @@ class Messaging:
         plan = message.plan
         if plan.source != received.source:
             raise PeerViolation(received.source, f"installs a plan of {plan.source} for {plan.request}")
-        reason = self.install(step, plan)
+        lack = self.install(step, plan)
+        if lack is not None:
+            step.order(
+                Report(
+                    name="plan_refused",
+                    request=plan.request,
+                    fields={"version": plan.version, "reason": lack.reason},
+                )
+            )
         step.send(
             received.source,
             PlanAnswer(
-                request=plan.request, version=plan.version, accepted=reason is None, reason=reason or ""
+                request=plan.request,
+                version=plan.version,
+                accepted=lack is None,
+                reason="" if lack is None else lack.reason,
+                room=() if lack is None else lack.room,
             ),
         )
 

@@ -1,51 +1,83 @@
 """From a request to the plan that every node of its route gets.
 
-Owns `compute_plan`, a pure function, and the reasons why there is no plan. Refuses dispatch, capacity (each
-node judges its own) and knowledge of other requests.
+Owns `compute_plan`, a pure function, and the choice among routes, trees and policies. Refuses dispatch and
+the sentences for what cannot be had (refusals.py). Capacity is judged by each node for itself; what
+refusals have told of it comes in with the circumstances.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from bellwire.core.ids import NodeId
-from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Prediction, RequestPlan, SwapPlan
+from bellwire.core.plans import (
+    Circumstances,
+    EntanglementRequest,
+    LinkPlan,
+    NodePlan,
+    PolicyName,
+    Prediction,
+    RequestPlan,
+    SwapPlan,
+    shape_of,
+)
 from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
-from bellwire.planner.intervals import SwapTree, throttled
-from bellwire.planner.predictions import named
+from bellwire.planner import refusals
+from bellwire.planner.intervals import SwapTree, throttled, trees_by_root
+from bellwire.planner.places import Places, places_for
+from bellwire.planner.predictions import outlook
 from bellwire.planner.routes import Route, candidate_routes
 from bellwire.planner.usable import usable_network
 
 TREE: Final = 0
 """Plans of this planner have one tree."""
 
+IDLE: Final = Circumstances()
 
-def _at_full_speed(route: Route) -> SwapTree:
+
+def _at_full_speed(route: Route, tree: SwapTree) -> SwapTree:
     """Adaptive policies do better with links at full speed than throttled (algorithms.md 8.5)."""
-    return route.tree
+    return tree
 
 
-def _throttled(route: Route) -> SwapTree:
-    return throttled(route.tree, route.times)
+def _throttled(route: Route, tree: SwapTree) -> SwapTree:
+    return throttled(tree, route.times)
 
 
-GENERATION_MODES: Final[dict[str, Callable[[Route], SwapTree]]] = {
+GENERATION_MODES: Final[dict[str, Callable[[Route, SwapTree], SwapTree]]] = {
     "swap_asap": _at_full_speed,
     "fixed_tree": _throttled,
 }
 """Modes that the planner can plan for, each with the tree whose rates go into the plans."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to serve a request."""
+
+    route: Route
+    tree: SwapTree
+    policy: PolicyName
+    places: Places
+
+    @property
+    def shape(self) -> str:
+        """As `RequestPlan.shape`."""
+        return shape_of(self.policy, self.route.nodes, self.tree.text(self.route.nodes))
+
+
 def compute_plan(
-    network: NetworkSettings, request: EntanglementRequest, version: int, avoid: Collection[NodeId] = ()
+    network: NetworkSettings, request: EntanglementRequest, version: int, circumstances: Circumstances = IDLE
 ) -> RequestPlan | str:
     """The plan of a bipartite request, or the reason why there is none.
 
-    The fastest route that should reach the wanted fidelity wins. `avoid`: nodes that did not answer a former
-    plan.
+    The fastest route that should reach what is wanted wins. After a failure another route is taken, or
+    another tree where the policy follows trees, or another policy, in this order; when nothing else is left,
+    what failed longest ago.
     """
-    route = choose_route(network, request, avoid)
-    return route if isinstance(route, str) else plan_along(network, request, version, route)
+    chosen = choose(network, request, circumstances)
+    return chosen if isinstance(chosen, str) else plan_of(network, request, version, chosen)
 
 
 def predict(network: NetworkSettings, request: EntanglementRequest) -> Prediction | str:
@@ -54,50 +86,72 @@ def predict(network: NetworkSettings, request: EntanglementRequest) -> Predictio
     return route if isinstance(route, str) else route.outlook.prediction(route.hops)
 
 
-def choose_route(
-    network: NetworkSettings, request: EntanglementRequest, avoid: Collection[NodeId] = ()
-) -> Route | str:
-    """The route that a plan takes, or the reason why there is none."""
+def choose_route(network: NetworkSettings, request: EntanglementRequest) -> Route | str:
+    """The route that a plan takes on an idle network, or the reason why there is none."""
+    chosen = choose(network, request, IDLE)
+    return chosen if isinstance(chosen, str) else chosen.route
+
+
+def choose(
+    network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances
+) -> Choice | str:
+    """The best way to serve a request that did not fail lately, or the reason why there is none."""
     if request.generation_mode not in GENERATION_MODES:
         hint = nearest(request.generation_mode, GENERATION_MODES)
         return f'unknown generation mode "{request.generation_mode}"{hint}'
     if len(request.target_nodes) != 2 or request.target_nodes[0] == request.target_nodes[1]:
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
-    routes = candidate_routes(usable_network(network, request.request_id, avoid), request)
+    routes = candidate_routes(usable_network(network, request.request_id, circumstances.avoid), request)
     if isinstance(routes, str):
         return routes
+    good = [route for route in routes if keeps_fidelity(route, request)]
+    if not good:
+        return refusals.of_fidelity(routes, request)
+    room = {each.link: each.places for each in circumstances.room}
+    tried: dict[str, Choice] = {}
+    for route, tree, policy in _ways(good, request):
+        places = places_for(route, tree, request, room)
+        if places is not None:
+            choice = Choice(route, tree, policy, places)
+            if choice.shape not in circumstances.failed:
+                return choice
+            tried.setdefault(choice.shape, choice)
+    if tried:
+        return min(tried.values(), key=lambda choice: circumstances.failed.index(choice.shape))
+    return refusals.of_rate(good, request, room)
+
+
+def keeps_fidelity(route: Route, request: EntanglementRequest) -> bool:
+    """A route should reach the wanted fidelity."""
     wanted = request.fidelity_threshold
-    good = [route for route in routes if wanted is None or _reach(route, request) >= wanted]
-    if wanted is not None and not good:
-        best = max(routes, key=lambda route: _reach(route, request))
-        limit = _floor(_reach(best, request))
-        return f"fidelity {wanted:g} cannot be reached: at most {limit} over {named(best.nodes)}"
-    chosen = good[0]
-    if request.rate_threshold_hz is not None:
-        bound_hz = 1.0 / max(chosen.times.link_s)
-        if bound_hz < request.rate_threshold_hz:
-            return (
-                f"rate {request.rate_threshold_hz:g}/s cannot be reached: "
-                f"a link of {named(chosen.nodes)} makes at most {bound_hz:.4g}/s"
-            )
-    return chosen
+    return wanted is None or refusals.reach(route, request) >= wanted
 
 
-def _reach(route: Route, request: EntanglementRequest) -> float:
-    """The fidelity that a route can promise: a cutoff trades rate for a mean nearer to the ceiling."""
-    return route.ceiling if request.cutoff_ns is not None else route.outlook.fidelity
+def _ways(
+    routes: Sequence[Route], request: EntanglementRequest
+) -> Iterator[tuple[Route, SwapTree, PolicyName]]:
+    """Routes with the policy that was asked for, then their other trees, then other policies.
+
+    Textbook rounds keep their policy: it is what they are a study of.
+    """
+    for route in routes:
+        yield route, route.tree, request.generation_mode
+    policies = [request.generation_mode]
+    if not request.rounds:
+        policies += [mode for mode in GENERATION_MODES if mode != request.generation_mode]
+    for policy in policies:
+        for route in routes:
+            if route.hops > 1:
+                for tree in trees_by_root(route.times):
+                    yield route, tree, policy
 
 
-def _floor(fidelity: float) -> str:
-    # Rounding up would promise what the sentence denies.
-    return f"{int(fidelity * 1000) / 1000:.3f}"
-
-
-def plan_along(
-    network: NetworkSettings, request: EntanglementRequest, version: int, route: Route
+def plan_of(
+    network: NetworkSettings, request: EntanglementRequest, version: int, choice: Choice
 ) -> RequestPlan:
-    """The plan of every node of a route."""
-    tree = GENERATION_MODES[request.generation_mode](route)
+    """The plan of every node of a chosen way."""
+    route = choice.route
+    tree = GENERATION_MODES[choice.policy](route, choice.tree)
     link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
     swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}
     nodes: dict[NodeId, NodePlan] = {}
@@ -112,14 +166,14 @@ def plan_along(
             role="source" if position == 0 else "destination" if position == last else "inner",
             route=route.nodes,
             links=tuple(
-                _link_plan(request, route, index, position, link_rates_hz[index]) for index in beside
+                _link_plan(request, choice, index, position, link_rates_hz[index]) for index in beside
             ),
-            swap=_swap_plan(request, route, *swaps[position]) if position in swaps else None,
+            swap=_swap_plan(request, choice, *swaps[position]) if position in swaps else None,
             cutoff_ns=request.cutoff_ns,
             rounds=request.rounds,
             lease_ns=network.timers.plan_lease_ns,
         )
-    expected = route.outlook.prediction(route.hops)
+    expected = outlook(choice.tree, route.times, route.links, route.memories).prediction(route.hops)
     return RequestPlan(
         request=request.request_id,
         version=version,
@@ -132,22 +186,22 @@ def plan_along(
 
 
 def _link_plan(
-    request: EntanglementRequest, route: Route, index: int, position: int, rate_hz: float
+    request: EntanglementRequest, choice: Choice, index: int, position: int, rate_hz: float
 ) -> LinkPlan:
     other = index if position == index + 1 else index + 1
     return LinkPlan(
         request=request.request_id,
         tree=TREE,
-        link=route.links[index].link,
-        partner=route.nodes[other],
+        link=choice.route.links[index].link,
+        partner=choice.route.nodes[other],
         rate_hz=rate_hz,
-        weight=request.priority,
+        weight=choice.places[index],
         fidelity_min=None,
     )
 
 
-def _swap_plan(request: EntanglementRequest, route: Route, subtree: SwapTree, depth: int) -> SwapPlan:
-    at = subtree.at
+def _swap_plan(request: EntanglementRequest, choice: Choice, subtree: SwapTree, depth: int) -> SwapPlan:
+    at, route = subtree.at, choice.route
     return SwapPlan(
         request=request.request_id,
         tree=TREE,
@@ -156,7 +210,7 @@ def _swap_plan(request: EntanglementRequest, route: Route, subtree: SwapTree, de
         left_partner=route.nodes[subtree.left],
         right_partner=route.nodes[subtree.right],
         depth=depth,
-        policy=request.generation_mode,
+        policy=choice.policy,
         rounds=request.rounds,
         rate_hz=1.0 / subtree.latency_s,
         inner_left=route.nodes[subtree.left + 1 : at],

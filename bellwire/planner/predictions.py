@@ -75,10 +75,12 @@ def outlook(
     times: RouteTimes,
     links: tuple[LinkSettings, ...],
     memories: tuple[MemorySettings, ...],
+    shares: tuple[float, ...] | None = None,
 ) -> Outlook:
-    """Rate, age and fidelity of a tree whose links run at full speed.
+    """Rate, age and fidelity of a tree whose links run at full speed, or at a share of it.
 
-    links, memories: by route position. At a swap T = (meeting + (t_b + t_c) / lanes) / p_b: `meeting` of two
+    links, memories, shares: by route position; a share is the part of a link's attempts that the plan has,
+    above 0, None: all of them. At a swap T = (meeting + (t_b + t_c) / lanes) / p_b: `meeting` of two
     links is exact with their lanes; above the links one lane is assumed (the 3/2 rule when both sides are
     alike), because a long pair that waits also keeps its links silent. A busy lane costs only its own share
     of time.
@@ -90,8 +92,9 @@ def outlook(
     """
     if tree.children is None:
         link = links[tree.left]
-        return Outlook(link_latency_s(link), 0.0, to_walsh(link_state(link)), link.lanes)
-    left, right = (outlook(child, times, links, memories) for child in tree.children)
+        latency_s = link_latency_s(link) / (1.0 if shares is None else shares[tree.left])
+        return Outlook(latency_s, 0.0, to_walsh(link_state(link)), link.lanes)
+    left, right = (outlook(child, times, links, memories, shares) for child in tree.children)
     at = tree.at
     met = meeting(left.latency_s, left.lanes, right.latency_s, right.lanes)
     busy_s = times.swap_s[at] + times.told_s(at, tree.left, tree.right)

@@ -1,11 +1,17 @@
 """PlanDispatch: how a plan comes to be in force at every node of a route (stack paper, appendix C).
 
 Owns the talk about plans between source and destination: the destination computes, the source dispatches,
-renews and ends; each node's own part is with messaging.py. Refuses the computation itself, which is handed
-in.
+renews, replaces and ends; each node's own part is with messaging.py. Refuses the computation itself, which is
+handed in.
+
+Dispatch is a reservation: a plan is in force when every node of it has accepted, each against what it has
+left. A refusal ends the plan everywhere and says what is left, and the next plan knows it (experience.py).
+A newer version takes the older one's place node by node; nodes that it does not touch are told to end
+theirs, and a node that hears nothing goes on with the older version until its lease lapses, which makes
+pairs of the same request.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -24,14 +30,17 @@ from bellwire.core.notices import (
     PlanFailed,
     PlanRequested,
 )
-from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan
 from bellwire.core.settings import NetworkSettings
+from bellwire.planner.experience import Experience
 from bellwire.planner.messaging import Messaging
 
 __all__ = ["Compute", "Messaging", "PlanDispatch"]
 
-Compute = Callable[[EntanglementRequest, int, tuple[NodeId, ...]], RequestPlan | str]
-"""(request, version, nodes to avoid) -> plan, or the reason why there is none. Pure."""
+Compute = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
+"""(request, version, circumstances) -> plan, or the reason why there is none. Pure."""
+
+NOTHING_KNOWN: Final = Circumstances()
 
 SILENCES_MAX: Final = 5
 """Questions without an answer before a node counts as silent."""
@@ -46,7 +55,7 @@ class Dispatch:
 
     request: EntanglementRequest
     version: int
-    avoid: tuple[NodeId, ...]
+    circumstances: Circumstances
     due_ns: int
     state: Literal["asking", "installing", "active", "ending"] = "asking"
     tries: int = 0
@@ -70,7 +79,7 @@ class PlanDispatch:
         self.compute = compute
         self.messaging = messaging
         self.dispatches: dict[tuple[RequestId, int], Dispatch] = {}
-        self._silent: dict[RequestId, tuple[NodeId, ...]] = {}
+        self.experience: dict[RequestId, Experience] = {}
 
     def on_events(self) -> Mapping[type, Handler]:
         return {}
@@ -115,20 +124,23 @@ class PlanDispatch:
         request = wanted.request
         if request.target_nodes[0] != received.source or request.target_nodes[-1] != self.node:
             raise PeerViolation(received.source, f"asks for a plan of {request.request_id} between others")
-        found = self._compute(request, wanted.version, wanted.avoid)
+        found = self._compute(request, wanted.version, wanted.circumstances)
         plan, reason = (None, found) if isinstance(found, str) else (found, "")
+        final = plan is None and isinstance(self.compute(request, wanted.version, NOTHING_KNOWN), str)
         step.send(
             received.source,
-            PlanProposed(request=request.request_id, version=wanted.version, plan=plan, reason=reason),
+            PlanProposed(
+                request=request.request_id, version=wanted.version, plan=plan, reason=reason, final=final
+            ),
         )
 
     def _compute(
-        self, request: EntanglementRequest, version: int, avoid: tuple[NodeId, ...]
+        self, request: EntanglementRequest, version: int, circumstances: Circumstances
     ) -> RequestPlan | str:
-        found = self.compute(request, version, avoid)
-        if isinstance(found, str) and avoid:
+        found = self.compute(request, version, circumstances)
+        if isinstance(found, str) and circumstances.avoid:
             # A way through nodes that are judged lost is better than none: they may be back by now.
-            found = self.compute(request, version, ())
+            found = self.compute(request, version, msgspec.structs.replace(circumstances, avoid=()))
         if isinstance(found, str):
             return found
         nodes = {
@@ -141,21 +153,39 @@ class PlanDispatch:
 
     def _on_requested(self, step: Step, notice: PlanRequested) -> None:
         request_id = notice.request.request_id
-        for older in [each for each in self.dispatches.values() if each.key[0] == request_id]:
-            if older.state != "ending":
+        experience = self._experience_of(request_id)
+        for older in self._of(request_id):
+            if older.state != "active":
                 self._end(step, older)
-        silent = self._silent.pop(request_id, ())
-        avoid = tuple(dict.fromkeys((*notice.avoid, *silent)))
-        dispatch = Dispatch(notice.request, notice.version, avoid, step.now_ns)
+            elif (
+                older.plan is not None
+            ):  # it goes on until the new one takes its place, and must differ from it
+                experience.failed(older.plan.shape, step.now_ns)
+        circumstances = experience.circumstances(notice.avoid, step.now_ns)
+        dispatch = Dispatch(notice.request, notice.version, circumstances, step.now_ns)
         dispatch.pending = {notice.request.target_nodes[-1]: None}
         self.dispatches[dispatch.key] = dispatch
         self._ask_again(step, dispatch)
+
+    def _experience_of(self, request: RequestId) -> Experience:
+        known = self.experience.get(request)
+        if known is None:
+            known = self.experience[request] = Experience(self.timers.plan_lease_ns)
+        return known
+
+    def _of(self, request: RequestId) -> list[Dispatch]:
+        """Dispatches of a request that are not ending, the oldest first."""
+        return [
+            each for each in self.dispatches.values() if each.key[0] == request and each.state != "ending"
+        ]
 
     def _ask_again(self, step: Step, dispatch: Dispatch) -> None:
         dispatch.tries += 1
         dispatch.due_ns = step.now_ns + self.timers.answer_ns
         if dispatch.state == "asking":
-            wanted = PlanWanted(request=dispatch.request, version=dispatch.version, avoid=dispatch.avoid)
+            wanted = PlanWanted(
+                request=dispatch.request, version=dispatch.version, circumstances=dispatch.circumstances
+            )
             step.send(dispatch.request.target_nodes[-1], wanted)
             return
         assert dispatch.plan is not None
@@ -172,7 +202,7 @@ class PlanDispatch:
             raise PeerViolation(received.source, f"proposes a plan for {proposed.request} unasked")
         plan = proposed.plan
         if plan is None:
-            self._fail(step, dispatch, proposed.reason, (), final=True)
+            self._fail(step, dispatch, proposed.reason, (), final=proposed.final)
             return
         if plan.request != proposed.request or plan.version != proposed.version:
             raise PeerViolation(received.source, f"proposes {plan.request} version {plan.version}")
@@ -187,9 +217,12 @@ class PlanDispatch:
         dispatch.tries = 0
         dispatch.pending = {name: None for name in plan.nodes if name != self.node}
         dispatch.heard_ns = dict.fromkeys(dispatch.pending, step.now_ns)
-        reason = self.messaging.install(step, own)
-        if reason is not None:
-            self._fail(step, dispatch, f"{self.node}: {reason}", ())
+        lack = self.messaging.install(step, own)
+        for older in self._of(plan.request):
+            if older is not dispatch:
+                self._replace(step, older, plan)
+        if lack is not None:
+            self._refused(step, dispatch, self.node, lack.reason, lack.room)
         else:
             self._ask_again(step, dispatch)
 
@@ -204,7 +237,7 @@ class PlanDispatch:
             if withdrawn:
                 self._forget_node(dispatch, received.source)
         elif not answer.accepted:
-            self._fail(step, dispatch, f"{received.source}: {answer.reason}", ())
+            self._refused(step, dispatch, received.source, answer.reason, answer.room)
         else:
             dispatch.heard_ns[received.source] = step.now_ns
             dispatch.pending.pop(received.source, None)
@@ -222,9 +255,9 @@ class PlanDispatch:
         if silent:
             self._fail(step, dispatch, f"lease not renewed by {' '.join(silent)}", silent)
             return
-        reason = self.messaging.install(step, plan.nodes[self.node])
-        if reason is not None:
-            self._fail(step, dispatch, f"{self.node}: {reason}", ())
+        lack = self.messaging.install(step, plan.nodes[self.node])
+        if lack is not None:
+            self._refused(step, dispatch, self.node, lack.reason, lack.room)
             return
         dispatch.due_ns = step.now_ns + self.timers.plan_renew_ns
         for name in dispatch.heard_ns:
@@ -237,16 +270,34 @@ class PlanDispatch:
                 step.send(notice.peer, PlanInstall(plan=dispatch.plan.nodes[notice.peer]))
 
     def _on_ended(self, step: Step, notice: PlanEnded) -> None:
-        dispatch = self.dispatches.get((notice.request, notice.version))
-        self._silent.pop(notice.request, None)
-        if dispatch is not None and dispatch.state != "ending":
-            self._end(step, dispatch)
+        self.experience.pop(notice.request, None)
+        for dispatch in self._of(notice.request):
+            if dispatch.version <= notice.version:
+                self._end(step, dispatch)
+
+    def _refused(
+        self, step: Step, dispatch: Dispatch, by: NodeId, reason: str, room: tuple[LinkRoom, ...]
+    ) -> None:
+        self._experience_of(dispatch.request.request_id).refused(room, step.now_ns)
+        self._fail(step, dispatch, f"{by}: {reason}", (), for_room=bool(room))
 
     def _fail(
-        self, step: Step, dispatch: Dispatch, reason: str, silent: tuple[NodeId, ...], final: bool = False
+        self,
+        step: Step,
+        dispatch: Dispatch,
+        reason: str,
+        silent: tuple[NodeId, ...],
+        *,
+        final: bool = False,
+        for_room: bool = False,
     ) -> None:
+        """End a version that is not to be. An older one that is still in force goes on while nothing replaces
+        it."""
         targets = dispatch.request.target_nodes
-        self._silent[dispatch.request.request_id] = tuple(name for name in silent if name not in targets)
+        experience = self._experience_of(dispatch.request.request_id)
+        experience.silent = tuple(name for name in silent if name not in targets)
+        if dispatch.plan is not None and not for_room:
+            experience.failed(dispatch.plan.shape, step.now_ns)
         self._end(step, dispatch)
         step.tell(
             PlanFailed(
@@ -258,10 +309,17 @@ class PlanDispatch:
         if dispatch.plan is None:
             del self.dispatches[dispatch.key]
             return
+        self.messaging.withdraw(step, *dispatch.key)
+        self._withdraw(step, dispatch, dispatch.heard_ns)
+
+    def _replace(self, step: Step, older: Dispatch, plan: RequestPlan) -> None:
+        """A newer version is being installed: nodes that have no part in it are told to end the older one."""
+        self._withdraw(step, older, [name for name in older.heard_ns if name not in plan.nodes])
+
+    def _withdraw(self, step: Step, dispatch: Dispatch, nodes: Iterable[NodeId]) -> None:
         dispatch.state = "ending"
         dispatch.tries = 0
-        self.messaging.withdraw(step, *dispatch.key)
-        dispatch.pending = dict.fromkeys(dispatch.heard_ns)
+        dispatch.pending = dict.fromkeys(nodes)
         self._withdraw_again(step, dispatch)
 
     def _withdraw_again(self, step: Step, dispatch: Dispatch) -> None:

@@ -26,6 +26,7 @@ class Route:
 
     nodes: tuple[NodeId, ...]
     links: tuple[LinkSettings, ...]
+    memories: tuple[MemorySettings, ...]  # of all nodes, ends included
     times: RouteTimes
     tree: SwapTree
     outlook: Outlook
@@ -61,8 +62,8 @@ def route_along(usable: UsableNetwork, nodes: tuple[NodeId, ...]) -> Route | str
         delay_s=lambda a, b: usable.delay_s(nodes[a], nodes[b]),
     )
     tree = best_tree(times)
-    expected = outlook(tree, times, tuple(links), tuple(memories))
-    return Route(nodes, tuple(links), times, tree, expected, ceiling(tuple(links), tuple(memories)))
+    along = (tuple(links), tuple(memories))
+    return Route(nodes, *along, times, tree, outlook(tree, times, *along), ceiling(*along))
 
 
 def candidate_routes(usable: UsableNetwork, request: EntanglementRequest) -> list[Route] | str:

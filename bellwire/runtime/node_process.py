@@ -43,7 +43,7 @@ def machine_factory(lab: LabEntry) -> MachineFactory:
         return make_machine(
             lab.network,
             name,
-            lambda request, number, avoid: compute_plan(lab.network, request, number, avoid),
+            lambda request, number, circumstances: compute_plan(lab.network, request, number, circumstances),
         )
 
     return make

@@ -15,7 +15,7 @@ from bellwire.core.effects import MeasureBell
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import BellMeasured, Received
 from bellwire.core.facts import Released, ReleaseReason, Swapped
-from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import RoundOver
 from bellwire.core.notices import (
@@ -119,6 +119,7 @@ class Swapping:
         self._plans[plan.request] = plan
         if self._sweep_ns is None:
             self._sweep_ns = step.now_ns + self._sweep_period_ns()
+        self._end_executions(step, plan.request, {link_plan.link for link_plan in plan.links})
         if plan.swap is None:
             return
         key = (plan.request, plan.swap.tree)
@@ -131,12 +132,19 @@ class Swapping:
 
     def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
         self._plans.pop(notice.request, None)
-        for key in [key for key in self._executions if key[0] == notice.request]:
+        self._end_executions(step, notice.request, set())
+
+    def _end_executions(self, step: Step, request: RequestId, kept: set[LinkId]) -> None:
+        """The rule for pairs in flight when a plan is replaced or ends: those of links that the request goes on
+        using are used, all others are released, which their far owners learn from the ledger."""
+        for key in [key for key in self._executions if key[0] == request]:
             del self._executions[key]
         for slot in self._slots.slots():
-            if slot.request == notice.request and slot.state == "held":
+            if slot.request != request or slot.link in kept:
+                continue
+            if slot.state == "held":
                 self._discard(step, slot, "withdrawn")
-            elif slot.state == "resting" and slot.request == notice.request:
+            elif slot.state == "resting":
                 self._wake(step, slot)
 
     def _register(self, execution: Execution, end: End, slot: SlotView) -> None:

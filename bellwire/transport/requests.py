@@ -8,6 +8,7 @@ durable.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+from zlib import crc32
 
 import msgspec
 
@@ -50,6 +51,9 @@ PROGRESS_NS: Final = 1_000_000_000
 PROGRESS_SHARE: Final = 10
 """Progress is notified after a tenth of the count, or after a second if a pair was delivered in it."""
 
+TURNS: Final = 64
+"""Moments of a renewal period among which refused requests spread their next try."""
+
 Duty = Literal["deadline", "duration", "replan"]
 
 
@@ -61,6 +65,7 @@ class Life:
     state: str
     version: int = 0
     failures: int = 0  # plans that failed in a row
+    failure: str = ""  # why the last one did
     notified_count: int = 0
     notified_ns: int = 0
 
@@ -202,7 +207,7 @@ class RequestProcessing:
         if life is None or life.version != notice.plan.version or life.state != "planning":
             return
         self._move(life, "plan_active")
-        life.failures = 0
+        life.failures, life.failure = 0, ""
         if life.record.started_ns is None:
             life.record = msgspec.structs.replace(life.record, started_ns=step.now_ns)
             self._persist(step, life)
@@ -225,8 +230,16 @@ class RequestProcessing:
             )
         )
         delay_ns = self.settings.timers.plan_renew_ns << min(life.failures, 5)
+        delay_ns += self._turn_ns(life)
         life.failures += 1
+        life.failure = notice.reason
         self._alarms.set((notice.request, "replan"), step.now_ns + delay_ns)
+
+    def _turn_ns(self, life: Life) -> int:
+        """A part of a renewal period that differs between requests and versions: two sources that refused each
+        other would otherwise ask again at the same moment, for ever."""
+        turn = crc32(f"{life.request.request_id}/{life.version}".encode())
+        return self.settings.timers.plan_renew_ns * (turn % TURNS) // TURNS
 
     def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
         self._lost[notice.peer] = None
@@ -295,10 +308,9 @@ class RequestProcessing:
     def _deadline_text(self, life: Life) -> str:
         wanted = "" if life.request.count is None else f" of {life.request.count}"
         allowed_ns = life.request.deadline_ns or self.settings.timers.request_ns
-        return (
-            f"deadline of {allowed_ns / 1e9:g} s over: "
-            f"delivered {self.delivered(life.request.request_id)}{wanted}"
-        )
+        count = self.delivered(life.request.request_id)
+        why = f"; the last plan: {life.failure}" if life.failure else ""
+        return f"deadline of {allowed_ns / 1e9:g} s over: delivered {count}{wanted}{why}"
 
     # ---- notifications
 

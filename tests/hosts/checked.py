@@ -32,7 +32,7 @@ class CheckedHistory(History):
         self.host = VirtualHost(
             lab,
             seed,
-            lambda request, version, avoid: compute_plan(network, request, version, avoid),
+            lambda request, version, news: compute_plan(network, request, version, news),
             watch=self.invariants,
             perturb=perturb,
             make=make_machine if offsets_ns is None else skewed(offsets_ns),

@@ -12,7 +12,7 @@ from bellwire.core.effects import Effect, Publish, Report
 from bellwire.core.events import Event
 from bellwire.core.facts import Born, Corrected, Fact, Released, Swapped
 from bellwire.core.ids import End, NodeId
-from bellwire.core.plans import EntanglementRequest
+from bellwire.core.plans import Circumstances, EntanglementRequest
 from bellwire.labs import Lab
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
@@ -123,8 +123,8 @@ def run_virtual(lab: Lab, request: EntanglementRequest, duration_ns: int) -> Vir
     def witness(now_ns: int, node: NodeId, slot: int, truth: PairTruth) -> None:
         seen.truths.setdefault(frozenset(str(end) for end in truth.ends), truth)
 
-    def compute(asked: EntanglementRequest, version: int, avoid: tuple[NodeId, ...]) -> Any:
-        return compute_plan(lab.network, asked, version, avoid)
+    def compute(asked: EntanglementRequest, version: int, news: Circumstances) -> Any:
+        return compute_plan(lab.network, asked, version, news)
 
     host = VirtualHost(_with_request(lab, request), lab.seed, compute, watch=watch)
     host.reports.append(report)

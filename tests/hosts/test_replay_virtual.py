@@ -15,6 +15,7 @@ from bellwire.core.codec import decode_event, encode
 from bellwire.core.effects import Effect
 from bellwire.core.events import Event, Started
 from bellwire.core.ids import NodeId
+from bellwire.core.plans import Circumstances
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.labs import Lab, Scenario
@@ -78,8 +79,8 @@ class Recording:
         host.run(round(duration_s * NS_PER_S))
         assert network is host.network
 
-    def compute(self, request: Any, version: int, avoid: tuple[NodeId, ...]) -> Any:
-        return compute_plan(self.network, request, version, avoid)
+    def compute(self, request: Any, version: int, news: Circumstances) -> Any:
+        return compute_plan(self.network, request, version, news)
 
     def _make(self, network: NetworkSettings, node: NodeId, compute: Compute, source: Any) -> NodeMachine:
         self._readings[node] = []

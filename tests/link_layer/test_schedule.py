@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwire.core.messages import ScheduleEntry, Window
-from bellwire.link_layer.schedule import SCHEDULE_LENGTH_MAX, covering, entry_for, weighted_round_robin
+from bellwire.core.plans import PLACES
+from bellwire.link_layer.schedule import covering, entry_for, weighted_round_robin
 
 
 def entry(name: str) -> ScheduleEntry:
@@ -37,7 +38,7 @@ def test_every_request_gets_its_share_of_the_cycle(weights: list[int]) -> None:
 def test_huge_weights_never_starve_anybody_nor_make_a_huge_cycle(weights: list[int]) -> None:
     cycle = weighted_round_robin([(entry(str(index)), weight) for index, weight in enumerate(weights)])
     assert {one.request for one in cycle} == {str(index) for index in range(len(weights))}
-    assert len(cycle) <= SCHEDULE_LENGTH_MAX + len(weights)
+    assert len(cycle) <= PLACES + len(weights)
 
 
 def test_places_of_a_request_are_spread_and_not_bunched() -> None:

@@ -39,7 +39,7 @@ UNTAKEN: dict[str, dict[str, str]] = {"a": {}, "r": {}, "m": {}}
 
 
 def parts_of(node: str) -> tuple[Part, ...]:
-    return make_machine(chain(), node, lambda request, version, avoid: "no plan").parts
+    return make_machine(chain(), node, lambda request, version, news: "no plan").parts
 
 
 def edges_of(node: str) -> set[Edge]:

@@ -15,7 +15,7 @@ ROOMS = {
 
 
 def machine_of(node: str) -> NodeMachine:
-    return make_machine(chain(), node, lambda request, version, avoid: "no plan")
+    return make_machine(chain(), node, lambda request, version, news: "no plan")
 
 
 @pytest.mark.parametrize("node", ["a", "r", "m"], ids=["end", "repeater", "station"])
@@ -41,8 +41,8 @@ def test_roles_are_told_by_their_classes() -> None:
 
 
 def test_a_node_may_speak_more_often_in_a_step_the_more_slots_it_has() -> None:
-    small = make_machine(chain(lanes=1), "r", lambda request, version, avoid: "no")
-    large = make_machine(chain(lanes=9), "r", lambda request, version, avoid: "no")
+    small = make_machine(chain(lanes=1), "r", lambda request, version, news: "no")
+    large = make_machine(chain(lanes=9), "r", lambda request, version, news: "no")
     assert large._step.notices_max - small._step.notices_max == 4 * 16
 
 

@@ -1,49 +1,42 @@
 """Plan dispatch: computed at the destination, in force at every node or nowhere, renewed, ended."""
 
-from collections.abc import Mapping
-from heapq import heappop, heappush
-from itertools import count as counter
-from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
 
-from bellwire.core.effects import Effect, Report, Send
 from bellwire.core.errors import PeerViolation
-from bellwire.core.events import Received, Started, TimerFired
+from bellwire.core.events import Received
 from bellwire.core.ids import NodeId
-from bellwire.core.machine import Handler, Step
+from bellwire.core.machine import Step
 from bellwire.core.messages import PlanInstall, PlanProposed, PlanWanted, PlanWithdrawn
 from bellwire.core.notices import (
     LinkRequested,
     LinkWithdrawn,
-    Notice,
     PeerRestarted,
     PlanActive,
-    PlanEnded,
     PlanFailed,
     PlanInstalled,
     PlanRemoved,
-    PlanRequested,
 )
-from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, RequestPlan, SwapPlan
+from bellwire.core.plans import (
+    PLACES,
+    Circumstances,
+    EntanglementRequest,
+    LinkPlan,
+    NodePlan,
+    RequestPlan,
+    SwapPlan,
+)
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
-from bellwire.node.routing import NodeMachine
-from bellwire.planner.messaging import WEIGHT_MAX
-from bellwire.planner.protocols import Messaging, PlanDispatch
+from tests.planner import plan_bench
+from tests.planner.plan_bench import MS, SECOND, Tell
 
-MS = 1_000_000
-SECOND = 1_000 * MS
 NODES = ("alice", "relay", "spare", "bob")
 LINKS = {"ar": ("alice", "relay"), "rb": ("relay", "bob"), "as": ("alice", "spare"), "sb": ("spare", "bob")}
 REQUEST = EntanglementRequest(
     request_id="q", target_nodes=("alice", "bob"), count=3, consumption="measure", priority=2
 )
-
-
-class Tell(NamedTuple):
-    notices: tuple[Notice, ...]
 
 
 def network() -> NetworkSettings:
@@ -83,9 +76,9 @@ def network() -> NetworkSettings:
     return NetworkSettings(nodes=nodes, links=links, delays_ns={})
 
 
-def compute(request: EntanglementRequest, version: int, avoid: tuple[NodeId, ...]) -> RequestPlan | str:
+def compute(request: EntanglementRequest, version: int, news: Circumstances) -> RequestPlan | str:
     """Over relay, or over spare when relay is to be avoided."""
-    middle = next((name for name in ("relay", "spare") if name not in avoid), None)
+    middle = next((name for name in ("relay", "spare") if name not in news.avoid), None)
     if middle is None:
         return "no route between alice and bob"
     left, right = ("ar", "rb") if middle == "relay" else ("as", "sb")
@@ -145,132 +138,20 @@ def compute(request: EntanglementRequest, version: int, avoid: tuple[NodeId, ...
     )
 
 
-class Listener:
-    """Takes what the rest of a node takes."""
-
-    def __init__(self) -> None:
-        self.heard: list[Notice] = []
-
-    def on_events(self) -> Mapping[type, Handler]:
-        return {Tell: self._tell}
-
-    def on_messages(self) -> Mapping[type, Handler]:
-        return {}
-
-    def on_notices(self) -> Mapping[type, Handler]:
-        kinds = (PlanActive, PlanFailed, PlanInstalled, PlanRemoved, LinkRequested, LinkWithdrawn)
-        return dict.fromkeys(kinds, lambda step, notice: self.heard.append(notice))
-
-    def gives(self) -> frozenset[type]:
-        return frozenset()
-
-    def deadline_ns(self) -> int | None:
-        return None
-
-    def on_deadline(self, step: Step) -> None:
-        pass
-
-    def _tell(self, step: Step, event: Tell) -> None:
-        for notice in event.notices:
-            step.tell(notice)
-
-    def of(self, kind: type) -> list[Any]:
-        return [notice for notice in self.heard if isinstance(notice, kind)]
-
-
-class PlanBench:
-    """Four nodes; messages take a millisecond unless a test has other plans for them."""
+class PlanBench(plan_bench.PlanBench):
+    """The four nodes of this file and their one request."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.settings = network()
-        self.draw = None if seed is None else Random(seed)
-        self.now_ns = 0
-        self.order = counter()
-        self.queue: list[tuple[int, int, NodeId, Received]] = []
-        self.down: set[NodeId] = set()
-        self.sent: list[tuple[NodeId, Send]] = []
-        self.reports: list[tuple[NodeId, Report]] = []
-        self.machines: dict[NodeId, NodeMachine] = {}
-        self.messaging: dict[NodeId, Messaging] = {}
-        self.dispatch: dict[NodeId, PlanDispatch] = {}
-        self.listeners: dict[NodeId, Listener] = {}
-        for name in NODES:
-            self.start(name)
+        super().__init__(network(), compute, seed)
 
-    def start(self, name: NodeId) -> None:
-        messaging = self.messaging[name] = Messaging(self.settings, name)
-        listener = self.listeners[name] = Listener()
-        parts: list[Any] = [messaging, listener]
-        if name in ("alice", "bob"):
-            self.dispatch[name] = PlanDispatch(self.settings, name, compute, messaging)
-            parts.append(self.dispatch[name])
-        self.machines[name] = NodeMachine(name, parts)
-        self.down.discard(name)
-        self.feed(name, Started(incarnation=1))
+    def want(self, version: int = 1, avoid: tuple[NodeId, ...] = ()) -> None:  # type: ignore[override]
+        super().want(REQUEST, version, avoid)
 
-    def feed(self, name: NodeId, event: Any) -> None:
-        for effect in self.machines[name].handle(self.now_ns, event):
-            self.perform(name, effect)
+    def end(self, version: int = 1) -> None:  # type: ignore[override]
+        super().end(REQUEST, version)
 
-    def perform(self, name: NodeId, effect: Effect) -> None:
-        if isinstance(effect, Report):
-            self.reports.append((name, effect))
-        elif isinstance(effect, Send):
-            self.sent.append((name, effect))
-            delays = [MS]
-            if self.draw is not None:
-                copies = self.draw.choice((0, 1, 1, 1, 2))
-                delays = [MS + self.draw.randrange(400 * MS) for _ in range(copies)]
-            for delay_ns in delays:
-                event = Received(source=name, incarnation=1, message=effect.message)
-                heappush(self.queue, (self.now_ns + delay_ns, next(self.order), effect.to, event))
-
-    def run(self, duration_ns: int) -> None:
-        until_ns = self.now_ns + duration_ns
-        while True:
-            due = min(
-                (
-                    (machine.next_deadline_ns, name)
-                    for name, machine in self.machines.items()
-                    if machine.next_deadline_ns is not None and name not in self.down
-                ),
-                default=None,
-            )
-            at_ns = self.queue[0][0] if self.queue else None
-            if due is not None and (at_ns is None or due[0] < at_ns):
-                if due[0] > until_ns:
-                    break
-                self.now_ns = max(self.now_ns, due[0])
-                self.feed(due[1], TimerFired())
-            elif at_ns is not None and at_ns <= until_ns:
-                _, _, name, event = heappop(self.queue)
-                self.now_ns = max(self.now_ns, at_ns)
-                if name not in self.down:
-                    self.feed(name, event)
-            else:
-                break
-        self.now_ns = until_ns
-
-    def want(self, version: int = 1, avoid: tuple[NodeId, ...] = ()) -> None:
-        self.feed("alice", Tell((PlanRequested(request=REQUEST, version=version, avoid=avoid),)))
-
-    def end(self, version: int = 1) -> None:
-        self.feed("alice", Tell((PlanEnded(request="q", version=version),)))
-
-    def installed(self) -> dict[NodeId, int]:
-        return {
-            name: plan.version
-            for name, messaging in self.messaging.items()
-            for plan in messaging.plans.values()
-        }
-
-    def heard(self, name: NodeId, kind: type) -> list[Any]:
-        return self.listeners[name].of(kind)
-
-    def said(self, name: NodeId, kind: type) -> list[Any]:
-        return [
-            send.message for sender, send in self.sent if sender == name and isinstance(send.message, kind)
-        ]
+    def installed(self) -> dict[NodeId, int]:  # type: ignore[override]
+        return super().installed("q")
 
 
 def active() -> PlanBench:
@@ -345,7 +226,7 @@ def test_a_silent_node_is_avoided_by_the_next_plan() -> None:
     assert bench.installed() == {}
     bench.want(version=2)
     bench.run(10 * MS)
-    assert bench.said("alice", PlanWanted)[-1].avoid == ("relay",)
+    assert bench.said("alice", PlanWanted)[-1].circumstances.avoid == ("relay",)
     assert bench.installed() == {"alice": 2, "spare": 2, "bob": 2}
 
 
@@ -368,7 +249,7 @@ def test_a_way_through_suspect_nodes_is_better_than_none() -> None:
 
 def test_no_plan_at_all_is_final_and_says_why() -> None:
     bench = PlanBench()
-    bench.dispatch["bob"].compute = lambda request, version, avoid: "fidelity 0.99 cannot be reached"
+    bench.dispatch["bob"].compute = lambda request, version, news: "fidelity 0.99 cannot be reached"
     bench.want(avoid=("relay",))
     bench.run(10 * MS)
     (failed,) = bench.heard("alice", PlanFailed)
@@ -377,8 +258,8 @@ def test_no_plan_at_all_is_final_and_says_why() -> None:
 
 def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
     bench = PlanBench()
-    other = msgspec.structs.replace(REQUEST, request_id="other", priority=WEIGHT_MAX - 1)
-    plan = compute(other, 1, ())
+    other = msgspec.structs.replace(REQUEST, request_id="other", priority=PLACES - 1)
+    plan = compute(other, 1, Circumstances())
     assert isinstance(plan, RequestPlan)
     bench.feed(
         "relay", Received(source="alice", incarnation=1, message=PlanInstall(plan=plan.nodes["relay"]))
@@ -387,7 +268,7 @@ def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
     bench.run(100 * MS)
     (failed,) = bench.heard("alice", PlanFailed)
     assert not failed.final
-    assert failed.reason == "relay: link ar: weight 2 beside 63, limit 64"
+    assert failed.reason == "relay: link ar has 1 of 64 places left, the plan needs 2"
     assert [plan.request for each in bench.messaging.values() for plan in each.plans.values()] == ["other"]
 
 
@@ -402,7 +283,7 @@ def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
 )
 def test_a_part_that_does_not_fit_the_node_is_refused(changes: dict[str, Any], words: str) -> None:
     bench = PlanBench()
-    plan = compute(REQUEST, 1, ())
+    plan = compute(REQUEST, 1, Circumstances())
     assert isinstance(plan, RequestPlan)
     part = plan.nodes["relay"]
     if "links" in changes:
@@ -410,9 +291,9 @@ def test_a_part_that_does_not_fit_the_node_is_refused(changes: dict[str, Any], w
         changes = {"links": (msgspec.structs.replace(part.links[0], link=link, partner=partner),)}
     elif "swap" in changes:
         changes = {"swap": msgspec.structs.replace(part.swap, right_link=changes["swap"])}
-    reason = bench.messaging["relay"].install(Step("relay"), msgspec.structs.replace(part, **changes))
-    assert reason is not None
-    assert words in reason
+    lack = bench.messaging["relay"].install(Step("relay"), msgspec.structs.replace(part, **changes))
+    assert lack is not None
+    assert words in lack.reason
 
 
 def test_a_higher_version_replaces_a_lower_one_and_a_lower_one_is_refused() -> None:
@@ -421,12 +302,13 @@ def test_a_higher_version_replaces_a_lower_one_and_a_lower_one_is_refused() -> N
     bench.run(1 * SECOND)
     assert bench.installed() == {"alice": 2, "spare": 2, "bob": 2}
     assert [each.link for each in bench.heard("relay", LinkWithdrawn)] == ["ar", "rb"]
-    old = compute(REQUEST, 1, ())
+    old = compute(REQUEST, 1, Circumstances())
     assert isinstance(old, RequestPlan)
-    reason = bench.messaging["bob"].install(Step("bob"), old.nodes["bob"])
-    assert reason == "version 1 is older than 2"
+    lack = bench.messaging["bob"].install(Step("bob"), old.nodes["bob"])
+    assert lack == ("version 1 is older than 2", ())
     other = msgspec.structs.replace(bench.messaging["bob"].plans["q"], cutoff_ns=5)
-    assert bench.messaging["bob"].install(Step("bob"), other) == "version 2 is in force with other contents"
+    lack = bench.messaging["bob"].install(Step("bob"), other)
+    assert lack == ("version 2 is in force with other contents", ())
 
 
 def test_a_higher_version_on_the_same_route_withdraws_only_links_that_it_lacks() -> None:
@@ -467,14 +349,14 @@ def test_plans_of_others_are_violations() -> None:
     bench = active()
     plan = bench.messaging["relay"].plans["q"]
     taken = msgspec.structs.replace(plan, source="bob", version=9)
-    assert bench.messaging["relay"].install(Step("relay"), taken) == "q is a request of alice"
+    assert bench.messaging["relay"].install(Step("relay"), taken) == ("q is a request of alice", ())
     with pytest.raises(PeerViolation, match="installs a plan of alice"):
         bench.feed("relay", Received(source="bob", incarnation=1, message=PlanInstall(plan=plan)))
     with pytest.raises(PeerViolation, match="a plan of alice"):
         bench.feed(
             "relay", Received(source="bob", incarnation=1, message=PlanWithdrawn(request="q", version=1))
         )
-    wanted = PlanWanted(request=REQUEST, version=9, avoid=())
+    wanted = PlanWanted(request=REQUEST, version=9, circumstances=Circumstances())
     with pytest.raises(PeerViolation, match="between others"):
         bench.feed("bob", Received(source="relay", incarnation=1, message=wanted))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.labs import load_lab
 from bellwire.planner.plans import choose_route, compute_plan, predict
@@ -60,7 +60,7 @@ def planned(net: NetworkSettings, request: EntanglementRequest) -> RequestPlan:
 
 
 def refusal(net: NetworkSettings, request: EntanglementRequest, avoid: tuple[str, ...] = ()) -> str:
-    reason = compute_plan(net, request, 1, avoid)
+    reason = compute_plan(net, request, 1, Circumstances(avoid=avoid))
     assert isinstance(reason, str)
     return reason
 
@@ -150,7 +150,7 @@ def test_a_route_in_the_request_is_obeyed(tmp_path: Path) -> None:
 def test_silent_nodes_are_avoided(tmp_path: Path) -> None:
     pairs = ("ab", "bz", "ac", "cd", "dz")
     net = network(tmp_path, {pair: {"nodes": list(pair)} for pair in pairs})
-    plan = compute_plan(net, asked(), 2, ("b",))
+    plan = compute_plan(net, asked(), 2, Circumstances(avoid=("b",)))
     assert isinstance(plan, RequestPlan)
     assert plan.nodes["a"].route == ("a", "c", "d", "z")
     assert refusal(net, asked(), ("b", "d")) == "no route between a and z"

@@ -39,7 +39,7 @@ class History:
         self.host = VirtualHost(
             lab,
             seed,
-            lambda request, version, avoid: compute_plan(network, request, version, avoid),
+            lambda request, version, news: compute_plan(network, request, version, news),
             perturb=perturb,
         )
         self.statuses: list[tuple[int, str]] = []

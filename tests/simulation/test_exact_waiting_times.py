@@ -31,8 +31,8 @@ def waiting_times(lab: Lab, rounds: int, expected_slots: float, seed: int) -> li
     """Waiting times of the first `rounds` deliveries, in attempts."""
     network = lab.network
 
-    def compute(request, version, avoid):  # type: ignore[no-untyped-def]  # Compute says it
-        return compute_plan(network, request, version, avoid)
+    def compute(request, version, news):  # type: ignore[no-untyped-def]  # Compute says it
+        return compute_plan(network, request, version, news)
 
     planner: Compute = compute
     host = VirtualHost(lab, seed, planner)

@@ -22,7 +22,7 @@ from bellwire.core.notices import (
     ViewReady,
     ViewWanted,
 )
-from bellwire.core.plans import NodePlan, SwapPlan
+from bellwire.core.plans import LinkPlan, NodePlan, SwapPlan
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.swapping.protocols import Swapping
@@ -82,6 +82,10 @@ def swap_plan(**changes: Any) -> SwapPlan:
     return SwapPlan(**(fields | changes))
 
 
+def link_plan(link: str, partner: NodeId) -> LinkPlan:
+    return LinkPlan(request="r", tree=0, link=link, partner=partner, rate_hz=1.0, weight=1, fidelity_min=None)
+
+
 def node_plan(**changes: Any) -> NodePlan:
     swap = {name: changes[name] for name in ("policy", "rounds") if name in changes}
     inner = {name: changes.pop(name) for name in ("inner_left", "inner_right") if name in changes}
@@ -93,7 +97,7 @@ def node_plan(**changes: Any) -> NodePlan:
         "destination": "b",
         "role": "inner",
         "route": ("a", "r", "b"),
-        "links": (),
+        "links": (link_plan("a-r", "a"), link_plan("r-b", "b")),
         "swap": swap_plan(**swap, **inner),
         "cutoff_ns": None,
         "rounds": False,

@@ -17,7 +17,7 @@ from bellwire.core.notices import (
 )
 from bellwire.swapping.protocols import SWEEPS_PER_LEASE, Swapping
 from tests.node.networks import BSM, MS, RATES, chain
-from tests.swapping.bench import SwapBench, end_of, node_plan
+from tests.swapping.bench import SwapBench, end_of, link_plan, node_plan
 
 LEFT = end_of("a-r", 1)
 RIGHT = end_of("r-b", 2)
@@ -82,6 +82,35 @@ def test_a_renewed_plan_does_not_measure_again_what_is_being_measured() -> None:
     bench = measuring()
     bench.notice(30, PlanInstalled(plan=node_plan(version=2)))
     assert len(bench.measuring()) == 1
+
+
+def test_a_newer_plan_uses_pairs_of_links_that_it_keeps_and_releases_the_others() -> None:
+    bench = SwapBench()
+    bench.pair(10, "a-r", 1)
+    bench.pair(20, "a-r", 2, lane=1)
+    part = node_plan(version=2, links=(link_plan("r-b", "b"),), role="source", swap=None)
+    bench.notice(30, PlanInstalled(plan=part))
+    assert [end.attempt for end, _ in bench.released()] == [1, 2]
+    assert {reason for _, reason in bench.released()} == {"withdrawn"}
+    bench.pair(40, "r-b", 3)
+    bench.notice(50, PlanInstalled(plan=node_plan(version=3)))
+    bench.pair(60, "a-r", 4)
+    assert bench.measuring() == [(2, 0)]  # the pair of attempt 3 is still there
+
+
+def test_a_node_that_swaps_no_more_forgets_the_swaps_of_the_older_plan() -> None:
+    bench = SwapBench()
+    bench.notice(30, PlanInstalled(plan=node_plan(version=2, role="source", swap=None)))
+    bench.pair(40, "a-r", 1)
+    bench.pair(50, "r-b", 2)
+    assert bench.measuring() == []
+
+
+def test_what_is_being_measured_is_left_alone_when_a_newer_plan_lacks_its_links() -> None:
+    bench = measuring()
+    bench.notice(30, PlanInstalled(plan=node_plan(version=2, links=(), role="source", swap=None)))
+    assert states(bench) == ["measuring", "free", "measuring", "free"]
+    assert bench.released() == []
 
 
 def test_the_fixed_tree_waits_for_its_children_and_looks_again_when_a_chain_changes() -> None:

@@ -1,0 +1,56 @@
+"""Why a request gets no plan, each in one sentence that names the limit and the best that can be had.
+
+Owns the wording. Refuses the choice itself (plans.py).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from bellwire.core.ids import LinkId
+from bellwire.core.plans import PLACES, EntanglementRequest
+from bellwire.planner.places import rate_hz, room_on
+from bellwire.planner.predictions import named
+from bellwire.planner.routes import Route
+
+
+def reach(route: Route, request: EntanglementRequest) -> float:
+    """The fidelity that a route can promise: a cutoff trades rate for a mean nearer to the ceiling."""
+    return route.ceiling if request.cutoff_ns is not None else route.outlook.fidelity
+
+
+def of_fidelity(routes: Sequence[Route], request: EntanglementRequest) -> str:
+    """No route reaches the fidelity."""
+    best = max(routes, key=lambda route: reach(route, request))
+    # Rounding up would promise what the sentence denies.
+    limit = f"{int(reach(best, request) * 1000) / 1000:.3f}"
+    return (
+        f"fidelity {request.fidelity_threshold:g} cannot be reached: at most {limit} over {named(best.nodes)}"
+    )
+
+
+def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping[LinkId, int]) -> str:
+    """No route has the rate, or the places, beside what is taken."""
+
+    def most_hz(route: Route, left: Mapping[LinkId, int]) -> float:
+        return rate_hz(route, route.tree, room_on(route, left))
+
+    wanted_hz = request.rate_threshold_hz
+    if wanted_hz is not None:
+        alone = max(routes, key=lambda route: most_hz(route, {}))
+        if most_hz(alone, {}) < wanted_hz:
+            bound_hz = 1.0 / max(alone.times.link_s)
+            if bound_hz < wanted_hz:
+                why = f"a link of {named(alone.nodes)} makes at most {bound_hz:.4g}/s"
+            else:
+                why = f"at most {most_hz(alone, {}):.4g}/s over {named(alone.nodes)}"
+            return f"rate {wanted_hz:g}/s cannot be reached: {why}"
+    best = max(routes, key=lambda route: most_hz(route, room))
+    link, places = min(zip((link.link for link in best.links), room_on(best, room), strict=True), key=_places)
+    asked = f"priority {request.priority}" if wanted_hz is None else f"rate {wanted_hz:g}/s"
+    return (
+        f"no room for {asked} beside other plans: link {link} has {places} of {PLACES} places left, "
+        f"at most {most_hz(best, room):.4g}/s over {named(best.nodes)}"
+    )
+
+
+def _places(each: tuple[LinkId, int]) -> int:
+    return each[1]
