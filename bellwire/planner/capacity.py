@@ -39,6 +39,14 @@ class Use:
     memories: Mapping[NodeId, int]
     stored: tuple[PairId | str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for of, rate_hz in (*self.links_hz.items(), *self.attempts_hz.items()):
+            if not rate_hz >= 0.0:
+                raise LocalMisuse(f"a plan takes {rate_hz:g}/s of {of}: nobody can take less than nothing")
+        for name, count in self.memories.items():
+            if count < 0:
+                raise LocalMisuse(f"a plan holds {count} memories of {name}: nobody can hold less than none")
+
     def scaled(self, factor: float) -> "Use":
         """The use of the same plan at another rate; memories stay."""
         return Use(
@@ -99,7 +107,9 @@ class Residual:
         return max(0, self.topology.nodes[name].memories - self.used_memories(name))
 
     def attempts_hz(self, name: NodeId, share: float = 1.0) -> float:
-        """Attempts per second that a share of a node still has free, 0 or more."""
+        """Attempts per second that a share of a node still has free, 0 or more. No share of inf is none."""
+        if share == 0.0:
+            return 0.0
         return max(0.0, share * self.topology.nodes[name].attempts_hz - self.used_attempts_hz(name))
 
     def link_rate_hz(self, link: Link, share_a: float = 0.5, share_b: float = 0.5) -> float:
@@ -128,8 +138,11 @@ class Residual:
                     f"link {pair[0]}-{pair[1]} carries {link.capacity_hz:.6g}/s, of which "
                     f"{self.used_hz(pair):.6g}/s are taken: no room for {rate_hz:.6g}/s"
                 )
+        for name in (*use.attempts_hz, *use.memories):
+            if name not in self.topology.nodes:
+                return f"there is no node {name}"
         for name, rate_hz in use.attempts_hz.items():
-            capacity_hz = self.topology.node(name).attempts_hz
+            capacity_hz = self.topology.nodes[name].attempts_hz
             if not _fits(self.used_attempts_hz(name) + rate_hz, capacity_hz):
                 return (
                     f"{name} makes {capacity_hz:.6g} attempts/s, of which "
@@ -137,12 +150,14 @@ class Residual:
                 )
         for name, count in use.memories.items():
             if count > self.memories(name):
-                limit = self.topology.node(name).memories
+                limit = self.topology.nodes[name].memories
                 return f"{name} has {self.memories(name)} of {limit} memories free, not {count}"
         reserved = {pair for each in self.taken.values() for pair in each.stored}
-        for stored in use.stored:
+        for index, stored in enumerate(use.stored):
             if stored in reserved:
                 return f"stored pair {stored} is reserved already"
+            if stored in use.stored[:index]:
+                return f"stored pair {stored} is wanted twice, and is one pair"
         return None
 
     def claim(self, key: str, use: Use) -> None:

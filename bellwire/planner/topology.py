@@ -129,12 +129,13 @@ class Link:
             raise ConfigError(f"{where}: the ends must be two different names in sorted order")
         for name in ("length_km", "attempt_s", "success_s"):
             _check_not_negative(where, name, getattr(self, name))
-        _check_not_negative(where, "capacity_hz", self.capacity_hz, infinite=True)
-        _check_not_negative(where, "attenuation_length_km", self.attenuation_length_km, infinite=True)
+        # Before the capacity, which link_between works out of them: the error names what was given.
         _check_share(where, "success_probability", self.success_probability)
-        _check_bell(where, "state", self.state)
         if self.channels < 1:
             raise ConfigError(f"{where}: channels = {self.channels} is below 1")
+        _check_not_negative(where, "capacity_hz", self.capacity_hz, infinite=True)
+        _check_not_negative(where, "attenuation_length_km", self.attenuation_length_km, infinite=True)
+        _check_bell(where, "state", self.state)
 
     @property
     def fidelity(self) -> float:
@@ -229,6 +230,14 @@ class Topology:
             for end in pair:
                 if end not in self.nodes:
                     raise ConfigError(f'link {pair[0]}-{pair[1]} ends at "{end}", which is no node')
+        for (a, b), delay_s in ({} if self.delays_s is None else self.delays_s).items():
+            where = f"classical delay {a}-{b}"
+            if a >= b:
+                raise ConfigError(f"{where}: the ends must be two different names in sorted order")
+            for end in (a, b):
+                if end not in self.nodes:
+                    raise ConfigError(f'{where} ends at "{end}", which is no node')
+            _check_not_negative(where, "delay_s", delay_s, infinite=True)
 
     @staticmethod
     def of(nodes: Iterable[Node], links: Iterable[Link], **others: Any) -> "Topology":

@@ -9,8 +9,8 @@ simulator, so that networks of different sources can be compared. Templates give
 
 - MemoryArray: efficiency = p_g; frequency f: t_g = 1/f, and f attempts per second of each memory; fidelity of
   a fresh pair, the lower one of the two ends; coherence_time T with shares (x, y, z) of the Pauli errors, a
-  third each by default: <XX>, <ZZ>, <YY> decay at 2(y+z)/T, 2(x+y)/T, 2(x+z)/T per stored qubit. Without shares
-  the simulator lets a pair expire at T instead of decaying.
+  third each by default: <XX>, <ZZ>, <YY> decay at 2(y+z)/T, 2(x+y)/T, 2(x+z)/T per stored qubit. Without
+  shares the simulator lets a pair expire at T instead of decaying.
 - EntanglementSwapping: swapping_success_prob = p_b.
 - detectors of a BSM node: p_ob = half the square of their mean efficiency: linear optics tell half of the
   outcomes, and two photons fall on the two detectors at random.
