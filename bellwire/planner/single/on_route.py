@@ -32,10 +32,9 @@ def along(
     residual: Residual, request: PairRequest, options: Options, route: tuple[NodeId, ...], method: str
 ) -> PairPlan:
     """The fastest tree over a route, under the name of the method that chose the route."""
-    if (route[:1], route[-1:]) != ((request.source,), (request.destination,)):
-        shown = "-".join(route) or "without nodes"
-        raise NoPlan(f"route {shown} does not join {request.source} and {request.destination}")
-    line = Residual(cut(residual.topology, route), residual.taken)
+    if (route[0], route[-1]) != (request.source, request.destination):
+        raise NoPlan(f"route {'-'.join(route)} does not join {request.source} and {request.destination}")
+    line = replace(residual, topology=cut(residual.topology, route))
     kept = tuple(leaf for leaf in request.stored if {leaf.left, leaf.right} <= set(route))
     found = exact.plan(line, replace(request, stored=kept), replace(options, route=None))
     return replace(found, method=method)

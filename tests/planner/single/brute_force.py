@@ -6,7 +6,7 @@ more. Refuses speed.
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import hypothesis.strategies as st
 import numpy as np
@@ -138,3 +138,31 @@ def networks(draw: st.DrawFn, most: int = 7, *, slow_words: bool = False, alike:
             pair_of(a, b): float(chance.choice([1e-5, 1e-3, 0.1])) for a in names for b in names if a < b
         }
     return Topology.of(nodes, links, delays_s=delays)
+
+
+def uneven_network(seed: int) -> Topology:
+    """Five nodes whose links differ by factors of a thousand, whose swaps may be sure, and some forgetful."""
+    chance = np.random.default_rng(seed)
+    nodes: list[Node] = []
+    for name in "ABCDE":
+        decay_hz = float(chance.choice([0.0, 1.0, 10.0]))
+        nodes.append(
+            Node(
+                name=name,
+                position_km=(float(chance.uniform(0.0, 20.0)), 0.0),
+                swap_probability=float(chance.choice([0.5, 1.0])),
+                decay_hz=(decay_hz, decay_hz, decay_hz),
+            )
+        )
+    links = [
+        link_between(
+            one,
+            other,
+            5.0,
+            fidelity=float(chance.uniform(0.9, 1.0)),
+            success_probability=float(10.0 ** chance.uniform(-4.0, -1.0)),
+        )
+        for one, other in combinations(nodes, 2)
+        if chance.random() < 0.7
+    ]
+    return Topology.of(nodes, links)

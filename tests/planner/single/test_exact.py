@@ -4,9 +4,8 @@ Owns the tests of single/all_pairs.py, limited.py, bounds.py and exact.py.
 """
 
 import math
-from itertools import combinations, pairwise
+from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +29,7 @@ from bellwire.planner.structures import (
     throttled,
 )
 from bellwire.planner.topology import Node, Topology, link_between, pair_of
-from tests.planner.single.brute_force import all_latencies, best_latency_s, networks
+from tests.planner.single.brute_force import all_latencies, best_latency_s, networks, uneven_network
 
 
 def chain(*lengths_km: float, **node: float) -> Topology:
@@ -306,40 +305,12 @@ def test_the_swap_of_a_tree_is_where_its_children_meet() -> None:
     assert found.tree.at == "B"
 
 
-def _uneven(seed: int) -> Topology:
-    """Five nodes whose links differ by factors of a thousand, whose swaps may be sure, and some forgetful."""
-    chance = np.random.default_rng(seed)
-    nodes: list[Node] = []
-    for name in "ABCDE":
-        decay_hz = float(chance.choice([0.0, 1.0, 10.0]))
-        nodes.append(
-            Node(
-                name=name,
-                position_km=(float(chance.uniform(0.0, 20.0)), 0.0),
-                swap_probability=float(chance.choice([0.5, 1.0])),
-                decay_hz=(decay_hz, decay_hz, decay_hz),
-            )
-        )
-    links = [
-        link_between(
-            one,
-            other,
-            5.0,
-            fidelity=float(chance.uniform(0.9, 1.0)),
-            success_probability=float(10.0 ** chance.uniform(-4.0, -1.0)),
-        )
-        for one, other in combinations(nodes, 2)
-        if chance.random() < 0.7
-    ]
-    return Topology.of(nodes, links)
-
-
 @pytest.mark.parametrize("throttle", [True, False])
 def test_a_faster_subtree_that_waits_too_long_does_not_hide_a_slower_one(throttle: bool) -> None:
     """Where nothing is throttled, faster pairs wait longer for their siblings: 5 in 1,000 were missed."""
     seen = 0
     for seed in range(300):
-        topology = _uneven(seed)
+        topology = uneven_network(seed)
         trees = [_tree_of(topology, route, shape) for _, route, shape in all_latencies(topology, "A", "E")]
         if throttle:
             trees = [throttled(tree, topology) for tree in trees]

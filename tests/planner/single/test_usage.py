@@ -30,7 +30,14 @@ from bellwire.planner.structures import (
     throttled,
 )
 from bellwire.planner.topology import Node, Topology, link_between, pair_of
-from tests.planner.single.brute_force import eq1_s, link_latency_s, networks, simple_routes, trees_over
+from tests.planner.single.brute_force import (
+    eq1_s,
+    link_latency_s,
+    networks,
+    simple_routes,
+    trees_over,
+    uneven_network,
+)
 from tests.planner.single.test_exact import asked, chain
 
 PERFECT = (1.0, 0.0, 0.0, 0.0)
@@ -127,6 +134,25 @@ def test_no_tree_with_any_split_is_faster(topology: Topology, quantum: float) ->
         assert found.latency_s == pytest.approx(best_s, rel=1e-9)
         assert is_simple(found.tree)
         assert retimed(found.tree, topology).latency_s == pytest.approx(found.latency_s, rel=1e-9)
+
+
+def test_no_tree_with_any_split_is_faster_where_links_differ_by_a_thousand() -> None:
+    """Among them are pairs for which a walk that spends a node twice would be faster."""
+    walks = 0
+    for seed in range(110):
+        topology = uneven_network(seed)
+        residual, options = Residual(topology), Options(quantum=0.25)
+        trees = UsageTrees(residual, options)
+        for other in "BCDE":
+            best_s = min((each[0] for each in all_splits(topology, "A", other, 4)), default=math.inf)
+            fastest = trees.tree("A", other)
+            if fastest is None:
+                assert best_s == math.inf
+                continue
+            walks += not is_simple(fastest)
+            found = usage.plan(residual, asked("A", other, age_s=math.inf), options)
+            assert found.latency_s == pytest.approx(best_s, rel=1e-9)
+    assert walks > 0
 
 
 @settings(deadline=None, derandomize=True, max_examples=250)
