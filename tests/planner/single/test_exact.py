@@ -336,3 +336,11 @@ def test_a_faster_subtree_that_waits_too_long_does_not_hide_a_slower_one(throttl
             assert found.latency_s == pytest.approx(min(tree.latency_s for tree in good), rel=1e-9)
             seen += 1
     assert seen > 300
+
+
+def test_from_a_node_to_itself_there_is_nothing_to_make() -> None:
+    residual = Residual(chain(10.0, 10.0))
+    assert all_trees(residual).tree("A", "A") is None
+    assert set(plans_from(residual, "A")) == {"B", "C"}
+    with pytest.raises(ConfigError, match='unknown node "Z"'):
+        plans_from(residual, "Z")
