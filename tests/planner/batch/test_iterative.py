@@ -75,7 +75,7 @@ def test_each_tree_over_one_link_has_half_of_what_is_left_until_the_stop_rule_of
 
 
 def test_requests_take_turns_until_a_tree_adds_less_than_5_percent() -> None:
-    """In units of the first tree: 1, 1/2, 1/4, then 1/8, 1/16, 1/32; only the third still gains 5 %, by 1/64."""
+    """1, 1/2, 1/4, then 1/8, 1/16, 1/32 of the first; only the third still gains 5 %, by 1/64."""
     asked = [wanted(name, "A", "B") for name in ("one", "two", "three")]
     found = rates(plan_batch(Residual(line(10.0)), asked, "fair"))
     parts = {"one": 1 + 1 / 8, "two": 1 / 2 + 1 / 16, "three": 1 / 4 + 1 / 32 + 1 / 64}
