@@ -35,10 +35,11 @@ def a_number(value: object) -> float:
 
 def a_whole_number(value: object) -> int:
     """An int, or a float without fraction."""
-    number = a_number(value)
-    if not number.is_integer():
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("a whole number")
-    return int(number)
+    return value
 
 
 def yes_or_no(value: object) -> bool:

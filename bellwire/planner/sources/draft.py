@@ -43,6 +43,7 @@ class Draft:
     inserted: list[Node] = field(default_factory=list[Node])
     links: list[Link] = field(default_factory=list[Link])
     cut: int = 0  # edges that were cut
+    _names: set[str] = field(default_factory=set[str])
     _seen: dict[Pair, tuple[Pair, dict[str, Any]]] = field(
         default_factory=dict[Pair, tuple[Pair, dict[str, Any]]]
     )  # sorted ends -> ends in the direction of the file, and properties
@@ -56,11 +57,13 @@ class Draft:
         """One node. key: what edges call it. called: its name; None: the key. An attribute `name` wins.
 
         Raises:
-            ConfigError: the key came before, or a property is wrong.
+            ConfigError: the key or the name came before, or a property is wrong.
         """
-        if key in self.nodes:
-            raise ConfigError(f'two nodes are called "{key}"')
-        self.nodes[key], unknown = node_of(str(key if called is None else called), attributes)
+        node, unknown = node_of(str(key if called is None else called), attributes)
+        if key in self.nodes or node.name in self._names:
+            raise ConfigError(f'two nodes are called "{node.name}"')
+        self.nodes[key] = node
+        self._names.add(node.name)
         self._unused.update(f'node attribute "{each}"' for each in unknown)
 
     def add_edge(self, from_key: Hashable, to_key: Hashable, attributes: Attributes, directed: bool) -> None:

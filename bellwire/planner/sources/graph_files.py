@@ -8,6 +8,8 @@ In GraphML a node is called by its id, in GML by its label, or by its id where i
 of the graph is its attribute `name`, or else the name of the file.
 """
 
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -29,21 +31,29 @@ def read_graphml(path: Path, span_max_km: float | None = None) -> Topology:
         ConfigError: it is no GraphML, or a value is wrong; the text names node or edge, key and value.
     """
     with located(str(path)):
-        return topology_of_graph(_parsed(path, "GraphML"), path.stem, span_max_km)
+        graph, remarks = _parsed(path, "GraphML")
+        return topology_of_graph(graph, path.stem, span_max_km, remarks=remarks)
 
 
 def read_gml(path: Path, span_max_km: float | None = None) -> Topology:
     """The topology of a GML file; else as `read_graphml`."""
     with located(str(path)):
-        return topology_of_graph(_parsed(path, "GML"), path.stem, span_max_km, label="label")
+        graph, remarks = _parsed(path, "GML")
+        return topology_of_graph(graph, path.stem, span_max_km, label="label", remarks=remarks)
 
 
 def topology_of_graph(
-    graph: "nx.Graph[Any]", name: str, span_max_km: float | None = None, *, label: str | None = None
+    graph: "nx.Graph[Any]",
+    name: str,
+    span_max_km: float | None = None,
+    *,
+    label: str | None = None,
+    remarks: Iterable[str] = (),
 ) -> Topology:
     """The topology of a networkx graph, directed or not, whose attributes have the keys of attributes.py.
 
     label: attribute by which a node is called, where it has one; None: nodes are called by their keys.
+    remarks: come first among the notes.
 
     Raises:
         ConfigError: a value is wrong or missing, or edges are doubled.
@@ -56,7 +66,7 @@ def topology_of_graph(
     for a, b, attributes in graph.edges(data=True):
         draft.add_edge(a, b, _without_edge_key(graph, attributes), directed)
     called = graph.graph.get("name")
-    return draft.topology(called if isinstance(called, str) and called else name)
+    return draft.topology(called if isinstance(called, str) and called else name, *remarks)
 
 
 def _without_edge_key(graph: "nx.Graph[Any]", attributes: dict[str, object]) -> dict[str, object]:
@@ -64,11 +74,13 @@ def _without_edge_key(graph: "nx.Graph[Any]", attributes: dict[str, object]) -> 
     return {key: value for key, value in attributes.items() if key != "id"}
 
 
-def _parsed(path: Path, kind: str) -> "nx.Graph[Any]":
+def _parsed(path: Path, kind: str) -> "tuple[nx.Graph[Any], tuple[str, ...]]":
+    """The graph, and what networkx warned of."""
     try:
-        if kind == "GraphML":
-            return nx.read_graphml(path)
-        return nx.read_gml(path, label="id")
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            graph = nx.read_graphml(path) if kind == "GraphML" else nx.read_gml(path, label="id")
+        return graph, tuple(dict.fromkeys(str(each.message) for each in heard))
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}") from error
     except (ParseError, nx.NetworkXError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:

@@ -35,7 +35,10 @@ def read_topology(path: str | Path, span_max_km: float | None = None) -> Topolog
     """
     path = Path(path)
     with located(str(path)):
-        return lookup("suffix", path.suffix.lower(), READERS)(path, span_max_km)
+        reader = READERS.get(path.suffix.lower())
+        if reader is None:
+            raise ConfigError(f'unknown suffix "{path.suffix}": a topology is read from {", ".join(READERS)}')
+        return reader(path, span_max_km)
 
 
 def read_json(path: Path, span_max_km: float | None = None) -> Topology:

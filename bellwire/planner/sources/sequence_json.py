@@ -34,7 +34,6 @@ from bellwire.planner.sources.sequence_records import (
     EntanglementSwapping,
     MemoryArray,
     OpticalBsm,
-    QuantumChannel,
     SequenceFile,
     SequenceNode,
     Template,
@@ -65,11 +64,15 @@ MIDDLE: Final = "meet_in_the_middle"
 
 
 class Arm(NamedTuple):
-    """Fibre between a router and its BSM node."""
+    """Fibre from a router towards its BSM node."""
 
     node: NodeId
     length_km: float
     loss_db: float
+
+    def half(self) -> "Arm":
+        """Fibre as far as the middle."""
+        return Arm(self.node, self.length_km / 2.0, self.loss_db / 2.0)
 
 
 class _Reading:
@@ -163,7 +166,10 @@ def _read_node(reading: _Reading, each: SequenceNode) -> None:
         readout = 1.0 if each.measurement_fidelity is None else each.measurement_fidelity
         fields |= {"gate_fidelity": gate, "readout_fidelity": readout, "swap_noise": bsm_noise(gate, readout)}
     reading.nodes[each.name] = Node(**fields)
-    reading.fidelity[each.name] = 1.0 if memory.fidelity is None else memory.fidelity
+    fidelity = 1.0 if memory.fidelity is None else memory.fidelity
+    if not 0.0 <= fidelity <= 1.0:
+        raise ConfigError(f"{what}: fidelity = {fidelity:g} is outside 0..1")
+    reading.fidelity[each.name] = fidelity
 
 
 def _decay_hz(
@@ -188,15 +194,18 @@ def _links(reading: _Reading) -> list[Link]:
         what = f"quantum connection {each.node1}-{each.node2}"
         if each.type != MIDDLE:
             raise ConfigError(f'{what}: type = "{each.type}" is not known (known: {MIDDLE})')
-        half = each.distance / 2.0
-        arms = [_arm(reading, name, half, each.attenuation, what) for name in (each.node1, each.node2)]
-        links.append(_link(reading, arms[0], arms[1], each.template, what))
+        one, other = (
+            _arm(reading, name, each.distance, each.attenuation, what) for name in (each.node1, each.node2)
+        )
+        links.append(_link(reading, one.half(), other.half(), each.template, what))
     arms_at: dict[str, list[Arm]] = {name: [] for name in reading.stations}
     for channel in reading.file.qchannels:
         what = f"quantum channel {channel.source} -> {channel.destination}"
         if channel.destination not in arms_at:
             raise ConfigError(f"{what}: must end at a {STATION}{nearest(channel.destination, arms_at)}")
-        arms_at[channel.destination].append(_channel_arm(reading, channel, what))
+        arms_at[channel.destination].append(
+            _arm(reading, channel.source, channel.distance, channel.attenuation, what)
+        )
     for name, arms in arms_at.items():
         if len(arms) != 2:
             raise ConfigError(
@@ -204,10 +213,6 @@ def _links(reading: _Reading) -> list[Link]:
             )
         links.append(_link(reading, arms[0], arms[1], reading.stations[name].template, f'{STATION} "{name}"'))
     return links
-
-
-def _channel_arm(reading: _Reading, channel: QuantumChannel, what: str) -> Arm:
-    return _arm(reading, channel.source, channel.distance, channel.attenuation, what)
 
 
 def _arm(reading: _Reading, node: NodeId, length_m: float, attenuation_db_per_m: float, what: str) -> Arm:
