@@ -1,0 +1,164 @@
+"""The last step of every graph-state method: from parts to a plan with all promises.
+
+Owns throttling to what the network still has, the checks of limits and capacity, and the choice among several
+ways to make one target. Refuses searches.
+
+Trees of different pairs are chosen with half of every node's capacity for each of their links (1.4), as if
+each pair were alone. Where pairs share nodes or links, the whole is slowed until all of them fit: for given
+parts that is the fastest there is.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from bellwire.planner.assessment import assess, max_age_s
+from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual, Use, total_use
+from bellwire.planner.multipartite.graph_equivalents import Equivalent
+from bellwire.planner.multipartite.graph_local import Inside
+from bellwire.planner.multipartite.graph_noise import graph_fidelity
+from bellwire.planner.multipartite.graph_operations import Assembled, assembled
+from bellwire.planner.multipartite.graph_parts import Part, pairs_of, slowed, stretched
+from bellwire.planner.multipartite.graph_target import GraphRequest, TargetGraph
+from bellwire.planner.multipartite.values import MultipartitePlan, PairSupply
+from bellwire.planner.requests import Options
+from bellwire.planner.structures import leaves
+from bellwire.planner.topology import Topology
+from bellwire.planner.tree_use import use_of
+
+SLOWEST: Final = 2.0**40
+"""Factor by which a plan is slowed at most before it is given up."""
+
+PRECISION: Final = 1e-12
+"""Relative distance of a slowed plan from the fastest that fits."""
+
+
+class Candidate(NamedTuple):
+    """One way to make a target: parts for an equivalent graph, and the way back to the target."""
+
+    part: Part
+    equivalent: Equivalent
+
+
+def fastest(
+    request: GraphRequest, residual: Residual, options: Options, method: str, candidates: Iterable[Candidate]
+) -> MultipartitePlan:
+    """The fastest plan among candidates that keep the limits.
+
+    Raises:
+        NoPlan: none does; the text says what the first one lacks.
+    """
+    best: MultipartitePlan | None = None
+    broken: NoPlan | None = None
+    for candidate in candidates:
+        if best is not None and candidate.part.latency_s >= best.latency_s:
+            continue
+        try:
+            plan = finished(request, residual, options, method, candidate)
+        except NoPlan as reason:
+            broken = broken or reason
+            continue
+        if best is None or plan.latency_s < best.latency_s:
+            best = plan
+    if best is None:
+        raise broken or NoPlan(f"request {request.request}: no way to make the target graph was found")
+    return best
+
+
+def finished(
+    request: GraphRequest, residual: Residual, options: Options, method: str, candidate: Candidate
+) -> MultipartitePlan:
+    """The plan of one candidate.
+
+    Raises:
+        NoPlan: it breaks a limit or takes more than is left; the text says which.
+    """
+    target, topology = request.target, residual.topology
+    made = TargetGraph(target.places, candidate.equivalent.edges)
+    if not math.isfinite(candidate.part.latency_s):
+        raise NoPlan(f"request {request.request}: the plan has no rate, for a node in it never succeeds")
+    own = Use(
+        links_hz={},
+        attempts_hz={},
+        memories=Counter(target.places[vertex] for vertex in Inside(made).own),
+    )
+    part, use = _fitted(request, residual, options, candidate.part, own)
+    pairs = tuple(PairSupply((assess(pair.tree, residual, "dp"),)) for pair in pairs_of(part))
+    round_ = assembled(part, pairs, made, candidate.equivalent.back, topology)
+    qubits = tuple(round_.qubits[vertex] for vertex in target.places)
+    fidelity = graph_fidelity(round_.history, qubits)
+    _check_limits(request, part, round_, fidelity, topology)
+    chances = [pair.success_probability for pair in pairs]
+    chances += [operation.success_probability for operation in round_.operations]
+    return MultipartitePlan(
+        request=request.request,
+        kind="graph",
+        method=method,
+        members=tuple(target.places.values()),
+        qubits=qubits,
+        vertices=tuple(target.places.items()),
+        edges=target.edges,
+        pairs=pairs,
+        operations=round_.operations,
+        latency_s=part.latency_s,
+        fidelity=fidelity,
+        success_probability=math.prod(chances),
+        age_s=round_.age_s,
+        use=use,
+    )
+
+
+def _fitted(
+    request: GraphRequest, residual: Residual, options: Options, part: Part, own: Use
+) -> tuple[Part, Use]:
+    """The parts, throttled and slowed until they fit beside what is taken, and what they take.
+
+    Raises:
+        NoPlan: the memories do not suffice, or no rate is left at all.
+    """
+    topology = residual.topology
+
+    def at(factor: float) -> tuple[Part, Use, str | None]:
+        if options.throttles:
+            found = slowed(part, topology, part.latency_s * factor)
+        else:
+            found = stretched(part, topology, factor, options.waiting)
+        use = total_use(own, *(use_of(pair.tree, topology) for pair in pairs_of(found)))
+        return found, use, residual.lacks(use)
+
+    found, use, lack = at(1.0)
+    if lack is None:
+        return found, use
+    memories = residual.lacks(Use(links_hz={}, attempts_hz={}, memories=use.memories))
+    if memories is not None:
+        raise NoPlan(f"request {request.request}: {memories}")
+    low = high = 1.0
+    while lack is not None:
+        low, high = high, high * 2.0
+        if high > SLOWEST:
+            raise NoPlan(f"request {request.request}: {lack}")
+        found, use, lack = at(high)
+    while high - low > PRECISION * high:
+        middle = (low + high) / 2.0
+        tried, its_use, lack = at(middle)
+        if lack is None:
+            high, found, use = middle, tried, its_use
+        else:
+            low = middle
+    return found, use
+
+
+def _check_limits(
+    request: GraphRequest, part: Part, round_: Assembled, fidelity: float, topology: Topology
+) -> None:
+    limits, name = request.limits, f"request {request.request}"
+    oldest_s = max(round_.oldest_s, *(max_age_s(pair.tree, topology) for pair in pairs_of(part)))
+    if oldest_s >= limits.age_s:
+        raise NoPlan(f"{name}: a qubit waits {oldest_s:.4g} s on average, limit {limits.age_s:g} s")
+    count = sum(1 for pair in pairs_of(part) for _ in leaves(pair.tree))
+    if limits.leaves is not None and count > limits.leaves:
+        raise NoPlan(f"{name}: the plan has {count} leaves, limit {limits.leaves}")
+    if limits.fidelity is not None and fidelity < limits.fidelity:
+        most = math.floor(fidelity * 1e4) / 1e4
+        raise FidelityMissed(f"{name}: fidelity {limits.fidelity:g} is not reached: at most {most:.4f}")
