@@ -44,9 +44,8 @@ class Draft:
     links: list[Link] = field(default_factory=list[Link])
     cut: int = 0  # edges that were cut
     _names: set[str] = field(default_factory=set[str])
-    _seen: dict[Pair, tuple[Pair, dict[str, Any]]] = field(
-        default_factory=dict[Pair, tuple[Pair, dict[str, Any]]]
-    )  # sorted ends -> ends in the direction of the file, and properties
+    _ways: set[Pair] = field(default_factory=set[Pair])  # ends of edges in the direction of the file
+    _seen: dict[Pair, dict[str, Any]] = field(default_factory=dict[Pair, dict[str, Any]])
     _unused: Counter[str] = field(default_factory=Counter[str])
 
     def __post_init__(self) -> None:
@@ -81,13 +80,14 @@ class Draft:
             raise ConfigError(f"{what}: length_km is missing")
         way = (a.name, b.name)
         before = self._seen.get(pair_of(*way))
+        if way in self._ways or (before is not None and not directed):
+            raise ConfigError(f"{what}: two edges join these nodes: write one, with channels = 2")
+        self._ways.add(way)
         if before is not None:
-            if not directed or before[0] == way:
-                raise ConfigError(f"{what}: two edges join these nodes: write one, with channels = 2")
-            if before[1] != found:
+            if before != found:
                 raise ConfigError(f"{what}: differs from the edge in the other direction: a link has none")
             return
-        self._seen[pair_of(*way)] = (way, found)
+        self._seen[pair_of(*way)] = found
         self._unused.update(f'edge attribute "{each}"' for each in unknown)
         self._lay(a, b, found, what)
 

@@ -220,6 +220,12 @@ def test_opposite_edges_of_an_undirected_multigraph_are_parallel() -> None:
         topology_of_graph(graph([("a", "b"), ("b", "a")], nx.MultiGraph), "g")
 
 
+def test_opposite_edges_are_parallel_when_one_comes_twice() -> None:
+    made = graph([("a", "b"), ("b", "a"), ("b", "a")], nx.MultiDiGraph)
+    with pytest.raises(ConfigError, match="edge b-a: two edges join these nodes"):
+        topology_of_graph(made, "g")
+
+
 def test_parallel_edges_in_a_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "double.graphml"
     nx.write_graphml(graph([("a", "b"), ("a", "b", {"length_km": 6.0})], nx.MultiGraph), path)
@@ -381,3 +387,5 @@ def test_a_wrong_node_link_document_is_one_error(
 def test_a_directed_node_link_document_may_name_both_directions(tmp_path: Path) -> None:
     there, back = {"source": 0, "target": 1, "dist": 1.0}, {"source": 1, "target": 0, "dist": 1.0}
     assert len(node_link(tmp_path, directed=True, edges=[there, back]).links) == 1
+    with pytest.raises(ConfigError, match="edge Bergen-Oslo: two edges join these nodes"):
+        node_link(tmp_path, directed=False, edges=[there, back])

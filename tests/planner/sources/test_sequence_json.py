@@ -101,10 +101,10 @@ def test_fibre_without_loss_loses_nothing() -> None:
     assert link.success_probability == pytest.approx(0.33**2 * 0.2, rel=1e-12)
 
 
-def test_the_slower_direction_of_words_counts_and_stations_do_not() -> None:
-    document = changed(
-        CHANNELS, "cchannels", [*CHANNELS["cchannels"], {"source": "c", "destination": "a", "delay": 7e7}]
-    )
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_slower_direction_of_words_counts_and_stations_do_not(turned: bool) -> None:
+    channels = [*CHANNELS["cchannels"], {"source": "c", "destination": "a", "delay": 7e7}]
+    document = changed(CHANNELS, "cchannels", channels[::-1] if turned else channels)
     assert read_sequence(document, "net").delays_s == {
         ("a", "b"): pytest.approx(6e-5),
         ("b", "c"): pytest.approx(5e-5),
