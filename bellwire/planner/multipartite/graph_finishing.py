@@ -10,7 +10,7 @@ parts that is the fastest there is.
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from bellwire.planner.assessment import assess, max_age_s
@@ -19,7 +19,8 @@ from bellwire.planner.multipartite.graph_equivalents import Equivalent
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_noise import graph_fidelity
 from bellwire.planner.multipartite.graph_operations import Assembled, assembled
-from bellwire.planner.multipartite.graph_parts import Part, pairs_of, slowed, stretched
+from bellwire.planner.multipartite.graph_pairs import NoFinerPairs
+from bellwire.planner.multipartite.graph_parts import Part, is_purified, pairs_of, slowed, stretched
 from bellwire.planner.multipartite.graph_target import GraphRequest, TargetGraph
 from bellwire.planner.multipartite.values import MultipartitePlan, PairSupply
 from bellwire.planner.requests import Options
@@ -34,11 +35,68 @@ PRECISION: Final = 1e-12
 """Relative distance of a slowed plan from the fastest that fits."""
 
 
+FLOORS: Final = 4
+"""Fidelities of pairs that are tried, one after the other, when the fastest plan is not good enough."""
+
+
 class Candidate(NamedTuple):
     """One way to make a target: parts for an equivalent graph, and the way back to the target."""
 
     part: Part
     equivalent: Equivalent
+
+
+class _Missed(FidelityMissed):
+    """A plan without the wanted fidelity, and what it has instead."""
+
+    def __init__(self, text: str, fidelity: float) -> None:
+        super().__init__(text)
+        self.fidelity = fidelity
+
+
+def first_plan(
+    request: GraphRequest,
+    residual: Residual,
+    options: Options,
+    method: str,
+    attempts: Iterable[Iterable[Candidate]],
+) -> MultipartitePlan:
+    """The fastest plan of the first attempt that has any; later ones are not looked at.
+
+    Raises:
+        NoPlan: none has; the text says the best fidelity found where that was lacking, else what the first
+            attempt lacks.
+    """
+    reasons: list[NoPlan] = []
+    for candidates in attempts:
+        try:
+            return fastest(request, residual, options, method, candidates)
+        except NoPlan as reason:
+            reasons.append(reason)
+    missed = [each for each in reasons if isinstance(each, _Missed)]
+    if not missed:
+        raise _named(request, reasons[0])
+    best = max(missed, key=lambda each: each.fidelity)
+    wanting = next((f"; {each}" for each in reasons if isinstance(each, NoFinerPairs)), "")
+    raise FidelityMissed(f"{best}{wanting}")
+
+
+def pair_fidelities(request: GraphRequest) -> Iterator[float]:
+    """Fidelities that pairs should have, one attempt after the other, for a state that needs more than any.
+
+    The first would do if pairs were all that is lost; each further one halves what is lacking.
+    """
+    if request.limits.fidelity is None or not request.limits.fidelity < 1.0:
+        return
+    floor = request.limits.fidelity ** (1.0 / len(Inside(request.target).remote))
+    for _ in range(FLOORS):
+        yield floor
+        floor = (1.0 + floor) / 2.0
+
+
+def _named(request: GraphRequest, reason: NoPlan) -> NoPlan:
+    name = f"request {request.request}: "
+    return reason if str(reason).startswith(name) else NoPlan(name + str(reason))
 
 
 def fastest(
@@ -57,13 +115,24 @@ def fastest(
         try:
             plan = finished(request, residual, options, method, candidate)
         except NoPlan as reason:
-            broken = broken or reason
+            if broken is None or (
+                isinstance(reason, _Missed)
+                and isinstance(broken, _Missed)
+                and reason.fidelity > broken.fidelity
+            ):
+                broken = reason
             continue
         if best is None or plan.latency_s < best.latency_s:
             best = plan
     if best is None:
-        raise broken or NoPlan(f"request {request.request}: no way to make the target graph was found")
+        raise broken or NoPlan(_never(request, residual))
     return best
+
+
+def _never(request: GraphRequest, residual: Residual) -> str:
+    nodes = dict.fromkeys(request.target.places.values())
+    dead = [name for name in nodes if residual.topology.nodes[name].p_f == 0.0]
+    return f"fusions at {', '.join(dead) or 'a node on the way'} never succeed"
 
 
 def finished(
@@ -84,7 +153,10 @@ def finished(
         memories=Counter(target.places[vertex] for vertex in Inside(made).own),
     )
     part, use = _fitted(request, residual, options, candidate.part, own)
-    pairs = tuple(PairSupply((assess(pair.tree, residual, "dp"),)) for pair in pairs_of(part))
+    pairs = tuple(
+        PairSupply((assess(pair.tree, residual, "past" if is_purified(pair.tree) else "dp"),))
+        for pair in pairs_of(part)
+    )
     round_ = assembled(part, pairs, made, candidate.equivalent.back, topology)
     qubits = tuple(round_.qubits[vertex] for vertex in target.places)
     fidelity = graph_fidelity(round_.history, qubits)
@@ -160,5 +232,8 @@ def _check_limits(
     if limits.leaves is not None and count > limits.leaves:
         raise NoPlan(f"{name}: the plan has {count} leaves, limit {limits.leaves}")
     if limits.fidelity is not None and fidelity < limits.fidelity:
-        most = math.floor(fidelity * 1e4) / 1e4
-        raise FidelityMissed(f"{name}: fidelity {limits.fidelity:g} is not reached: at most {most:.4f}")
+        best = math.floor(fidelity * 1e4) / 1e4
+        raise _Missed(
+            f"{name}: fidelity {limits.fidelity:g} is not reached: the best plan found has {best:.4f}",
+            fidelity,
+        )

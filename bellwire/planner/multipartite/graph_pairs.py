@@ -11,7 +11,8 @@ from typing import Final
 from bellwire.core.ids import NodeId
 from bellwire.planner.capacity import NoPlan, Residual, Use
 from bellwire.planner.multipartite.graph_parts import PairPart, Spot
-from bellwire.planner.requests import Options, PairRequest
+from bellwire.planner.requests import Limits, Options, PairRequest
+from bellwire.planner.single import exact, purified
 from bellwire.planner.single.all_pairs import AllTrees
 from bellwire.planner.single.finishing import why_none
 from bellwire.planner.single.limited import limited_trees
@@ -22,11 +23,19 @@ ENDS: Final = "the vertices' own qubits"
 """Under which memories for the ends of pairs stand in the book while trees are chosen."""
 
 
-class PairTrees:
-    """The fastest tree of every pair of nodes, each as if it were alone (1.4), not throttled."""
+class NoFinerPairs(NoPlan):
+    """Two nodes cannot have pairs of a fidelity, though they can have pairs."""
 
-    def __init__(self, residual: Residual, options: Options) -> None:
-        self.residual, self.options = residual, options
+
+class PairTrees:
+    """The fastest tree of every pair of nodes, each as if it were alone (1.4).
+
+    fidelity: of every pair when it is made, at least; None: any. With it, purified pairs are used where
+    swapping alone does not lead there.
+    """
+
+    def __init__(self, residual: Residual, options: Options, fidelity: float | None = None) -> None:
+        self.residual, self.options, self.fidelity = residual, options, fidelity
         self._all = AllTrees(residual, options)
         self._found: dict[Pair, Tree | None] = {}
 
@@ -39,11 +48,23 @@ class PairTrees:
         return found if found is None or found.left == a else turned(found)
 
     def _searched(self, pair: Pair) -> Tree | None:
+        fastest = self._all.tree(*pair)
+        if self.fidelity is not None:
+            return None if fastest is None else self._fine(pair, self.fidelity)
         if pair not in self._all.doubtful:
-            return self._all.tree(*pair)
+            return fastest
         # a loop would pay for the classical words, so simple trees are searched one by one
-        request = PairRequest(request="", source=pair[0], destination=pair[1])
-        return next(limited_trees(self.residual, request, self.options), None)
+        return next(limited_trees(self.residual, _asked(*pair), self.options), None)
+
+    def _fine(self, pair: Pair, fidelity: float) -> Tree | None:
+        request = _asked(*pair, fidelity)
+        methods = (exact.plan, purified.plan) if self.options.throttles else (exact.plan,)
+        for method in methods:
+            try:
+                return method(self.residual, request, self.options).tree
+            except NoPlan:
+                continue  # the next one may reach it; None says that none does
+        return None
 
     def part(self, left: Spot, right: Spot) -> PairPart | None:
         """The pair between two spots; None where there is no way."""
@@ -60,10 +81,17 @@ class PairTrees:
         for left, right in edges:
             part = self.part(left, right)
             if part is None:
-                request = PairRequest(request="", source=left.node, destination=right.node)
-                raise NoPlan(why_none(self.residual, request, self.options))
+                if self.fidelity is not None and self._all.tree(left.node, right.node) is not None:
+                    raise NoFinerPairs(
+                        f"no tree makes pairs of {self.fidelity:.6g} between {left.node} and {right.node}"
+                    )
+                raise NoPlan(why_none(self.residual, _asked(left.node, right.node), self.options))
             found.append(part)
         return found
+
+
+def _asked(a: NodeId, b: NodeId, fidelity: float | None = None) -> PairRequest:
+    return PairRequest(request=f"{a}-{b}", source=a, destination=b, limits=Limits(fidelity=fidelity))
 
 
 def apart(

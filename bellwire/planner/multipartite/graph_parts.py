@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId
+from bellwire.planner.multipartite.graph_pace import paced
 from bellwire.planner.structures import (
     THREE_HALVES,
     LinkLeaf,
@@ -25,7 +26,6 @@ from bellwire.planner.structures import (
     Waiting,
     retimed,
     swapped,
-    throttled,
     turned,
     waiting_s,
 )
@@ -239,6 +239,13 @@ def pairs_of(part: Part) -> Iterator[PairPart]:
         yield from pairs_of(child)
 
 
+def is_purified(tree: Tree) -> bool:
+    """A swapping tree has purification rounds."""
+    if isinstance(tree, SwapNode):
+        return is_purified(tree.one) or is_purified(tree.other)
+    return isinstance(tree, PurifyNode)
+
+
 def slowed(part: Part, topology: Topology, target_s: float | None = None) -> Part:
     """The same parts with every link as slow as the whole lets it be (1.2).
 
@@ -248,7 +255,7 @@ def slowed(part: Part, topology: Topology, target_s: float | None = None) -> Par
     target_s = part.latency_s if target_s is None else target_s
     match part:
         case PairPart():
-            return replace(part, tree=throttled(part.tree, topology, target_s))
+            return replace(part, tree=paced(part.tree, topology, target_s))
         case FusedPart():
             joint = joint_at(topology, part)
             child_s = (target_s * joint.success_probability - joint.busy_s) / THREE_HALVES

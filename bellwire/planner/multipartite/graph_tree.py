@@ -15,7 +15,7 @@ from typing import Final
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
-from bellwire.planner.multipartite.graph_finishing import Candidate, fastest
+from bellwire.planner.multipartite.graph_finishing import Candidate, first_plan, pair_fidelities
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees, apart
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
@@ -24,7 +24,7 @@ from bellwire.planner.multipartite.graph_programme import Programme, TooManySets
 from bellwire.planner.multipartite.graph_target import GraphRequest, Shape
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.requests import Options
-from bellwire.planner.structures import SwapNode, leaves, route_of
+from bellwire.planner.structures import SwapNode, Tree
 
 LINK_SETS_MAX: Final = 400
 """Connected sets of links of a tree that the programme looks at, before it takes whole pairs instead."""
@@ -57,18 +57,23 @@ def _plan(
         raise NoPlan(
             f'request {request.request}: the target graph is no {shapes[-1]}; method "{other}" serves'
         )
-    try:
-        return fastest(request, residual, options, method, _alone(residual, request, options))
-    except NoPlan as reason:
-        try:
-            return fastest(request, residual, options, method, _apart(residual, request, options))
-        except NoPlan:
-            raise reason from None
+    return first_plan(request, residual, options, method, _attempts(residual, request, options))
 
 
-def _alone(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Candidate]:
+def _attempts(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Iterator[Candidate]]:
+    yield _alone(residual, request, options)
+    yield _apart(residual, request, options)
+    for fidelity in pair_fidelities(request):
+        yield _alone(residual, request, options, fidelity)
+
+
+def _alone(
+    residual: Residual, request: GraphRequest, options: Options, fidelity: float | None = None
+) -> Iterator[Candidate]:
+    """With the trees that each pair would have alone. fidelity: of every pair, at least."""
     inside = Inside(request.target)
-    yield from _candidates(residual, options, inside, PairTrees(residual, options).needed(inside.remote))
+    pairs = PairTrees(residual, options, fidelity).needed(inside.remote)
+    yield from _candidates(residual, options, inside, pairs)
 
 
 def _apart(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Candidate]:
@@ -95,13 +100,19 @@ def _candidates(
 
 
 def links_of(pair: PairPart) -> Iterator[PairPart]:
-    """The links of a pair's route, with a spot at every repeater between them."""
-    if not isinstance(pair.tree, SwapNode):
-        yield pair
-        return
+    """The links of a pair's route, purified ones as a whole, with a spot at every repeater between them."""
+    segments = list(_segments(pair.tree))
     inner = (
-        Spot(f"{pair.left.name}-{pair.right.name}/{node}", node, stays=False)
-        for node in route_of(pair.tree)[1:-1]
+        Spot(f"{pair.left.name}-{pair.right.name}/{segment.right}", segment.right, stays=False)
+        for segment in segments[:-1]
     )
-    for (left, right), leaf in zip(pairwise((pair.left, *inner, pair.right)), leaves(pair.tree), strict=True):
-        yield PairPart(left, right, leaf)
+    for (left, right), segment in zip(pairwise((pair.left, *inner, pair.right)), segments, strict=True):
+        yield PairPart(left, right, segment)
+
+
+def _segments(tree: Tree) -> Iterator[Tree]:
+    if isinstance(tree, SwapNode):
+        yield from _segments(tree.one)
+        yield from _segments(tree.other)
+    else:
+        yield tree
