@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from bellwire import __version__
-from bellwire.cli import asking, check, keys, live, processes, reference, replay, simulate
+from bellwire.cli import asking, check, keys, live, plan, processes, reference, replay, simulate
 from bellwire.cli.exits import Commands
+from bellwire.cli.plan_help import SectionedCommand
 
 app = typer.Typer(
     name="bellwire",
@@ -43,7 +44,9 @@ app.command()(live.up)
 app.command()(processes.node)
 app.command()(processes.emulate)
 app.command()(asking.request)
+app.command()(asking.replan)
 app.command()(check.check)
+app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
 app.command()(replay.replay)
 app.command()(reference.schema)

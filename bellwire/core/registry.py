@@ -6,11 +6,14 @@ entry points add to it when asked.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from bellwire.core.errors import ConfigError
 
 T = TypeVar("T")
+
+NAMES_SHOWN: Final = 40
+"""Known names in a message; a network may have a thousand."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -19,7 +22,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f' (did you mean "{close[0]}"?)'
-    return f" (known: {', '.join(names)})" if names else ""
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f" (known: {', '.join(names[:NAMES_SHOWN])}{more})" if names else ""
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T], *, where: str | None = None) -> T:

@@ -53,22 +53,32 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def read_document(path: Path) -> LabDocument:
-    """Parse a YAML file into values and line marks.
+def read_document(
+    path: Path,
+    what: str = "lab file",
+    top: str = "a mapping of sections (lab, nodes, links, ...)",
+    list_as: str | None = None,
+) -> LabDocument:
+    """Parse a YAML file, or JSON, which is YAML but for its tabs, into values and line marks.
+
+    what: the file in words. top: what stands at its top, in words. list_as: key under which a list at the top
+    is put; None: there must be a mapping.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, repeats a key, or is not a mapping at the top.
+        ConfigError: the file cannot be read, is not YAML, repeats a key, or has something else at the top.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read this lab file: {reason}", where=str(path)) from None
-    loader = _Loader(text)
+        raise ConfigError(f"cannot read this {what}: {reason}", where=str(path)) from None
+    loader = _Loader(text.replace("\t", " ") if path.suffix == ".json" else text)
     lines: dict[KeyPath, int] = {}
     try:
         root = loader.get_single_node()
-        values = {} if root is None else _value(loader, root, (), lines, path.name)
+        wrapped = list_as is not None and isinstance(root, yaml.SequenceNode)
+        place: KeyPath = (list_as,) if list_as is not None and wrapped else ()
+        values = {} if root is None else _value(loader, root, place, lines, path.name)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
@@ -80,10 +90,10 @@ def read_document(path: Path) -> LabDocument:
         raise ConfigError(f"not valid YAML: {first}", where=f"{path.name}:1") from None
     finally:
         loader.dispose()
+    if list_as is not None and wrapped:
+        values = {list_as: values}
     if not isinstance(values, dict):
-        raise ConfigError(
-            "a lab file is a mapping of sections (lab, nodes, links, ...)", where=f"{path.name}:1"
-        )
+        raise ConfigError(f"a {what} is {top}", where=f"{path.name}:1")
     return LabDocument(path, values, lines)
 
 

@@ -5,6 +5,8 @@ or not known is null (the rate of a pair that is stored already, the attempts of
 Every inner node of a tree carries what its latency is made of, so that a reader can work out Eq. 1 anew.
 """
 
+from typing import Final
+
 from bellwire.planner.assessment import PairPlan, outlook
 from bellwire.planner.batch.batch_plan import BatchPlan, RequestShare
 from bellwire.planner.instructions import instructions_of
@@ -26,18 +28,22 @@ from bellwire.planner.structures import (
 from bellwire.planner.topology import Topology
 
 
+WAITINGS: Final = {"caleffi": "max", "hop-by-hop": "sum"}
+"""Baselines with a rule of their own for the mean time until two pairs exist: the slower one's, or one after
+the other."""
+
+
 def pair_document(
-    plan: PairPlan, topology: Topology, options: Options | None = None, request: str = "", version: int = 1
+    plan: PairPlan, topology: Topology, options: Options | None = None, request: str = ""
 ) -> Document:
     """A plan for one pair, with what every node is told."""
     options = Options() if options is None else options
     return {
         "kind": "pair",
         "request": request,
-        "version": version,
         "from": plan.source,
         "to": plan.destination,
-        "waiting": options.waiting,
+        "waiting": WAITINGS.get(plan.method, options.waiting),
         **tree_document(plan, topology),
         "instructions": instructions_document(instructions_of(plan, topology, request)),
         "topology": _summary(topology),

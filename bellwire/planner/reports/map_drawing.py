@@ -1,6 +1,6 @@
 """The map of a network with routes on it.
 
-Owns scale, links, nodes and which names are written where. Refuses places (places.py) and what a route means.
+Owns scale, links, nodes and which names are written where. Refuses places (layout.py) and what a route means.
 Every node has its name as a hint; names are also written where they cover nothing, those on routes first.
 """
 
@@ -12,7 +12,7 @@ from typing import Final, Literal
 from bellwire.core.ids import NodeId
 from bellwire.planner.reports.canvas import ACCENT, FAINT, INK, PANEL, PAPER, QUIET, Box, Canvas
 from bellwire.planner.reports.labels import FreeRoom
-from bellwire.planner.reports.places import Places, places_of
+from bellwire.planner.reports.layout import Places, places_of
 from bellwire.planner.reports.quantities import length_text
 from bellwire.planner.topology import Pair, Topology
 

@@ -109,9 +109,14 @@ def state_svg(plan: MultipartitePlan, topology: Topology) -> str:
         ("success per round", share_text(plan.success_probability)),
         ("oldest qubit", time_text(plan.age_s)),
     )
-    kind = f"GHZ state of {len(plan.members)}" if plan.kind == "ghz" else "Graph state"
+    if plan.kind == "ghz":
+        title = f"GHZ state of {len(plan.members)}: {', '.join(plan.members)}"
+        subtitle = f"method {plan.method}"
+    else:
+        title = "Graph state: " + ", ".join(f"{vertex} at {node}" for vertex, node in plan.vertices)
+        subtitle = f"method {plan.method}, edges " + ", ".join(f"{a} – {b}" for a, b in plan.edges)
     tree = TreeDrawing(operation_branches(plan, topology, trees=False))
-    page = _Page(f"{kind}: {', '.join(plan.members)}", f"method {plan.method}", figures, tree.width)
+    page = _Page(title, subtitle, figures, tree.width)
     trees = [tree.tree for supply in plan.pairs for tree in supply.trees]
     roles: dict[NodeId, Role] = {}
     for each in trees:

@@ -1,0 +1,549 @@
+"""`bellwire plan` as an operator uses it: what it prints, what it writes, and what it refuses.
+
+Owns the tests of cli/plan*.py. Commands run in this process unless the test is about the process itself.
+"""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bellwire.cli.main import app
+from bellwire.cli.plan_methods import LINES, methods_by_kind
+from bellwire.planner.batch.methods import BATCH_METHODS
+from bellwire.planner.methods import METHODS
+from bellwire.planner.multipartite.methods import GHZ_METHODS, GRAPH_METHODS
+
+PROGRAM = [sys.executable, "-c", "from bellwire.cli.main import app; app()"]
+
+LINE = """\
+<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+  <key id="l" for="edge" attr.name="length_km" attr.type="double"/>
+  <graph edgedefault="undirected">
+    <node id="A"/><node id="B"/><node id="C"/><node id="D"/>
+    <edge source="A" target="B"><data key="l">10</data></edge>
+    <edge source="B" target="C"><data key="l">10</data></edge>
+    <edge source="C" target="D"><data key="l">10</data></edge>
+  </graph>
+</graphml>
+"""
+"""Three links of 10 km: all that an edge needs is its length."""
+
+PAIR = ("--from", "A", "--to", "D")
+
+
+def bellwire(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["plan", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    path = tmp_path / "line.graphml"
+    path.write_text(LINE, encoding="utf-8")
+    return path
+
+
+def batch(folder: Path, text: str) -> Path:
+    path = folder / "batch.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def document(result: Result) -> Any:
+    """The one JSON document of a good run."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 1
+    return json.loads(result.stdout, parse_constant=refuse)
+
+
+def refusal(result: Result) -> str:
+    """The one line of a refused run."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return str(line)
+
+
+# --- one pair ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "route"])
+def test_every_method_plans_a_line_of_a_graphml_file(network: Path, method: str) -> None:
+    found = document(bellwire(network, *PAIR, "--method", method, "--json"))
+    assert found["method"] == method
+    assert found["route"] == ["A", "B", "C", "D"]
+    for key in ("latency_s", "rate_hz", "fidelity", "success_probability"):
+        assert isinstance(found[key], float), key
+    assert found["rate_hz"] == pytest.approx(1.0 / found["latency_s"])
+    assert found["tree"]["latency_s"] == found["latency_s"]
+    assert {found["tree"]["left"], found["tree"]["right"]} == {"A", "D"}
+    assert set(found["instructions"]) == {"A", "B", "C", "D"}
+    assert found["topology"] == {"name": "line", "nodes": 4, "links": 3, "notes": found["topology"]["notes"]}
+
+
+def test_the_defaults_are_those_of_the_paper(network: Path) -> None:
+    found = document(bellwire(network, *PAIR, "--json"))
+    assert found["method"] == "dp"
+    assert 1e3 * found["latency_s"] == pytest.approx(107.28902833, abs=5e-9)
+
+
+def test_people_get_the_tree(network: Path) -> None:
+    result = bellwire(network, *PAIR)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("A to D by dp: 107.3 ms per pair (9.321 pairs/s), fidelity 0.9")
+    assert "└─ link, 10 km" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_route_is_kept_to_and_a_node_avoided(tmp_path: Path) -> None:
+    diamond = LINE.replace('source="B" target="C"', 'source="B" target="D"').replace(
+        'source="C" target="D"', 'source="A" target="C"'
+    )
+    edge = '<edge source="C" target="D"><data key="l">20</data></edge>\n  </graph>'
+    path = tmp_path / "diamond.graphml"
+    path.write_text(diamond.replace("  </graph>", edge), encoding="utf-8")
+    assert document(bellwire(path, *PAIR, "--json"))["route"] == ["A", "B", "D"]
+    assert document(bellwire(path, *PAIR, "--avoid", "B", "--json"))["route"] == ["A", "C", "D"]
+    on_route = document(bellwire(path, *PAIR, "--route", "A,C,D", "--json"))
+    assert (on_route["method"], on_route["route"]) == ("route", ["A", "C", "D"])
+    assert refusal(bellwire(path, *PAIR, "--route", "A,D")) == "no link between A and D on the route A-D"
+
+
+def test_a_wanted_rate_slows_every_link_and_a_rate_too_high_is_refused_with_the_best(network: Path) -> None:
+    found = document(bellwire(network, *PAIR, "--rate", "5", "--json"))
+    assert found["rate_hz"] == pytest.approx(5.0)
+    fast = document(bellwire(network, *PAIR, "--json"))
+    for slow_link, fast_link in zip(found["use"]["links"], fast["use"]["links"], strict=True):
+        assert slow_link["rate_hz"] < fast_link["rate_hz"]
+    assert refusal(bellwire(network, *PAIR, "--rate", "50")) == (
+        "A-D: 50 pairs/s are not reached: at most 9.321 by method dp"
+    )
+
+
+def test_purification_reaches_a_fidelity_that_swapping_alone_does_not(network: Path) -> None:
+    alone = refusal(bellwire(network, *PAIR, "--fidelity", "0.99"))
+    assert "fidelity 0.99 is not reached" in alone
+    found = document(bellwire(network, *PAIR, "--method", "past", "--fidelity", "0.99", "--json"))
+    assert found["fidelity"] >= 0.99
+    rounds = [each for node in found["instructions"].values() for each in node["purification"]]
+    assert rounds
+    assert all(each["scheme"] == "dejmps" for each in rounds)
+
+
+def test_waiting_and_throttling_are_options(network: Path) -> None:
+    exact = document(bellwire(network, *PAIR, "--waiting", "exponential", "--json"))
+    assert exact["waiting"] == "exponential"
+    rule = document(bellwire(network, *PAIR, "--json"))
+    assert exact["latency_s"] < rule["latency_s"]
+    free = document(bellwire(network, *PAIR, "--no-throttle", "--json"))
+    assert free["latency_s"] == pytest.approx(rule["latency_s"])
+    assert sum(link["rate_hz"] for link in free["use"]["links"]) > sum(
+        link["rate_hz"] for link in rule["use"]["links"]
+    )
+
+
+# --- networks ---------------------------------------------------------------------------------------------
+
+
+def test_a_lab_is_planned_by_its_name_and_by_its_file() -> None:
+    named = document(bellwire("three_node_repeater", "--from", "alice", "--to", "bob", "--json"))
+    file = Path(__file__).parents[2] / "lab_configs" / "three_node_repeater.yaml"
+    assert document(bellwire(file, "--from", "alice", "--to", "bob", "--json")) == named
+    assert named["route"] == ["alice", "relay", "bob"]
+    assert named["topology"]["name"] == "three_node_repeater"
+    assert named["tree"]["children"][0]["link"] == "alice-relay"
+
+
+def test_a_random_network_is_planned_from_its_recipe() -> None:
+    recipe = "waxman:nodes=30,density=0.15,seed=3"
+    found = document(bellwire(recipe, "--from", "n00", "--to", "n29", "--method", "balanced", "--json"))
+    assert found["topology"]["nodes"] == 30
+    assert found["topology"]["name"] == recipe
+
+
+def test_gml_and_node_link_json_are_networks_too(tmp_path: Path) -> None:
+    gml = tmp_path / "line.gml"
+    nodes = " ".join(f'node [ id {index} label "{name}" ]' for index, name in enumerate("ABCD"))
+    edges = " ".join(f"edge [ source {index} target {index + 1} length_km 10.0 ]" for index in range(3))
+    gml.write_text(f"graph [ {nodes} {edges} ]", encoding="utf-8")
+    node_link = tmp_path / "line.json"
+    graph = {
+        "directed": False,
+        "multigraph": False,
+        "graph": {},
+        "nodes": [{"id": name, "name": name} for name in "ABCD"],
+        "edges": [{"source": a, "target": b, "dist": 10.0} for a, b in ("AB", "BC", "CD")],
+    }
+    node_link.write_text(json.dumps(graph), encoding="utf-8")
+    for path in (gml, node_link):
+        found = document(bellwire(path, *PAIR, "--json"))
+        assert 1e3 * found["latency_s"] == pytest.approx(107.28902833, abs=5e-9), path
+
+
+def test_long_edges_of_a_graph_file_get_repeaters(network: Path) -> None:
+    found = document(bellwire(network, *PAIR, "--max-span", "5", "--json"))
+    assert found["topology"]["links"] == 6
+    assert found["leaves"] == 6
+
+
+# --- several requests -------------------------------------------------------------------------------------
+
+BATCH = """\
+- {id: long, from: A, to: D, rate_hz: 2, priority: 2}
+- {id: short, from: B, to: C, rate_hz: 20}
+"""
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        (),
+        ("--objective", "fair"),
+        ("--objective", "priority", "--single-method", "balanced"),
+        ("--method", "levels"),
+        ("--method", "levels", "--objective", "max_min"),
+        ("--method", "levels", "--solver", "cbc"),
+    ],
+    ids=" ".join,
+)
+def test_every_way_to_plan_a_batch_gives_each_request_its_trees(
+    network: Path, tmp_path: Path, choice: tuple[str, ...]
+) -> None:
+    found = document(bellwire(network, "--requests", batch(tmp_path, BATCH), *choice, "--json"))
+    assert [each["request"] for each in found["requests"]] == ["long", "short"]
+    for each in found["requests"]:
+        assert each["trees"]
+        assert each["rate_hz"] > 0.0
+        assert {"method", "latency_s", "rate_hz", "fidelity", "success_probability", "tree"} <= each["trees"][
+            0
+        ].keys()
+    assert found["requests"][1]["rate_hz"] <= 20.0 * (1.0 + 1e-9)
+    assert (found["bound_hz"] is not None) == ("levels" in choice)
+    told = {link["request"] for node in found["instructions"].values() for link in node["links"]}
+    assert told == {"long", "short"}
+
+
+def test_limits_of_the_command_line_hold_for_requests_without_their_own(
+    network: Path, tmp_path: Path
+) -> None:
+    path = batch(tmp_path, "- {id: long, from: A, to: D}\n")
+    line = refusal(bellwire(network, "--requests", path, "--max-leaves", "2"))
+    assert "long" in line
+    assert "limit 2" in line
+    own = batch(tmp_path, "- {id: long, from: A, to: D, max_leaves: 3}\n")
+    assert document(bellwire(network, "--requests", own, "--max-leaves", "2", "--json"))["requests"]
+
+
+def test_a_request_that_gets_nothing_fails_the_batch_unless_told_otherwise(
+    network: Path, tmp_path: Path
+) -> None:
+    path = batch(tmp_path, "\n".join(f"- {{id: r{index}, from: B, to: C}}" for index in range(6)))
+    assert refusal(bellwire(network, "--requests", path)).startswith("request r")
+    found = document(bellwire(network, "--requests", path, "--partly", "--json"))
+    assert found["unserved"]
+    assert len(found["requests"]) + len(found["unserved"]) == 6
+
+
+@pytest.mark.parametrize("method", GHZ_METHODS)
+def test_every_ghz_method_plans_three_members(network: Path, method: str) -> None:
+    found = document(bellwire(network, "--ghz", "A,B,D", "--method", method, "--json"))
+    assert (found["kind"], found["method"], found["members"]) == ("ghz", method, ["A", "B", "D"])
+    assert found["latency_s"] > 0.0
+    assert any(node["fusion"] for node in found["instructions"].values())
+
+
+def test_graph_states_are_planned_by_the_shape_of_their_graph(network: Path, tmp_path: Path) -> None:
+    path = batch(tmp_path, "vertices: {a: A, b: B, c: D}\nedges: [[a, b], [b, c]]\n")
+    found = document(bellwire(network, "--graph", path, "--json"))
+    assert (found["kind"], found["vertices"]) == ("graph", {"a": "A", "b": "B", "c": "D"})
+    assert found["method"] == "graph-path"
+    named = document(bellwire(network, "--graph", path, "--method", "graph-tree", "--json"))
+    assert named["method"] == "graph-tree"
+
+
+@pytest.mark.parametrize("order", ["total", "partial", "layers"])
+def test_an_order_of_consumption_is_cut_into_batches_that_fit(
+    network: Path, tmp_path: Path, order: str
+) -> None:
+    path = batch(tmp_path, "[[A, B], [B, C], [C, D], [A, B]]")
+    arguments = (network, "--consume", path, "--order", order, "--max-age", "0.02", "--execution", "0.001")
+    found = document(bellwire(*arguments, "--json"))
+    assert found["kind"] == "order"
+    positions = [position for each in found["batches"] for position in each["positions"]]
+    assert sorted(positions) == [1, 2, 3, 4]
+    assert all(each["latency_s"] <= 0.02 for each in found["batches"])
+    whole_s = sum(each["latency_s"] + each["execution_s"] for each in found["batches"])
+    assert found["total_s"] == pytest.approx(whole_s)
+    assert f"({order} order)" in bellwire(*arguments).stdout
+
+
+# --- pictures ---------------------------------------------------------------------------------------------
+
+
+def test_a_picture_goes_to_its_file_and_the_text_still_to_people(network: Path, tmp_path: Path) -> None:
+    svg, dot = tmp_path / "plan.svg", tmp_path / "plan.dot"
+    result = bellwire(network, *PAIR, "--svg", svg, "--dot", dot)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("A to D by dp")
+    assert f"written: {svg}" in result.stdout
+    root = ElementTree.fromstring(svg.read_bytes())
+    hints = {hint.text for hint in root.iter("{http://www.w3.org/2000/svg}title")}
+    assert {"A", "B", "C", "D"} <= hints
+    assert dot.read_text(encoding="utf-8").startswith("digraph plan {")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["line.graphml", "plan.dot", "plan.svg"]
+
+
+def test_a_picture_can_go_to_stdout_alone(network: Path) -> None:
+    svg = bellwire(network, *PAIR, "--svg", "-")
+    assert ElementTree.fromstring(svg.stdout.encode()).tag.endswith("svg")
+    assert bellwire(network, *PAIR, "--dot", "-").stdout.startswith("digraph plan {")
+
+
+def test_json_and_a_picture_can_be_had_together(network: Path, tmp_path: Path) -> None:
+    svg = tmp_path / "plan.svg"
+    assert document(bellwire(network, *PAIR, "--json", "--svg", svg))["method"] == "dp"
+    assert svg.exists()
+
+
+def test_a_refused_plan_leaves_an_older_picture_as_it_was(network: Path, tmp_path: Path) -> None:
+    svg = tmp_path / "plan.svg"
+    svg.write_text("older", encoding="utf-8")
+    refusal(bellwire(network, *PAIR, "--fidelity", "0.9999", "--svg", svg))
+    assert svg.read_text(encoding="utf-8") == "older"
+
+
+# --- help and methods -------------------------------------------------------------------------------------
+
+
+def test_every_method_is_listed_with_a_line_of_its_own() -> None:
+    tables = {**METHODS, **BATCH_METHODS, **GHZ_METHODS, **GRAPH_METHODS}
+    assert set(LINES) == set(tables)
+    rows = {row["method"]: row for row in json.loads(bellwire("--methods", "--json").stdout)}
+    assert set(rows) == {name for table in methods_by_kind().values() for name in table}
+    text = bellwire("--methods").stdout
+    assert all(name in text for name in tables)
+
+
+def test_help_is_in_sections_and_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from bellwire.cli.main import app\n"
+        "try:\n"
+        "    app(['plan', '--help'])\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0\n"
+        "heavy = 'numpy networkx yaml rich pulp highspy msgspec'.split()\n"
+        "loaded = [name for name in heavy if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    places = [
+        ran.stdout.index(f"\n{title}:\n")
+        for title in (
+            "Arguments",
+            "What is wanted (one of these)",
+            "How to plan",
+            "Limits",
+            "Output",
+            "Others",
+        )
+    ]
+    assert places == sorted(places)
+    assert "--requests FILE" in ran.stdout
+
+
+# --- refusals ---------------------------------------------------------------------------------------------
+
+WRONG: list[tuple[tuple[str, ...], str]] = [
+    ((), "what is to be planned? One of --from and --to, --requests, --ghz, --graph, --consume"),
+    (("--from", "A"), "a pair has two ends: --to is missing"),
+    (("--to", "A"), "a pair has two ends: --from is missing"),
+    ((*PAIR, "--ghz", "A,B,C"), "--from and --to and --ghz cannot be planned in one go"),
+    (("--from", "A", "--to", "Dd"), 'unknown node "Dd" (did you mean "D"?)'),
+    (("--from", "A", "--to", "A"), "request A-A: A needs no entanglement with itself"),
+    ((*PAIR, "--method", "pd"), 'unknown planning method "pd" (did you mean "dp"?)'),
+    (
+        (*PAIR, "--method", "levels"),
+        'method "levels" plans batches (--requests), not one pair (--from, --to)',
+    ),
+    ((*PAIR, "--fidelity", "1.2"), "fidelity 1.2 is outside 0..1"),
+    ((*PAIR, "--fidelity", "nan"), "fidelity nan is outside 0..1"),
+    ((*PAIR, "--max-age", "-1"), "age limit -1 s must be above 0"),
+    ((*PAIR, "--max-age", "nan"), "age limit nan s must be above 0"),
+    ((*PAIR, "--max-leaves", "0"), "a tree has at least one link, not 0"),
+    ((*PAIR, "--rate", "-5"), "request A-D: rate -5/s must be finite and above 0"),
+    ((*PAIR, "--rate", "nan"), "request A-D: rate nan/s must be finite and above 0"),
+    ((*PAIR, "--rate", "inf"), "request A-D: rate inf/s must be finite and above 0"),
+    ((*PAIR, "--rounds", "-1"), "purification rounds -1 must be 0 or more"),
+    ((*PAIR, "--scheme", "dejmp"), 'unknown purification scheme "dejmp" (did you mean "dejmps"?)'),
+    ((*PAIR, "--waiting", "expon"), 'unknown waiting rule "expon" (did you mean "exponential"?)'),
+    ((*PAIR, "--avoid", "Q"), 'unknown node "Q" (known: A, B, C, D)'),
+    ((*PAIR, "--avoid", "B"), "no route between A and D is left: "),
+    ((*PAIR, "--route", "A,,D"), '--route "A,,D" must be names with a comma between them'),
+    ((*PAIR, "--route", "A,B,A,D"), "route A-B-A-D visits a node twice"),
+    ((*PAIR, "--max-span", "0"), "--max-span 0 km must be finite and above 0"),
+    ((*PAIR, "--objective", "fair"), "--objective is for --requests; it says nothing about --from and --to"),
+    ((*PAIR, "--partly"), "--partly is for --requests; it says nothing about --from and --to"),
+    ((*PAIR, "--order", "total"), "--order is for --consume; it says nothing about --from and --to"),
+    (("--ghz", "A,B,D", "--route", "A,B"), "--route is for --from and --to; it says nothing about --ghz"),
+    (("--ghz", "A"), "a GHZ state needs 2 members or more, not 1"),
+    (("--ghz", "A,B,A"), "A is a member twice"),
+    (("--ghz", "A,B", "--method", "dp"), 'method "dp" plans one pair (--from, --to), not GHZ states (--ghz)'),
+    ((*PAIR, "--json", "--svg", "-"), "stdout can hold only one of --json, --svg - and --dot -"),
+    ((*PAIR, "--svg", "x", "--dot", "x"), "--svg and --dot would both write x"),
+    (
+        (*PAIR, "--svg", "no/such/folder.svg"),
+        "no/such/folder.svg: cannot be written: there is no such folder",
+    ),
+    ((*PAIR, "--svg", "."), "is a folder; name a file"),
+    (("--consume", "x", "--svg", "x.svg"), "there is no picture of an order of consumption"),
+    (("--requests", "nowhere.yaml"), "nowhere.yaml: cannot read this requests file: No such file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "problem"), WRONG, ids=[" ".join(each[0]) for each in WRONG])
+def test_what_cannot_be_is_one_line_and_exit_code_2(
+    network: Path, arguments: tuple[str, ...], problem: str
+) -> None:
+    assert problem in refusal(bellwire(network, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "problem"),
+    [
+        (
+            BATCH,
+            ("--objective", "fare"),
+            'unknown objective of method iterative "fare" (did you mean "fair"?)',
+        ),
+        (BATCH, ("--method", "level"), 'unknown planning method "level" (did you mean "levels"?)'),
+        (BATCH, ("--method", "levels", "--solver", "glpk"), 'unknown solver "glpk"'),
+        (BATCH, ("--single-method", "bp"), 'unknown planning method "bp" (did you mean "dp"?)'),
+        (
+            BATCH,
+            ("--method", "levels", "--single-method", "dp"),
+            "--single-method is for method iterative; in method levels the programme makes trees",
+        ),
+        (BATCH.replace("short", "long"), (), 'two requests are called "long", the first on line 1'),
+        (BATCH.replace("to: D", "to: A"), (), '"long": A needs no entanglement with itself'),
+        (BATCH.replace("rate_hz: 2,", "rate_hz: .nan,"), (), "must be a finite number, is nan"),
+        (BATCH.replace("priority", "prority"), (), 'unknown key "prority" (did you mean "priority"?)'),
+    ],
+)
+def test_a_wrong_batch_is_one_line_and_exit_code_2(
+    network: Path, tmp_path: Path, text: str, arguments: tuple[str, ...], problem: str
+) -> None:
+    assert problem in refusal(bellwire(network, "--requests", batch(tmp_path, text), *arguments))
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "problem"),
+    [
+        ('<edge source="B" target="C"><data key="l">10</data></edge>', "", "no route between A and D: "),
+        ('<data key="l">10</data>', '<data key="l">-10</data>', "-10"),
+        ('<data key="l">10</data>', '<data key="l">NaN</data>', "nan"),
+        ('<data key="l">10</data>', "", "length_km"),
+        ("</graphml>", "", "line.graphml"),
+    ],
+    ids=["disconnected", "negative length", "length that is no number", "no length", "broken XML"],
+)
+def test_a_network_that_cannot_be_is_refused(network: Path, was: str, becomes: str, problem: str) -> None:
+    network.write_text(LINE.replace(was, becomes, 1), encoding="utf-8")
+    assert problem in refusal(bellwire(network, *PAIR))
+
+
+def test_a_node_without_capacity_carries_nothing(network: Path) -> None:
+    key = '<key id="m" for="node" attr.name="memories" attr.type="int"/>\n  <graph '
+    text = LINE.replace("<graph ", key, 1).replace(
+        '<node id="B"/>', '<node id="B"><data key="m">0</data></node>'
+    )
+    network.write_text(text, encoding="utf-8")
+    assert "have no capacity, cannot swap" in refusal(bellwire(network, *PAIR))
+    assert refusal(bellwire(network, "--from", "B", "--to", "C")) == "B-C: B has no free memory"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nowhere.graphml", "nowhere.graphml"),
+        ("three_node_repeatr", 'no lab file or shipped lab "three_node_repeatr" (did you mean "three_node'),
+        ("waxman:nodes=x", 'nodes = "x" must be a whole number'),
+        ("waxman:node=5", 'unknown parameter of a random network "node" (did you mean "nodes"?)'),
+    ],
+)
+def test_a_network_that_is_not_there_is_named(name: str, problem: str) -> None:
+    assert problem in refusal(bellwire(name, *PAIR))
+
+
+def test_repeaters_are_put_into_graph_files_only() -> None:
+    for name in ("three_node_repeater", "waxman:nodes=5"):
+        assert "--max-span is for graph files" in refusal(bellwire(name, *PAIR, "--max-span", "5"))
+
+
+def test_no_network_at_all_is_asked_for() -> None:
+    assert refusal(bellwire(*PAIR)).startswith("which network? Name a lab, a network file, or waxman:")
+
+
+# --- long runs --------------------------------------------------------------------------------------------
+
+
+def test_a_long_batch_shows_its_progress_and_ctrl_c_ends_it_with_130_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    text = "\n".join(f"- {{id: r{index}, from: n{index:03}, to: n{index + 150:03}}}" for index in range(150))
+    path, svg = batch(tmp_path, text), tmp_path / "plan.svg"
+    arguments = [
+        "plan",
+        "waxman:nodes=300,density=0.05",
+        "--requests",
+        str(path),
+        "--partly",
+        "--svg",
+        str(svg),
+    ]
+    ours, theirs = pty.openpty()
+    environment = dict(os.environ, TERM="xterm", COLUMNS="100")
+    running = subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=theirs, env=environment, start_new_session=True
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        deadline = time.monotonic() + 120
+        while b"\xe2\x94\x81" not in seen:  # the bar
+            assert time.monotonic() < deadline, seen
+            if select.select([ours], [], [], 1.0)[0]:
+                seen += os.read(ours, 65536)
+        running.send_signal(signal.SIGINT)
+        while True:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:  # the other end is closed: the process is over
+                break
+            seen += more
+        output = running.communicate(timeout=60)[0]
+    finally:
+        running.kill()
+        running.wait()
+        os.close(ours)
+    assert running.returncode == 130, seen
+    assert output == b""
+    assert seen.rstrip().endswith(b"interrupted")
+    assert b"Traceback" not in seen
+    assert [each.name for each in tmp_path.iterdir()] == ["batch.yaml"]
