@@ -7,13 +7,15 @@ Eq. 1 is larger than both children and never falls when a child gets slower, so 
 solution, T*. The sweeps turn down a candidate whose route meets a node twice: half of a node serves two
 links, not four. When they end and no such candidate would still be an improvement, what they hold solves the
 recurrence: every tree is the best, also among trees over walks. A loop costs a swap and can pay only by
-shortening the way of a classical word (t_c), so pairs in `doubtful` are rare; exact.py then searches simple
-trees one by one.
+shortening the way of a classical word (t_c), so pairs in `doubtful` are rare. Where there are any, the same
+sweeps without the rule on routes give T* itself: a tree as fast as that is the best all the same, and for the
+others exact.py searches simple trees one by one.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -42,11 +44,19 @@ class Swap:
 class AllTrees:
     """The fastest tree of every pair of nodes, links at half the capacity that their nodes have.
 
-    stored: pairs that exist already, as leaves without latency.
+    stored: pairs that exist already, as leaves without latency. walks: let routes meet a node twice, for T*.
     """
 
-    def __init__(self, residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()) -> None:
+    def __init__(
+        self,
+        residual: Residual,
+        options: Options,
+        stored: tuple[StoredLeaf, ...] = (),
+        *,
+        walks: bool = False,
+    ) -> None:
         topology = residual.topology
+        self._asked, self._walks = (residual, options, stored), walks
         self.topology = topology
         self.waiting: Waiting = options.waiting
         self.names = list(topology.nodes)
@@ -82,6 +92,17 @@ class AllTrees:
             return None
         return self._tree(i, j, self._swaps.get((min(i, j), max(i, j))))
 
+    def is_best(self, a: NodeId, b: NodeId) -> bool:
+        """No tree over any walk is faster than the one held; else there may be a faster simple one."""
+        if not self.doubtful:
+            return True
+        i, j = self.topology.order[a], self.topology.order[b]
+        return bool(self.latency_s[i, j] <= self._least_s[i, j])
+
+    @cached_property
+    def _least_s(self) -> Floats:
+        return AllTrees(*self._asked, walks=True).latency_s
+
     def _tree(self, i: int, j: int, made: Swap | None) -> Tree:
         if made is None:
             leaf = self.leaves[pair_of(self.names[i], self.names[j])]
@@ -106,7 +127,7 @@ class AllTrees:
             for column in np.flatnonzero(best_s < old[i, i + 1 :]):
                 j = i + 1 + int(column)
                 at = int(middle[best[column]])
-                if self._route(i, at) & self._route(at, j) != 1 << at:
+                if not self._walks and self._route(i, at) & self._route(at, j) != 1 << at:
                     at = self._next_best(i, j, middle, cost[:, column], old[i, j])
                     if at < 0:
                         continue

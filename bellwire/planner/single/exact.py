@@ -25,19 +25,23 @@ def plans_from(
 ) -> dict[NodeId, PairPlan]:
     """The plan from a source to every node that can be reached within the limits, each as if it were alone.
 
-    Trees that break a limit are left out: a single request (`plan`) searches further.
+    Destinations whose fastest tree breaks a limit are left out: a single request (`plan`) searches further.
     """
     options = Options() if options is None else options
+    limits = Limits() if limits is None else limits
     residual.topology.node(source)
     trees = all_trees(residual, options)
     found: dict[NodeId, PairPlan] = {}
     for name in residual.topology.nodes:
         tree = trees.tree(source, name)
-        if tree is not None:
-            try:
-                found[name] = finished(tree, residual, options, limits or Limits())
-            except NoPlan:
-                continue
+        try:
+            if not trees.is_best(source, name):
+                alone = PairRequest(request=name, source=source, destination=name, limits=limits)
+                found[name] = _searched(residual, alone, options, None)
+            elif tree is not None:
+                found[name] = finished(tree, residual, options, limits)
+        except NoPlan:
+            continue
     return found
 
 
@@ -50,18 +54,24 @@ def plan(residual: Residual, request: PairRequest, options: Options) -> PairPlan
     """
     trees = AllTrees(residual, options, request.stored)
     fastest = trees.tree(request.source, request.destination)
-    if fastest is None:
-        raise NoPlan(why_none(residual, request, options))
     broken: NoPlan | None = None
-    if not trees.doubtful:
+    if trees.is_best(request.source, request.destination):
+        if fastest is None:
+            raise NoPlan(why_none(residual, request, options))
         try:
             return finished(fastest, residual, options, request.limits)
         except NoPlan as reason:
             broken = reason
+    return _searched(residual, request, options, broken)
+
+
+def _searched(residual: Residual, request: PairRequest, options: Options, broken: NoPlan | None) -> PairPlan:
+    """The first tree of the search that keeps the limits. broken: what the fastest of all trees breaks."""
     for tree in limited_trees(residual, request, options):
         try:
             return finished(tree, residual, options, request.limits)
         except NoPlan as reason:
             broken = broken or reason
-    assert broken is not None
+    if broken is None:
+        raise NoPlan(f"{request.source}-{request.destination}: no tree keeps the limits")
     raise NoPlan(f"{broken}; no other tree keeps the limits")

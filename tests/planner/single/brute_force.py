@@ -141,7 +141,7 @@ def networks(draw: st.DrawFn, most: int = 7, *, slow_words: bool = False, alike:
 
 
 def uneven_network(seed: int) -> Topology:
-    """Five nodes whose links differ by factors of a thousand, whose swaps may be sure, and some forgetful."""
+    """Five nodes whose links differ by a thousand; some have sure swaps, some are forgetful, some slow."""
     chance = np.random.default_rng(seed)
     nodes: list[Node] = []
     for name in "ABCDE":
@@ -150,6 +150,7 @@ def uneven_network(seed: int) -> Topology:
             Node(
                 name=name,
                 position_km=(float(chance.uniform(0.0, 20.0)), 0.0),
+                attempts_hz=float(chance.choice([5e3, 2e4, 2e4, 1e5])),
                 swap_probability=float(chance.choice([0.5, 1.0])),
                 decay_hz=(decay_hz, decay_hz, decay_hz),
             )
@@ -166,3 +167,23 @@ def uneven_network(seed: int) -> Topology:
         if chance.random() < 0.7
     ]
     return Topology.of(nodes, links)
+
+
+def loopy_network(seed: int) -> Topology:
+    """Six nodes between some of which a word takes seconds, so that a loop over a third one may pay."""
+    chance = np.random.default_rng(seed)
+    names = "ABCDEF"
+    nodes = [Node(name=name, swap_probability=float(chance.choice([0.6, 1.0])), swap_s=0.0) for name in names]
+    links = [
+        link_between(
+            one,
+            other,
+            1.0,
+            success_probability=float(10.0 ** chance.uniform(-4.0, -1.0)),
+            attempt_s=0.0,
+        )
+        for one, other in combinations(nodes, 2)
+        if chance.random() < 0.6
+    ]
+    delays_s = {pair: float(10.0 ** chance.uniform(-4.0, 0.5)) for pair in combinations(names, 2)}
+    return Topology.of(nodes, links, delays_s=delays_s)
