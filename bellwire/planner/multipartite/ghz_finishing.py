@@ -98,6 +98,7 @@ def _check_limits(
         raise FidelityMissed(f"{name}: fidelity {limits.fidelity:g} is not reached: at most {most:.4f}")
 
 
-def why_apart(residual: Residual, a: NodeId, b: NodeId, options: Options) -> str:
-    """Why two members cannot be joined, as one sentence."""
-    return why_none(residual, PairRequest(request="", source=a, destination=b), options)
+def why_apart(residual: Residual, request: GhzRequest, a: NodeId, b: NodeId, options: Options) -> str:
+    """Why two members of a request cannot be joined, as one sentence."""
+    reason = why_none(residual, PairRequest(request=request.request, source=a, destination=b), options)
+    return f"request {request.request}: {reason}"

@@ -65,7 +65,7 @@ def link_graph(residual: Residual, request: GhzRequest, options: Options) -> Lin
     for name in request.members:
         if name in options.avoid or not residual.memories(name):
             other = next(each for each in request.members if each != name)
-            raise NoPlan(f"request {request.request}: {why_apart(residual, name, other, options)}")
+            raise NoPlan(why_apart(residual, request, name, other, options))
     degree_max: dict[NodeId, int] = {}
     for name, node in topology.nodes.items():
         fuses = node.p_f > 0.0 and (name in members or may_swap(residual, name, options))

@@ -17,8 +17,19 @@ from bellwire.planner.multipartite.ghz_trees import FusionLeaf, FusionTree, fuse
 from bellwire.planner.structures import Waiting, waiting_s
 from bellwire.planner.topology import Topology
 
-EXACT_PAIRS_MAX: Final = 9
-"""The exact programme looks at up to 3**pairs splits: with 9 pairs, the 10 members of ghz-retain."""
+PARTS_MAX: Final = 3000
+"""Connected parts of a tree of pairs that the exact programme looks at: a line of 76 pairs, a star of 11."""
+
+
+def fusion_order(
+    topology: Topology,
+    pairs: Sequence[FusionLeaf],
+    members: Collection[NodeId],
+    waiting: Waiting = "three_halves",
+) -> FusionTree:
+    """The fastest fusion tree over pairs that form a tree, or a balanced one where that is too much work."""
+    order = best_order if count_parts(pairs) <= PARTS_MAX else balanced_order
+    return order(topology, pairs, members, waiting)
 
 
 def best_order(
@@ -32,21 +43,41 @@ def best_order(
     T of a part never falls when one of its halves gets slower, so the fastest halves make the fastest whole.
 
     Raises:
-        LocalMisuse: more than EXACT_PAIRS_MAX pairs, or they form no tree.
+        LocalMisuse: more than PARTS_MAX connected parts, or the pairs form no tree.
     """
-    if len(pairs) > EXACT_PAIRS_MAX:
-        raise LocalMisuse(
-            f"{len(pairs)} pairs are too many for the exact programme: {EXACT_PAIRS_MAX} at most"
-        )
     _check_tree(pairs)
+    count = count_parts(pairs)
+    if count > PARTS_MAX:
+        raise LocalMisuse(
+            f"{count} connected parts are too many for the exact programme: {PARTS_MAX} at most"
+        )
     parts = _Parts(topology, pairs, members, waiting)
-    for part in sorted(range(1, 1 << len(pairs)), key=int.bit_count):
+    for part in parts.connected():
         parts.find(part)
     return parts.tree((1 << len(pairs)) - 1)
 
 
+def count_parts(pairs: Sequence[FusionLeaf]) -> int:
+    """Connected parts with one pair or more of pairs that form a tree."""
+    beside = _by_node(pairs)
+    count = 0
+
+    def hanging(node: NodeId, above: FusionLeaf | None) -> int:
+        """Connected sets of nodes that have this node at their top."""
+        nonlocal count
+        own = 1
+        for pair in beside[node]:
+            if pair is not above:
+                own *= 1 + hanging(_far(pair, node), pair)
+        count += own - 1
+        return own
+
+    hanging(pairs[0].left, None)
+    return count
+
+
 class _Parts:
-    """Connected parts of a tree of pairs as bit sets, with the latency and the split of the best fusion."""
+    """Connected parts of a tree of pairs as bit sets, with the latency and the last fusion of each."""
 
     def __init__(
         self, topology: Topology, pairs: Sequence[FusionLeaf], members: Collection[NodeId], waiting: Waiting
@@ -54,39 +85,52 @@ class _Parts:
         self.topology, self.pairs = topology, pairs
         self.waiting: Waiting = waiting
         self.members = set(members)
-        self.beside: dict[NodeId, int] = defaultdict(int)  # node -> its pairs
-        for index, pair in enumerate(pairs):
-            for node in pair.owners:
-                self.beside[node] |= 1 << index
+        bit = {pair.pair: 1 << index for index, pair in enumerate(pairs)}
+        beside = _by_node(pairs)
+        self.beside = {node: sum(bit[pair.pair] for pair in own) for node, own in beside.items()}
+        self.branches = {
+            node: [sum(bit[pair.pair] for pair in _branch(node, first, beside)) for first in own]
+            for node, own in beside.items()
+        }
         self.latency_s = {1 << index: pair.latency_s for index, pair in enumerate(pairs)}
         self.split: dict[int, tuple[NodeId, int, int]] = {}
+        self._words_s: dict[tuple[NodeId, int], float] = {}
+
+    def connected(self) -> Iterator[int]:
+        """All connected parts of two pairs or more, smaller ones first."""
+        size: set[int] = set(self.latency_s)
+        while size:
+            grown: set[int] = set()
+            for part in size:
+                touching = 0
+                for pairs in self.beside.values():
+                    if pairs & part:
+                        touching |= pairs
+                touching &= ~part
+                while touching:
+                    grown.add(part | (touching & -touching))
+                    touching &= touching - 1
+            yield from sorted(grown)
+            size = grown
 
     def find(self, part: int) -> None:
-        """The best last fusion of a part whose own parts are known; nothing when it is not connected."""
-        if part in self.latency_s:
-            return
-        lowest, best_s = part & -part, float("inf")
-        one = part
-        while one := (one - 1) & part:
-            other = part ^ one
-            if not one & lowest or one not in self.latency_s or other not in self.latency_s:
+        """The best last fusion of a part whose own parts are known."""
+        best_s = float("inf")
+        for node, ones in self._splits(part):
+            chance, fusion_s = self.topology.nodes[node].p_f, self.topology.nodes[node].t_f
+            self.split.setdefault(part, (node, ones[0], part ^ ones[0]))
+            if chance == 0.0:
                 continue
-            node = self._meeting(one, other)
-            if node is None:
-                continue
-            self.split.setdefault(part, (node, one, other))
-            chance = self.topology.nodes[node].p_f
-            wait_s = waiting_s(self.latency_s[one], self.latency_s[other], self.waiting)
-            if chance == 0.0 or wait_s / chance >= best_s:
-                continue
-            owners = self._owners(one) | self._owners(other)
-            told_s = self.topology.told_s(node, *owners)
-            total_s = (wait_s + self.topology.nodes[node].t_f + told_s) / chance
-            if total_s < best_s:
-                best_s = total_s
-                self.split[part] = (node, one, other)
-        if part in self.split:
-            self.latency_s[part] = best_s
+            for one in ones:
+                other = part ^ one
+                wait_s = waiting_s(self.latency_s[one], self.latency_s[other], self.waiting)
+                if wait_s >= best_s * chance:
+                    continue
+                total_s = wait_s + fusion_s + max(self._told_s(node, one), self._told_s(node, other))
+                if total_s < best_s * chance:
+                    best_s = total_s / chance
+                    self.split[part] = (node, one, other)
+        self.latency_s[part] = best_s
 
     def tree(self, part: int) -> FusionTree:
         """The best fusion tree of a part."""
@@ -98,17 +142,27 @@ class _Parts:
             self.topology, node, self.tree(one), self.tree(other), retained=retained, waiting=self.waiting
         )
 
-    def _meeting(self, one: int, other: int) -> NodeId | None:
+    def _splits(self, part: int) -> Iterator[tuple[NodeId, list[int]]]:
+        """Every node inside a part, with one half of every way to share its branches between two states."""
         for node, pairs in self.beside.items():
-            if pairs & one and pairs & other:
-                return node
-        return None
+            own = pairs & part
+            if own & (own - 1):
+                first, *others = (part & branch for branch in self.branches[node] if part & branch)
+                ones = [first]
+                for branch in others:
+                    ones += [one | branch for one in ones]
+                yield node, ones[:-1]
+
+    def _told_s(self, node: NodeId, part: int) -> float:
+        """t_c from a node to the farthest owner of a part."""
+        found = self._words_s.get((node, part))
+        if found is None:
+            owners = (name for name, pairs in self.beside.items() if pairs & part and self._stays(name, part))
+            found = self._words_s[node, part] = self.topology.told_s(node, *owners)
+        return found
 
     def _stays(self, node: NodeId, part: int) -> bool:
         return node in self.members or bool(self.beside[node] & ~part)
-
-    def _owners(self, part: int) -> set[NodeId]:
-        return {node for node, pairs in self.beside.items() if pairs & part and self._stays(node, part)}
 
 
 def balanced_order(
@@ -144,10 +198,7 @@ def _halves(
     pairs: Sequence[FusionLeaf],
 ) -> Iterator[tuple[NodeId, list[FusionLeaf], list[FusionLeaf]]]:
     """For every inner node the split of its branches with the most equal numbers of pairs."""
-    beside: dict[NodeId, list[FusionLeaf]] = defaultdict(list)
-    for pair in pairs:
-        for node in (pair.left, pair.right):
-            beside[node].append(pair)
+    beside = _by_node(pairs)
     for node, own in beside.items():
         if len(own) > 1:
             branches = [_branch(node, pair, beside) for pair in own]
@@ -170,13 +221,13 @@ def _branch(
 ) -> list[FusionLeaf]:
     """All pairs that hang on a node by one of its pairs."""
     found = [first]
-    open_ends = [(first.right if first.left == node else first.left, first)]
+    open_ends = [(_far(first, node), first)]
     while open_ends:
         here, came = open_ends.pop()
         for pair in beside[here]:
             if pair is not came:
                 found.append(pair)
-                open_ends.append((pair.right if pair.left == here else pair.left, pair))
+                open_ends.append((_far(pair, here), pair))
     return found
 
 
@@ -188,6 +239,18 @@ def _most_equal(sizes: Sequence[int]) -> tuple[int, ...]:
             reached.setdefault(total + size, (*chosen, index))
     whole = sum(sizes)
     return reached[min((total for total in reached if 0 < total < whole), key=lambda x: abs(2 * x - whole))]
+
+
+def _by_node(pairs: Sequence[FusionLeaf]) -> dict[NodeId, list[FusionLeaf]]:
+    beside: dict[NodeId, list[FusionLeaf]] = defaultdict(list)
+    for pair in pairs:
+        for node in (pair.left, pair.right):
+            beside[node].append(pair)
+    return beside
+
+
+def _far(pair: FusionLeaf, node: NodeId) -> NodeId:
+    return pair.right if pair.left == node else pair.left
 
 
 def _check_tree(pairs: Sequence[FusionLeaf]) -> None:

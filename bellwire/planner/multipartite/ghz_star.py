@@ -10,9 +10,9 @@ from collections import deque
 from typing import Final
 
 from bellwire.planner.capacity import Residual
-from bellwire.planner.multipartite.ghz_links import LinkGraph
+from bellwire.planner.multipartite.ghz_links import LinkGraph, link_graph
 from bellwire.planner.multipartite.ghz_request import GhzRequest
-from bellwire.planner.multipartite.ghz_steiner import over_steiner_trees
+from bellwire.planner.multipartite.ghz_steiner import first_kept, ranked_trees
 from bellwire.planner.multipartite.ghz_steiner_trees import SteinerTree
 from bellwire.planner.multipartite.ghz_trees import FusionTree, star_fused
 from bellwire.planner.multipartite.values import MultipartitePlan
@@ -27,7 +27,9 @@ def plan(residual: Residual, request: GhzRequest, options: Options) -> Multipart
     Raises:
         NoPlan: no way, no capacity, or no tree that was found keeps the limits.
     """
-    return over_steiner_trees(residual, request, options, METHOD, expanded, 1)
+    graph = link_graph(residual, request, options)
+    trees = (expanded(graph, tree) for tree in ranked_trees(graph, request, options))
+    return first_kept(residual, request, options, METHOD, trees)
 
 
 def expanded(graph: LinkGraph, tree: SteinerTree) -> FusionTree:

@@ -4,16 +4,17 @@ Owns the choice among Steiner trees. Refuses the trees themselves (ghz_steiner_t
 (ghz_orders.py). Every pair is a link pair; nodes that are no members fuse and leave.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
 
-from bellwire.core.errors import ConfigError
+from bellwire.core.errors import LocalMisuse
 from bellwire.planner.assessment import assess
 from bellwire.planner.capacity import NoPlan, Residual
+from bellwire.planner.multipartite.ghz_exchange import climbed
 from bellwire.planner.multipartite.ghz_finishing import finished, why_apart
 from bellwire.planner.multipartite.ghz_links import LinkGraph, link_graph
-from bellwire.planner.multipartite.ghz_orders import EXACT_PAIRS_MAX, balanced_order, best_order
+from bellwire.planner.multipartite.ghz_orders import fusion_order
 from bellwire.planner.multipartite.ghz_request import GhzRequest
 from bellwire.planner.multipartite.ghz_steiner_trees import SteinerTree, estimate_s, steiner_trees
 from bellwire.planner.multipartite.ghz_trees import FusionTree, leaves
@@ -25,8 +26,8 @@ METHOD: Final = "ghz-steiner"
 TRIED_MAX: Final = 8
 """Trees with the best estimates whose real latency is worked out before one is chosen."""
 
-Builder = Callable[[LinkGraph, SteinerTree], FusionTree]
-"""How a fusion tree is made over a Steiner tree."""
+CLIMBED_MAX: Final = 2
+"""Of these, the fastest are improved by exchanges."""
 
 
 def plan(residual: Residual, request: GhzRequest, options: Options) -> MultipartitePlan:
@@ -36,30 +37,38 @@ def plan(residual: Residual, request: GhzRequest, options: Options) -> Multipart
         NoPlan: no way, no capacity, or no tree that was found keeps the limits; the text says which, and for
             a limit what the fastest tree has instead.
     """
-
-    def ordered(graph: LinkGraph, tree: SteinerTree) -> FusionTree:
-        order = best_order if len(tree) <= EXACT_PAIRS_MAX else balanced_order
-        return order(graph.topology, graph.leaves(tree), request.members, options.waiting)
-
-    return over_steiner_trees(residual, request, options, METHOD, ordered, TRIED_MAX)
-
-
-def over_steiner_trees(
-    residual: Residual, request: GhzRequest, options: Options, method: str, build: Builder, tried_max: int
-) -> MultipartitePlan:
-    """The first plan that keeps the limits, over Steiner trees from the fastest to the slowest.
-
-    build: makes the fusion tree. tried_max: of so many trees with the best estimates the real latencies
-    decide; the others follow by their estimates.
-    """
     graph = link_graph(residual, request, options)
+    trees = ranked_trees(graph, request, options)
+
+    def build(graph: LinkGraph, tree: SteinerTree) -> FusionTree:
+        return fusion_order(graph.topology, graph.leaves(tree), request.members, options.waiting)
+
+    tried = sorted(trees[:TRIED_MAX], key=lambda tree: build(graph, tree).latency_s)
+    best = [climbed(graph, tree, build) for tree in tried[:CLIMBED_MAX]]
+    best += [build(graph, tree) for tree in tried]
+    best.sort(key=lambda made: made.latency_s)
+    others: Iterator[FusionTree] = (build(graph, tree) for tree in trees[TRIED_MAX:])
+    return first_kept(residual, request, options, METHOD, chain(best, others))
+
+
+def ranked_trees(graph: LinkGraph, request: GhzRequest, options: Options) -> list[SteinerTree]:
+    """All Steiner trees that the prefixes give, the best estimate first. Raises NoPlan when there is none."""
     trees = sorted(steiner_trees(graph), key=lambda tree: estimate_s(graph, tree))
     if not trees:
-        raise NoPlan(f"request {request.request}: {_why_no_tree(graph, options)}")
-    best = sorted((build(graph, tree) for tree in trees[:tried_max]), key=lambda made: made.latency_s)
-    others: Iterator[FusionTree] = (build(graph, tree) for tree in trees[tried_max:])
-    first: ConfigError | None = None
-    for made in chain(best, others):
+        raise NoPlan(_why_no_tree(graph, request, options))
+    return trees
+
+
+def first_kept(
+    residual: Residual, request: GhzRequest, options: Options, method: str, trees: Iterable[FusionTree]
+) -> MultipartitePlan:
+    """The plan of the first fusion tree over links that keeps the limits.
+
+    Raises:
+        NoPlan: none does; the text is about the first.
+    """
+    first: NoPlan | None = None
+    for made in trees:
         try:
             supplies = [
                 PairSupply((assess(LinkLeaf(leaf.left, leaf.right, leaf.latency_s), residual, "link"),))
@@ -68,11 +77,12 @@ def over_steiner_trees(
             return finished(request, residual, options, method, made, supplies)
         except NoPlan as reason:
             first = first or reason
-    assert first is not None
+    if first is None:
+        raise LocalMisuse(f"request {request.request}: no fusion tree was offered")
     raise first
 
 
-def _why_no_tree(graph: LinkGraph, options: Options) -> str:
+def _why_no_tree(graph: LinkGraph, request: GhzRequest, options: Options) -> str:
     """Which two members no links join, or else where memories run out."""
     beside: dict[str, list[str]] = {}
     for a, b in graph.links:
@@ -90,5 +100,8 @@ def _why_no_tree(graph: LinkGraph, options: Options) -> str:
                 open_nodes.append(there)
     for member in graph.members:
         if member not in reached:
-            return why_apart(graph.residual, start, member, options)
-    return "no tree of links joins the members within the free memories of the nodes; free some or add relays"
+            return why_apart(graph.residual, request, start, member, options)
+    return (
+        f"request {request.request}: no tree of links joins the members within the free memories of the "
+        f"nodes; free some or add relays"
+    )
