@@ -1,22 +1,26 @@
 """The level-based optimum: flows of pairs through all swaps at once, a hypergraph (algorithms.md 1.6, 2.3).
 
 Owns the hypergraph: which pairs at which fidelity level can exist, which swaps and purification rounds lead
-from one to another, and with what gain. Refuses solving (solvers.py) and trees (hyperflow.py).
+from one to another, and with what gain. Refuses the arithmetic of levels (fidelity_grid.py), their bounds
+(fidelity_needs.py), solving (solvers.py) and trees (hyperflow.py).
 
-A state is a pair of nodes with a fidelity level; without a fidelity limit there is one level. Levels come
-from link fidelities, swaps and rounds, on a grid and rounded down, so that promises stay below the truth.
-Werner states are assumed between the steps.
+Without a fidelity limit a state is a pair of nodes. With one, it is a pair, a level, and a number of rounds
+that the pair may have had in a row: a pair with fewer passes for one with more (an arc without a partner),
+and only pairs with all rounds are swapped or delivered. Where some requests have a limit and some have none,
+the latter live on level 0, to which every pair may fall. Falling to other levels is never needed: a better
+pair makes whatever a worse one makes, at least as good.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
-from bellwire.core.bell import bbpssw
 from bellwire.core.ids import NodeId
-from bellwire.planner.capacity import Residual
+from bellwire.planner.batch.fidelity_grid import MIXED, FidelityGrid
+from bellwire.planner.batch.fidelity_needs import Ground, best_levels, needed_levels
+from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Options, PairRequest
 from bellwire.planner.single.all_pairs import may_swap
 from bellwire.planner.topology import Link, Pair, pair_of
@@ -24,152 +28,244 @@ from bellwire.planner.topology import Link, Pair, pair_of
 GAIN: Final = 2.0 / 3.0
 """Inverse of the waiting factor: two pairs consumed at rate r each make 2/3 p r."""
 
-LEVEL_STEP: Final = 0.005
-LEVEL_MIN: Final = 0.5
-"""States of a fidelity below this serve nobody and are left out."""
+EXACT_LINKS: Final = 8
+"""Fidelities of links stand on the grid themselves while there are no more different ones than this."""
+
+GRID_STEPS: Final = (0.005, 0.01, 0.02)
+"""Steps of the fidelity grid, tried in turn until the hypergraph is small enough."""
+
+ARCS_MAX: Final = 100_000
+"""Arcs of a hypergraph with fidelity levels at most; more take the solver long."""
 
 
 class State(NamedTuple):
-    """Pairs between two nodes at a fidelity level; level 0 is the only one where fidelity does not matter."""
+    """Pairs between two nodes at a fidelity level, after so many purification rounds in a row at most."""
 
     pair: Pair
     level: int
+    rounds: int
 
 
 class Arc(NamedTuple):
-    """One way to make a state: two states are consumed at rate s each, and `gain` s comes out."""
+    """One way to make a state: its inputs are consumed at rate s each, and `gain` s comes out.
+
+    other: None where a pair merely passes for one with more rounds, or with any fidelity (gain 1).
+    """
 
     one: State
-    other: State
+    other: State | None
     product: State
     gain: float
-    at: NodeId | None  # the node that swaps; None: a purification round
+    at: NodeId | None  # the node that swaps; None: a purification round, or no operation at all
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hypergraph:
     """Everything that can flow on what is left of a network."""
 
-    generated: dict[Pair, State]  # what each link makes
+    generated: Mapping[Pair, State]  # what each link makes
     arcs: tuple[Arc, ...]
-    delivered: dict[str, tuple[State, ...]]  # request -> states that serve it
-    links: dict[Pair, Link]
-    capacities_hz: dict[Pair, float]
-    attempts_hz: dict[NodeId, float]  # inf: no limit
+    delivered: Mapping[str, tuple[State, ...]]  # request -> states that serve it; none: it cannot be served
+    links: Mapping[Pair, Link]
+    capacities_hz: Mapping[Pair, float]
+    attempts_hz: Mapping[NodeId, float]  # inf: no limit
+    fidelity_step: float | None  # of the grid; None: fidelity does not matter
+    rounds: int  # purification rounds in a row, at most
+
+    @property
+    def served(self) -> int:
+        """Number of requests that some state serves."""
+        return sum(1 for states in self.delivered.values() if states)
 
 
-def hypergraph(residual: Residual, requests: Sequence[PairRequest], options: Options) -> Hypergraph:
+def hypergraph(
+    residual: Residual,
+    requests: Sequence[PairRequest],
+    options: Options,
+    steps: Sequence[float] = GRID_STEPS,
+    arcs_max: int = ARCS_MAX,
+) -> Hypergraph:
     """The hypergraph of a network for some requests, cut down to what can flow and what somebody wants.
 
-    With a fidelity limit in any request, all states carry levels.
+    With fidelity limits it can become too large. Then the grid becomes coarser, and after that the rounds
+    fewer, until there are no more than `arcs_max` arcs; the first such hypergraph that serves all requests is
+    taken, or the one that serves most. steps: of the grid, finest first.
+
+    Raises:
+        NoPlan: even without rounds on the coarsest grid there are more arcs.
     """
-    topology = residual.topology
-    swaps = [name for name in topology.nodes if may_swap(residual, name, options)]
-    swaps = [name for name in swaps if topology.nodes[name].swap_probability > 0.0]
-    levels = _Levels(any(request.limits.fidelity is not None for request in requests))
-    links: dict[Pair, Link] = {}
-    generated: dict[Pair, State] = {}
-    for pair, link in topology.links.items():
-        able = all(name not in options.avoid and residual.memories(name) for name in pair)
-        if able and residual.link_rate_hz(link, 1.0, 1.0) > 0.0:
-            level = levels.of(link.fidelity)
-            if level is not None:
-                links[pair] = link
-                generated[pair] = State(pair, level)
-    arcs = list(_possible(residual, generated.values(), swaps, options.rounds, levels))
-    goals = {request.request: pair_of(request.source, request.destination) for request in requests}
-    made = {*generated.values(), *(arc.product for arc in arcs)}
-    delivered: dict[str, tuple[State, ...]] = {}
-    for request in requests:
-        least = levels.least(request.limits.fidelity)
-        delivered[request.request] = tuple(
-            sorted(state for state in made if state.pair == goals[request.request] and state.level >= least)
-        )
-    arcs = _wanted(arcs, {state for states in delivered.values() for state in states})
-    return Hypergraph(
-        generated=generated,
-        arcs=tuple(arcs),
-        delivered=delivered,
-        links=links,
-        capacities_hz={
-            pair: max(0.0, link.capacity_hz - residual.used_hz(pair)) for pair, link in links.items()
-        },
-        attempts_hz={name: residual.attempts_hz(name) for name in topology.nodes},
-    )
-
-
-class _Levels:
-    """The grid of fidelities, or a single level."""
-
-    def __init__(self, several: bool) -> None:
-        self.several = several
-
-    def of(self, fidelity: float) -> int | None:
-        """Level at or below a fidelity; None below LEVEL_MIN."""
-        if not self.several:
-            return 0
-        return math.floor(fidelity / LEVEL_STEP + 1e-9) if fidelity >= LEVEL_MIN else None
-
-    def least(self, fidelity: float | None) -> int:
-        """Lowest level that serves a limit."""
-        return 0 if fidelity is None or not self.several else math.ceil(fidelity / LEVEL_STEP - 1e-9)
-
-    def fidelity(self, level: int) -> float:
-        """Of a level; 1 where fidelity does not matter."""
-        return level * LEVEL_STEP if self.several else 1.0
-
-
-def _possible(
-    residual: Residual, generated: Iterable[State], swaps: list[NodeId], rounds: int, levels: _Levels
-) -> Iterator[Arc]:
-    """Forward closure: every arc whose inputs can exist."""
-    nodes = residual.topology.nodes
-    able = set(swaps)
-    noise = {name: (4.0 * nodes[name].swap_noise[0] - 1.0) / 3.0 for name in nodes}
-    at_node: dict[NodeId, dict[State, None]] = defaultdict(dict)
-    at_pair: dict[Pair, dict[State, int]] = defaultdict(dict)  # with the fewest rounds that made it
-    fresh: dict[State, int] = dict.fromkeys(generated, 0)
-    while fresh:
-        state, depth = next(iter(fresh.items()))
-        del fresh[state]
-        if state in at_pair[state.pair]:
-            continue
-        at_pair[state.pair][state] = depth
-        found: list[tuple[Arc, int]] = []
-        for at in state.pair:
-            at_node[at][state] = None
-            if at not in able:
+    limits = [limit for request in requests if (limit := request.limits.fidelity) is not None]
+    if not any(limit > MIXED for limit in limits):
+        flowing = _Flowing(residual, requests, options, None, 0)
+        return flowing.graph(tuple(flowing.arcs()))
+    fidelities = {link.fidelity for link in residual.topology.links.values()}
+    exact = {*limits, *(fidelities if len(fidelities) <= EXACT_LINKS else ())}
+    best: Hypergraph | None = None
+    for rounds in reversed(range(options.rounds + 1)):
+        for step in steps:
+            flowing = _Flowing(residual, requests, options, FidelityGrid(step, exact), rounds)
+            arcs = tuple(islice(flowing.arcs(), arcs_max + 1))
+            if len(arcs) > arcs_max:
                 continue
-            near = state.pair[1] if state.pair[0] == at else state.pair[0]
-            for other in at_node[at]:
-                far = other.pair[1] if other.pair[0] == at else other.pair[0]
-                if far == near:
+            found = flowing.graph(arcs)
+            if best is None or found.served > best.served:
+                best = found
+            if best.served == len(requests):
+                return best
+    if best is None:
+        raise NoPlan(
+            f"more than {arcs_max} swaps could serve the fidelities asked for, too many for the linear "
+            "programme: use the method iterative"
+        )
+    return best
+
+
+class _Flowing:
+    """What flows between the levels of a network; grid None: fidelity does not matter."""
+
+    def __init__(
+        self,
+        residual: Residual,
+        requests: Sequence[PairRequest],
+        options: Options,
+        grid: FidelityGrid | None,
+        rounds: int,
+    ) -> None:
+        topology = residual.topology
+        self.residual, self.requests, self.grid, self.rounds = residual, requests, grid, rounds
+        self.swaps = frozenset(
+            name
+            for name, node in topology.nodes.items()
+            if node.swap_probability > 0.0 and may_swap(residual, name, options)
+        )
+        able = {name for name in topology.nodes if name not in options.avoid and residual.memories(name)}
+        self.links = {
+            pair: link
+            for pair, link in topology.links.items()
+            if able.issuperset(pair) and residual.link_rate_hz(link, 1.0, 1.0) > 0.0
+        }
+        self.least = {
+            request.request: 0 if grid is None else grid.least(request.limits.fidelity)
+            for request in requests
+        }
+        self.unlimited = not all(self.least.values())
+        self.needed: dict[Pair, list[int]] = {}
+        if grid is not None:
+            self.ground = Ground(grid, topology.nodes, self.swaps, self.rounds)
+            levels = {pair: grid.level(link.fidelity) for pair, link in self.links.items()}
+            goals: dict[Pair, int] = {}
+            for request in requests:
+                pair, least = pair_of(request.source, request.destination), self.least[request.request]
+                if least:
+                    goals[pair] = min(least, goals.get(pair, least))
+            self.needed = needed_levels(self.ground, best_levels(self.ground, levels), goals)
+        self.generated: dict[Pair, State] = {}
+        for pair, link in self.links.items():
+            state = self._state(pair, 0 if grid is None else grid.level(link.fidelity))
+            if state is not None:
+                self.generated[pair] = state
+
+    def _state(self, pair: Pair, level: int, rounds: int = 0) -> State | None:
+        """The state that fresh pairs of a level are in; None: nobody needs them."""
+        needed = self.needed.get(pair)
+        if needed is not None and level >= needed[rounds]:
+            return State(pair, level, rounds)
+        return State(pair, 0, self.rounds) if self.unlimited else None
+
+    def arcs(self) -> Iterator[Arc]:
+        """Every arc whose inputs can exist and whose product may be of use, breadth first."""
+        ready: dict[NodeId, list[tuple[NodeId, State]]] = defaultdict(list)
+        rising: dict[tuple[Pair, int], list[State]] = defaultdict(list)
+        fresh = deque(self.generated.values())
+        seen = set(fresh)
+        while fresh:
+            state = fresh.popleft()
+            if state.rounds < self.rounds:
+                beside = rising[state.pair, state.rounds]
+                beside.append(state)
+                found = self._rounds_of(state, beside)
+            else:
+                found = self._swaps_of(state, ready)
+            for arc in found:
+                yield arc
+                if arc.product not in seen:
+                    seen.add(arc.product)
+                    fresh.append(arc.product)
+
+    def _rounds_of(self, state: State, beside: Iterable[State]) -> Iterator[Arc]:
+        """No round, or one with each state of the same pair that has had as many."""
+        assert self.grid is not None
+        pair, level, done = state
+        least = self.needed[pair][done + 1]
+        if level >= least:
+            yield Arc(state, None, State(pair, level, done + 1), 1.0, None)
+        gates = self.ground.gates(pair)
+        for other in beside:
+            kept, measured = (state, other) if level >= other.level else (other, state)
+            result = self.grid.purified(kept.level, measured.level, gates)
+            if result.level > kept.level and result.level >= least:
+                product = State(pair, result.level, done + 1)
+                yield Arc(kept, measured, product, GAIN * result.success_probability, None)
+
+    def _swaps_of(self, state: State, ready: dict[NodeId, list[tuple[NodeId, State]]]) -> Iterator[Arc]:
+        """A swap with each known state at either end, and the fall to level 0 where somebody takes it."""
+        (a, b), level, rounds = state
+        if level and self.unlimited:
+            yield Arc(state, None, State(state.pair, 0, rounds), 1.0, None)
+        for at, near in ((a, b), (b, a)):
+            ready[at].append((near, state))
+            if at not in self.swaps:
+                continue
+            gain = GAIN * self.residual.topology.nodes[at].swap_probability
+            noise = self.ground.noise(at) if level else 0.0
+            for far, other in ready[at]:
+                if far == near or (other.level > 0) != (level > 0):
                     continue
-                w = _werner(levels.fidelity(state.level)) * _werner(levels.fidelity(other.level)) * noise[at]
-                level = levels.of((1.0 + 3.0 * w) / 4.0) if levels.several else 0
-                if level is not None:
-                    gain = GAIN * nodes[at].swap_probability
-                    found.append((Arc(state, other, State(pair_of(near, far), level), gain, at), 0))
-        if levels.several and depth < rounds:
-            for other in list(at_pair[state.pair]):
-                done = bbpssw(levels.fidelity(state.level), levels.fidelity(other.level))
-                level = levels.of(done.state[0])
-                if level is not None and level > max(state.level, other.level):
-                    rounded = State(state.pair, level)
-                    deeper = max(depth, at_pair[state.pair][other]) + 1
-                    found.append((Arc(state, other, rounded, GAIN * done.success_probability, None), deeper))
-        for arc, deeper in found:
-            yield arc
-            if arc.product not in at_pair[arc.product.pair]:
-                fresh.setdefault(arc.product, deeper)
+                pair = (near, far) if near <= far else (far, near)
+                if not level:
+                    yield Arc(state, other, State(pair, 0, rounds), gain, at)
+                    continue
+                assert self.grid is not None
+                made = self.grid.swapped(level, other.level, noise)
+                if pair in self.needed and made >= self.needed[pair][0]:
+                    yield Arc(state, other, State(pair, made, 0), gain, at)
+
+    def graph(self, arcs: tuple[Arc, ...]) -> Hypergraph:
+        """The hypergraph of the arcs that contribute to a delivered state."""
+        residual = self.residual
+        made: dict[Pair, list[State]] = defaultdict(list)
+        for state in {*self.generated.values(), *(arc.product for arc in arcs)}:
+            if state.rounds == self.rounds:
+                made[state.pair].append(state)
+        delivered = {
+            request.request: tuple(
+                sorted(
+                    state
+                    for state in made[pair_of(request.source, request.destination)]
+                    if (state.level >= least if (least := self.least[request.request]) else not state.level)
+                )
+            )
+            for request in self.requests
+        }
+        wanted, arcs = _wanted(arcs, {state for states in delivered.values() for state in states})
+        generated = {pair: state for pair, state in self.generated.items() if state in wanted}
+        links = {pair: self.links[pair] for pair in generated}
+        return Hypergraph(
+            generated=generated,
+            arcs=arcs,
+            delivered=delivered,
+            links=links,
+            capacities_hz={
+                pair: max(0.0, link.capacity_hz - residual.used_hz(pair)) for pair, link in links.items()
+            },
+            attempts_hz={name: residual.attempts_hz(name) for name in residual.topology.nodes},
+            fidelity_step=None if self.grid is None else self.grid.step,
+            rounds=self.rounds,
+        )
 
 
-def _werner(fidelity: float) -> float:
-    return (4.0 * fidelity - 1.0) / 3.0
-
-
-def _wanted(arcs: list[Arc], goals: set[State]) -> list[Arc]:
-    """Backward closure: the arcs that can contribute to a goal."""
+def _wanted(arcs: tuple[Arc, ...], goals: set[State]) -> tuple[set[State], tuple[Arc, ...]]:
+    """Backward closure: the states and arcs that can contribute to a goal."""
     making: dict[State, list[Arc]] = defaultdict(list)
     for arc in arcs:
         making[arc.product].append(arc)
@@ -177,7 +273,7 @@ def _wanted(arcs: list[Arc], goals: set[State]) -> list[Arc]:
     while open_states:
         for arc in making[open_states.pop()]:
             for state in (arc.one, arc.other):
-                if state not in wanted:
+                if state is not None and state not in wanted:
                     wanted.add(state)
                     open_states.append(state)
-    return [arc for arc in arcs if arc.product in wanted]
+    return wanted, tuple(arc for arc in arcs if arc.product in wanted)

@@ -1,31 +1,36 @@
 """Plans from the level-based optimum: hypergraph, programme, executable trees (algorithms.md 1.6, 2.3).
 
 Owns `plan_levels`: the way from requests to trees with real times and promises. Refuses the parts: levels.py,
-solvers.py, hyperflow.py. The programme takes operations as instantaneous and knows no memories. An executable
-tree runs its links at the rates of the flow or slower, so capacities hold, and promises what Eq. 1 says with
-t_b and t_c; trees for which memories are lacking are left out. The optimum itself is `bound_hz`.
+solvers.py, hyperflow.py, executable.py. The programme takes operations as instantaneous and knows neither
+memories nor waiting: trees for which memories are lacking, or whose pairs decay too far, are left out. The
+optimum itself is `bound_hz`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bellwire.planner.assessment import PairPlan, assess, outlook
-from bellwire.planner.batch.batch_plan import BatchPlan, RequestShare, share_of, use_of_shares
+from bellwire.planner.assessment import PairPlan
+from bellwire.planner.batch.batch_plan import BatchPlan, share_of, use_of_shares
+from bellwire.planner.batch.executable import METHOD, executable
 from bellwire.planner.batch.hyperflow import FlowTree, decompose
-from bellwire.planner.batch.levels import LEVEL_STEP, Hypergraph, hypergraph
+from bellwire.planner.batch.levels import Hypergraph, hypergraph
 from bellwire.planner.batch.solvers import Flow, Objective, Solver, solve
 from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual
 from bellwire.planner.requests import Limits, Options, PairRequest, check_requests
 from bellwire.planner.single.finishing import why_none
-from bellwire.planner.structures import PurifyNode, SwapNode, Tree, retimed, throttled
 
-METHOD: Final = "levels"
 MARGINS_MAX: Final = 8
-"""Levels by which a fidelity limit is raised, one after the other, when waiting spoils the promise."""
+"""Times that a fidelity limit is raised by a step of the grid, when waiting spoils the promise."""
+
+NOTHING: Final = "the optimum gives it nothing; another objective (max_min) or a greater weight would"
+
+MISSED: Final = 0.1
+"""A limit is raised when trees with more than this part of a request's flow miss it."""
 
 Told = Callable[[str], None]
-"""Told when a part begins: "graph", "model", "solver", "trees"."""
+"""Told when a part begins: "graph", "model", "solver" (it runs from here until "answer"), "answer", "trees".
+With fidelity limits, or wanted rates under max_min, parts may come several times."""
 
 
 def plan_levels(
@@ -40,139 +45,160 @@ def plan_levels(
 ) -> BatchPlan:
     """Trees for several requests that together come close to the optimum of the linear programme.
 
-    Fidelity limits use the purification extension with BBPSSW. Waiting is not in the programme, so a tree
-    whose promised fidelity misses its limit raises that limit by one level, and the programme is solved again.
-    allow_unserved: list requests that get nothing instead of refusing the batch.
+    Fidelity limits use the purification extension with BBPSSW. Waiting is not in the programme; when it makes
+    much of a request miss its limit, that limit is raised by one step, the programme is solved again, and the
+    best plan of all is taken. allow_unserved: list requests that get nothing instead of refusing the batch.
 
     Raises:
         NoPlan: a request gets nothing, or a limit cannot be kept; the text names it.
-        ConfigError: an unknown node, or two requests with one id.
+        ConfigError: an unknown node, or a solver that is not installed.
     """
     check_requests(requests, residual.topology)
-    options = Options() if options is None else options
-    say = told or (lambda _: None)
-    asked = list(requests)
-    missed: dict[str, str] = {}
-    for _ in range(MARGINS_MAX + 1):
-        say("graph")
-        graph = hypergraph(residual, asked, options)
-        _check_reachable(graph, requests, residual, options)
-        say("model")
-        weights = {request.request: request.weight for request in asked}
-        wanted = {request.request: request.rate_hz for request in asked}
-        flow = solve(graph, weights, wanted, objective, solver, lambda: say("solver"))
-        say("trees")
-        shares, missed, lacking = _shares(graph, flow, requests, residual)
-        if not missed:
-            unserved = _unserved(shares, requests, lacking)
-            if unserved and not allow_unserved:
-                name, reason = next(iter(unserved.items()))
-                raise NoPlan(f"request {name}: {reason}")
-            return BatchPlan(
-                method=f"{METHOD} {solver}",
-                objective=objective,
-                shares=tuple(shares),
-                use=use_of_shares(shares),
-                bound_hz=flow.optimum_hz,
-                unserved=unserved,
-            )
-        asked = [_raised(request) if request.request in missed else request for request in asked]
-    name, reason = next(iter(missed.items()))
-    raise NoPlan(f"request {name}: {reason}")
+    work = _Batch(residual, requests, objective, solver, options or Options(), told or (lambda _: None))
+    first = best = found = work.attempt({})
+    if first.unreachable and not allow_unserved:
+        raise _refused(first.unreachable)
+    margins: dict[str, float] = {}
+    for _ in range(MARGINS_MAX):
+        step = found.graph.fidelity_step
+        if not found.missed or step is None:
+            break
+        margins |= {name: margins.get(name, 0.0) + step for name in found.missed}
+        if any((work.limit(name) or 0.0) + margin > 1.0 for name, margin in margins.items()):
+            break
+        found = work.attempt(margins)
+        if found.unreachable.keys() != first.unreachable.keys():
+            break
+        best = max(best, found, key=lambda each: each.worth)
+    if best.plan.unserved and not allow_unserved:
+        raise _refused(best.plan.unserved)
+    return replace(best.plan, bound_hz=first.plan.bound_hz)
 
 
-def _raised(request: PairRequest) -> PairRequest:
-    fidelity = (request.limits.fidelity or 0.0) + LEVEL_STEP
-    if fidelity > 1.0:
-        raise NoPlan(f"request {request.request}: fidelity {fidelity - LEVEL_STEP:g} is not reached")
-    return replace(request, limits=replace(request.limits, fidelity=fidelity))
+def _refused(reasons: Mapping[str, str]) -> NoPlan:
+    name, reason = next(iter(reasons.items()))
+    return NoPlan(f"request {name}: {reason}")
 
 
-def _check_reachable(
-    graph: Hypergraph, requests: Sequence[PairRequest], residual: Residual, options: Options
-) -> None:
-    for request in requests:
-        if graph.delivered[request.request]:
-            continue
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A plan, and what it lacks."""
+
+    graph: Hypergraph
+    plan: BatchPlan
+    missed: frozenset[str]  # requests of whose flow too much misses the limit
+    unreachable: Mapping[str, str]  # request -> why nothing can serve it
+    worth: tuple[int, float]  # number of served requests, then the objective
+
+
+class _Batch:
+    """What stays the same while limits are raised."""
+
+    def __init__(
+        self,
+        residual: Residual,
+        requests: Sequence[PairRequest],
+        objective: Objective,
+        solver: Solver,
+        options: Options,
+        told: Told,
+    ) -> None:
+        self.residual, self.options, self.told = residual, options, told
+        self.requests = {request.request: request for request in requests}
+        self.objective: Objective = objective
+        self.solver: Solver = solver
+        self.weights = {name: request.weight for name, request in self.requests.items()}
+
+    def limit(self, name: str) -> float | None:
+        """Fidelity that a request asks for."""
+        return self.requests[name].limits.fidelity
+
+    def attempt(self, margins: Mapping[str, float]) -> _Attempt:
+        """The plan when fidelity limits are raised by margins, by request."""
+        self.told("graph")
+        asked = [_raised(request, margins.get(name, 0.0)) for name, request in self.requests.items()]
+        graph = hypergraph(self.residual, asked, self.options)
+        unreachable = {
+            name: self._why_unreachable(name, graph) for name, by in graph.delivered.items() if not by
+        }
+        wanted_hz = {name: request.rate_hz for name, request in self.requests.items()}
+        flow = solve(graph, self.weights, wanted_hz, self.objective, self.solver, self.told)
+        self.told("trees")
+        trees, lacking, missed = self._trees(graph, flow)
+        shares = [share_of(self.requests[name], plans) for name, plans in trees.items() if plans]
+        served = {share.request for share in shares}
+        unserved = {
+            name: unreachable.get(name) or lacking.get(name) or NOTHING
+            for name in self.requests
+            if name not in served
+        }
+        rates = [share.rate_hz * self.weights[share.request] for share in shares]
+        least = min((share.rate_hz / self.weights[share.request] for share in shares), default=0.0)
+        plan = BatchPlan(
+            method=f"{METHOD} {self.solver}",
+            objective=self.objective,
+            shares=tuple(shares),
+            use=use_of_shares(shares),
+            bound_hz=flow.optimum_hz,
+            unserved=unserved,
+        )
+        worth = (len(shares), sum(rates) if self.objective == "total" else least)
+        return _Attempt(graph, plan, missed, unreachable, worth)
+
+    def _why_unreachable(self, name: str, graph: Hypergraph) -> str:
+        request, options = self.requests[name], self.options
         free = replace(request, limits=Limits())
-        if not hypergraph(residual, [free], options).delivered[request.request]:
-            raise NoPlan(f"request {request.request}: {why_none(residual, request, options)}")
-        raise NoPlan(
-            f"request {request.request}: fidelity {request.limits.fidelity:g} cannot be reached between "
-            f"{request.source} and {request.destination} with {options.rounds} purification rounds"
+        if not hypergraph(self.residual, [free], options).delivered[name]:
+            return why_none(self.residual, request, options)
+        return (
+            f"fidelity {request.limits.fidelity:g} cannot be reached between {request.source} and "
+            f"{request.destination} with {graph.rounds} purification rounds"
         )
 
+    def _trees(
+        self, graph: Hypergraph, flow: Flow
+    ) -> tuple[dict[str, list[PairPlan]], dict[str, str], frozenset[str]]:
+        """Executable trees by request; why others were left out; requests that miss too much of their flow.
 
-def _shares(
-    graph: Hypergraph, flow: Flow, requests: Sequence[PairRequest], residual: Residual
-) -> tuple[list[RequestShare], dict[str, str], dict[str, str]]:
-    """The share of each request; requests whose limits all trees miss; why trees were left out at all."""
-    ends = {request.request: (request.source, request.destination) for request in requests}
-    pieces: dict[str, list[FlowTree]] = {request.request: [] for request in requests}
-    for piece in decompose(graph, flow, ends):
-        pieces[piece.request].append(piece)
-    book = residual.copy()
-    shares: list[RequestShare] = []
-    missed: dict[str, str] = {}
-    lacking: dict[str, str] = {}
-    for request in requests:
-        trees: list[PairPlan] = []
-        for index, piece in enumerate(sorted(pieces[request.request], key=lambda each: -each.rate_hz)):
+        Memories go to the widest tree of each request first. What is left goes to the widest of all (total),
+        or to the request that is furthest behind (max_min).
+        """
+        ends = {name: (request.source, request.destination) for name, request in self.requests.items()}
+        queues: dict[str, list[FlowTree]] = {name: [] for name in self.requests}
+        for piece in sorted(decompose(graph, flow, ends), key=lambda each: each.rate_hz):
+            queues[piece.request].append(piece)
+        book = self.residual.copy()
+        trees: dict[str, list[PairPlan]] = {name: [] for name in self.requests}
+        lacking: dict[str, str] = {}
+        missed_hz = dict.fromkeys(self.requests, 0.0)
+        while waiting := [name for name, queue in queues.items() if queue]:
+            name = min(waiting, key=lambda each: self._turn(each, trees[each], queues[each][-1]))
+            piece = queues[name].pop()
             try:
-                plan = executable(piece.tree, book, request.limits)
-                book.claim(f"{request.request}/{index}", plan.use)
+                plan = executable(piece.tree, book, self.requests[name].limits)
+                book.claim(f"levels {name}/{len(trees[name])}", plan.use)
             except NoPlan as reason:
-                lacking.setdefault(request.request, str(reason))
+                lacking.setdefault(name, str(reason))
                 if isinstance(reason, FidelityMissed):
-                    missed.setdefault(request.request, str(reason))
+                    missed_hz[name] += piece.rate_hz
                 continue
-            trees.append(plan)
-        if trees:
-            missed.pop(request.request, None)
-            shares.append(share_of(request, trees))
-    return shares, missed, lacking
+            trees[name].append(plan)
+        missed = frozenset(
+            name
+            for name, states in flow.delivered_hz.items()
+            if missed_hz[name] > MISSED * sum(states.values())
+        )
+        return trees, lacking, missed
+
+    def _turn(self, name: str, has: list[PairPlan], piece: FlowTree) -> tuple[float, ...]:
+        """Whose tree comes next: the least."""
+        if self.objective == "total":
+            return (float(bool(has)), -piece.rate_hz * self.weights[name])
+        return (sum(plan.rate_hz for plan in has) / self.weights[name], -piece.rate_hz)
 
 
-def executable(tree: Tree, residual: Residual, limits: Limits) -> PairPlan:
-    """A peeled tree with real times: links no faster than in the flow, p_pur of the states as they arrive.
-
-    Raises:
-        NoPlan: it breaks a limit, or lacks memories or capacity.
-    """
-    topology = residual.topology
-    for _ in range(4):  # throttling changes waits, waits change p_pur; settles in two rounds
-        timed = throttled(retimed(_with_chances(tree, residual), topology), topology)
-        if timed == tree:
-            break
-        tree = timed
-    return assess(tree, residual, METHOD, limits)
-
-
-def _with_chances(tree: Tree, residual: Residual) -> Tree:
-    """The same tree with every purification's success probability as the states have it."""
-    match tree:
-        case SwapNode():
-            return replace(
-                tree, one=_with_chances(tree.one, residual), other=_with_chances(tree.other, residual)
-            )
-        case PurifyNode():
-            kept, measured = _with_chances(tree.kept, residual), _with_chances(tree.measured, residual)
-            node = replace(tree, kept=kept, measured=measured)
-            below = outlook(kept, residual.topology).success_probability
-            below *= outlook(measured, residual.topology).success_probability
-            chance = outlook(node, residual.topology).success_probability / below if below > 0.0 else 0.0
-            return replace(node, success_probability=chance)
-        case _:
-            return tree
-
-
-def _unserved(
-    shares: list[RequestShare], requests: Sequence[PairRequest], lacking: dict[str, str]
-) -> dict[str, str]:
-    served = {share.request for share in shares}
-    nothing = "the optimum gives it nothing; another objective (max_min) or a greater weight would"
-    return {
-        request.request: lacking.get(request.request, nothing)
-        for request in requests
-        if request.request not in served
-    }
+def _raised(request: PairRequest, margin: float) -> PairRequest:
+    limit = request.limits.fidelity
+    if limit is None or margin == 0.0:
+        return request
+    return replace(request, limits=replace(request.limits, fidelity=limit + margin))

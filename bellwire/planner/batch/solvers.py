@@ -1,37 +1,41 @@
-"""The linear programme of a hypergraph, and the solvers that answer it, through PuLP (algorithms.md 1.6).
+"""The linear programme of a hypergraph, through PuLP (algorithms.md 1.6).
 
-Owns rows, columns, objectives and the two solvers, HiGHS (default) and CBC. Refuses to know where a
-hypergraph comes from, and trees.
+Owns rows, columns, objectives, and the way from a solver's numbers to a flow. Refuses to know where a
+hypergraph comes from, how a solver is run (engines.py), and trees (hyperflow.py).
+
+Numbers are solved in units of the fastest link and of each node's capacity, so that tolerances of a solver,
+which are absolute, mean the same on slow and on fast networks.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import highspy
 import numpy as np
 import pulp
 
+from bellwire.planner.batch.engines import Solver, Told, engine
 from bellwire.planner.batch.levels import Arc, Hypergraph, State
+from bellwire.planner.batch.refinement import Row, refined
 from bellwire.planner.capacity import NoPlan
 from bellwire.planner.topology import Pair
 
-Objective = Literal["total", "max_min"]
-Solver = Literal["highs", "cbc"]
+__all__ = ["Flow", "Objective", "Solver", "solve"]
 
-THRIFT: Final = 1e-7
-"""Price of one swap or link pair beside a delivered pair: among equal optima the one with least use wins, and
-flows in circles, which use pairs for nothing, never pay."""
+Objective = Literal["total", "max_min"]
+
+SATED: Final = 1e-9
+"""A request has the rate that it wants when no more than this part of it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """The answer: how much of everything flows, in pairs per second."""
 
-    links_hz: dict[Pair, float]
-    arcs_hz: dict[Arc, float]  # rate at which each of the two inputs is consumed
-    delivered_hz: dict[str, dict[State, float]]
+    links_hz: Mapping[Pair, float]
+    arcs_hz: Mapping[Arc, float]  # rate at which each input is consumed; arcs without flow are absent
+    delivered_hz: Mapping[str, Mapping[State, float]]
     optimum_hz: float  # sum of weighted rates, or the least rate per weight
 
 
@@ -41,22 +45,42 @@ def solve(
     wanted_hz: Mapping[str, float | None],
     objective: Objective = "total",
     solver: Solver = "highs",
-    on_built: Callable[[], None] | None = None,
+    told: Told | None = None,
 ) -> Flow:
-    """The best flow. on_built: told when the model has been handed over and the solver is about to run.
+    """The best flow: the greatest sum of weighted rates, or the greatest least rate per weight (max_min).
+
+    Under max_min every request gets its weight's part of the same rate. One that wants less, as wanted_hz
+    says, gets what it wants, and the others share the rest. Requests that no state serves get nothing and
+    do not count.
 
     Raises:
-        NoPlan: the solver gives up (never seen; zero flow is always possible).
+        NoPlan: there is no limit to the rate.
+        ConfigError: the solver is not installed.
     """
-    model = _Model(graph, weights, wanted_hz, objective)
-    status = model.problem.solve(_solver(solver, on_built))
-    if status != pulp.LpStatusOptimal:
-        raise NoPlan(f"the linear programme ended as {pulp.LpStatus[status]}")
-    return model.flow()
+    served = [name for name, states in graph.delivered.items() if states]
+    if not served:
+        return Flow({}, {}, {name: {} for name in graph.delivered}, 0.0)
+    say = told or (lambda _: None)
+    sated: set[str] = set()
+    while True:
+        say("model")
+        model = _Model(graph, weights, wanted_hz, objective, frozenset(sated))
+        flow = model.solved(solver, say)
+        if objective == "total":
+            return flow
+        more = {
+            name
+            for name in served
+            if (wanted := wanted_hz.get(name)) is not None
+            and sum(flow.delivered_hz[name].values()) >= wanted * (1.0 - SATED)
+        } - sated
+        sated |= more
+        if not more or len(sated) == len(served):
+            return flow
 
 
 class _Model:
-    """The PuLP problem of a hypergraph."""
+    """The PuLP problem of a hypergraph. sated: requests that get just what they want (max_min)."""
 
     def __init__(
         self,
@@ -64,140 +88,129 @@ class _Model:
         weights: Mapping[str, float],
         wanted_hz: Mapping[str, float | None],
         objective: Objective,
+        sated: frozenset[str],
     ) -> None:
-        self.graph = graph
-        self.weights, self.objective = weights, objective
-        count = len(graph.links) + len(graph.arcs)
-        width = len(str(count))
+        self.graph, self.weights, self.wanted_hz, self.objective = graph, weights, wanted_hz, objective
+        self.unit_hz = _unit_hz(graph)
         self.problem = pulp.LpProblem("levels", pulp.LpMaximize)
         column = self.problem.add_variable
-        links = list(graph.links)
         self.links = {
-            pair: column(f"g{index:0{width}}", 0.0, _finite(graph.capacities_hz[pair]))
-            for index, pair in enumerate(links)
+            pair: column(f"g{index}", 0.0, self._in_units(graph.capacities_hz[pair]))
+            for index, pair in enumerate(graph.links)
         }
-        self.arcs = [column(f"s{index:0{width}}", 0.0) for index in range(len(graph.arcs))]
+        self.arcs = [column(f"s{index}", 0.0) for index in range(len(graph.arcs))]
         self.delivered = {
-            (name, state): column(f"z{index:0{width}}", 0.0)
+            (name, state): column(f"z{index}", 0.0)
             for index, (name, state) in enumerate(
                 (name, state) for name, states in graph.delivered.items() for state in states
             )
         }
-        price: dict[Any, float] = dict.fromkeys((*self.links.values(), *self.arcs), -THRIFT)
+        rows = [_row(terms, pulp.LpConstraintGE, 0.0) for terms in self._balance().values()]
+        rows += [_row(terms, pulp.LpConstraintLE, 1.0) for terms in self._attempts().values()]
+        gain: dict[Any, float] = {}
+        least = column("t", 0.0)
+        heaviest = max(weights[name] for name in graph.delivered)
+        for name, states in graph.delivered.items():
+            own = {self.delivered[name, state]: 1.0 for state in states}
+            weight, limit_hz = weights[name] / heaviest, wanted_hz.get(name)
+            if not own:
+                continue
+            if limit_hz is not None:
+                sense = pulp.LpConstraintEQ if name in sated else pulp.LpConstraintLE
+                rows.append(_row(own, sense, limit_hz / self.unit_hz))
+            if objective == "total":
+                gain.update(dict.fromkeys(own, weight))
+            elif name not in sated:
+                rows.append(_row({**own, least: -weight}, pulp.LpConstraintEQ, 0.0))
+                gain[least] = 1.0
+        self.problem.setObjective(pulp.LpAffineExpression(gain))
+        for index, row in enumerate(rows):
+            self.problem.addConstraint(row, f"r{index}")
+
+    def _in_units(self, rate_hz: float) -> float | None:
+        return None if rate_hz == np.inf else rate_hz / self.unit_hz
+
+    def _balance(self) -> dict[State, dict[Any, float]]:
+        """What is made of each state, less what is used."""
+        graph = self.graph
         balance: dict[State, dict[Any, float]] = defaultdict(dict)
         for pair, variable in self.links.items():
             balance[graph.generated[pair]][variable] = 1.0
         for arc, variable in zip(graph.arcs, self.arcs, strict=True):
-            balance[arc.product][variable] = arc.gain
-            balance[arc.one][variable] = -1.0
-            balance[arc.other][variable] = -2.0 if arc.one == arc.other else -1.0
+            one, other, product, gain, _ = arc
+            balance[product][variable] = gain
+            balance[one][variable] = -1.0
+            if other is not None:
+                balance[other][variable] = -2.0 if one == other else -1.0
         for (_, state), variable in self.delivered.items():
             balance[state][variable] = -1.0
-        rows = [_row(terms, pulp.LpConstraintGE, 0.0) for terms in balance.values()]
-        rows += [
-            _row(terms, pulp.LpConstraintLE, graph.attempts_hz[name])
-            for name, terms in self._attempts().items()
-            if graph.attempts_hz[name] < np.inf
-        ]
-        least = column("t", 0.0)
-        for name, states in graph.delivered.items():
-            own = {self.delivered[name, state]: 1.0 for state in states}
-            if not own:
-                continue
-            if objective == "max_min":
-                rows.append(_row({**own, least: -weights[name]}, pulp.LpConstraintGE, 0.0))
-            else:
-                price.update(dict.fromkeys(own, weights[name]))
-            limit_hz = wanted_hz.get(name)
-            if limit_hz is not None:
-                rows.append(_row(own, pulp.LpConstraintLE, limit_hz))
-        if objective == "max_min":
-            price[least] = 1.0
-        self.problem.setObjective(pulp.LpAffineExpression(price))
-        for index, row in enumerate(rows):
-            self.problem.addConstraint(row, f"r{index}")
-        self._least = least
+        return balance
 
     def _attempts(self) -> dict[str, dict[Any, float]]:
+        """The part of its attempts that each node spends."""
         spent: dict[str, dict[Any, float]] = defaultdict(dict)
         for pair, variable in self.links.items():
             for name in pair:
-                spent[name][variable] = 1.0 / self.graph.links[pair].success_probability
+                attempts_hz = self.graph.attempts_hz[name]
+                if attempts_hz < np.inf:
+                    q = self.graph.links[pair].success_probability
+                    spent[name][variable] = self.unit_hz / (q * attempts_hz)
         return spent
 
-    def flow(self) -> Flow:
-        """The flow of a solved problem; values that are zero but for rounding are zero."""
-        delivered: dict[str, dict[State, float]] = {name: {} for name in self.graph.delivered}
+    def solved(self, solver: Solver, told: Told) -> Flow:
+        """The flow of the optimum. Raises NoPlan when there is none."""
+        status = self.problem.solve(engine(solver, told))
+        if status != pulp.LpStatusOptimal:
+            raise NoPlan(
+                f"the linear programme ended as {pulp.LpStatus[status].lower()}: give each link a capacity, "
+                "or each node a limit of attempts, so that rates have a limit"
+            )
+        if solver == "cbc":
+            self._refine()
+        arcs_hz = {
+            arc: rate_hz
+            for arc, variable in zip(self.graph.arcs, self.arcs, strict=True)
+            if (rate_hz := self._hz(variable)) > 0.0
+        }
+        delivered_hz: dict[str, dict[State, float]] = {name: {} for name in self.graph.delivered}
         for (name, state), variable in self.delivered.items():
-            delivered[name][state] = max(0.0, variable.varValue or 0.0)
-        rates = {name: sum(states.values()) for name, states in delivered.items()}
+            delivered_hz[name][state] = self._hz(variable)
+        rates_hz = {name: sum(states.values()) for name, states in delivered_hz.items() if states}
         if self.objective == "total":
-            optimum_hz = sum(self.weights[name] * rate for name, rate in rates.items())
+            optimum_hz = sum(self.weights[name] * rate_hz for name, rate_hz in rates_hz.items())
         else:
-            optimum_hz = min((rate / self.weights[name] for name, rate in rates.items()), default=0.0)
-        return Flow(
-            links_hz={pair: max(0.0, variable.varValue or 0.0) for pair, variable in self.links.items()},
-            arcs_hz={
-                arc: rate_hz
-                for arc, variable in zip(self.graph.arcs, self.arcs, strict=True)
-                if (rate_hz := float(variable.varValue or 0.0)) > 0.0
-            },
-            delivered_hz=delivered,
-            optimum_hz=optimum_hz,
+            optimum_hz = min(rate_hz / self.weights[name] for name, rate_hz in rates_hz.items())
+        links_hz = {pair: self._hz(variable) for pair, variable in self.links.items()}
+        return Flow(links_hz, arcs_hz, delivered_hz, optimum_hz)
+
+    def _hz(self, variable: Any) -> float:
+        return max(0.0, float(variable.varValue or 0.0)) * self.unit_hz
+
+    def _refine(self) -> None:
+        """CBC's answer to all digits."""
+        columns = self.problem.variables()
+        place = {variable: index for index, variable in enumerate(columns)}
+        rows = [
+            Row(tuple(place[variable] for variable in row), tuple(row.values()), -float(row.constant))
+            for row in self.problem.constraints()
+        ]
+        values = np.array([variable.varValue or 0.0 for variable in columns])
+        uppers = np.array([np.inf if variable.upBound is None else variable.upBound for variable in columns])
+        for variable, value in zip(columns, refined(values, uppers, rows), strict=True):
+            variable.varValue = float(value)
+
+
+def _unit_hz(graph: Hypergraph) -> float:
+    """Rate of the fastest link, or 1 where none has a limit."""
+    rates = [
+        min(
+            graph.capacities_hz[pair],
+            link.success_probability * min(graph.attempts_hz[name] for name in pair),
         )
-
-
-def _finite(limit: float) -> float | None:
-    return None if limit == np.inf else limit
+        for pair, link in graph.links.items()
+    ]
+    return max((rate for rate in rates if rate < np.inf), default=1.0)
 
 
 def _row(terms: dict[Any, float], sense: int, bound: float) -> Any:
     return pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, rhs=bound)
-
-
-def _solver(name: Solver, on_built: Callable[[], None] | None) -> Any:
-    if name == "cbc":  # PuLP writes a file and starts a process: building and solving cannot be told apart
-        return pulp.COIN_CMD(path=pulp.PULP_CBC_CMD.pulp_cbc_path, msg=False, threads=1)
-    return _Highs(msg=False, on_built=on_built, solver="ipm", threads=1)
-
-
-class _Highs(pulp.HiGHS):
-    """PuLP's HiGHS with the model handed over as one sparse matrix instead of row by row."""
-
-    def __init__(self, on_built: Callable[[], None] | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self._on_built = on_built
-
-    def buildSolverModel(self, lp: Any) -> None:  # noqa: N802 # the name is PuLP's
-        columns, rows = lp.variables(), list(lp.constraints())
-        for index, variable in enumerate(columns):
-            variable.index = index
-        starts, indices, values = [0], [], []
-        for index, row in enumerate(rows):
-            row.index = index
-            for variable, value in row.items():
-                indices.append(variable.index)
-                values.append(value)
-            starts.append(len(indices))
-        model = highspy.HighsLp()
-        model.num_col_, model.num_row_ = len(columns), len(rows)
-        sign = -1.0 if lp.sense == pulp.LpMaximize else 1.0
-        model.col_cost_ = np.array([sign * lp.objective.get(variable, 0.0) for variable in columns])
-        model.col_lower_ = np.array([_bound(variable.lowBound, -highspy.kHighsInf) for variable in columns])
-        model.col_upper_ = np.array([_bound(variable.upBound, highspy.kHighsInf) for variable in columns])
-        model.row_lower_ = np.array([_bound(row.getLb(), -highspy.kHighsInf) for row in rows])
-        model.row_upper_ = np.array([_bound(row.getUb(), highspy.kHighsInf) for row in rows])
-        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        model.a_matrix_.start_ = np.array(starts)
-        model.a_matrix_.index_ = np.array(indices)
-        model.a_matrix_.value_ = np.array(values)
-        lp.solverModel.passModel(model)
-
-    def callSolver(self, lp: Any) -> None:  # noqa: N802 # the name is PuLP's
-        if self._on_built is not None:
-            self._on_built()
-        super().callSolver(lp)
-
-
-def _bound(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
