@@ -88,7 +88,7 @@ def plan_batch(
     }
     if unserved and not allow_unserved:
         name, reason = next(iter(unserved.items()))
-        raise NoPlan(f"request {name}: nothing is left beside the other requests: {reason}")
+        raise NoPlan(f"request {name}: beside the other requests it gets nothing: {reason}")
     return BatchPlan(
         method=f"iterative {', '.join(sorted(set(names.values())))}".rstrip(),
         objective=objective,
@@ -214,7 +214,7 @@ class _Batch:
             ]
             if not found:
                 return
-            request, offer = max(found, key=lambda each: each[1].speed_hz * each[0].weight)
+            request, offer = self._first(found)
             if not self.is_current(offer):
                 self.offer(request)  # no faster than it was: look again who is first
                 continue
@@ -228,6 +228,12 @@ class _Batch:
                     )
                 return
             self.add(request, offer)
+
+    def _first(self, found: Sequence[tuple[PairRequest, _Offer]]) -> tuple[PairRequest, _Offer]:
+        """The fastest tree, weighted; of equally fast ones that of the request with fewest trees so far."""
+        best_hz = max(offer.speed_hz * request.weight for request, offer in found)
+        equals = [each for each in found if each[1].speed_hz * each[0].weight >= best_hz * (1.0 - REACHED)]
+        return min(equals, key=lambda each: len(self.trees[each[0].request]))
 
     def fair(self) -> None:
         """One tree each in turn; who would gain less than 5 % leaves the round."""

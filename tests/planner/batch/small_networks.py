@@ -42,6 +42,37 @@ def diamond(memories: int = 50, middle_memories: int | None = None) -> Topology:
     return Topology.of(nodes.values(), links, delays_s=delays_s)
 
 
+def crossing() -> Topology:
+    """A-B has a fast way over X and a slow one over Y and Z; C-B has only the one over X."""
+    spots = {
+        "A": (0.0, 0.0),
+        "X": (5.0, 0.0),
+        "B": (10.0, 0.0),
+        "Y": (3.0, 4.0),
+        "Z": (7.0, 4.0),
+        "C": (5.0, -5.0),
+    }
+    nodes = {name: Node(name=name, position_km=spot, memories=20) for name, spot in spots.items()}
+    pairs = ["AX", "XB", "AY", "YZ", "ZB", "CX"]
+    links = [link_between(nodes[a], nodes[b], math.dist(spots[a], spots[b])) for a, b in pairs]
+    return Topology.of(nodes.values(), links)
+
+
+def grid(side: int = 3, memories: int = 8) -> Topology:
+    """side x side nodes A, B, C, ... row by row, with links of 5 km to the next in each row and column."""
+    nodes = [
+        Node(
+            name=chr(ord("A") + index),
+            position_km=(5.0 * (index % side), 5.0 * (index // side)),
+            memories=memories,
+        )
+        for index in range(side * side)
+    ]
+    links = [link_between(nodes[i], nodes[i + 1], 5.0) for i in range(side * side) if (i + 1) % side]
+    links += [link_between(nodes[i], nodes[i + side], 5.0) for i in range(side * (side - 1))]
+    return Topology.of(nodes, links)
+
+
 def _pairs(names: str) -> list[tuple[str, str]]:
     return [(a, b) for a in names for b in names if a < b]
 

@@ -108,7 +108,7 @@ def test_a_tree_takes_two_memories_of_an_inner_node_and_one_of_an_end() -> None:
 def test_a_node_left_with_one_memory_swaps_for_nobody_but_still_is_an_end() -> None:
     few = line(10.0, 10.0, memories=3)
     first = wanted("first", "A", "C", rate_hz=1.0)
-    with pytest.raises(NoPlan, match="request second: nothing is left beside the other requests"):
+    with pytest.raises(NoPlan, match="request second: beside the other requests it gets nothing"):
         plan_batch(Residual(few), [first, wanted("second", "A", "C", rate_hz=1.0)], "fair")
     with_an_end = plan_batch(Residual(few), [first, wanted("second", "A", "B", rate_hz=1.0)], "fair")
     assert dict(with_an_end.use.memories) == {"A": 2, "B": 3, "C": 1}
@@ -124,6 +124,11 @@ def test_a_request_gets_no_more_than_it_asks_for_and_the_rest_is_free(objective:
     made = [tree.rate_hz for tree in found.shares[0].trees]
     assert made == pytest.approx([1.0 / T_LINK_S, 0.5 / T_LINK_S, 200.0 - 1.5 / T_LINK_S], abs=1e-6)
     assert sum(found.use.links_hz.values()) == pytest.approx(200.0, rel=1e-9)
+
+
+def test_of_equally_fast_trees_the_next_goes_to_who_has_fewest() -> None:
+    found = plan_batch(Residual(line(10.0)), [wanted("one", "A", "B"), wanted("two", "B", "A")])
+    assert [len(share.trees) for share in found.shares] == [3, 3]
 
 
 def test_a_small_request_is_served_beside_a_fast_one() -> None:
@@ -326,16 +331,18 @@ def plainly(topology: Topology, requests: list[PairRequest]) -> dict[str, list[f
     made: dict[str, list[float]] = {request.request: [] for request in requests}
     first_hz = None
     while True:
-        best: tuple[float, PairRequest, PairPlan] | None = None
+        found: list[tuple[float, PairRequest, PairPlan]] = []
         for request in requests:
             try:
                 plan = plan_pair(residual, request)
             except NoPlan:
                 continue
-            if best is None or plan.rate_hz > best[0]:
-                best = (plan.rate_hz, request, plan)
-        if best is None:
+            found.append((plan.rate_hz, request, plan))
+        if not found:
             return made
+        fastest_hz = max(each[0] for each in found)
+        equals = [each for each in found if each[0] >= fastest_hz * (1.0 - 1e-9)]
+        best = min(equals, key=lambda each: len(made[each[1].request]))
         first_hz = best[0] if first_hz is None else first_hz
         if best[0] < 0.02 * first_hz:
             return made
