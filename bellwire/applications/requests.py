@@ -6,10 +6,10 @@ the transport layer's.
 
 from collections.abc import Mapping
 
-from bellwire.core.events import RequestCancelled, RequestSubmitted
+from bellwire.core.events import ReplanAsked, RequestCancelled, RequestSubmitted
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Handler, Step
-from bellwire.core.notices import RequestGenerated, RequestWithdrawn
+from bellwire.core.notices import ReplanWanted, RequestGenerated, RequestWithdrawn
 from bellwire.core.settings import NetworkSettings
 
 
@@ -20,7 +20,11 @@ class RequestGenerator:
         self.node = node
 
     def on_events(self) -> Mapping[type, Handler]:
-        return {RequestSubmitted: self._on_submitted, RequestCancelled: self._on_cancelled}
+        return {
+            RequestSubmitted: self._on_submitted,
+            RequestCancelled: self._on_cancelled,
+            ReplanAsked: self._on_replan,
+        }
 
     def on_messages(self) -> Mapping[type, Handler]:
         return {}
@@ -29,7 +33,7 @@ class RequestGenerator:
         return {}
 
     def gives(self) -> frozenset[type]:
-        return frozenset((RequestGenerated, RequestWithdrawn))
+        return frozenset((RequestGenerated, RequestWithdrawn, ReplanWanted))
 
     def deadline_ns(self) -> int | None:
         return None
@@ -42,3 +46,6 @@ class RequestGenerator:
 
     def _on_cancelled(self, step: Step, event: RequestCancelled) -> None:
         step.tell(RequestWithdrawn(request=event.request))
+
+    def _on_replan(self, step: Step, event: ReplanAsked) -> None:
+        step.tell(ReplanWanted(request=event.request))

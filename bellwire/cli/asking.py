@@ -1,6 +1,6 @@
-"""`bellwire request`: ask a running lab for pairs.
+"""`bellwire request` and `bellwire replan`: ask a running lab for pairs, and for another way to make them.
 
-Owns the command. Refuses the life of the request, which is its source's.
+Owns the commands. Refuses the life of the request, which is its source's.
 """
 
 import json
@@ -29,11 +29,17 @@ def request(
     count: Annotated[int | None, typer.Option("--count", min=1, help="Number of pairs.")] = None,
     duration_s: Annotated[float | None, typer.Option("--duration", metavar="SECONDS", min=0.001)] = None,
     fidelity_min: Annotated[float | None, typer.Option("--fidelity", min=0.25, max=1.0)] = None,
+    rate_min_hz: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="HZ", min=0.001, help="Pairs per second to be reserved on the way."),
+    ] = None,
     mode: Annotated[str, typer.Option("--mode", help="swap_asap or fixed_tree.")] = "swap_asap",
     measure: Annotated[
         bool, typer.Option("--measure/--keep", help="Measure both ends as soon as the pair is known.")
     ] = False,
-    weight: Annotated[int, typer.Option("--weight", min=1, help="Share on links with other requests.")] = 1,
+    weight: Annotated[
+        int, typer.Option("--weight", min=1, max=64, help="Share of what others have not reserved.")
+    ] = 1,
     deadline_s: Annotated[float | None, typer.Option("--deadline", metavar="SECONDS", min=0.001)] = None,
     request_id: Annotated[
         str | None, typer.Option("--id", help="Name; the same name and content is the same request.")
@@ -61,6 +67,7 @@ def request(
         duration_ns=None if duration_s is None else ns_from_s(duration_s),
         deadline_ns=None if deadline_s is None else ns_from_s(deadline_s),
         fidelity_threshold=fidelity_min,
+        rate_threshold_hz=rate_min_hz,
         priority=weight,
         consumption="measure" if measure else "keep",
     )
@@ -78,6 +85,30 @@ def request(
     if wait and seen.status != "completed":
         typer.echo(f"request {asked.request_id} {seen.status}: {seen.error}", err=True)
         raise typer.Exit(UNSUCCESSFUL)
+
+
+def replan(
+    lab: LabArgument,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
+    ] = None,
+    state: StateOption = STATE,
+) -> None:
+    """Have a request planned anew: another route, tree or policy. The old plan works until it is replaced."""
+    import asyncio
+
+    from bellwire.labs import load_lab
+    from bellwire.runtime.control import ask
+
+    loaded = load_lab(find_lab(lab), live=True)
+    if source is None:
+        known = loaded.request(request_id)
+        if known is None:
+            raise ConfigError(f'"{request_id}" is no request of the lab file: name its source with --from')
+        source = known.target_nodes[0]
+    asyncio.run(ask(state, source, "replan", request=request_id))
+    typer.echo(f"{source} looks for another plan for {request_id}")
 
 
 def _fresh_name(source: str, target: str) -> str:

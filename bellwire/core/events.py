@@ -154,6 +154,12 @@ class RequestCancelled(TaggedWord, frozen=True, kw_only=True):
     request: RequestId
 
 
+class ReplanAsked(TaggedWord, frozen=True, kw_only=True):
+    """Somebody at this node wants another plan for a request than the one that is in force."""
+
+    request: RequestId
+
+
 class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
@@ -181,4 +187,5 @@ Event = (
     | OutboxChanged
     | RequestSubmitted
     | RequestCancelled
+    | ReplanAsked
 )

@@ -74,7 +74,8 @@ class Window(Word, frozen=True, kw_only=True):
     first: int
     last: int  # inclusive
     frame_attempts: int  # length of one schedule step in attempts
-    schedule: tuple[ScheduleEntry, ...]
+    schedule: tuple[ScheduleEntry, ...]  # cycle that all other lanes go through
+    owners: tuple[ScheduleEntry, ...] = ()  # whom the first lanes serve, lane by lane, for the whole window
 
 
 class WindowOffer(TaggedWord, frozen=True, kw_only=True):

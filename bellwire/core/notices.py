@@ -131,6 +131,12 @@ class RequestWithdrawn(Word, frozen=True, kw_only=True):
     request: RequestId
 
 
+class ReplanWanted(Word, frozen=True, kw_only=True):
+    """Another plan is wanted for a request; the present one stays in force until the new one replaces it."""
+
+    request: RequestId
+
+
 class RequestNotified(Word, frozen=True, kw_only=True):
     """The paper's notification: exactly request_id, status, generated_count, error_message."""
 
@@ -191,6 +197,7 @@ Notice = (
     | PlanEnded
     | RequestGenerated
     | RequestWithdrawn
+    | ReplanWanted
     | RequestNotified
     | EntanglementReported
     | PeerRestarted

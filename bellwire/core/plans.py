@@ -8,9 +8,8 @@ from typing import Final, Literal
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.record import TaggedWord, Word
 
-PLACES: Final = 64
-"""Places in the cyclic schedule of a link. Plans reserve whole places at both ends; what nobody reserved, or
-does not use, is shared by all in proportion to what they reserved."""
+WEIGHTS_MAX: Final = 64
+"""Sum of the weights of all requests that share one link."""
 
 PolicyName = str
 """Registered name of a swapping policy, for example "swap_asap" or "fixed_tree"."""
@@ -43,7 +42,10 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     link: LinkId
     partner: NodeId
     rate_hz: float  # expected rate of link pairs
-    weight: int  # places reserved, 1..PLACES: the link's share that this request has even when all want it
+    lanes: (
+        int  # memory pairs of the link that nobody else uses, 0: none, the request shares what is unreserved
+    )
+    weight: int  # share in what is unreserved, 1..WEIGHTS_MAX
     fidelity_min: float | None  # None: whatever the link gives
 
 
@@ -121,7 +123,8 @@ class LinkRoom(Word, frozen=True, kw_only=True):
     """What a node has left of a link for a newcomer."""
 
     link: LinkId
-    places: int  # free, 0..PLACES
+    lanes: int  # can still be reserved
+    weight: int  # can still join those who share, 0: nothing unreserved is left to share
 
 
 class Circumstances(Word, frozen=True, kw_only=True):
@@ -144,7 +147,7 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     deadline_ns: int | None = None  # allowed time from submission to the last pair; None: the host's default
     rate_threshold_hz: float | None = None
     fidelity_threshold: float | None = None
-    priority: int = 1  # places reserved on each link where no rate is asked for, 1..PLACES
+    priority: int = 1  # weight on shared links, 1..WEIGHTS_MAX
     consumption: Literal["keep", "measure"] = (
         "keep"  # measure: each end measures as soon as it knows the pair
     )

@@ -169,7 +169,7 @@ class Request(Section):
     cutoff_attempts: Count | None = None
     rounds: bool = False
     route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    weight: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_s: Positive | None = None
 
     @model_validator(mode="after")

@@ -8,10 +8,10 @@ end once that end knows that both have it, so an attempt without agreement is an
 from collections.abc import Callable
 
 from bellwire.core.ids import RequestId, run_number
-from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.messages import Window
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.link_layer.schedule import covering
+from bellwire.link_layer.schedule import Shares, covering
 
 WINDOWS_KEPT = 4
 """Windows remembered per run: the ruling one, its predecessors whose heralds may be on their way, its
@@ -49,9 +49,11 @@ class WindowBook:
         self._by_first = []
 
     def add(self, window: Window) -> None:
-        """Agree to a window of the present run. Windows of the same fence and beyond its first attempt give
-        way."""
-        self.windows = [kept for kept in self.windows if kept.fence < window.fence][1 - WINDOWS_KEPT :]
+        """Agree to a window of the present run. Windows that begin no earlier and have no higher fence rule
+        nothing any more and give way, or a few changes of the next window would push out the present one."""
+        self.windows = [
+            kept for kept in self.windows if kept.fence < window.fence and kept.first < window.first
+        ][1 - WINDOWS_KEPT :]
         self.windows.append(window)
         self._by_first = sorted(self.windows, key=lambda one: one.first)
 
@@ -138,7 +140,12 @@ class QueueKeeper:
             return True
         return any(first <= attempt <= last for first, last in self.doubts)
 
-    def propose(self, schedule: tuple[ScheduleEntry, ...], delay_ns: int, now_ns: int) -> Window:
+    def differs(self, shares: Shares) -> bool:
+        """True when the division of lanes is not the one that was agreed or offered last."""
+        newest = self.offered or (self.book.windows[-1] if self.book.windows else None)
+        return newest is None or (newest.owners, newest.schedule) != shares
+
+    def propose(self, shares: Shares, delay_ns: int, now_ns: int) -> Window:
         """The next window. An unchanged schedule continues without a gap; a changed one rules after both
         could hear of it."""
         book, settings = self.book, self.settings
@@ -150,7 +157,7 @@ class QueueKeeper:
         soonest = book.attempt_at(now_ns + 2 * delay_ns)
         if present is None:
             first = book.attempt_at(now_ns)
-        elif present.schedule == schedule:
+        elif (present.owners, present.schedule) == shares:
             first = max(present.last + 1, book.attempt_at(now_ns))
         else:
             first = max(soonest + 1, present.first)
@@ -161,17 +168,20 @@ class QueueKeeper:
             first=first,
             last=first + attempts - 1,
             frame_attempts=max(1, settings.frame_ns // period_ns),
-            schedule=schedule,
+            schedule=shares.cycle,
+            owners=shares.owners,
         )
         self.offered = window
         self.doubt_from = first if self.doubt_from is None else min(self.doubt_from, first)
         return window
 
 
-def fault_of(window: Window) -> str | None:
-    """What is wrong with a window that no honest side 0 would offer; None when nothing is."""
-    if not window.schedule or window.frame_attempts < 1:
-        return f"a schedule of {len(window.schedule)} places in steps of {window.frame_attempts} attempts"
+def fault_of(window: Window, lanes: int) -> str | None:
+    """What is wrong with a window that no honest side 0 of a link would offer; None when nothing is."""
+    if window.frame_attempts < 1 or len(window.owners) > lanes:
+        return f"owners of {len(window.owners)} lanes and steps of {window.frame_attempts} attempts"
+    if not window.schedule and len(window.owners) < lanes:
+        return f"nobody for {lanes - len(window.owners)} of {lanes} lanes"
     if not 0 <= window.first <= window.last or window.fence < 1:
         return f"attempts {window.first} to {window.last} under fence {window.fence}"
     return None
@@ -188,7 +198,7 @@ def refusal(book: WindowBook, window: Window, known: Callable[[RequestId], bool]
         return "reset"
     if book.run == window.run and window.fence < book.fence():
         return "old fence"
-    for entry in window.schedule:
+    for entry in (*window.owners, *window.schedule):
         if not known(entry.request):
             return f"unknown request {entry.request}"
     return ""

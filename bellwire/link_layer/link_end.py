@@ -28,7 +28,7 @@ from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
-from bellwire.link_layer.schedule import cycle_of, entry_for
+from bellwire.link_layer.schedule import entry_for, shares_of
 
 REFUSED_REPEAT_SHARE = 10
 """A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
@@ -93,7 +93,7 @@ class LinkEnd:
             self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
                 self._close(step)
-        elif self.side == 0:
+        elif self.side == 0 and self.keeper.differs(shares_of(self.settings.lanes, self.requests)):
             self._stale = True
             self._offer(step)
 
@@ -129,7 +129,7 @@ class LinkEnd:
         delay_ns = self._network.delay_ns(step.node, self.peer)
         window = keeper.offered
         if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
-            window = keeper.propose(cycle_of(self.requests), delay_ns, step.now_ns)
+            window = keeper.propose(shares_of(self.settings.lanes, self.requests), delay_ns, step.now_ns)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
         step.send(self.peer, WindowOffer(link=self.settings.link, window=window))
@@ -173,7 +173,7 @@ class LinkEnd:
     def offered(self, step: Step, offer: WindowOffer) -> None:
         """Side 0 proposes a window. Raises PeerViolation when it rules nothing."""
         window = offer.window
-        fault = fault_of(window)
+        fault = fault_of(window, self.settings.lanes)
         if fault is not None:
             raise PeerViolation(self.peer, f"{offer.link}: offers {fault}")
         self._deadline_moved = True

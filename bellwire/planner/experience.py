@@ -24,14 +24,15 @@ class Experience:
     """News about one request. lease_ns: for how long room that was refused counts as taken."""
 
     lease_ns: int
-    room: dict[LinkId, tuple[int, int]] = field(default_factory=dict[LinkId, tuple[int, int]])  # places, when
+    room: dict[LinkId, tuple[LinkRoom, int]] = field(default_factory=dict[LinkId, tuple[LinkRoom, int]])
+    """What is left, and when that was said."""
     failed_ns: dict[str, int] = field(default_factory=dict[str, int])  # shape -> when, the oldest first
     silent: tuple[NodeId, ...] = ()  # nodes of the last plan that did not answer; told once
 
     def refused(self, rooms: Iterable[LinkRoom], now_ns: int) -> None:
         """A node refused a plan and said what it has left."""
         for each in rooms:
-            self.room[each.link] = (each.places, now_ns)
+            self.room[each.link] = (each, now_ns)
 
     def failed(self, shape: str, now_ns: int) -> None:
         """A plan of this shape was not taken up, or stopped."""
@@ -48,6 +49,6 @@ class Experience:
         silent, self.silent = self.silent, ()
         return Circumstances(
             avoid=tuple(dict.fromkeys((*avoid, *silent))),
-            room=tuple(LinkRoom(link=link, places=places) for link, (places, _) in self.room.items()),
+            room=tuple(room for room, _ in self.room.values()),
             failed=tuple(self.failed_ns),
         )

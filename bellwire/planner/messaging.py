@@ -15,7 +15,7 @@ from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWithdrawn
 from bellwire.core.notices import LinkRequested, LinkWithdrawn, PlanInstalled, PlanRemoved
-from bellwire.core.plans import PLACES, NodePlan
+from bellwire.core.plans import WEIGHTS_MAX, NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.planner.reservations import Lack, Reservations
@@ -31,7 +31,8 @@ class Messaging:
         self.settings = settings
         self.node = node
         self.plans: dict[RequestId, NodePlan] = {}
-        self.reservations = Reservations(node, slots, self.plans)
+        lanes = {link: settings.links[link].lanes for link in settings.nodes[node].links}
+        self.reservations = Reservations(lanes, slots, self.plans)
         self._lapses_ns: dict[RequestId, int] = {}
         self._first_lapse_ns: int | None = None  # asked for in every step; None: no plan
         self._ended: dict[RequestId, int] = {}
@@ -133,8 +134,9 @@ class Messaging:
                 if link not in own:
                     return f"{self.node} has no link {link} to swap"
         for link_plan in plan.links:
-            if not 1 <= link_plan.weight <= PLACES:
-                return f"link {link_plan.link}: {link_plan.weight} places are outside 1..{PLACES}"
+            if link_plan.lanes < 0 or not 1 <= link_plan.weight <= WEIGHTS_MAX:
+                lanes, weight = link_plan.lanes, link_plan.weight
+                return f"link {link_plan.link}: {lanes} lanes, weight {weight} outside 1..{WEIGHTS_MAX}"
         for end in plan.stored:
             if end.link not in own or self.settings.owner(end.link, end.side) != self.node:
                 return f"stored pair {end} has no end at {self.node}"

@@ -24,10 +24,10 @@ from bellwire.core.plans import (
 from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner import refusals
-from bellwire.planner.intervals import SwapTree, throttled, trees_by_root
-from bellwire.planner.places import Places, places_for
+from bellwire.planner.intervals import SwapTree, throttled
+from bellwire.planner.lanes import Lanes, lanes_for
 from bellwire.planner.predictions import outlook
-from bellwire.planner.routes import Route, candidate_routes
+from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.usable import usable_network
 
 TREE: Final = 0
@@ -59,7 +59,7 @@ class Choice:
     route: Route
     tree: SwapTree
     policy: PolicyName
-    places: Places
+    lanes: Lanes
 
     @property
     def shape(self) -> str:
@@ -107,12 +107,12 @@ def choose(
     good = [route for route in routes if keeps_fidelity(route, request)]
     if not good:
         return refusals.of_fidelity(routes, request)
-    room = {each.link: each.places for each in circumstances.room}
+    room = {each.link: each for each in circumstances.room}
     tried: dict[str, Choice] = {}
     for route, tree, policy in _ways(good, request):
-        places = places_for(route, tree, request, room)
-        if places is not None:
-            choice = Choice(route, tree, policy, places)
+        lanes = lanes_for(route, tree, request, room)
+        if lanes is not None:
+            choice = Choice(route, tree, policy, lanes)
             if choice.shape not in circumstances.failed:
                 return choice
             tried.setdefault(choice.shape, choice)
@@ -141,9 +141,8 @@ def _ways(
         policies += [mode for mode in GENERATION_MODES if mode != request.generation_mode]
     for policy in policies:
         for route in routes:
-            if route.hops > 1:
-                for tree in trees_by_root(route.times):
-                    yield route, tree, policy
+            for tree in trees_on(route, policy):
+                yield route, tree, policy
 
 
 def plan_of(
@@ -195,7 +194,8 @@ def _link_plan(
         link=choice.route.links[index].link,
         partner=choice.route.nodes[other],
         rate_hz=rate_hz,
-        weight=choice.places[index],
+        lanes=choice.lanes[index],
+        weight=request.priority,
         fidelity_min=None,
     )
 

@@ -6,10 +6,10 @@ Owns the wording. Refuses the choice itself (plans.py).
 from collections.abc import Mapping, Sequence
 
 from bellwire.core.ids import LinkId
-from bellwire.core.plans import PLACES, EntanglementRequest
-from bellwire.planner.places import rate_hz, room_on
+from bellwire.core.plans import EntanglementRequest, LinkRoom
+from bellwire.planner.lanes import lack_of_sharing, lanes_left, rate_hz
 from bellwire.planner.predictions import named
-from bellwire.planner.routes import Route
+from bellwire.planner.routes import Route, trees_on
 
 
 def reach(route: Route, request: EntanglementRequest) -> float:
@@ -27,14 +27,15 @@ def of_fidelity(routes: Sequence[Route], request: EntanglementRequest) -> str:
     )
 
 
-def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping[LinkId, int]) -> str:
-    """No route has the rate, or the places, beside what is taken."""
+def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]) -> str:
+    """No route has the rate, or room to share, beside what is taken."""
 
-    def most_hz(route: Route, left: Mapping[LinkId, int]) -> float:
-        return rate_hz(route, route.tree, room_on(route, left))
+    def most_hz(route: Route, left: Mapping[LinkId, LinkRoom]) -> float:
+        trees = trees_on(route, request.generation_mode)
+        return max(rate_hz(route, tree, lanes_left(route, left)) for tree in trees)
 
     wanted_hz = request.rate_threshold_hz
-    if wanted_hz is not None:
+    if wanted_hz:
         alone = max(routes, key=lambda route: most_hz(route, {}))
         if most_hz(alone, {}) < wanted_hz:
             bound_hz = 1.0 / max(alone.times.link_s)
@@ -43,14 +44,12 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
             else:
                 why = f"at most {most_hz(alone, {}):.4g}/s over {named(alone.nodes)}"
             return f"rate {wanted_hz:g}/s cannot be reached: {why}"
-    best = max(routes, key=lambda route: most_hz(route, room))
-    link, places = min(zip((link.link for link in best.links), room_on(best, room), strict=True), key=_places)
-    asked = f"priority {request.priority}" if wanted_hz is None else f"rate {wanted_hz:g}/s"
-    return (
-        f"no room for {asked} beside other plans: link {link} has {places} of {PLACES} places left, "
-        f"at most {most_hz(best, room):.4g}/s over {named(best.nodes)}"
-    )
-
-
-def _places(each: tuple[LinkId, int]) -> int:
-    return each[1]
+        best = max(routes, key=lambda route: most_hz(route, room))
+        left = lanes_left(best, room)
+        scarce = left.index(min(left))
+        return (
+            f"no room for rate {wanted_hz:g}/s beside other plans: link {best.links[scarce].link} has "
+            f"{left[scarce]} of {best.links[scarce].lanes} lanes left, "
+            f"at most {most_hz(best, room):.4g}/s over {named(best.nodes)}"
+        )
+    return f"no room beside other plans: {lack_of_sharing(routes[0], request, room)}"

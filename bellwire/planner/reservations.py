@@ -1,23 +1,37 @@
 """What the plans in force take of one node, and whether another plan fits beside them.
 
-Owns the node's own account: places in the schedules of its links, and stored pairs. Refuses leases and
+Owns the node's own account: lanes and weights on its links, and stored pairs. Refuses leases and
 messages (messaging.py) and any opinion about other nodes: each node judges its own capacity, so nothing is
 ever sold twice, whoever plans at the same time.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bellwire.core.ids import End, LinkId, NodeId, RequestId
-from bellwire.core.plans import PLACES, LinkRoom, NodePlan
+from bellwire.core.ids import End, LinkId, RequestId
+from bellwire.core.plans import WEIGHTS_MAX, LinkPlan, LinkRoom, NodePlan
 from bellwire.core.view import SlotBook
 
 
 class Lack(NamedTuple):
-    """Why a plan does not fit, and where places lack, what is left of each of its links."""
+    """Why a plan does not fit, and where a link is too full, what is left of each of its links."""
 
     reason: str
-    room: tuple[LinkRoom, ...]  # empty: places are not what is missing
+    room: tuple[LinkRoom, ...]  # empty: room is not what is missing
+
+
+def lack_of(link: LinkId, lanes: int, room: LinkRoom, wanted: int, weight: int) -> str | None:
+    """What is missing for a request that reserves `wanted` of a link's lanes (0: it shares), or None."""
+    if wanted > room.lanes:
+        return f"link {link} has {room.lanes} of {lanes} lanes left, the plan needs {wanted}"
+    if wanted == 0 and weight > room.weight:
+        why = "" if room.weight else "; all its lanes are reserved or its weights taken"
+        return (
+            f"link {link} has a weight of {room.weight} of {WEIGHTS_MAX} left to share, "
+            f"the plan needs {weight}{why}"
+        )
+    return None
 
 
 @dataclass(slots=True)
@@ -27,37 +41,39 @@ class Reservations:
     plans: by request, one version each; whoever owns the leases enters and removes them.
     """
 
-    node: NodeId
+    lanes: Mapping[LinkId, int]  # of each link of the node
     slots: SlotBook | None  # None: a node without qubits of its own to reserve
-    plans: dict[RequestId, NodePlan]
+    plans: Mapping[RequestId, NodePlan]
 
-    def taken(self, link: LinkId, besides: RequestId | None = None) -> int:
-        """Places of a link that plans hold, those of one request left out."""
-        return sum(
-            link_plan.weight
-            for request, plan in self.plans.items()
-            if request != besides
-            for link_plan in plan.links
-            if link_plan.link == link
+    def on(self, link: LinkId, besides: RequestId | None = None) -> Iterator[LinkPlan]:
+        """Parts of plans in force on a link, those of one request left out."""
+        for request, plan in self.plans.items():
+            if request != besides:
+                yield from (part for part in plan.links if part.link == link)
+
+    def room(self, link: LinkId, besides: RequestId | None = None) -> LinkRoom:
+        """What a link has left beside the plans of other requests.
+
+        As long as some of them share, one lane stays unreserved for them.
+        """
+        parts = list(self.on(link, besides))
+        free = self.lanes[link] - sum(part.lanes for part in parts)
+        sharing = sum(part.weight for part in parts if part.lanes == 0)
+        return LinkRoom(
+            link=link,
+            lanes=max(0, free - (sharing > 0)),
+            weight=WEIGHTS_MAX - sharing if free > 0 else 0,
         )
-
-    def room(self, plan: NodePlan) -> tuple[LinkRoom, ...]:
-        """What each link of a plan has left beside the plans of other requests."""
-        links = dict.fromkeys(link_plan.link for link_plan in plan.links)
-        return tuple(LinkRoom(link=link, places=PLACES - self.taken(link, plan.request)) for link in links)
 
     def lack(self, plan: NodePlan) -> Lack | None:
         """The first thing that is missing for a plan in place of its request's older version, or None."""
-        wanted: dict[LinkId, int] = {}
-        for link_plan in plan.links:
-            wanted[link_plan.link] = wanted.get(link_plan.link, 0) + link_plan.weight
-        for link, places in wanted.items():
-            free = PLACES - self.taken(link, plan.request)
-            if places > free:
-                return Lack(
-                    f"link {link} has {free} of {PLACES} places left, the plan needs {places}",
-                    self.room(plan),
-                )
+        rooms = {part.link: self.room(part.link, plan.request) for part in plan.links}
+        for link, room in rooms.items():
+            lanes = sum(part.lanes for part in plan.links if part.link == link)
+            weight = sum(part.weight for part in plan.links if part.link == link)
+            missing = lack_of(link, self.lanes[link], room, lanes, weight)
+            if missing is not None:
+                return Lack(missing, tuple(rooms.values()))
         reserved = {
             end: request
             for request, other in self.plans.items()

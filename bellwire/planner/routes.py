@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from bellwire.core.ids import NodeId
-from bellwire.core.plans import EntanglementRequest
+from bellwire.core.plans import TREE_FREE_POLICIES, EntanglementRequest, PolicyName
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
-from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree
+from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree, trees_by_root
 from bellwire.planner.predictions import Outlook, ceiling, named, outlook
 from bellwire.planner.usable import UsableNetwork, link_latency_s
 
@@ -36,6 +36,13 @@ class Route:
     def hops(self) -> int:
         """Number of links."""
         return len(self.links)
+
+
+def trees_on(route: Route, policy: PolicyName) -> list[SwapTree]:
+    """Trees that a policy can follow on a route, the default tree first; to some policies all are alike."""
+    if route.hops == 1 or policy in TREE_FREE_POLICIES:
+        return [route.tree]
+    return trees_by_root(route.times)
 
 
 def route_along(usable: UsableNetwork, nodes: tuple[NodeId, ...]) -> Route | str:

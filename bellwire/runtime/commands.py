@@ -1,4 +1,4 @@
-"""What an agent answers on its control channel: submit, cancel, status, ledger, reports, stop.
+"""What an agent answers on its control channel: submit, cancel, replan, status, ledger, reports, stop.
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.
@@ -12,7 +12,7 @@ import msgspec
 
 from bellwire.core.effects import Report
 from bellwire.core.errors import ConfigError
-from bellwire.core.events import RequestCancelled, RequestSubmitted
+from bellwire.core.events import ReplanAsked, RequestCancelled, RequestSubmitted
 from bellwire.core.plans import EntanglementRequest
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.clock import LiveClock
@@ -64,6 +64,10 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         agent.feed(RequestCancelled(request=str(fields["request"])))
         return {"request": str(fields["request"])}
 
+    async def replan(fields: dict[str, Any]) -> dict[str, str]:
+        agent.feed(ReplanAsked(request=str(fields["request"])))
+        return {"request": str(fields["request"])}
+
     async def status(_fields: dict[str, Any]) -> dict[str, Any]:
         up = all(state == "up" for state in agent.status()["peers"].values())
         return agent.status() | {
@@ -101,6 +105,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
     return {
         "submit": submit,
         "cancel": cancel,
+        "replan": replan,
         "status": status,
         "ledger": ledger,
         "reports": reports,

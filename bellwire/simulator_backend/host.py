@@ -133,6 +133,10 @@ class VirtualHost:
             self.clock.at(crash.at_ns, HOUSEKEEPING, self.crash, crash.node, crash.down_ns)
         self.clock.at(TRIM_NS, HOUSEKEEPING, self._trim)
 
+    def tell_at(self, at_ns: int, node: NodeId, event: Event) -> None:
+        """Something from outside happens at a node: an application or an operator acts."""
+        self.clock.at(at_ns, HOUSEKEEPING, self._tell, node, event)
+
     def run(self, until_ns: int) -> None:
         """Advance virtual time. The collector sleeps meanwhile: words never refer to themselves."""
         gc.collect()

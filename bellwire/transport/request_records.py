@@ -10,7 +10,7 @@ import msgspec
 
 from bellwire.core.events import Record
 from bellwire.core.ids import NodeId
-from bellwire.core.plans import PLACES, EntanglementRequest
+from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport.transitions import Rows
@@ -30,6 +30,7 @@ REQUEST_ROWS: Final[Rows] = {
     ("planning", "duration_over"): "completed",
     ("planning", "deadline_over"): "failed",
     ("planning", "cancelled"): "cancelled",
+    ("in_progress", "plan_active"): "in_progress",  # a newer plan has taken the place of the older one
     ("in_progress", "plan_failed"): "planning",
     ("in_progress", "plan_impossible"): "failed",
     ("in_progress", "served"): "completed",
@@ -92,8 +93,8 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
     ):
         if value is not None and value < 1:
             return f"{name} = {value} must be at least 1"
-    if request.priority > PLACES:
-        return f"priority = {request.priority} is above {PLACES}, the places of a link"
+    if request.priority > WEIGHTS_MAX:
+        return f"priority = {request.priority} is above {WEIGHTS_MAX}"
     if request.fidelity_threshold is not None and not 0.0 <= request.fidelity_threshold <= 1.0:
         return f"fidelity_threshold = {request.fidelity_threshold} is outside 0..1"
     if request.rate_threshold_hz is not None and request.rate_threshold_hz < 0.0:

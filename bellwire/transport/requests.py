@@ -24,6 +24,7 @@ from bellwire.core.notices import (
     PlanEnded,
     PlanFailed,
     PlanRequested,
+    ReplanWanted,
     RequestGenerated,
     RequestNotified,
     RequestWithdrawn,
@@ -104,6 +105,7 @@ class RequestProcessing:
         return {
             RequestGenerated: self._on_generated,
             RequestWithdrawn: self._on_withdrawn,
+            ReplanWanted: self._on_replan,
             PlanActive: self._on_plan_active,
             PlanFailed: self._on_plan_failed,
             EntanglementReported: self._on_entanglement,
@@ -204,7 +206,7 @@ class RequestProcessing:
 
     def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
         life = self.lives.get(notice.plan.request)
-        if life is None or life.version != notice.plan.version or life.state != "planning":
+        if life is None or life.version != notice.plan.version or life.record.outcome is not None:
             return
         self._move(life, "plan_active")
         life.failures, life.failure = 0, ""
@@ -240,6 +242,15 @@ class RequestProcessing:
         other would otherwise ask again at the same moment, for ever."""
         turn = crc32(f"{life.request.request_id}/{life.version}".encode())
         return self.settings.timers.plan_renew_ns * (turn % TURNS) // TURNS
+
+    def _on_replan(self, step: Step, notice: ReplanWanted) -> None:
+        """The pairs of the present plan go on coming while the new one is sought."""
+        life = self.lives.get(notice.request)
+        if life is None or life.state != "in_progress":
+            reason = "no plan of this request is in force here"
+            step.order(Report(name="replan_refused", request=notice.request, fields={"reason": reason}))
+            return
+        self._plan(step, life)
 
     def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
         self._lost[notice.peer] = None

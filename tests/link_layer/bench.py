@@ -197,11 +197,18 @@ class LinkBench:
                 if peer != node:
                     self.tell(peer, PeerChanged(peer=node, state="up", incarnation=self._incarnations[node]))
 
-    def want(self, node: str, request: str, weight: int = 1) -> None:
+    def want(self, node: str, request: str, weight: int = 1, lanes: int = 0) -> None:
         """A request wants pairs, as this node is told."""
         peer = "b" if node == "a" else "a"
         plan = LinkPlan(
-            request=request, tree=0, link="a-b", partner=peer, rate_hz=1.0, weight=weight, fidelity_min=None
+            request=request,
+            tree=0,
+            link="a-b",
+            partner=peer,
+            rate_hz=1.0,
+            lanes=lanes,
+            weight=weight,
+            fidelity_min=None,
         )
         self._notice(node, LinkRequested(plan=plan))
 

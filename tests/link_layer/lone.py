@@ -93,13 +93,14 @@ class LoneEnd(Lone):
         self.end = self.service.ends["a-b"]
         super().__init__(node, NodeMachine(node, [self.service, self.sink]))
 
-    def want(self, now_ns: int, request: RequestId, weight: int = 1) -> None:
+    def want(self, now_ns: int, request: RequestId, weight: int = 1, lanes: int = 0) -> None:
         plan = LinkPlan(
             request=request,
             tree=0,
             link="a-b",
             partner=self.end.peer,
             rate_hz=1.0,
+            lanes=lanes,
             weight=weight,
             fidelity_min=None,
         )

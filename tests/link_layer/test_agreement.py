@@ -16,14 +16,14 @@ from bellwire.core.messages import (
     WindowOffer,
 )
 from bellwire.link_layer.agreement import WINDOWS_KEPT, QueueKeeper, WindowBook, refusal
-from bellwire.link_layer.schedule import entry_for
+from bellwire.link_layer.schedule import Shares, entry_for
 from tests.link_layer.bench import MS, PERIOD_NS, Channel, LinkBench, link_network
 from tests.link_layer.lone import RUN, LoneEnd, report, window
 
 LINK = link_network(station=False).links["a-b"]
 LEASE = LINK.lease_ns // LINK.period_ns
-R = (ScheduleEntry(request="r", tree=0),)
-R_AND_S = (*R, ScheduleEntry(request="s", tree=0))
+R = Shares((), (ScheduleEntry(request="r", tree=0),))
+R_AND_S = Shares((), (*R.cycle, ScheduleEntry(request="s", tree=0)))
 
 
 def everybody(request: str) -> bool:
@@ -143,6 +143,34 @@ def test_a_changed_schedule_rules_only_after_both_could_hear_of_it() -> None:
 def test_a_changed_schedule_never_rules_before_a_window_that_has_not_begun() -> None:
     keeper = keeper_with(window(0, LEASE - 1, 1, "r"), window(LEASE, 2 * LEASE - 1, 2, "r"))
     assert keeper.propose(R_AND_S, 50_000, 150 * MS).first == LEASE
+
+
+def test_changes_of_the_next_window_do_not_push_out_the_one_that_rules_now() -> None:
+    """Found by replacing plans in virtual time: after four changes nothing was attempted for a lease."""
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    now_ns = 10 * MS
+    for number in range(3 * WINDOWS_KEPT):
+        shares = R_AND_S if number % 2 else R
+        keeper.book.add(keeper.propose(shares, 50_000, 1100 * MS if number == 0 else now_ns))
+        keeper.agreed()
+    ruling = keeper.book.ruling(now_ns // PERIOD_NS)
+    assert ruling is not None
+    assert ruling.fence == 1
+    firsts = [one.first for one in keeper.book.windows]
+    assert firsts == sorted(set(firsts))
+
+
+def test_a_window_is_offered_anew_only_when_the_division_of_lanes_has_changed() -> None:
+    end = LoneEnd("a", station=False)
+    end.want(0, "r")
+    (offer,) = end.sent(WindowOffer)
+    taken = WindowAnswer(link="a-b", run=offer.window.run, fence=1, accepted=True, reason="")
+    end.hear(1 * MS, "b", taken)
+    end.take()
+    end.want(2 * MS, "r", weight=7)  # alone on the link: the weight changes nothing
+    assert end.sent(WindowOffer) == []
+    end.want(3 * MS, "s")
+    assert len(end.sent(WindowOffer)) == 1
 
 
 def test_every_offer_has_a_higher_fence_than_every_offer_before_it() -> None:
@@ -323,7 +351,7 @@ def test_an_attempt_that_a_superseded_offer_may_rule_at_the_other_side_binds_to_
     early, late = (offer.window for offer in end.sent(WindowOffer))
     assert early.first < late.first
     # Side 1 has taken both: the early one rules there until the late one does, and here never did.
-    assert entry_for(early, early.first, 1) != R[0]
+    assert entry_for(early, early.first, 1) != R.cycle[0]
     heralded(end, 14 * MS, early.first, 1)
     accepted(end, 15 * MS, late)
     heralded(end, 15 * MS, early.first + 1, 0)

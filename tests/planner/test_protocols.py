@@ -20,7 +20,7 @@ from bellwire.core.notices import (
     PlanRemoved,
 )
 from bellwire.core.plans import (
-    PLACES,
+    WEIGHTS_MAX,
     Circumstances,
     EntanglementRequest,
     LinkPlan,
@@ -91,6 +91,7 @@ def compute(request: EntanglementRequest, version: int, news: Circumstances) -> 
             link=link,
             partner=partner,
             rate_hz=1.0,
+            lanes=0,
             weight=request.priority,
             fidelity_min=None,
         )
@@ -258,7 +259,7 @@ def test_no_plan_at_all_is_final_and_says_why() -> None:
 
 def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
     bench = PlanBench()
-    other = msgspec.structs.replace(REQUEST, request_id="other", priority=PLACES - 1)
+    other = msgspec.structs.replace(REQUEST, request_id="other", priority=WEIGHTS_MAX - 1)
     plan = compute(other, 1, Circumstances())
     assert isinstance(plan, RequestPlan)
     bench.feed(
@@ -268,7 +269,7 @@ def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
     bench.run(100 * MS)
     (failed,) = bench.heard("alice", PlanFailed)
     assert not failed.final
-    assert failed.reason == "relay: link ar has 1 of 64 places left, the plan needs 2"
+    assert failed.reason == "relay: link ar has a weight of 1 of 64 left to share, the plan needs 2"
     assert [plan.request for each in bench.messaging.values() for plan in each.plans.values()] == ["other"]
 
 

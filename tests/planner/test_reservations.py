@@ -19,7 +19,7 @@ from bellwire.core.machine import Step
 from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWanted
 from bellwire.core.notices import PeerRestarted, PlanActive, PlanFailed, PlanInstalled
 from bellwire.core.plans import (
-    PLACES,
+    WEIGHTS_MAX,
     Circumstances,
     EntanglementRequest,
     LinkRoom,
@@ -29,15 +29,17 @@ from bellwire.core.plans import (
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, NetworkSettings, NodeSettings
 from bellwire.node.slots import SlotTable
 from bellwire.planner.experience import FAILED_LEASES, Experience
+from bellwire.planner.lanes import lanes_for, rate_hz
 from bellwire.planner.messaging import Messaging
-from bellwire.planner.places import places_for, rate_hz
 from bellwire.planner.plans import IDLE, choose, choose_route, compute_plan
 from bellwire.planner.reservations import Reservations
 from tests.planner.plan_bench import MS, SECOND, PlanBench, Tell
 
+LANES = 8
 
-def network(pairs: Iterable[tuple[NodeId, NodeId]], *, lanes: int = 1) -> NetworkSettings:
-    """Links by their ends; names that begin with a capital letter are end nodes."""
+
+def network(pairs: Iterable[tuple[NodeId, NodeId]], *, lanes: int = LANES) -> NetworkSettings:
+    """Links of 1000 pairs/s by their ends; names that begin with a capital letter are end nodes."""
     links: dict[LinkId, LinkSettings] = {}
     used: dict[NodeId, int] = {}
     for a, b in pairs:
@@ -49,7 +51,7 @@ def network(pairs: Iterable[tuple[NodeId, NodeId]], *, lanes: int = 1) -> Networ
             period_ns=100_000,
             lanes=lanes,
             slots=tuple(tuple(range(start, start + lanes)) for start in first),  # type: ignore[arg-type]
-            success_probability=0.1,
+            success_probability=0.1 / lanes,
             heralds=(HeraldEstimate(code=0, frame=0, signs=0, cost=(0, 0, 0)),),
             click_delay_ns=50_000,
             herald_delay_ns=(50_000, 50_000),
@@ -101,34 +103,57 @@ def weights(plan: RequestPlan) -> dict[LinkId, int]:
     return {part.link: part.weight for node in plan.nodes.values() for part in node.links}
 
 
-# ---- places
+# ---- lanes
 
 
-def test_a_request_without_a_rate_reserves_its_priority() -> None:
-    net = network([("A", "x"), ("x", "B")])
-    assert weights(planned(net, asked("r", "AB", priority=5))) == {"Ax": 5, "xB": 5}
+def reserved(plan: RequestPlan) -> dict[LinkId, int]:
+    return {part.link: part.lanes for node in plan.nodes.values() for part in node.links}
 
 
-def test_a_rate_reserves_the_fewest_places_whose_prediction_keeps_it() -> None:
+def room_of(link: LinkId, lanes: int, weight: int = WEIGHTS_MAX) -> Circumstances:
+    return Circumstances(room=(LinkRoom(link=link, lanes=lanes, weight=weight),))
+
+
+def test_a_request_without_a_rate_reserves_nothing_and_shares_by_its_priority() -> None:
+    plan = planned(network([("A", "x"), ("x", "B")]), asked("r", "AB", priority=5))
+    assert reserved(plan) == {"Ax": 0, "xB": 0}
+    assert {part.weight for node in plan.nodes.values() for part in node.links} == {5}
+
+
+def test_a_rate_reserves_the_fewest_lanes_whose_prediction_keeps_it() -> None:
     net = network([("A", "x"), ("x", "B")])
     route = choose_route(net, asked("r", "AB"))
     assert not isinstance(route, str)
-    whole_hz = rate_hz(route, route.tree, (PLACES, PLACES))
+    whole_hz = rate_hz(route, route.tree, (LANES, LANES))
     for part in (0.01, 0.1, 0.33, 0.5, 0.9, 1.0):
-        wanted = asked("r", "AB", rate_threshold_hz=part * whole_hz)
-        places = places_for(route, route.tree, wanted, {})
-        assert places is not None
-        assert rate_hz(route, route.tree, places) >= part * whole_hz
+        lanes = lanes_for(route, route.tree, asked("r", "AB", part * whole_hz), {})
+        assert lanes is not None
+        assert rate_hz(route, route.tree, lanes) >= part * whole_hz
         for index in range(2):
-            fewer = tuple(count - (position == index) for position, count in enumerate(places))
-            assert rate_hz(route, route.tree, fewer) < part * whole_hz  # type: ignore[arg-type]
-    # One lane each and equal links: the prediction is Eq. 1 with 3/2, here without swap and told times.
-    half_hz = rate_hz(route, route.tree, (PLACES // 2, PLACES // 2))
-    assert half_hz == pytest.approx(1000 / 2 / 1.5, rel=0.01)
+            fewer = tuple(count - (position == index) for position, count in enumerate(lanes))
+            assert rate_hz(route, route.tree, fewer) < part * whole_hz
+
+
+def test_one_lane_each_has_the_rate_of_equation_one() -> None:
+    net = network([("A", "x"), ("x", "B")])
+    route = choose_route(net, asked("r", "AB"))
+    assert not isinstance(route, str)
+    lane_s = LANES * 1e-3
+    assert rate_hz(route, route.tree, (1, 1)) == pytest.approx(1.0 / (1.5 * lane_s + 5e-6), rel=1e-9)
+
+
+def test_links_are_burdened_alike_and_a_scarce_one_is_spared_at_the_cost_of_the_others() -> None:
+    net = network([("A", "x"), ("x", "h"), ("h", "B")])
+    wanted = asked("r", "AB", 430.0)
+    lanes = reserved(planned(net, wanted))
+    assert lanes == {"Ax": 5, "xh": 5, "hB": 5}
+    spared = reserved(planned(net, wanted, room_of("xh", 4)))
+    assert spared["xh"] <= 4
+    assert max(spared.values()) > 5
 
 
 def test_a_rate_that_an_idle_network_lacks_is_refused_for_good() -> None:
-    net = network([("A", "x"), ("x", "B")])
+    net = network([("A", "x"), ("x", "B")], lanes=1)
     assert compute_plan(net, asked("r", "AB", 900.0), 1) == (
         f"rate 900/s cannot be reached: at most {1 / (1.5 * 1e-3 + 5e-6):.4g}/s over A-x-B"
     )
@@ -136,23 +161,24 @@ def test_a_rate_that_an_idle_network_lacks_is_refused_for_good() -> None:
 
 def test_a_rate_that_others_leave_no_room_for_says_which_link_is_full() -> None:
     net = network([("A", "x"), ("x", "B")])
-    news = Circumstances(room=(LinkRoom(link="xB", places=16),))
-    reason = compute_plan(net, asked("r", "AB", 300.0), 1, news)
-    assert isinstance(reason, str)
-    assert reason.startswith("no room for rate 300/s beside other plans: link xB has 16 of 64 places left, ")
-    news = Circumstances(room=(LinkRoom(link="xB", places=2),))
-    reason = compute_plan(net, asked("r", "AB", priority=3), 1, news)
-    assert isinstance(reason, str)
-    assert reason.startswith("no room for priority 3 beside other plans: link xB has 2 of 64 places left")
+    assert compute_plan(net, asked("r", "AB", 300.0), 1, room_of("xB", 1)) == (
+        "no room for rate 300/s beside other plans: link xB has 1 of 8 lanes left, at most 124.9/s over A-x-B"
+    )
+    assert compute_plan(net, asked("r", "AB", priority=3), 1, room_of("xB", 0, weight=2)) == (
+        "no room beside other plans: link xB has a weight of 2 of 64 left to share, the plan needs 3"
+    )
+    assert compute_plan(net, asked("r", "AB"), 1, room_of("xB", 0, weight=0)) == (
+        "no room beside other plans: link xB has a weight of 0 of 64 left to share, the plan needs 1; "
+        "all its lanes are reserved or its weights taken"
+    )
 
 
 def test_a_full_link_is_gone_round() -> None:
     net = network([("A", "x"), ("x", "B"), ("A", "y"), ("y", "z"), ("z", "B")])
-    assert planned(net, asked("r", "AB", 200.0)).nodes["A"].route == ("A", "x", "B")
-    news = Circumstances(room=(LinkRoom(link="xB", places=10),))
-    plan = planned(net, asked("r", "AB", 200.0), news)
-    assert plan.nodes["A"].route == ("A", "y", "z", "B")
-    assert planned(net, asked("r", "AB", 50.0), news).nodes["A"].route == ("A", "x", "B")
+    assert planned(net, asked("r", "AB", 300.0)).nodes["A"].route == ("A", "x", "B")
+    news = room_of("xB", 1)
+    assert planned(net, asked("r", "AB", 300.0), news).nodes["A"].route == ("A", "y", "z", "B")
+    assert planned(net, asked("r", "AB", 100.0), news).nodes["A"].route == ("A", "x", "B")
 
 
 # ---- what failed is not tried again while there is anything else
@@ -208,13 +234,13 @@ def test_what_failed_longest_ago_comes_first_when_all_has_failed() -> None:
 
 def test_experience_is_forgotten_when_it_may_no_longer_be_true() -> None:
     experience = Experience(lease_ns=10)
-    experience.refused([LinkRoom(link="l", places=3)], now_ns=100)
+    experience.refused([LinkRoom(link="l", lanes=3, weight=1)], now_ns=100)
     experience.failed("one", 100)
     experience.failed("two", 101)
     experience.failed("one", 102)
     experience.silent = ("x",)
     assert experience.circumstances(("y",), 110) == Circumstances(
-        avoid=("y", "x"), room=(LinkRoom(link="l", places=3),), failed=("two", "one")
+        avoid=("y", "x"), room=(LinkRoom(link="l", lanes=3, weight=1),), failed=("two", "one")
     )
     assert experience.circumstances((), 111) == Circumstances(failed=("two", "one"))
     assert experience.circumstances((), 101 + 10 * FAILED_LEASES) == Circumstances(failed=("two", "one"))
@@ -230,35 +256,54 @@ def part(net: NetworkSettings, request: EntanglementRequest, node: NodeId, versi
     return plan.nodes[node]
 
 
-def test_a_node_sells_no_place_twice_and_an_ended_plan_leaves_no_trace() -> None:
+def test_a_node_sells_no_lane_twice_and_an_ended_plan_leaves_no_trace() -> None:
     net = network([("A", "x"), ("x", "B")])
     messaging = Messaging(net, "x")
-    for index in range(3):
-        assert messaging.install(Step("x"), part(net, asked(f"r{index}", "AB", priority=20), "x")) is None
-    lack = messaging.install(Step("x"), part(net, asked("late", "AB", priority=20), "x"))
+    for index in range(2):
+        assert messaging.install(Step("x"), part(net, asked(f"r{index}", "AB", 250.0), "x")) is None
+    lack = messaging.install(Step("x"), part(net, asked("late", "AB", 250.0), "x"))
     assert lack is not None
-    assert lack.reason == "link Ax has 4 of 64 places left, the plan needs 20"
-    assert {each.link: each.places for each in lack.room} == {"Ax": 4, "xB": 4}
+    assert lack.reason == "link Ax has 2 of 8 lanes left, the plan needs 3"
+    assert {each.link: (each.lanes, each.weight) for each in lack.room} == {"Ax": (2, 64), "xB": (2, 64)}
     messaging.withdraw(Step("x"), "r1", 1)
-    assert messaging.install(Step("x"), part(net, asked("late", "AB", priority=24), "x")) is None
-    assert messaging.reservations.taken("Ax") == 64
+    assert messaging.install(Step("x"), part(net, asked("late", "AB", 500.0), "x")) is None
+    assert messaging.reservations.room("Ax").lanes == 0
 
 
-def test_a_newer_version_is_judged_without_the_places_of_the_older() -> None:
+def test_one_lane_stays_for_those_who_share() -> None:
     net = network([("A", "x"), ("x", "B")])
     messaging = Messaging(net, "x")
-    assert messaging.install(Step("x"), part(net, asked("r", "AB", priority=40), "x")) is None
-    assert messaging.install(Step("x"), part(net, asked("r", "AB", priority=60), "x", 2)) is None
-    assert messaging.reservations.taken("xB") == 60
+    whole = part(net, asked("all", "AB", 850.0), "x")
+    assert {each.lanes for each in whole.links} == {8}
+    assert messaging.install(Step("x"), part(net, asked("shares", "AB", priority=63), "x")) is None
+    lack = messaging.install(Step("x"), whole)
+    assert lack is not None
+    assert lack.reason == "link Ax has 7 of 8 lanes left, the plan needs 8"
+    lack = messaging.install(Step("x"), part(net, asked("more", "AB", priority=2), "x"))
+    assert lack is not None
+    assert lack.reason == "link Ax has a weight of 1 of 64 left to share, the plan needs 2"
+    messaging.withdraw(Step("x"), "shares", 1)
+    assert messaging.install(Step("x"), whole) is None
+    lack = messaging.install(Step("x"), part(net, asked("shares", "AB"), "x", 2))
+    assert lack is not None
+    assert lack.reason.endswith("all its lanes are reserved or its weights taken")
+
+
+def test_a_newer_version_is_judged_without_what_the_older_has() -> None:
+    net = network([("A", "x"), ("x", "B")])
+    messaging = Messaging(net, "x")
+    assert messaging.install(Step("x"), part(net, asked("r", "AB", 500.0), "x")) is None
+    assert messaging.install(Step("x"), part(net, asked("r", "AB", 700.0), "x", 2)) is None
+    assert messaging.reservations.room("xB").lanes == 1
 
 
 def test_a_refused_newer_version_leaves_the_older_in_force() -> None:
     net = network([("A", "x"), ("x", "B")])
     messaging = Messaging(net, "x")
-    assert messaging.install(Step("x"), part(net, asked("other", "AB", priority=40), "x")) is None
-    assert messaging.install(Step("x"), part(net, asked("r", "AB", priority=20), "x")) is None
+    assert messaging.install(Step("x"), part(net, asked("other", "AB", 500.0), "x")) is None
+    assert messaging.install(Step("x"), part(net, asked("r", "AB", 250.0), "x")) is None
     step = Step("x")
-    assert messaging.install(step, part(net, asked("r", "AB", priority=30), "x", 2)) is not None
+    assert messaging.install(step, part(net, asked("r", "AB", 400.0), "x", 2)) is not None
     assert (messaging.plans["r"].version, list(step.notices)) == (1, [])
 
 
@@ -290,7 +335,7 @@ class Market:
     """Requests that compete on one network; sources try again with higher versions, as the transport layer
     does.
 
-    Checks after every step of every node that no link's places are sold twice at any of its ends, and that
+    Checks after every step of every node that no link's lanes are sold twice at any of its ends, and that
     the versions of a request at a node never go back.
     """
 
@@ -308,10 +353,8 @@ class Market:
         self.steps += 1
         book = self.bench.messaging[node]
         for link in self.net.nodes[node].links:
-            sold = sum(
-                each.weight for plan in book.plans.values() for each in plan.links if each.link == link
-            )
-            assert sold <= PLACES, f"{node} sold {sold} places of {link}"
+            sold = sum(each.lanes for plan in book.plans.values() for each in plan.links if each.link == link)
+            assert sold <= LANES, f"{node} sold {sold} lanes of {link}"
         for request, plan in book.plans.items():
             assert plan.version >= self.newest.get((node, request), 0), f"{node}: {request} went back"
             self.newest[node, request] = plan.version
@@ -360,7 +403,7 @@ class Market:
 def test_two_destinations_that_plan_at_once_end_on_different_routes(seed: int | None) -> None:
     """Each wants more than half of a route that both prefer; nobody tells them of each other but refusals."""
     net = network([("A", "x"), ("B", "x"), ("x", "h"), ("h", "C"), ("h", "D"), *LONG_WAY])
-    requests = [asked("one", "AC", 200.0), asked("two", "BD", 200.0)]
+    requests = [asked("one", "AC", 520.0), asked("two", "BD", 520.0)]
     preferred = {planned(net, request).nodes[request.target_nodes[0]].route[1:3] for request in requests}
     assert preferred == {("x", "h")}
     market = Market(net, requests, seed)
@@ -381,32 +424,32 @@ LONG_WAY = (("A", "p"), ("B", "p"), ("p", "q"), ("q", "s"), ("s", "C"), ("s", "D
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_over_bad_channels_nothing_is_oversold_and_what_ends_frees_its_places(seed: int) -> None:
+def test_over_bad_channels_nothing_is_oversold_and_what_ends_frees_its_lanes(seed: int) -> None:
     net = network(CROSSING)
     pairs = ["AC", "AD", "BC", "BD"]
-    requests = [asked(f"r{index}", pairs[index % 4], 250.0) for index in range(6)]
+    requests = [asked(f"r{index}", pairs[index % 4], 520.0) for index in range(6)]
     market = Market(net, requests, seed)
     for name in market.requests:
         market.want(name)
     market.settle(market.requests, 15)
     served = [name for name in market.requests if market.active(name) is not None]
-    assert 2 <= len(served) <= 4, "a link has room for two requests of 250/s at most"
+    assert 2 <= len(served) <= 4, "a link has room for one request of 520/s"
     for name in market.requests:
         if name not in served:
             source = market.requests[name].target_nodes[0]
             reasons = {each.reason for each in market.bench.heard(source, PlanFailed) if each.request == name}
-            assert any("places left" in reason for reason in reasons), reasons
+            assert any("lanes left" in reason for reason in reasons), reasons
     for name in market.requests:
         market.bench.end(market.requests[name], market.version[name])
     market.bench.run(20 * SECOND)
     for name, messaging in market.bench.messaging.items():
         assert messaging.plans == {}, name
-        assert all(messaging.reservations.taken(link) == 0 for link in net.nodes[name].links)
+        assert all(messaging.reservations.room(link).lanes == LANES for link in net.nodes[name].links)
 
 
-def test_a_refusal_is_not_final_and_the_place_is_taken_when_the_other_request_ends() -> None:
+def test_a_refusal_is_not_final_and_the_room_is_taken_when_the_other_request_ends() -> None:
     net = network([("A", "x"), ("B", "x"), ("x", "C")])
-    market = Market(net, [asked("one", "AC", 400.0), asked("two", "BC", 400.0)], None)
+    market = Market(net, [asked("one", "AC", 520.0), asked("two", "BC", 520.0)], None)
     market.want("one")
     market.bench.run(10 * MS)
     market.want("two")
@@ -418,7 +461,7 @@ def test_a_refusal_is_not_final_and_the_place_is_taken_when_the_other_request_en
     market.bench.run(10 * MS)
     failed = market.bench.heard("B", PlanFailed)[-1]
     assert not failed.final
-    assert failed.reason.startswith("no room for rate 400/s beside other plans: link xC has ")
+    assert failed.reason.startswith("no room for rate 520/s beside other plans: link xC has ")
     market.bench.end(market.requests["one"], 1)
     market.bench.run(4 * SECOND)
     market.want("two")
@@ -428,7 +471,7 @@ def test_a_refusal_is_not_final_and_the_place_is_taken_when_the_other_request_en
 
 def test_a_refusal_says_what_is_left_and_the_next_question_passes_it_on() -> None:
     net = network([("A", "x"), ("B", "x"), ("x", "C")])
-    market = Market(net, [asked("one", "AC", 400.0), asked("two", "BC", 400.0)], None)
+    market = Market(net, [asked("one", "AC", 520.0), asked("two", "BC", 520.0)], None)
     for name in ("one", "two"):
         market.want(name)
         market.bench.run(10 * MS)
@@ -512,7 +555,7 @@ def test_over_bad_channels_replacements_leave_one_version_everywhere(seed: int) 
 
 def test_a_restarted_node_takes_its_part_again_only_if_there_is_room() -> None:
     net = network([("A", "x"), ("B", "x"), ("x", "C")])
-    market = Market(net, [asked("one", "AC", 400.0), asked("two", "BC", 400.0)], None)
+    market = Market(net, [asked("one", "AC", 520.0), asked("two", "BC", 520.0)], None)
     market.want("one")
     market.bench.run(10 * MS)
     market.newest.clear()
@@ -529,8 +572,11 @@ def test_a_restarted_node_takes_its_part_again_only_if_there_is_room() -> None:
 
 def test_accounts_of_every_subset_of_plans_add_up() -> None:
     net = network([("A", "x"), ("x", "B")])
-    parts = [part(net, asked(f"r{index}", "AB", priority=index), "x") for index in range(1, 6)]
-    for count in range(6):
+    parts = [part(net, asked(f"r{index}", "AB", 90.0 * index or None, priority=3), "x") for index in range(4)]
+    for count in range(5):
         for some in combinations(parts, count):
-            book = Reservations("x", None, {each.request: each for each in some})
-            assert book.taken("Ax") == sum(each.links[0].weight for each in some)
+            book = Reservations({"Ax": LANES, "xB": LANES}, None, {each.request: each for each in some})
+            sharing = any(each.links[0].lanes == 0 for each in some)
+            lanes = sum(each.links[0].lanes for each in some)
+            assert book.room("Ax").lanes == LANES - lanes - sharing
+            assert book.room("Ax").weight == WEIGHTS_MAX - 3 * sharing

@@ -33,7 +33,8 @@ def crash(node: NodeId, at_ms: float, down_ms: float) -> Crash:
 class History:
     """A lab run until its request has ended and everything has drained."""
 
-    def __init__(self, lab: Lab, seed: int, *, perturb: Any = None) -> None:
+    def __init__(self, lab: Lab, seed: int, *, perturb: Any = None, watch: Any = None) -> None:
+        """watch: told every step; one with an attribute `history` gets this history there first."""
         network = lab.network
         self.lab = lab
         self.host = VirtualHost(
@@ -41,7 +42,10 @@ class History:
             seed,
             lambda request, version, news: compute_plan(network, request, version, news),
             perturb=perturb,
+            watch=watch,
         )
+        if watch is not None:
+            watch.history = self
         self.statuses: list[tuple[int, str]] = []
         self.reports: dict[str, int] = {}
         self.observer = Observer(self.host)

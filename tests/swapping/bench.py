@@ -83,7 +83,9 @@ def swap_plan(**changes: Any) -> SwapPlan:
 
 
 def link_plan(link: str, partner: NodeId) -> LinkPlan:
-    return LinkPlan(request="r", tree=0, link=link, partner=partner, rate_hz=1.0, weight=1, fidelity_min=None)
+    return LinkPlan(
+        request="r", tree=0, link=link, partner=partner, rate_hz=1.0, lanes=0, weight=1, fidelity_min=None
+    )
 
 
 def node_plan(**changes: Any) -> NodePlan:

@@ -55,6 +55,7 @@ class Three:
                     link=link,
                     partner=PARTNERS[name, link],
                     rate_hz=1.0,
+                    lanes=0,
                     weight=1,
                     fidelity_min=None,
                 )

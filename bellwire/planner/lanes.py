@@ -1,0 +1,89 @@
+"""How many lanes of each link a plan reserves for a request.
+
+Owns the step from a wanted rate to lanes. Refuses routes (routes.py) and the accounts of nodes
+(reservations.py). A request without a rate reserves nothing and shares what is unreserved; one with a rate
+reserves the lanes with which the prediction has it, and no more. A lane is a memory at each end and the
+attempts that it can make, so lanes of its own keep a request apart from all others.
+"""
+
+from collections.abc import Callable, Mapping
+
+from bellwire.core.ids import LinkId
+from bellwire.core.plans import EntanglementRequest, LinkRoom
+from bellwire.planner.intervals import SwapTree
+from bellwire.planner.predictions import outlook
+from bellwire.planner.reservations import lack_of
+from bellwire.planner.routes import Route
+
+Lanes = tuple[int, ...]
+"""Reserved lanes by position of the link on a route; 0: the request shares."""
+
+
+def lanes_for(
+    route: Route, tree: SwapTree, request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]
+) -> Lanes | None:
+    """Lanes for a request on a route, or None when it does not fit into the room that is left.
+
+    room: what links have left where that is known; others are taken to be empty.
+    """
+    wanted_hz = request.rate_threshold_hz
+    if not wanted_hz:
+        return None if lack_of_sharing(route, request, room) else (0,) * route.hops
+
+    def enough(some: Lanes) -> bool:
+        return rate_hz(route, tree, some) >= wanted_hz
+
+    left = lanes_left(route, room)
+    if not enough(left):
+        return None
+    # First the same number on all links, so that none is burdened more than it must be; then whatever single
+    # links can do without.
+    alike = _least(max(left), lambda count: enough(tuple(min(count, each) for each in left)))
+    lanes = tuple(min(alike, each) for each in left)
+    for index in range(route.hops):
+        fewest = _least(lanes[index], lambda count: enough(_changed(lanes, index, count)))  # noqa: B023 # used at once
+        lanes = _changed(lanes, index, fewest)
+    return lanes
+
+
+def lack_of_sharing(
+    route: Route, request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]
+) -> str | None:
+    """Why a request cannot share the links of a route with others, or None when it can."""
+    for link in route.links:
+        known = room.get(link.link)
+        missing = None if known is None else lack_of(link.link, link.lanes, known, 0, request.priority)
+        if missing is not None:
+            return missing
+    return None
+
+
+def lanes_left(route: Route, room: Mapping[LinkId, LinkRoom]) -> Lanes:
+    """Lanes of each link of a route that can still be reserved."""
+    return tuple(
+        link.lanes if (known := room.get(link.link)) is None else min(link.lanes, known.lanes)
+        for link in route.links
+    )
+
+
+def rate_hz(route: Route, tree: SwapTree, lanes: Lanes) -> float:
+    """Predicted pairs per second with some lanes of each link; 0 where a link has none."""
+    if min(lanes) < 1:
+        return 0.0
+    return 1.0 / outlook(tree, route.times, route.links, route.memories, lanes).latency_s
+
+
+def _changed(lanes: Lanes, index: int, count: int) -> Lanes:
+    return (*lanes[:index], count, *lanes[index + 1 :])
+
+
+def _least(most: int, enough: Callable[[int], bool]) -> int:
+    """The least count of 1..most that is enough, where `most` is, and more never is too little."""
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        if enough(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high
