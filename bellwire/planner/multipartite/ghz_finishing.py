@@ -14,11 +14,20 @@ from bellwire.planner.multipartite.ghz_noise import GhzOutlook, ghz_outlook
 from bellwire.planner.multipartite.ghz_operations import final_qubits, operations_of
 from bellwire.planner.multipartite.ghz_request import GhzRequest
 from bellwire.planner.multipartite.ghz_trees import FusionTree, leaves, throttled
+from bellwire.planner.multipartite.graph_pace import paced
 from bellwire.planner.multipartite.values import MultipartitePlan, PairSupply
 from bellwire.planner.requests import Options, PairRequest
 from bellwire.planner.single.finishing import why_none
 from bellwire.planner.structures import leaves as leaves_of_pair
-from bellwire.planner.structures import throttled as throttled_pair
+
+
+class GhzFidelityMissed(FidelityMissed):
+    """A plan without the wanted fidelity, and what it has instead."""
+
+    def __init__(self, name: str, wanted: float, fidelity: float) -> None:
+        best = math.floor(fidelity * 1e4) / 1e4
+        super().__init__(f"{name}: fidelity {wanted:g} is not reached: the best plan found has {best:.4f}")
+        self.fidelity = fidelity
 
 
 def finished(
@@ -76,8 +85,7 @@ def _slowed(supply: PairSupply, latency_s: float, residual: Residual) -> PairSup
     grow = latency_s / supply.latency_s
 
     def slowed(plan: PairPlan) -> PairPlan:
-        tree = throttled_pair(plan.tree, residual.topology, plan.latency_s * grow)
-        return assess(tree, residual, plan.method)
+        return assess(paced(plan.tree, residual.topology, plan.latency_s * grow), residual, plan.method)
 
     return PairSupply(tuple(slowed(plan) for plan in supply.trees))
 
@@ -94,8 +102,7 @@ def _check_limits(
     if limits.leaves is not None and count > limits.leaves:
         raise NoPlan(f"{name}: the plan has {count} leaves, limit {limits.leaves}")
     if limits.fidelity is not None and outlook.fidelity < limits.fidelity:
-        most = math.floor(outlook.fidelity * 1e4) / 1e4
-        raise FidelityMissed(f"{name}: fidelity {limits.fidelity:g} is not reached: at most {most:.4f}")
+        raise GhzFidelityMissed(name, limits.fidelity, outlook.fidelity)
 
 
 def why_apart(residual: Residual, request: GhzRequest, a: NodeId, b: NodeId, options: Options) -> str:

@@ -8,18 +8,43 @@ from typing import Final
 
 from bellwire.planner.assessment import assess
 from bellwire.planner.batch.optimum import plan_levels
-from bellwire.planner.capacity import NoPlan, Residual, total_use
+from bellwire.planner.capacity import NoPlan, Residual, Use, total_use
+from bellwire.planner.multipartite.graph_pace import paced
+from bellwire.planner.multipartite.graph_parts import is_purified
 from bellwire.planner.multipartite.values import PairSupply
-from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.structures import Tree, leaves, throttled
+from bellwire.planner.requests import Limits, Options, PairRequest
+from bellwire.planner.single.purified import plan as past
+from bellwire.planner.structures import Tree, leaves
 from bellwire.planner.tree_use import use_of
 
-METHOD: Final = "dp"
 HALVINGS: Final = 80
 """Of the interval in which the common pace lies; the last is lost in rounding."""
 
 SLOWER_MAX: Final = 2.0**60
 """A tree this much slower than alone takes nothing but memories."""
+
+
+def finer_trees(
+    residual: Residual, request: str, trees: Sequence[Tree], floor: float, options: Options
+) -> list[Tree]:
+    """For the ends of some trees the fastest ones whose pairs have a fidelity, purified where that is needed.
+
+    Each is sought as if it were alone, on the memories that those before it leave.
+
+    Raises:
+        NoPlan: there is none for two of the ends; the text says why.
+    """
+    book = residual.copy()
+    found: list[Tree] = []
+    for tree in trees:
+        asked = PairRequest(
+            request=request, source=tree.left, destination=tree.right, limits=Limits(fidelity=floor)
+        )
+        finer = past(book, asked, options).tree
+        held = use_of(finer, residual.topology).memories
+        book.claim(f"{request}, {tree.left}-{tree.right}", Use(links_hz={}, attempts_hz={}, memories=held))
+        found.append(finer)
+    return found
 
 
 def pair_supplies(
@@ -52,19 +77,24 @@ def in_step(
 ) -> list[PairSupply]:
     """One tree for each pair, at rates in proportion to weights, as fast as all together fit.
 
+    Purified pairs decay more while a slower pace makes them wait; where no pace is left, that is the reason.
+
     Raises:
         NoPlan: they do not fit at any pace; the text says what runs out.
     """
     alone_s = max(tree.latency_s * weight for tree, weight in zip(trees, weights, strict=True))
 
-    def paced(slower: float) -> list[Tree]:
+    def at_pace(slower: float) -> list[Tree]:
         return [
-            throttled(tree, residual.topology, alone_s * slower / weight)
+            paced(tree, residual.topology, alone_s * slower / weight)
             for tree, weight in zip(trees, weights, strict=True)
         ]
 
     def lacks(slower: float) -> str | None:
-        found = paced(slower)
+        try:
+            found = at_pace(slower)
+        except NoPlan as reason:
+            return str(reason)
         if any(leaf.latency_s <= 0.0 for tree in found for leaf in leaves(tree)):
             return "the operations alone take longer"
         return residual.lacks(total_use(*(use_of(tree, residual.topology) for tree in found)))
@@ -80,4 +110,8 @@ def in_step(
             high = middle
         else:
             low = middle
-    return [PairSupply((assess(tree, residual, METHOD),)) for tree in paced(high)]
+    return [PairSupply((assess(tree, residual, _method(tree)),)) for tree in at_pace(high)]
+
+
+def _method(tree: Tree) -> str:
+    return "past" if is_purified(tree) else "dp"

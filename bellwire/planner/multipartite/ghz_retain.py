@@ -7,19 +7,20 @@ swap.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.ghz_finishing import finished
+from bellwire.planner.multipartite.ghz_floors import with_finer_pairs
 from bellwire.planner.multipartite.ghz_orders import best_order
-from bellwire.planner.multipartite.ghz_pairs import pair_supplies
+from bellwire.planner.multipartite.ghz_pairs import finer_trees, in_step, pair_supplies
 from bellwire.planner.multipartite.ghz_request import GhzRequest
 from bellwire.planner.multipartite.ghz_spanning import spanning_trees
 from bellwire.planner.multipartite.ghz_trees import FusionLeaf, FusionTree, leaves, throttled
 from bellwire.planner.multipartite.values import MultipartitePlan, PairSupply
 from bellwire.planner.requests import Options
-from bellwire.planner.structures import Tree, route_of
+from bellwire.planner.structures import Tree
+from bellwire.planner.structures import leaves as leaves_of_pair
 from bellwire.planner.topology import Topology, pair_of
 
 METHOD: Final = "ghz-retain"
@@ -33,6 +34,8 @@ ROUNDS_MAX: Final = 4
 def plan(residual: Residual, request: GhzRequest, options: Options) -> MultipartitePlan:
     """The fastest order of fusions over the pairs of a maximum spanning tree of the members.
 
+    Where the wanted fidelity is missed, each pair is made by one tree of its own, purified as needed.
+
     Raises:
         NoPlan: more than 10 members, no way or no capacity between them, or a broken limit; the text says
             which.
@@ -42,12 +45,23 @@ def plan(residual: Residual, request: GhzRequest, options: Options) -> Multipart
             f"request {request.request}: {METHOD} plans {MEMBERS_MAX} members at most, not "
             f"{len(request.members)}; ghz-steiner plans any number"
         )
+    return with_finer_pairs(request, options, lambda floor: _planned(residual, request, options, floor))
+
+
+def _planned(
+    residual: Residual, request: GhzRequest, options: Options, floor: float | None
+) -> MultipartitePlan:
     single = spanning_trees(residual, request, options)
+    if floor is not None:
+        single = finer_trees(residual, request.request, single, floor, options)
     ground = Residual(_laid_over(residual.topology, single), residual.taken)
     best: tuple[FusionTree, Sequence[PairSupply]] | None = None
     weights: Sequence[float] = [1.0] * len(single)
     for _ in range(ROUNDS_MAX):
-        supplies = pair_supplies(ground, request.request, single, weights, options)
+        if floor is None:
+            supplies = pair_supplies(ground, request.request, single, weights, options)
+        else:
+            supplies = in_step(ground, request.request, single, weights)
         ends = [
             FusionLeaf(index, each.left, each.right, each.latency_s) for index, each in enumerate(supplies)
         ]
@@ -65,7 +79,7 @@ def plan(residual: Residual, request: GhzRequest, options: Options) -> Multipart
 
 def _laid_over(topology: Topology, trees: Sequence[Tree]) -> Topology:
     """Only the nodes and links of some routes, with the delays of the whole network."""
-    links = dict.fromkeys(pair_of(a, b) for tree in trees for a, b in pairwise(route_of(tree)))
+    links = dict.fromkeys(pair_of(leaf.left, leaf.right) for tree in trees for leaf in leaves_of_pair(tree))
     inside = {name for link in links for name in link}
     return Topology(
         {name: node for name, node in topology.nodes.items() if name in inside},

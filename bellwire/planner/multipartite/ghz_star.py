@@ -29,7 +29,7 @@ def plan(residual: Residual, request: GhzRequest, options: Options) -> Multipart
     """
     graph = link_graph(residual, request, options)
     trees = (expanded(graph, tree) for tree in ranked_trees(graph, request, options))
-    return first_kept(residual, request, options, METHOD, trees)
+    return first_kept(graph, request, options, METHOD, trees)
 
 
 def expanded(graph: LinkGraph, tree: SteinerTree) -> FusionTree:

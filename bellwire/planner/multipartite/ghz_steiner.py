@@ -1,7 +1,7 @@
 """GHZ states by general fusion over a Steiner tree of links: method "ghz-steiner" (algorithms.md 4.2).
 
-Owns the choice among Steiner trees. Refuses the trees themselves (ghz_steiner_trees.py) and fusion orders
-(ghz_orders.py). Every pair is a link pair; nodes that are no members fuse and leave.
+Owns the choice among Steiner trees. Refuses the trees themselves (ghz_steiner_trees.py, ghz_exchange.py) and
+fusion orders (ghz_orders.py). Every pair is a link pair; nodes that are no members fuse and leave.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from bellwire.planner.assessment import assess
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.ghz_exchange import climbed
 from bellwire.planner.multipartite.ghz_finishing import finished, why_apart
+from bellwire.planner.multipartite.ghz_floors import with_finer_pairs
 from bellwire.planner.multipartite.ghz_links import LinkGraph, link_graph
 from bellwire.planner.multipartite.ghz_orders import fusion_order
 from bellwire.planner.multipartite.ghz_request import GhzRequest
@@ -33,11 +34,19 @@ CLIMBED_MAX: Final = 2
 def plan(residual: Residual, request: GhzRequest, options: Options) -> MultipartitePlan:
     """The fastest of the fusion trees over the Steiner trees with the best estimates that keeps the limits.
 
+    Where all miss the wanted fidelity, link pairs are pumped first.
+
     Raises:
         NoPlan: no way, no capacity, or no tree that was found keeps the limits; the text says which, and for
             a limit what the fastest tree has instead.
     """
-    graph = link_graph(residual, request, options)
+    return with_finer_pairs(request, options, lambda floor: _planned(residual, request, options, floor))
+
+
+def _planned(
+    residual: Residual, request: GhzRequest, options: Options, floor: float | None
+) -> MultipartitePlan:
+    graph = link_graph(residual, request, options, floor)
     trees = ranked_trees(graph, request, options)
 
     def build(graph: LinkGraph, tree: SteinerTree) -> FusionTree:
@@ -48,7 +57,7 @@ def plan(residual: Residual, request: GhzRequest, options: Options) -> Multipart
     best += [build(graph, tree) for tree in tried]
     best.sort(key=lambda made: made.latency_s)
     others: Iterator[FusionTree] = (build(graph, tree) for tree in trees[TRIED_MAX:])
-    return first_kept(residual, request, options, METHOD, chain(best, others))
+    return first_kept(graph, request, options, METHOD, chain(best, others))
 
 
 def ranked_trees(graph: LinkGraph, request: GhzRequest, options: Options) -> list[SteinerTree]:
@@ -60,7 +69,7 @@ def ranked_trees(graph: LinkGraph, request: GhzRequest, options: Options) -> lis
 
 
 def first_kept(
-    residual: Residual, request: GhzRequest, options: Options, method: str, trees: Iterable[FusionTree]
+    graph: LinkGraph, request: GhzRequest, options: Options, method: str, trees: Iterable[FusionTree]
 ) -> MultipartitePlan:
     """The plan of the first fusion tree over links that keeps the limits.
 
@@ -70,16 +79,23 @@ def first_kept(
     first: NoPlan | None = None
     for made in trees:
         try:
-            supplies = [
-                PairSupply((assess(LinkLeaf(leaf.left, leaf.right, leaf.latency_s), residual, "link"),))
-                for leaf in sorted(leaves(made), key=lambda leaf: leaf.pair)
-            ]
-            return finished(request, residual, options, method, made, supplies)
+            return finished(request, graph.residual, options, method, made, _supplies(graph, made))
         except NoPlan as reason:
             first = first or reason
     if first is None:
         raise LocalMisuse(f"request {request.request}: no fusion tree was offered")
     raise first
+
+
+def _supplies(graph: LinkGraph, tree: FusionTree) -> list[PairSupply]:
+    links = [(leaf.left, leaf.right) for leaf in sorted(leaves(tree), key=lambda leaf: leaf.pair)]
+    supplies: list[PairSupply] = []
+    for (a, b), made in zip(links, graph.pairs(links), strict=True):
+        if made is None:
+            raise NoPlan(f"the link {a}-{b} makes no pairs of fidelity {graph.floor:g}, purified or not")
+        name = "link" if isinstance(made, LinkLeaf) else "pumped link"
+        supplies.append(PairSupply((assess(made, graph.residual, name),)))
+    return supplies
 
 
 def _why_no_tree(graph: LinkGraph, request: GhzRequest, options: Options) -> str:

@@ -34,7 +34,7 @@ def steiner_trees(graph: LinkGraph) -> Iterator[SteinerTree]:
         tree = prefix.closure_tree()
         if not graph.fits(tree):
             grown = prefix.grown_tree()
-            if grown is None:
+            if grown is None or not graph.fits(grown):
                 continue
             tree = grown
         if tree not in seen:

@@ -1,6 +1,6 @@
 """What GHZ plans promise and refuse: worked numbers, capacities, limits, errors, the table of methods.
 
-Owns the tests of methods.py, ghz_retain.py, ghz_spanning.py, ghz_pairs.py and ghz_finishing.py.
+Owns the tests of methods.py, ghz_retain.py, ghz_spanning.py, ghz_pairs.py, ghz_floors.py, ghz_finishing.py.
 """
 
 import itertools
@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bellwire.core.bell import werner
 from bellwire.core.errors import ConfigError
+from bellwire.planner.assessment import outlook, round_chance
 from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual
 from bellwire.planner.multipartite import methods
 from bellwire.planner.multipartite.ghz_pairs import in_step
@@ -22,8 +24,9 @@ from bellwire.planner.multipartite.ghz_spanning import spanning_trees
 from bellwire.planner.multipartite.methods import GHZ_METHODS, known_ghz_methods, plan_ghz
 from bellwire.planner.requests import Limits, Options
 from bellwire.planner.single.all_pairs import AllTrees
-from bellwire.planner.structures import route_of
+from bellwire.planner.structures import PurifyNode, route_of
 from bellwire.planner.topology import Node, Topology, link_between
+from tests.planner.multipartite.ghz_execution import executed_fidelity
 from tests.planner.multipartite.ghz_networks import asked_states, random_network
 from tests.planner.single.test_exact import chain
 
@@ -208,6 +211,52 @@ def test_ten_members_are_planned_by_fusions_that_retain() -> None:
     assert sorted(trees) == [tuple(pair) for pair in itertools.pairwise("ABCDEFGHIJ")]
 
 
+@pytest.mark.parametrize("method", ["ghz-retain", "ghz-steiner"])
+@pytest.mark.parametrize("wanted", [0.9, 0.92, 0.95])
+def test_where_pairs_as_they_come_are_not_good_enough_they_are_purified(method: str, wanted: float) -> None:
+    line = chain(10.0, 10.0)
+    dim = {pair: replace(link, state=werner(0.95)) for pair, link in line.links.items()}
+    topology = Topology(line.nodes, dim)
+    options, members = Options(rounds=3), ("A", "B", "C")
+    plain = plan_ghz(Residual(topology), "r", members, method, options)
+    fine = plan_ghz(Residual(topology), "r", members, method, options, Limits(fidelity=wanted))
+    assert plain.fidelity < wanted <= fine.fidelity
+    assert fine.latency_s > plain.latency_s
+    assert fine.fidelity == pytest.approx(executed_fidelity(fine, topology), abs=1e-9)
+    assert fine.success_probability < plain.success_probability
+    assert all(isinstance(tree.tree, PurifyNode) for pair in fine.pairs for tree in pair.trees)
+    # What purification promises is what its throttled trees say when they are looked at anew.
+    for pair in fine.pairs:
+        for tree in pair.trees:
+            seen = outlook(tree.tree, topology)
+            assert tree.state == pytest.approx(seen.state, abs=1e-12)
+            assert isinstance(tree.tree, PurifyNode)
+            assert tree.tree.success_probability == pytest.approx(round_chance(tree.tree, topology), rel=1e-9)
+    slow = Options(rounds=3, throttle=False)
+    with pytest.raises(FidelityMissed, match="the best plan found has 0"):
+        plan_ghz(Residual(topology), "r", members, method, slow, Limits(fidelity=wanted))
+
+
+@pytest.mark.parametrize("method", ["ghz-retain", "ghz-steiner"])
+def test_finer_pairs_fit_into_the_network_and_keep_the_limit(method: str) -> None:
+    purified = 0
+    for seed in range(30):
+        topology = random_network(seed, 5, density=0.8)
+        bright = {pair: replace(link, state=werner(0.93)) for pair, link in topology.links.items()}
+        roomy = {name: replace(node, memories=8) for name, node in topology.nodes.items()}
+        residual = Residual(Topology(roomy, bright))
+        try:
+            plain = plan_ghz(residual, "r", ("A", "B", "C"), method)
+            wanted = (3.0 * plain.fidelity + 0.99) / 4.0
+            plan = plan_ghz(residual, "r", ("A", "B", "C"), method, limits=Limits(fidelity=wanted))
+        except NoPlan:
+            continue
+        assert plan.fidelity >= wanted
+        assert residual.lacks(plan.use) is None
+        purified += any(isinstance(tree.tree, PurifyNode) for pair in plan.pairs for tree in pair.trees)
+    assert purified >= 10
+
+
 def _cut(topology: Topology) -> Topology:
     return Topology.of((*topology.nodes.values(), Node(name="Z")), topology.links.values())
 
@@ -227,7 +276,12 @@ def _idle(topology: Topology) -> Topology:
         ((), None, Limits(), "request r: a GHZ state needs 2 members or more, not 0"),
         (("A", "B", "Z"), _cut, Limits(), "request r: no route between . and Z: the network has no path"),
         (("A", "B", "C"), _idle, Limits(), "request r: no route between A and [BC] is left"),
-        (("A", "B", "C"), None, Limits(fidelity=0.9999), "fidelity 0.9999 is not reached: at most 0.98"),
+        (
+            ("A", "B", "C"),
+            None,
+            Limits(fidelity=0.9999),
+            "fidelity 0.9999 is not reached: the best plan found has 0.9",
+        ),
         (("A", "B", "C"), None, Limits(age_s=1e-3), r"r: a qubit waits 0\.00387 s on average, limit 0.001 s"),
         (("A", "B", "C"), None, Limits(leaves=1), "r: the plan has 2 leaves, limit 1"),
     ],
