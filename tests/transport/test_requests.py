@@ -10,7 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bellwire.applications.notification import StatusNotification
 from bellwire.applications.requests import RequestGenerator
 from bellwire.core.effects import Persist, Report
-from bellwire.core.events import Persisted, Record, RequestCancelled, RequestSubmitted, Started, TimerFired
+from bellwire.core.events import (
+    Persisted,
+    Record,
+    ReplanAsked,
+    RequestCancelled,
+    RequestSubmitted,
+    Started,
+    TimerFired,
+)
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
     EntanglementReported,
@@ -339,6 +347,71 @@ def test_lost_peers_are_avoided_until_they_are_back() -> None:
     assert source.planner.requested[-1].avoid == ()
 
 
+def test_a_request_that_is_planned_anew_stays_in_progress_and_takes_the_newer_plan() -> None:
+    source = in_progress()
+    source.feed(ReplanAsked(request="q"))
+    first, second = source.planner.requested
+    assert second.version > first.version
+    source.deliver()
+    source.plan_active()
+    assert source.requests.status("q") == "in_progress"
+    assert source.planner.ended == []
+    source.deliver()
+    source.deliver()
+    source.write()
+    assert source.statuses()[-1] == ("completed", 3, None)
+    assert [each.version for each in source.planner.ended] == [second.version]
+
+
+def test_a_replacement_that_fails_is_tried_again_and_pairs_of_the_old_plan_count_meanwhile() -> None:
+    source = in_progress()
+    source.feed(ReplanAsked(request="q"))
+    source.plan_failed(reason="relay: link l has 1 of 8 lanes left, the plan needs 2")
+    assert source.requests.status("q") == "planning"
+    source.deliver()
+    source.pass_time(2 * SECOND)
+    assert len(source.planner.requested) == 3
+    source.plan_active()
+    assert source.requests.status("q") == "in_progress"
+
+
+def test_planning_anew_without_a_plan_in_force_is_refused() -> None:
+    source = Source()
+    source.submit(ask())
+    for request in ("q", "unheard"):
+        source.feed(ReplanAsked(request=request))
+    assert [r.request for r in source.reports if r.name == "replan_refused"] == ["q", "unheard"]
+    assert source.planner.requested == []
+
+
+def test_requests_that_were_refused_together_ask_again_at_different_moments() -> None:
+    moments: list[int] = []
+    for name in ("one", "two", "three", "four"):
+        source = in_progress(ask(request_id=name))
+        source.plan_failed()
+        assert source.machine.next_deadline_ns is not None
+        before = len(source.planner.requested)
+        while len(source.planner.requested) == before:
+            source.pass_time(MS)
+        moments.append(source.now_ns)
+    assert len(set(moments)) == 4
+    renew_ns = source.settings.timers.plan_renew_ns
+    assert all(renew_ns <= moment <= 2 * renew_ns + MS for moment in moments)
+
+
+def test_a_request_past_its_deadline_says_what_its_last_plan_lacked() -> None:
+    source = in_progress(ask(deadline_ns=5 * SECOND))
+    source.plan_failed(reason="relay: link l has 1 of 8 lanes left, the plan needs 2")
+    source.pass_time(6 * SECOND)
+    source.write()
+    assert source.statuses()[-1] == (
+        "failed",
+        0,
+        "deadline of 5 s over: delivered 0 of 3; "
+        "the last plan: relay: link l has 1 of 8 lanes left, the plan needs 2",
+    )
+
+
 def test_monitoring_sets_what_happened_beside_what_was_planned() -> None:
     source = in_progress(ask(count=50))
     for _ in range(9):
@@ -384,6 +457,10 @@ def test_every_row_of_the_life_cycle_happens() -> None:
             else:
                 source.deliver()
             fired |= source.fired
+    source = in_progress()
+    source.feed(ReplanAsked(request="q"))
+    source.plan_active()
+    fired |= source.fired
     for final in (False, True):
         source = in_progress()
         source.plan_failed(final)
@@ -417,6 +494,13 @@ class RequestLife(RuleBasedStateMachine):
     @rule()
     def plan_becomes_active(self) -> None:
         if self.source.planner.requested:
+            self.source.plan_active()
+
+    @precondition(lambda self: self.source.requests.status("q") == "in_progress")
+    @rule(found=st.booleans())
+    def planned_anew(self, found: bool) -> None:
+        self.source.feed(ReplanAsked(request="q"))
+        if found:
             self.source.plan_active()
 
     @precondition(lambda self: self.running())
