@@ -11,6 +11,9 @@ from bellwire.core.record import TaggedWord, Word
 WEIGHTS_MAX: Final = 64
 """Sum of the weights of all requests that share one link."""
 
+PRE_DISTRIBUTED: Final = "pre_distributed"
+"""Reserved id of requests for pairs that are kept in store; any request may use such a pair."""
+
 PolicyName = str
 """Registered name of a swapping policy, for example "swap_asap" or "fixed_tree"."""
 
