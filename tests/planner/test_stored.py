@@ -89,8 +89,8 @@ def test_at_the_end_of_its_life_the_ledger_gives_the_pair_that_fidelity(
     rates = decay_rates(t1_ns, t2_ns, None)
     per_s = tuple(2.0 * rate / 2**56 * 1e9 for rate in rates)
     life_s = life_of(eigenvalues(from_walsh(walsh)), per_s, floor, 100.0)  # type: ignore[arg-type]
-    if fidelity <= floor:
-        assert life_s == 0.0
+    if fidelity <= floor + 1e-12:  # Walsh form and back costs some 1e-16
+        assert life_s <= 1e-9
     elif life_s < 100.0:
         spent = decay(decay(walsh, rates, round(life_s * 1e9)), rates, round(life_s * 1e9))
         # The ledger counts whole nanoseconds: half of one at each memory, at the fastest rate.
