@@ -6,7 +6,7 @@ Owns the defaults that depend on what is wanted, and the calls. Refuses files of
 from typing import TYPE_CHECKING, assert_never, cast
 
 from bellwire.cli.plan_methods import check_method
-from bellwire.cli.plan_progress import LateProgress
+from bellwire.cli.plan_progress import Told, worked
 from bellwire.cli.plan_wishes import Search, Wishes
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import lookup
@@ -58,8 +58,10 @@ def make_plan(topology: "Topology", wishes: Wishes, search: Search, options: "Op
 
             method = check_method(search.method or DEFAULT_GHZ_METHOD, "ghz")
             members = wishes.ghz or ()
-            with LateProgress(f"planning GHZ states of {len(members)} nodes"):
-                return plan_ghz(Residual(topology), "ghz", members, method, options, limits_of(search))
+            return worked(
+                f"planning GHZ states of {len(members)} nodes",
+                lambda _: plan_ghz(Residual(topology), "ghz", members, method, options, limits_of(search)),
+            )
         case "graph":
             from bellwire.labs.plan_requests import read_target
             from bellwire.planner.capacity import Residual
@@ -68,8 +70,10 @@ def make_plan(topology: "Topology", wishes: Wishes, search: Search, options: "Op
             assert wishes.graph is not None
             target = read_target(wishes.graph, topology)
             chosen = None if search.method is None else check_method(search.method, "graph")
-            with LateProgress(f"planning graph states of {len(target.places)} vertices"):
-                return plan_graph(Residual(topology), "graph", target, chosen, options, limits_of(search))
+            return worked(
+                f"planning graph states of {len(target.places)} vertices",
+                lambda _: plan_graph(Residual(topology), "graph", target, chosen, options, limits_of(search)),
+            )
         case "order":
             raise ConfigError("an order of consumption has batches, not one plan")
         case _:
@@ -99,7 +103,8 @@ def _pair(topology: "Topology", wishes: Wishes, search: Search, options: "Option
         limits=limits,
         rate_hz=search.rate_hz,
     )
-    with LateProgress(f"planning {source} to {destination}"):
+
+    def work(_: Told) -> "PairPlan":
         found = plan_pair(residual, request, method, options)
         if search.rate_hz is None:
             return found
@@ -109,6 +114,8 @@ def _pair(topology: "Topology", wishes: Wishes, search: Search, options: "Option
                 f"at most {found.rate_hz:.4g} by method {method}"
             )
         return slowed(found, residual, 1.0 / search.rate_hz, limits)
+
+    return worked(f"planning {source} to {destination}", work)
 
 
 def _batch(topology: "Topology", wishes: Wishes, search: Search, options: "Options") -> "BatchPlan":
@@ -121,16 +128,20 @@ def _batch(topology: "Topology", wishes: Wishes, search: Search, options: "Optio
     requests = read_requests(wishes.requests, topology, limits_of(search))
     method = check_method(search.method or DEFAULT_BATCH_METHOD, "batch")
     single = check_method(search.single_method or DEFAULT_METHOD, "pair")
-    with LateProgress(f"planning {len(requests)} requests") as progress:
+
+    def work(told: Told) -> "BatchPlan":
         choice = BatchChoice(
             objective=search.objective,
             single_method=single,
             solver=search.solver or "highs",
             options=options,
             allow_unserved=search.partly,
-            told=progress.told,
+            told=told,
         )
         return plan_many(Residual(topology), requests, method, choice)
+
+    own_process = method == "levels" and search.solver == "cbc"  # its files are cleaned up here
+    return worked(f"planning {len(requests)} requests", work, beside=not own_process)
 
 
 def make_order(
@@ -160,11 +171,12 @@ def make_order(
     cut = lookup("order", order, cuts)
     method = check_method(search.method or DEFAULT_METHOD, "pair")
     limits = limits_of(search)
-    with LateProgress(f"cutting an order of {len(pairs)} pairs") as progress:
+
+    def work(told: Told) -> "ConsumptionOrder":
         latency_s = planned_latency(topology, pairs, method=method, options=options, limits=limits)
 
         def told_latency_s(batch: tuple[int, ...]) -> float:
-            progress.told(f"batch of {len(batch)} pairs")
+            told(f"batch of {len(batch)} pairs")
             return latency_s(batch)
 
         consumption = Consumption(
@@ -174,3 +186,5 @@ def make_order(
             execution_s=search.execution_s or 0.0,
         )
         return order_of(order, consumption, cut(consumption))
+
+    return worked(f"cutting an order of {len(pairs)} pairs", work)

@@ -27,7 +27,6 @@ from bellwire.planner.structures import (
 )
 from bellwire.planner.topology import Topology
 
-
 WAITINGS: Final = {"caleffi": "max", "hop-by-hop": "sum"}
 """Baselines with a rule of their own for the mean time until two pairs exist: the slower one's, or one after
 the other."""

@@ -6,7 +6,6 @@ fibre between the nodes. Refuses scale and drawing (map_drawing.py).
 
 from typing import Final
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,8 +39,8 @@ def _laid_out(topology: Topology) -> Places:
     weights = wanted**-2.0
     np.fill_diagonal(weights, 0.0)
     laplacian = np.diag(weights.sum(axis=1)) - weights
-    inverse = np.linalg.pinv(laplacian)
-    for _ in range(STEPS_MAX if n <= 400 else 10):
+    inverse = np.linalg.inv(laplacian + 1.0 / n)  # acts like the pseudo-inverse: what it meets sums to 0
+    for _ in range(STEPS_MAX if n <= 200 else STEPS_MAX * 200 // n):
         apart = np.hypot(spots[:, None, 0] - spots[None, :, 0], spots[:, None, 1] - spots[None, :, 1])
         np.fill_diagonal(apart, 1.0)
         pull = -weights * wanted / np.maximum(apart, 1e-9)
@@ -61,15 +60,14 @@ def _wanted(topology: Topology, names: list[NodeId]) -> Floats:
     lengths = [link.length_km for link in topology.links.values()]
     mean_km = sum(lengths) / len(lengths) if lengths else 1.0
     least_km = 0.3 * mean_km if mean_km > 0.0 else 1.0
-    graph: nx.Graph[NodeId] = nx.Graph()
-    graph.add_nodes_from(names)
-    for (a, b), link in topology.links.items():
-        graph.add_edge(a, b, length_km=max(link.length_km, least_km))
     order = {name: index for index, name in enumerate(names)}
     found = np.full((len(names), len(names)), np.inf)
-    for name, reached in nx.all_pairs_dijkstra_path_length(graph, weight="length_km"):
-        for other, length_km in reached.items():
-            found[order[name], order[other]] = length_km
+    np.fill_diagonal(found, 0.0)
+    for (a, b), link in topology.links.items():
+        i, j = order[a], order[b]
+        found[i, j] = found[j, i] = max(link.length_km, least_km)
+    for through in range(len(names)):  # Floyd and Warshall
+        np.minimum(found, found[:, through, None] + found[through], out=found)
     finite = found[np.isfinite(found)]
     farthest_km = float(finite.max()) if finite.size else 0.0
     found[~np.isfinite(found)] = 1.2 * farthest_km if farthest_km > 0.0 else 1.0
