@@ -97,7 +97,7 @@ class PlanBook:
         self._pass(now_ns)
         alone = offer_alone(self._accounts.residual.topology, request, self.rule)
         newcomer = Newcomer(request, alone.rate_hz)
-        if not newcomer.is_content(alone.rate_hz, self.rule):
+        if not (newcomer.is_content(alone.rate_hz, self.rule) or self._is_reached_alone(newcomer)):
             return _refusal(newcomer, alone, "even alone on the network")
         offer = offer_to(self._accounts.residual, request, self.rule)
         if newcomer.is_content(offer.rate_hz, self.rule):
@@ -296,6 +296,13 @@ class PlanBook:
             (decision,) = anew
             return decision
         return _refusal(newcomer, offer, "instead of the plan that failed")
+
+    def _is_reached_alone(self, newcomer: Newcomer) -> bool:
+        """A batch method may reach a rate that one tree after the other does not."""
+        if newcomer.request.rate_hz is None or self.rule.batch_method == "iterative":
+            return False
+        found = together(Residual(self._accounts.residual.topology), [newcomer], self.rule)
+        return self._is_content(newcomer, found)
 
     def _serve_line(self) -> Decisions:
         """Whoever waits and now finds enough, in the order of arrival."""

@@ -152,25 +152,25 @@ def test_who_comes_when_too_many_wait_is_decided_on_at_once() -> None:
 
 
 def test_of_two_that_waited_the_later_one_goes_when_both_rates_are_not_there() -> None:
-    """20/s run already; of the 15/s left each of the two wants 12/s."""
-    book = PlanBook(line(10.0, 10.0), AdmissionRule(wait_ns=S, replan_gain=1e9, enough=1.0))
-    admitted(book.decide(wanted("old", "A", "C", rate_hz=20.0), 0))
-    rate_hz = 0.7 * refused_offer(book)
-    both = [wanted("one", "A", "C", rate_hz=rate_hz), wanted("two", "A", "C", rate_hz=rate_hz)]
-    book.decide(wanted("blocker", "A", "C", rate_hz=30.0), S)  # opens the window, and is refused at its end
-    first, second = (book.decide(each, S) for each in both)
-    assert isinstance(first, Admitted)  # 0.7 of what is left is left
-    assert isinstance(second, Waiting)
-    blocker, late = book.due(2 * S)
-    assert {refused(blocker).request, refused(late).request} == {"blocker", "two"}
+    """132/s of the link are left; one tree after the other reaches 124/s of them, the programme all."""
+    rule = AdmissionRule(wait_ns=S, replan_gain=1e9, batch_method="levels", objective="max_min")
+    book = PlanBook(line(10.0), rule)
+    admitted(book.decide(wanted("old", "A", "B", rate_hz=132.1), 0))
+    for name, rate_hz in (("one", 128.0), ("two", 127.0)):
+        assert isinstance(book.decide(wanted(name, "A", "B", rate_hz=rate_hz), S), Waiting)
+    served, left_out = book.due(2 * S)
+    assert admitted(served).request.request == "one"
+    assert admitted(served).rate_hz == pytest.approx(128.0, rel=1e-9)
+    assert refused(left_out).request == "two"
+    assert list(book.plans) == ["old", "one"]
 
 
-def refused_offer(book: PlanBook) -> float:
-    """What is left between A and C, asked of a copy's answer to a wish that cannot be had."""
-    trial = PlanBook(book.topology, NEVER_ANEW)
-    for plan in book.plans.values():
-        admitted(trial.decide(plan.request, 0))
-    return refused(trial.decide(wanted("trial", "A", "C", rate_hz=34.0), 0)).offer_hz
+def test_a_rate_that_only_the_batch_method_reaches_is_not_refused_at_once() -> None:
+    """Alone on the link one tree after the other reaches 248/s, the programme 264/s."""
+    wish = wanted("r", "A", "B", rate_hz=260.0)
+    refused(PlanBook(line(10.0)).decide(wish, 0))
+    book = PlanBook(line(10.0), AdmissionRule(batch_method="levels", objective="total"))
+    assert admitted(book.decide(wish, 0)).rate_hz == pytest.approx(260.0, rel=1e-9)
 
 
 def test_all_is_planned_anew_when_a_newcomer_fits_only_if_others_move() -> None:
@@ -201,6 +201,29 @@ def test_a_plan_that_need_not_change_keeps_its_version() -> None:
     )
     book = PlanBook(far)
     still = admitted(book.decide(wanted("still", "P", "Q"), 0))
+    admitted(book.decide(wanted("one", "A", "B", rate_hz=8.0), 0))
+    answer = book.decide(wanted("new", "C", "B", rate_hz=42.0), S)
+    assert isinstance(answer, Replanned)
+    assert answer.changed == ("one", "new")
+    assert answer.plans[0] == still
+
+
+def doubled(topology: Topology) -> Topology:
+    """The same network twice, without a link between the two; names of the second are small."""
+    nodes = list(topology.nodes.values())
+    nodes += [replace(node, name=node.name.lower()) for node in topology.nodes.values()]
+    links = list(topology.links.values())
+    links += [replace(link, ends=(link.ends[0].lower(), link.ends[1].lower())) for link in links]
+    return Topology.of(nodes, links)
+
+
+def test_a_plan_that_would_change_but_fits_as_it_is_keeps_its_version() -> None:
+    """still runs round the long way since X was busy. By now X is free, but nobody gains if still moves."""
+    book = PlanBook(doubled(crossing()))
+    admitted(book.decide(wanted("gone", "c", "b", rate_hz=42.0), 0))
+    still = admitted(book.decide(wanted("still", "a", "b", rate_hz=8.0), 0))
+    assert routes(still) == ["ayzb"]
+    book.end("gone", 0)
     admitted(book.decide(wanted("one", "A", "B", rate_hz=8.0), 0))
     answer = book.decide(wanted("new", "C", "B", rate_hz=42.0), S)
     assert isinstance(answer, Replanned)
@@ -350,6 +373,16 @@ def test_what_a_node_has_left_is_counted_beside_this_books_own_plans() -> None:
     refused(book.refused("r", plan.version, Remaining(node="B", attempts_hz=1_000.0), 1))
     assert book.residual.topology.nodes["B"].attempts_hz == pytest.approx(used + 1_000.0)
     assert book.residual.attempts_hz("B") == pytest.approx(1_000.0)
+
+
+def test_memories_that_a_node_has_left_are_counted_beside_this_books_own_plans() -> None:
+    book = PlanBook(line(10.0, 10.0, memories=9))
+    kept = admitted(book.decide(wanted("kept", "A", "C", rate_hz=3.0), 0))
+    plan = admitted(book.decide(wanted("r", "A", "C", rate_hz=3.0), 0))
+    refused(book.refused("r", plan.version, Remaining(node="B", memories=1), 1))
+    assert book.residual.topology.nodes["B"].memories == kept.use.memories["B"] + 1
+    assert book.residual.memories("B") == 1
+    assert routes(admitted(book.decide(wanted("end", "A", "B", rate_hz=3.0), 2))) == ["AB"]
 
 
 def test_a_link_that_is_fuller_than_known_is_learnt_too() -> None:
