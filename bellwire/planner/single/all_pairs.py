@@ -13,10 +13,10 @@ others exact.py searches simple trees one by one.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ from bellwire.planner.topology import Link, Pair, pair_of
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
+class Swap(NamedTuple):
     """A tree by node numbers: the subtrees of {left, at} and {at, right}; None stands for a leaf."""
 
     left: int
@@ -63,11 +62,13 @@ class AllTrees:
         self.leaves = leaves_of(residual, options, stored)
         n = len(self.names)
         self.latency_s: Floats = np.full((n, n), np.inf)
-        self._routes: dict[tuple[int, int], int] = {}
+        self._routes = [[0] * n for _ in range(n)]
+        """Nodes of the tree of two nodes, by their numbers, as a bit set; 0 where there is no tree."""
+        self._swaps: list[list[Swap | None]] = [[None] * n for _ in range(n)]
         for (a, b), leaf in self.leaves.items():
             i, j = topology.order[a], topology.order[b]
             self.latency_s[i, j] = self.latency_s[j, i] = leaf.latency_s
-            self._routes[min(i, j), max(i, j)] = 1 << i | 1 << j
+            self._routes[i][j] = self._routes[j][i] = 1 << i | 1 << j
         nodes = [topology.nodes[name] for name in self.names]
         able = np.array([may_swap(residual, name, options) for name in self.names], dtype=bool)
         chance = np.array([node.swap_probability for node in nodes])
@@ -78,7 +79,6 @@ class AllTrees:
         self._swap_s: Floats = np.array([node.swap_s for node in nodes])
         self._told_s: Floats = topology.delay_matrix_s
         self._holds_stored = any(isinstance(leaf, StoredLeaf) for leaf in self.leaves.values())
-        self._swaps: dict[tuple[int, int], Swap] = {}
         self.doubtful: set[Pair] = set()
         """Pairs for which a walk would be faster than the tree held, when the sweeps have ended."""
         self.sweeps = 0
@@ -90,7 +90,7 @@ class AllTrees:
         i, j = self.topology.order[a], self.topology.order[b]
         if i == j or not np.isfinite(self.latency_s[i, j]):
             return None
-        return self._tree(i, j, self._swaps.get((min(i, j), max(i, j))))
+        return self._tree(i, j, self._swaps[i][j])
 
     def is_best(self, a: NodeId, b: NodeId) -> bool:
         """No tree over any walk is faster than the one held; else there may be a faster simple one."""
@@ -113,29 +113,29 @@ class AllTrees:
 
     def _sweep(self) -> bool:
         """One synchronous sweep over all pairs; False when it changed nothing."""
-        old = self.latency_s
+        old, old_routes, old_swaps = self.latency_s, self._routes, self._swaps
         new = old.copy()
+        routes, swaps = [row[:] for row in old_routes], [row[:] for row in old_swaps]
         self.doubtful.clear()
-        swaps, routes = dict(self._swaps), dict(self._routes)
         for i in range(len(self.names) - 1):
             middle = np.flatnonzero(old[i] < self._reach_s)
             if not len(middle):
                 continue
-            cost = self._through(i, middle, old)
-            best = cost.argmin(axis=0)
-            best_s = cost[best, np.arange(cost.shape[1])]
-            for column in np.flatnonzero(best_s < old[i, i + 1 :]):
-                j = i + 1 + int(column)
-                at = int(middle[best[column]])
-                if not self._walks and self._route(i, at) & self._route(at, j) != 1 << at:
-                    at = self._next_best(i, j, middle, cost[:, column], old[i, j])
-                    if at < 0:
+            cost_s = self._through(i, middle, old)
+            best = cost_s.argmin(axis=0)
+            best_s = cost_s[best, np.arange(cost_s.shape[1])]
+            faster = np.flatnonzero(best_s < old[i, i + 1 :])
+            for column, row in zip(faster.tolist(), best[faster].tolist(), strict=True):
+                j, at = i + 1 + column, int(middle[row])
+                if not self._walks and old_routes[i][at] & old_routes[at][j] != 1 << at:
+                    row = self._next_best(i, j, middle, cost_s[:, column], old[i, j])
+                    if row < 0:
                         continue
-                    best_s[column] = cost[np.flatnonzero(middle == at)[0], column]
-                new[i, j] = new[j, i] = best_s[column]
-                swaps[i, j] = Swap(i, at, j, self._made(i, at), self._made(at, j))
-                routes[i, j] = self._route(i, at) | self._route(at, j)
-        self.latency_s, self._swaps, self._routes = new, swaps, routes
+                    at = int(middle[row])
+                new[i, j] = new[j, i] = cost_s[row, column]
+                routes[i][j] = routes[j][i] = old_routes[i][at] | old_routes[at][j]
+                swaps[i][j] = swaps[j][i] = Swap(i, at, j, old_swaps[i][at], old_swaps[at][j])
+        self.latency_s, self._routes, self._swaps = new, routes, swaps
         return bool((new < old).any())
 
     def _through(self, i: int, middle: NDArray[np.intp], old: Floats) -> Floats:
@@ -157,21 +157,15 @@ class AllTrees:
         return total_s
 
     def _next_best(self, i: int, j: int, middle: NDArray[np.intp], cost_s: Floats, known_s: float) -> int:
-        """The fastest swapping node whose two subtrees meet nowhere else and that beats known_s, or -1."""
+        """Row of the fastest swap whose two subtrees meet nowhere else and that beats known_s, or -1."""
         self.doubtful.add(pair_of(self.names[i], self.names[j]))
         for row in np.argsort(cost_s, kind="stable"):
             at = int(middle[row])
             if not cost_s[row] < known_s:
                 break
-            if self._route(i, at) & self._route(at, j) == 1 << at:
-                return at
+            if self._routes[i][at] & self._routes[at][j] == 1 << at:
+                return int(row)
         return -1
-
-    def _route(self, i: int, j: int) -> int:
-        return self._routes[min(i, j), max(i, j)]
-
-    def _made(self, i: int, j: int) -> Swap | None:
-        return self._swaps.get((min(i, j), max(i, j)))
 
 
 def may_swap(residual: Residual, name: NodeId, options: Options) -> bool:
@@ -196,12 +190,26 @@ def leaves_of(
 ) -> dict[Pair, LinkLeaf | StoredLeaf]:
     """Links that still have a rate, at half of what their nodes have (1.1); stored pairs in their place."""
     found: dict[Pair, LinkLeaf | StoredLeaf] = {}
-    for link in open_links(residual, options):
-        latency_s = residual.link_latency_s(link)
-        if latency_s < math.inf:
-            found[link.ends] = LinkLeaf(*link.ends, latency_s)
+    for link, rate_hz in _half_rates_hz(residual, open_links(residual, options)):
+        if rate_hz > 0.0:
+            found[link.ends] = LinkLeaf(*link.ends, 1.0 / rate_hz)
     if options.route is None:
         for leaf in stored:
             if not {leaf.left, leaf.right} & options.avoid:
                 found[pair_of(leaf.left, leaf.right)] = leaf
     return found
+
+
+def _half_rates_hz(residual: Residual, links: Iterable[Link]) -> Iterator[tuple[Link, float]]:
+    """`Residual.link_rate_hz` of many links, every node and every plan looked at once instead of per link."""
+    halves_hz = {name: residual.attempts_hz(name, 0.5) for name in residual.topology.nodes}
+    flows_hz: dict[Pair, list[float]] = {}
+    for use in residual.taken.values():
+        for pair, taken_hz in use.links_hz.items():
+            flows_hz.setdefault(pair, []).append(taken_hz)
+    used_hz = {pair: math.fsum(flows) for pair, flows in flows_hz.items()}
+    for link in links:
+        a, b = link.ends
+        chance = link.success_probability
+        nodes_hz = min(halves_hz[a], halves_hz[b]) * chance if chance > 0.0 else 0.0
+        yield link, max(0.0, min(nodes_hz, link.capacity_hz - used_hz.get(link.ends, 0.0)))

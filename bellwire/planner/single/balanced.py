@@ -6,9 +6,11 @@ is better so far may be worse later, because the metric is not additive.
 
 import heapq
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 from bellwire.core.bell import eigenvalues
+from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import PairPlan
 from bellwire.planner.capacity import NoPlan, Residual
@@ -39,10 +41,16 @@ def metric_s(bottleneck_s: float, hops: int, growth: float, busy_s: float, chanc
     """
     if hops == 0:
         return 0.0
-    levels = math.ceil(math.log2(hops))
-    power = growth**levels
-    series = levels if growth == 1.0 else (power - 1.0) / (growth - 1.0)
+    power, series = level_factors(hops, growth)
     return power * bottleneck_s + busy_s / chance * series
+
+
+@lru_cache(maxsize=1024)
+def level_factors(hops: int, growth: float) -> tuple[float, float]:
+    """P^H and (P^H - 1)/(P - 1) of the metric: what H levels of swaps make of a wait, and of a busy time."""
+    levels = (hops - 1).bit_length()  # ceil(log2 hops), exactly
+    power = growth**levels
+    return power, float(levels) if growth == 1.0 else (power - 1.0) / (growth - 1.0)
 
 
 def labels_from(
@@ -59,6 +67,7 @@ def labels_from(
     chances = [topology.nodes[name].swap_probability for name in able]
     chance = math.fsum(chances) / len(chances) if chances else 1.0
     swap_s = max((topology.nodes[name].swap_s for name in able), default=0.0)
+    growth = THREE_HALVES / chance
     leaves = leaves_of(residual, options)
     beside: dict[NodeId, list[tuple[NodeId, float]]] = {name: [] for name in topology.nodes}
     for (a, b), leaf in leaves.items():
@@ -66,6 +75,7 @@ def labels_from(
         beside[b].append((a, leaf.latency_s))
     settled: dict[NodeId, Label] = {}
     best_s: dict[NodeId, float] = {source: 0.0}
+    halfway_s = {name: topology.delay_s(source, name) / 2.0 for name in topology.nodes}
     queue: list[tuple[float, int, NodeId, Label]] = []
     start = Label(0.0, 0.0, 0, None, (0.0, 0.0, 0.0))
     heapq.heappush(queue, (0.0, 0, source, start))
@@ -86,8 +96,7 @@ def labels_from(
                 if (1.0 + math.fsum(math.exp(-loss) for loss in losses)) / 4.0 < fidelity:
                     continue
             slowest_s, hops = max(label.bottleneck_s, latency_s), label.hops + 1
-            busy_s = swap_s + topology.delay_s(source, there) / 2.0
-            total_s = metric_s(slowest_s, hops, THREE_HALVES / chance, busy_s, chance)
+            total_s = metric_s(slowest_s, hops, growth, swap_s + halfway_s[there], chance)
             if total_s < best_s.get(there, math.inf):
                 best_s[there] = total_s
                 new = Label(total_s, slowest_s, hops, here, losses)
@@ -116,13 +125,15 @@ def route_to(labels: dict[NodeId, Label], destination: NodeId) -> tuple[NodeId, 
 
 def halved(residual: Residual, route: tuple[NodeId, ...], options: Options) -> Tree:
     """The tree that cuts a route in halves, the left one shorter when they are uneven."""
+    topology = residual.topology
     if len(route) == 2:
-        link = residual.topology.link(*route)
-        assert link is not None
+        link = topology.link(*route)
+        if link is None:
+            raise LocalMisuse(f"the route to halve has no link between {route[0]} and {route[1]}")
         return LinkLeaf(route[0], route[1], residual.link_latency_s(link))
     middle = (len(route) - 1) // 2
     one, other = halved(residual, route[: middle + 1], options), halved(residual, route[middle:], options)
-    return swapped(residual.topology, one, other, options.waiting)
+    return swapped(topology, one, other, options.waiting)
 
 
 def plans_from(

@@ -15,6 +15,7 @@ from bellwire.planner.assessment import assess, max_age_s, outlook
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.methods import plan_pair
 from bellwire.planner.requests import Limits, Options, PairRequest
+from bellwire.planner.single.all_pairs import leaves_of, open_links
 from bellwire.planner.single.exact import all_trees, plan, plans_from
 from bellwire.planner.structures import (
     LinkLeaf,
@@ -376,3 +377,17 @@ def test_from_a_node_to_itself_there_is_nothing_to_make() -> None:
     assert set(plans_from(residual, "A")) == {"B", "C"}
     with pytest.raises(ConfigError, match='unknown node "Z"'):
         plans_from(residual, "Z")
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(networks(6), st.floats(0.01, 0.9))
+def test_all_links_at_once_have_the_very_latencies_of_each_alone(topology: Topology, part: float) -> None:
+    residual = Residual(topology)
+    for key, found in plans_from(residual, "A").items():
+        use = found.use.scaled(part)
+        if residual.lacks(use) is None:
+            residual.claim(key, use)
+    options = Options()
+    found_s = {pair: leaf.latency_s for pair, leaf in leaves_of(residual, options).items()}
+    alone_s = {link.ends: residual.link_latency_s(link) for link in open_links(residual, options)}
+    assert found_s == {pair: latency_s for pair, latency_s in alone_s.items() if latency_s < math.inf}
