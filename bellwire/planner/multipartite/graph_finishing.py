@@ -1,42 +1,43 @@
 """The last step of every graph-state method: from parts to a plan with all promises.
 
-Owns throttling to what the network still has, the checks of limits and capacity, and the choice among several
-ways to make one target. Refuses searches.
-
-Trees of different pairs are chosen with half of every node's capacity for each of their links (1.4), as if
-each pair were alone. Where pairs share nodes or links, the whole is slowed until all of them fit: for given
-parts that is the fastest there is.
+Owns the promises, the checks of limits, and the choice among several ways to make one target. Refuses
+searches and the pace (graph_fitting.py).
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from bellwire.planner.assessment import assess, max_age_s
-from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual, Use, total_use
+from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual, Use
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
+from bellwire.planner.multipartite.graph_fitting import fitted
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_noise import graph_fidelity
 from bellwire.planner.multipartite.graph_operations import Assembled, assembled
 from bellwire.planner.multipartite.graph_pairs import NoFinerPairs
-from bellwire.planner.multipartite.graph_parts import Part, is_purified, pairs_of, slowed, stretched
+from bellwire.planner.multipartite.graph_parts import Part, is_purified, pairs_of
 from bellwire.planner.multipartite.graph_target import GraphRequest, TargetGraph
 from bellwire.planner.multipartite.values import MultipartitePlan, PairSupply
 from bellwire.planner.requests import Options
 from bellwire.planner.structures import leaves
 from bellwire.planner.topology import Topology
-from bellwire.planner.tree_use import use_of
-
-SLOWEST: Final = 2.0**40
-"""Factor by which a plan is slowed at most before it is given up."""
-
-PRECISION: Final = 1e-12
-"""Relative distance of a slowed plan from the fastest that fits."""
-
 
 FLOORS: Final = 4
 """Fidelities of pairs that are tried, one after the other, when the fastest plan is not good enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What a method is asked, and where. whole: links may take more than half of their nodes' capacity."""
+
+    request: GraphRequest
+    residual: Residual
+    options: Options
+    method: str
+    whole: bool = False
 
 
 class Candidate(NamedTuple):
@@ -54,13 +55,7 @@ class _Missed(FidelityMissed):
         self.fidelity = fidelity
 
 
-def first_plan(
-    request: GraphRequest,
-    residual: Residual,
-    options: Options,
-    method: str,
-    attempts: Iterable[Iterable[Candidate]],
-) -> MultipartitePlan:
+def first_plan(planning: Planning, attempts: Iterable[Iterable[Candidate]]) -> MultipartitePlan:
     """The fastest plan of the first attempt that has any; later ones are not looked at.
 
     Raises:
@@ -70,12 +65,12 @@ def first_plan(
     reasons: list[NoPlan] = []
     for candidates in attempts:
         try:
-            return fastest(request, residual, options, method, candidates)
+            return fastest(planning, candidates)
         except NoPlan as reason:
             reasons.append(reason)
     missed = [each for each in reasons if isinstance(each, _Missed)]
     if not missed:
-        raise _named(request, reasons[0])
+        raise _named(planning.request, reasons[0])
     best = max(missed, key=lambda each: each.fidelity)
     wanting = next((f"; {each}" for each in reasons if isinstance(each, NoFinerPairs)), "")
     raise FidelityMissed(f"{best}{wanting}")
@@ -99,9 +94,7 @@ def _named(request: GraphRequest, reason: NoPlan) -> NoPlan:
     return reason if str(reason).startswith(name) else NoPlan(name + str(reason))
 
 
-def fastest(
-    request: GraphRequest, residual: Residual, options: Options, method: str, candidates: Iterable[Candidate]
-) -> MultipartitePlan:
+def fastest(planning: Planning, candidates: Iterable[Candidate]) -> MultipartitePlan:
     """The fastest plan among candidates that keep the limits.
 
     Raises:
@@ -110,10 +103,10 @@ def fastest(
     best: MultipartitePlan | None = None
     broken: NoPlan | None = None
     for candidate in candidates:
-        if best is not None and candidate.part.latency_s >= best.latency_s:
-            continue
+        if best is not None and not planning.whole and candidate.part.latency_s >= best.latency_s:
+            continue  # no plan is faster than its parts
         try:
-            plan = finished(request, residual, options, method, candidate)
+            plan = finished(planning, candidate)
         except NoPlan as reason:
             if broken is None or (
                 isinstance(reason, _Missed)
@@ -125,7 +118,7 @@ def fastest(
         if best is None or plan.latency_s < best.latency_s:
             best = plan
     if best is None:
-        raise broken or NoPlan(_never(request, residual))
+        raise broken or NoPlan(_never(planning.request, planning.residual))
     return best
 
 
@@ -135,14 +128,13 @@ def _never(request: GraphRequest, residual: Residual) -> str:
     return f"fusions at {', '.join(dead) or 'a node on the way'} never succeed"
 
 
-def finished(
-    request: GraphRequest, residual: Residual, options: Options, method: str, candidate: Candidate
-) -> MultipartitePlan:
+def finished(planning: Planning, candidate: Candidate) -> MultipartitePlan:
     """The plan of one candidate.
 
     Raises:
         NoPlan: it breaks a limit or takes more than is left; the text says which.
     """
+    request, residual = planning.request, planning.residual
     target, topology = request.target, residual.topology
     made = TargetGraph(target.places, candidate.equivalent.edges)
     if not math.isfinite(candidate.part.latency_s):
@@ -152,7 +144,7 @@ def finished(
         attempts_hz={},
         memories=Counter(target.places[vertex] for vertex in Inside(made).own),
     )
-    part, use = _fitted(request, residual, options, candidate.part, own)
+    part, use = fitted(candidate.part, residual, planning.options, own, whole=planning.whole)
     pairs = tuple(
         PairSupply((assess(pair.tree, residual, "past" if is_purified(pair.tree) else "dp"),))
         for pair in pairs_of(part)
@@ -166,7 +158,7 @@ def finished(
     return MultipartitePlan(
         request=request.request,
         kind="graph",
-        method=method,
+        method=planning.method,
         members=tuple(target.places.values()),
         qubits=qubits,
         vertices=tuple(target.places.items()),
@@ -179,46 +171,6 @@ def finished(
         age_s=round_.age_s,
         use=use,
     )
-
-
-def _fitted(
-    request: GraphRequest, residual: Residual, options: Options, part: Part, own: Use
-) -> tuple[Part, Use]:
-    """The parts, throttled and slowed until they fit beside what is taken, and what they take.
-
-    Raises:
-        NoPlan: the memories do not suffice, or no rate is left at all.
-    """
-    topology = residual.topology
-
-    def at(factor: float) -> tuple[Part, Use, str | None]:
-        if options.throttles:
-            found = slowed(part, topology, part.latency_s * factor)
-        else:
-            found = stretched(part, topology, factor, options.waiting)
-        use = total_use(own, *(use_of(pair.tree, topology) for pair in pairs_of(found)))
-        return found, use, residual.lacks(use)
-
-    found, use, lack = at(1.0)
-    if lack is None:
-        return found, use
-    memories = residual.lacks(Use(links_hz={}, attempts_hz={}, memories=use.memories))
-    if memories is not None:
-        raise NoPlan(f"request {request.request}: {memories}")
-    low = high = 1.0
-    while lack is not None:
-        low, high = high, high * 2.0
-        if high > SLOWEST:
-            raise NoPlan(f"request {request.request}: {lack}")
-        found, use, lack = at(high)
-    while high - low > PRECISION * high:
-        middle = (low + high) / 2.0
-        tried, its_use, lack = at(middle)
-        if lack is None:
-            high, found, use = middle, tried, its_use
-        else:
-            low = middle
-    return found, use
 
 
 def _check_limits(

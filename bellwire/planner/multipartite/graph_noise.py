@@ -64,14 +64,6 @@ class SwappedOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Complemented:
-    """Local complementation: a Z on the vertex is a Y after it, which is a Z on it and on its neighbours."""
-
-    vertex: Qubit
-    beside: frozenset[Qubit]
-
-
-@dataclass(frozen=True, slots=True)
 class Pivoted:
     """An H on both ends of an edge: a Z is an X after it, which is a Z on the neighbours that it then has."""
 
@@ -81,7 +73,7 @@ class Pivoted:
     beside_other: frozenset[Qubit]
 
 
-Event = Paired | Struck | Merged | SwappedOut | Complemented | Pivoted
+Event = Paired | Struck | Merged | SwappedOut | Pivoted
 
 
 class _Letters(NamedTuple):
@@ -118,8 +110,6 @@ def graph_fidelity(history: Sequence[Event], final: Sequence[Qubit]) -> float:
                 reach[event.measured] = reach[event.kept]
             case SwappedOut():
                 reach[event.one], reach[event.other] = all_of(event.beside_other), all_of(event.beside_one)
-            case Complemented():
-                reach[event.vertex] ^= all_of(event.beside)
             case Pivoted():
                 one, other = all_of(event.beside_one), all_of(event.beside_other)
                 reach[event.one], reach[event.other] = one, other

@@ -15,7 +15,6 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import waits_s
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_noise import (
-    Complemented,
     Event,
     Merged,
     Paired,
@@ -241,8 +240,8 @@ class _Assembly:
 
     def _complemented(self, state: _State, vertex: Vertex) -> _State:
         (own,) = state.at[vertex]
+        # nothing for the history: the last gates of a round permute the errors that there are
         rule = complemented(state.graph, own)
-        self.history.append(Complemented(own, state.graph.of(own)))
         product = _Product(rule, state.at, state.ages_s, state.latency_s)
         return self._operate("rotate", own.node, (state,), product, [], [], (0.0,), _SURE)
 

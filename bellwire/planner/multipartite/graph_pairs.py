@@ -51,7 +51,7 @@ class PairTrees:
         fastest = self._all.tree(*pair)
         if self.fidelity is not None:
             return None if fastest is None else self._fine(pair, self.fidelity)
-        if pair not in self._all.doubtful:
+        if self._all.is_best(*pair):
             return fastest
         # a loop would pay for the classical words, so simple trees are searched one by one
         return next(limited_trees(self.residual, _asked(*pair), self.options), None)

@@ -14,7 +14,7 @@ from typing import Final
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent, equivalents
-from bellwire.planner.multipartite.graph_finishing import Candidate, first_plan, pair_fidelities
+from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees, apart
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
@@ -40,20 +40,21 @@ def plan(residual: Residual, request: GraphRequest, options: Options) -> Multipa
     Raises:
         NoPlan: there is none; the text says why.
     """
-    return first_plan(request, residual, options, METHOD, _attempts(residual, request, options))
+    planning = Planning(request, residual, options, METHOD)
+    return first_plan(planning, _attempts(residual, request, options))
 
 
 def _attempts(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Iterator[Candidate]]:
-    yield _alone(residual, request, options)
+    yield alone(residual, request, options)
     yield _apart(residual, request, options)
     for fidelity in pair_fidelities(request):
-        yield _alone(residual, request, options, fidelity)
+        yield alone(residual, request, options, fidelity)
 
 
-def _alone(
+def alone(
     residual: Residual, request: GraphRequest, options: Options, fidelity: float | None = None
 ) -> Iterator[Candidate]:
-    """With the trees that each pair would have alone. fidelity: of every pair, at least."""
+    """Ways with the trees that each pair would have alone, fastest first. fidelity: of pairs, at least."""
     topology, pairs = residual.topology, PairTrees(residual, options, fidelity)
     found: list[Candidate] = []
     for each in _cheapest(request.target, pairs):

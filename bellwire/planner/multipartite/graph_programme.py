@@ -12,7 +12,7 @@ optimal over all orders.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bellwire.core.ids import NodeId
@@ -84,13 +84,17 @@ class Programme:
         self._ways = {1 << i: _Way(block.latency_s, 0, 0, (), block) for i, block in enumerate(blocks)}
         self._pure = {1 << i for i, block in enumerate(blocks) if isinstance(block, PairPart)}
         self._layers = self._connected(sets_max)
+        self._covers.update((blocks, self._covers_of(blocks)) for layer in self._layers for blocks in layer)
 
     def fastest(self, seeds: Mapping[int, Part] | None = None) -> Part | None:
         """The fastest way to make all blocks; None where a node that is needed never succeeds.
 
         seeds: other ways to make some sets (bit i for block i), given as parts.
         """
-        self._solve(seeds or {})
+        for blocks, part in (seeds or {}).items():
+            self._offer(blocks, _Way(part.latency_s, 0, 0, (), part))
+        for one, other in self.cuts():
+            self._try(one, other)
         everything = (1 << len(self.blocks)) - 1
         way = self._ways.get(everything)
         return None if way is None or not math.isfinite(way.latency_s) else self._part(everything)
@@ -100,12 +104,7 @@ class Programme:
         if way.given is not None:
             return way.given
         one, other = self._part(way.one), self._part(way.other)
-        if not way.spots:
-            return joined_locally(one, other, self._room(way.one, way.other), self.waiting)
-        part = fused(self.topology, one, other, way.spots[0], self.waiting)
-        for spot in way.spots[1:]:
-            part = closed(self.topology, part, spot)
-        return part
+        return self.built(one, other, way.spots, self.room(way.one, way.other))
 
     # --- connected sets ----------------------------------------------------------------------------------
 
@@ -143,27 +142,41 @@ class Programme:
     def _rooms_of(self, covers: int) -> int:
         return sum(1 << number for number, room in enumerate(self._rooms) if room & covers)
 
-    def _room(self, one: int, other: int) -> NodeId:
-        """The node at which two sets can be joined locally."""
-        both = self._rooms_of(self._covers[one]) & self._rooms_of(self._covers[other])
-        return self._room_nodes[(both & -both).bit_length() - 1]
-
     # --- recurrence --------------------------------------------------------------------------------------
 
-    def _solve(self, seeds: Mapping[int, Part]) -> None:
-        by_size = [sorted(self._ways)]
-        for size, layer in enumerate(self._layers, start=2):
-            for blocks in layer:
-                self._covers[blocks] = self._covers_of(blocks)
+    def cuts(self) -> Iterator[tuple[int, int]]:
+        """Every connected set cut into two connected ones that touch, small sets first, each cut once."""
+        by_size = [[1 << i for i in range(len(self.blocks))], *self._layers]
+        for size in range(2, len(self.blocks) + 1):
             for first in range(1, size // 2 + 1):
                 for one in by_size[first - 1]:
                     for other in by_size[size - first - 1]:
-                        if not one & other and (2 * first < size or one < other):
-                            self._try(one, other)
-            for blocks in layer:
-                if blocks in seeds:
-                    self._offer(blocks, _Way(seeds[blocks].latency_s, 0, 0, (), seeds[blocks]))
-            by_size.append([blocks for blocks in layer if blocks in self._ways])
+                        if not one & other and (2 * first < size or one < other) and self._touch(one, other):
+                            yield one, other
+
+    def common(self, one: int, other: int) -> tuple[Spot, ...]:
+        """Spots of both of two sets; none where they touch only inside a node."""
+        both = self._covers[one] & self._covers[other]
+        return tuple(spot for number, spot in enumerate(self.spots) if both >> number & 1)
+
+    def built(self, one: Part, other: Part, spots: Sequence[Spot], room: NodeId | None) -> Part:
+        """Two parts made into one: fused at the first spot, closed at the others, or joined in a room."""
+        if not spots:
+            assert room is not None
+            return joined_locally(one, other, room, self.waiting)
+        part = fused(self.topology, one, other, spots[0], self.waiting)
+        for spot in spots[1:]:
+            part = closed(self.topology, part, spot)
+        return part
+
+    def room(self, one: int, other: int) -> NodeId | None:
+        """The node at which two sets can be joined locally."""
+        both = self._rooms_of(self._covers[one]) & self._rooms_of(self._covers[other])
+        return self._room_nodes[(both & -both).bit_length() - 1] if both else None
+
+    def _touch(self, one: int, other: int) -> bool:
+        mine, theirs = self._covers[one], self._covers[other]
+        return bool(mine & theirs or self._rooms_of(mine) & self._rooms_of(theirs))
 
     def _covers_of(self, blocks: int) -> int:
         covers = 0
@@ -184,9 +197,7 @@ class Programme:
         one_s, other_s = self._ways[one].latency_s, self._ways[other].latency_s
         blocks = one | other
         if not common:
-            if self._rooms_of(mine) & self._rooms_of(theirs):
-                total_s = waiting_s(one_s, other_s, self.waiting)
-                self._offer(blocks, _Way(total_s, one, other, (), None))
+            self._offer(blocks, _Way(waiting_s(one_s, other_s, self.waiting), one, other, (), None))
             return
         known = self._ways.get(blocks)
         least_s = waiting_s(one_s, other_s, self.waiting)

@@ -15,7 +15,7 @@ from typing import Final
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
-from bellwire.planner.multipartite.graph_finishing import Candidate, first_plan, pair_fidelities
+from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees, apart
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
@@ -57,7 +57,8 @@ def _plan(
         raise NoPlan(
             f'request {request.request}: the target graph is no {shapes[-1]}; method "{other}" serves'
         )
-    return first_plan(request, residual, options, method, _attempts(residual, request, options))
+    planning = Planning(request, residual, options, method)
+    return first_plan(planning, _attempts(residual, request, options))
 
 
 def _attempts(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Iterator[Candidate]]:

@@ -41,6 +41,7 @@ GRAPH_METHODS: Final[dict[str, str]] = {
     "graph-path": "bellwire.planner.multipartite.graph_tree:plan_path",
     "graph-tree": "bellwire.planner.multipartite.graph_tree:plan_tree",
     "graph-pieces": "bellwire.planner.multipartite.graph_pieces:plan",
+    "graph-lp": "bellwire.planner.multipartite.graph_lp:plan",
 }
 """Methods of this package for graph states: name -> module:function."""
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
-from bellwire.planner.multipartite.graph_finishing import Candidate, finished
+from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, finished
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees
 from bellwire.planner.multipartite.graph_pieces import in_pieces
@@ -102,7 +102,7 @@ def itself(
         if part is None:
             return None
         same = Equivalent(target.edges, ())
-        return finished(request, residual, options, "itself", Candidate(part, same))
+        return finished(Planning(request, residual, options, "itself"), Candidate(part, same))
     except NoPlan:
         return None
 

@@ -5,18 +5,20 @@ Owns refusals, limits and the choice of methods. Refuses states (test_graph_exec
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
 
 from bellwire.core.errors import ConfigError
+from bellwire.planner.assessment import round_chance
 from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual, Use
 from bellwire.planner.multipartite.graph_target import TargetGraph
 from bellwire.planner.multipartite.methods import GRAPH_METHODS, plan_graph
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.requests import Limits, Options
+from bellwire.planner.structures import PurifyNode, SwapNode, Tree, purify_busy_s
 from bellwire.planner.topology import Node, Topology, link_between
 from tests.planner.multipartite.ghz_execution import outcome_strings
 from tests.planner.multipartite.graph_execution import GraphRun, executed_fidelity
@@ -182,6 +184,36 @@ def test_without_a_method_the_plan_is_the_fastest_of_all_methods(
     chosen = asked(topology, places, edges)
     assert chosen.latency_s == min(plan.latency_s for plan in found)
     assert chosen in found
+
+
+def _rounds(tree: Tree) -> Iterator[PurifyNode]:
+    match tree:
+        case SwapNode():
+            yield from _rounds(tree.one)
+            yield from _rounds(tree.other)
+        case PurifyNode():
+            yield tree
+            yield from _rounds(tree.kept)
+            yield from _rounds(tree.measured)
+
+
+def test_rounds_succeed_as_often_as_the_pace_of_the_whole_plan_lets_them() -> None:
+    """Memories that lose 10 % per second: the plan slows its pairs, which makes rounds succeed less often."""
+    topology = good_chain(3)
+    leaky = [replace(node, decay_hz=(0.1, 0.1, 0.1)) for node in topology.nodes.values()]
+    topology = Topology.of(leaky, topology.links.values())
+    plan = asked(topology, {"a": "A", "b": "B", "c": "D"}, PATH, fidelity=0.93)
+    rounds = [each for pair in plan.pairs for each in _rounds(pair.trees[0].tree)]
+    assert rounds
+    for each in rounds:
+        chance = round_chance(each, topology)
+        assert each.success_probability == pytest.approx(chance, rel=1e-12)
+        if each.pumping:
+            made_s = each.kept.latency_s + each.measured.latency_s
+        else:
+            made_s = 1.5 * max(each.kept.latency_s, each.measured.latency_s)
+        total_s = (made_s + purify_busy_s(topology, each.left, each.right)) / chance
+        assert each.latency_s == pytest.approx(total_s, rel=1e-9)
 
 
 @pytest.mark.parametrize("wanted", [0.88, 0.9, 0.93, 0.96])
