@@ -249,7 +249,8 @@ class PlanBook:
     ) -> Decisions | None:
         """Everything planned anew, if it is time for that and it pays; else None.
 
-        Where not all newcomers can have enough, the last that found too little are left out one by one.
+        Where not all newcomers can have enough, the later half of those that found too little is left out,
+        again and again; planning anew is costly.
         failed: trees that none of them may get again.
         """
         if self._anew_ns is not None and now_ns - self._anew_ns < self.rule.replan_every_ns:
@@ -270,7 +271,8 @@ class PlanBook:
             poor = [each for each in asking if not self._is_content(each, found)]
             if not poor:
                 return None
-            asking.remove(poor[-1])
+            late = poor[len(poor) // 2 :]
+            asking = [each for each in asking if each not in late]
         return None
 
     def _pays(

@@ -79,7 +79,7 @@ def _plans(
         try:
             made = plan_many(residual, more, rule.batch_method, choice)
         except NoPlan:
-            continue  # "levels" refuses a batch in which one limit cannot be kept
+            continue  # a method may refuse the whole batch for one request
         shares = {share.request: share.trees for share in made.shares}
         yield {
             each.request: trimmed(shares[each.request], residual, each)

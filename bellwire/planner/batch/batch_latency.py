@@ -1,6 +1,6 @@
 """How long a network takes to make all pairs of a batch (algorithms.md section 5, batch latency).
 
-Owns L(B) and E[first pair ready] by the fair iterative planner on a fresh network. Refuses the cut of an
+Owns L(B) and E[first pair ready] by a batch planner on a fresh network. Refuses the cut of an
 order into batches (consumption.py).
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 from bellwire.core.ids import NodeId
 from bellwire.planner.batch.consumption import Indices, Latency
-from bellwire.planner.batch.iterative import plan_batch
+from bellwire.planner.batch.methods import BatchChoice, plan_many
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.methods import DEFAULT_METHOD
 from bellwire.planner.requests import Limits, Options, PairRequest
@@ -23,7 +23,8 @@ from bellwire.planner.topology import Pair, Topology, pair_of
 class PlannedLatency:
     """Latencies of batches of `pairs` on a network that nobody else uses; each batch is worked out once.
 
-    joined: a pass takes the max over its pairs of n_k/r_k, or their sum.
+    joined: a pass takes the max over its pairs of n_k/r_k, or their sum. batch_method: rates of the fair
+    iterative planner, or of the programme "levels" that maximises the least of them.
     """
 
     topology: Topology
@@ -32,6 +33,7 @@ class PlannedLatency:
     options: Options | None = None
     limits: Limits = field(default_factory=Limits)
     joined: Literal["max", "sum"] = "max"
+    batch_method: Literal["iterative", "levels"] = "iterative"
     _known: dict[Indices, tuple[float, float]] = field(
         default_factory=dict[Indices, tuple[float, float]], repr=False, compare=False
     )
@@ -71,9 +73,13 @@ class PlannedLatency:
             PairRequest(request=f"{index}", source=a, destination=b, limits=self.limits)
             for index, (a, b) in enumerate(pairs)
         ]
-        made = plan_batch(
-            Residual(self.topology), requests, "fair", self.method, self.options, allow_unserved=True
+        choice = BatchChoice(
+            objective="fair" if self.batch_method == "iterative" else "max_min",
+            single_method=self.method,
+            options=self.options or Options(),
+            allow_unserved=True,
         )
+        made = plan_many(Residual(self.topology), requests, self.batch_method, choice)
         if not made.shares:
             (a, b), reason = pairs[0], next(iter(made.unserved.values()))
             raise NoPlan(f"pair {a}-{b} cannot be made: {reason}")

@@ -7,6 +7,7 @@ over long histories are in test_admission_histories.py.
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bellwire.core.errors import ConfigError, LocalMisuse
@@ -22,7 +23,7 @@ from bellwire.planner.batch.admission_values import (
     RunningPlan,
     Waiting,
 )
-from bellwire.planner.capacity import NoPlan
+from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import PairRequest
 from bellwire.planner.structures import StoredLeaf, SwapNode, leaves, route_of
 from bellwire.planner.topology import Node, Topology, link_between, pair_of
@@ -30,6 +31,7 @@ from tests.planner.batch.small_networks import (
     T_LINK_S,
     crossing,
     diamond,
+    grid,
     line,
     overspent,
     two_hops_hz,
@@ -185,6 +187,7 @@ def test_all_is_planned_anew_when_a_newcomer_fits_only_if_others_move() -> None:
     assert routes(moved) == ["AYZB"]
     assert moved.rate_hz >= 8.0 * (1.0 - 1e-9)
     assert moved.version > one.version
+    assert moved.guaranteed_hz == one.guaranteed_hz  # the promise stays that of the admission
     assert new.rate_hz == pytest.approx(42.0, rel=1e-9)
     assert set(book.residual.taken) == {moved.key, new.key}
     assert overspent(book.topology, [*moved.trees, *new.trees]) == []
@@ -250,7 +253,7 @@ def test_nobody_who_runs_is_pushed_below_its_promise_for_a_newcomer() -> None:
     assert book.plans == {"one": one}
 
 
-def test_the_tolerance_lets_a_promise_shrink_a_little_once_and_never_again() -> None:
+def test_the_tolerance_is_a_part_of_the_promise_and_a_rate_of_ones_own_has_none() -> None:
     floor = RunningPlan(request=wanted("r", "A", "B"), version=1, trees=(), guaranteed_hz=40.0).floor_hz(0.05)
     assert floor == pytest.approx(38.0)
     own = RunningPlan(request=wanted("r", "A", "B", rate_hz=30.0), version=1, trees=(), guaranteed_hz=30.0)
@@ -457,7 +460,7 @@ def test_a_node_that_is_not_on_the_network_cannot_refuse() -> None:
     assert book.plans == {"r": plan}
 
 
-def test_two_planners_that_plan_at_the_same_time_end_without_overselling() -> None:
+def test_two_planners_that_sell_the_same_middle_end_without_overselling() -> None:
     """Both books sell the middle of the same line; its node takes the first and refuses the second."""
     topology = line(10.0, 10.0, memories=3)
     one, two = PlanBook(topology), PlanBook(topology)
@@ -469,6 +472,76 @@ def test_two_planners_that_plan_at_the_same_time_end_without_overselling() -> No
     )
     assert answer.offer_hz == 0.0
     assert two.residual.taken == {}
+
+
+class Nodes:
+    """What the nodes of a network hold for two planners; each judges by its own capacity, and alone."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.held = Residual(topology)
+        self.refusals = 0
+
+    def offer(self, book: PlanBook, decision: Decision | None, owner: str, now_ns: int) -> None:
+        """Dispatch what a book decided, until every plan of it is taken or given up."""
+        if isinstance(decision, Replanned):
+            for key in [key for key in self.held.taken if key.startswith(f"{owner}:")]:
+                if key.removeprefix(f"{owner}:") not in book.residual.taken:
+                    self.held.give_back(key)
+            for name in decision.changed:
+                plan = book.plans.get(name)
+                if plan is not None and f"{owner}:{plan.key}" not in self.held.taken:
+                    self.offer(book, Admitted(plan), owner, now_ns)
+        elif isinstance(decision, Admitted):
+            plan = decision.plan
+            full = next((name for name in plan.use.memories if self.lacks(name, plan)), None)
+            if full is None:
+                self.held.claim(f"{owner}:{plan.key}", plan.use)
+                book.accepted(plan.request.request, plan.version, now_ns)
+                return
+            self.refusals += 1
+            left = Remaining(
+                node=full, memories=self.held.memories(full), attempts_hz=self.held.attempts_hz(full)
+            )
+            self.offer(book, book.refused(plan.request.request, plan.version, left, now_ns), owner, now_ns)
+
+    def lacks(self, name: str, plan: RunningPlan) -> bool:
+        return plan.use.memories[name] > self.held.memories(name) or plan.use.attempts_hz.get(
+            name, 0.0
+        ) > self.held.attempts_hz(name) * (1.0 + 1e-9)
+
+    def end(self, book: PlanBook, name: str, owner: str, now_ns: int) -> None:
+        plan = book.plans.get(name)
+        for decision in book.end(name, now_ns):
+            self.offer(book, decision, owner, now_ns)
+        if plan is not None and f"{owner}:{plan.key}" in self.held.taken:
+            self.held.give_back(f"{owner}:{plan.key}")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_planners_on_one_network_never_oversell_it_and_come_to_an_end(seed: int) -> None:
+    """Both decide before either dispatches; 50 pairs of requests, some of which end."""
+    chance = np.random.default_rng(seed)
+    topology = grid()
+    books = {owner: PlanBook(topology, AdmissionRule(replan_every_ns=0)) for owner in ("one", "two")}
+    nodes = Nodes(topology)
+    names = sorted(topology.nodes)
+    for step in range(50):
+        now_ns = step * S
+        decisions = {}
+        for owner, book in books.items():
+            a, b = (str(each) for each in chance.choice(names, 2, replace=False))
+            rate_hz = [None, 3.0, 10.0][int(chance.integers(3))]
+            decisions[owner] = book.decide(wanted(f"{owner}{step}", a, b, rate_hz=rate_hz), now_ns)
+        for owner, decision in decisions.items():
+            nodes.offer(books[owner], decision, owner, now_ns)
+        for owner, book in books.items():
+            if book.plans and chance.random() < 0.7:
+                nodes.end(book, str(chance.choice(list(book.plans))), owner, now_ns)
+            held = {key for key in nodes.held.taken if key.startswith(f"{owner}:")}
+            assert held == {f"{owner}:{plan.key}" for plan in book.plans.values()}
+        trees = [tree for book in books.values() for plan in book.plans.values() for tree in plan.trees]
+        assert overspent(topology, trees) == []
+    assert nodes.refusals >= 5
 
 
 # --- failures --------------------------------------------------------------------------------------------

@@ -281,6 +281,18 @@ def test_the_latency_of_a_batch_is_that_of_its_slowest_pair() -> None:
     assert total.first_s((0, 1)) == pytest.approx(0.5 / rate_hz, rel=1e-9)
 
 
+def test_rates_of_the_programme_make_a_batch_sooner_than_trees_in_turn() -> None:
+    """B serves two links: evenly by the programme, while trees in turn give half to the first."""
+    topology = line(10.0, 10.0)
+    pairs = [("A", "B"), ("A", "B"), ("B", "C")]
+    by_turns = PlannedLatency(topology=topology, pairs=pairs)
+    by_programme = PlannedLatency(topology=topology, pairs=pairs, batch_method="levels")
+    assert by_programme.latency_s((0,)) == pytest.approx(T_LINK_S / 2.0, rel=1e-6)
+    assert by_turns.latency_s((0,)) == pytest.approx(T_LINK_S / 1.875, rel=1e-9)
+    assert by_programme.latency_s((0, 2)) == pytest.approx(T_LINK_S, rel=1e-6)  # B is shared evenly
+    assert by_programme.latency_s((0, 2)) < by_turns.latency_s((0, 2))
+
+
 def test_a_pair_that_gets_no_tree_beside_the_others_is_made_in_another_pass() -> None:
     """A-C takes all that B has; A-B waits for the second pass, whose latency is added."""
     topology = line(10.0, 10.0)

@@ -279,7 +279,7 @@ def numbers(residual: Residual) -> list[float]:
     ]
 
 
-@settings(deadline=None, derandomize=True, max_examples=250)
+@settings(deadline=None, derandomize=True, max_examples=180)
 @given(batches(), st.sampled_from(OBJECTIVES), st.sampled_from(["dp", "balanced", "caleffi"]), st.booleans())
 def test_what_a_batch_takes_fits_and_giving_it_back_leaves_the_very_numbers(
     case: tuple[Topology, list[PairRequest]], objective: str, method: str, throttle: bool
