@@ -103,9 +103,8 @@ class PlanBook:
         if newcomer.is_content(offer.rate_hz, self.rule):
             return Admitted(self._accounts.enter(request, offer.trees))
         if self.rule.wait_ns > 0 and len(self._line) < self.rule.waiting_max:
-            until_ns = min(
-                (each.until_ns for each in self._line.values()), default=now_ns + self.rule.wait_ns
-            )
+            open_ns = [each.until_ns for each in self._line.values() if each.until_ns > now_ns]
+            until_ns = min(open_ns, default=now_ns + self.rule.wait_ns)
             self._line[request.request] = _InLine(newcomer, until_ns)
             return Waiting(request.request, until_ns)
         (decision,) = self._settle([newcomer], now_ns)

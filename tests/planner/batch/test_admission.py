@@ -146,6 +146,14 @@ def test_who_waits_is_served_as_soon_as_enough_comes_back() -> None:
     assert book.due(6 * S) == ()
 
 
+def test_nobody_joins_a_window_that_should_have_been_closed() -> None:
+    book = PlanBook(line(10.0, 10.0), AdmissionRule(wait_ns=5 * S))
+    admitted(book.decide(wanted("old", "A", "C"), 0))
+    assert book.decide(wanted("one", "A", "C"), 0) == Waiting("one", 5 * S)
+    assert book.decide(wanted("late", "A", "C"), 7 * S) == Waiting("late", 12 * S)
+    assert book.deadline_ns == 5 * S
+
+
 def test_who_comes_when_too_many_wait_is_decided_on_at_once() -> None:
     book = PlanBook(line(10.0, 10.0), AdmissionRule(wait_ns=S, waiting_max=1, replan_gain=1e9))
     admitted(book.decide(wanted("old", "A", "C"), 0))
