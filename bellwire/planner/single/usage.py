@@ -24,7 +24,16 @@ from bellwire.planner.single.all_pairs import may_swap, open_links
 from bellwire.planner.single.finishing import finished, why_none
 from bellwire.planner.single.limited import limited_trees
 from bellwire.planner.single.subtrees import Piece
-from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf, Tree, is_simple, swapped, turned
+from bellwire.planner.structures import (
+    THREE_HALVES,
+    LinkLeaf,
+    StoredLeaf,
+    Tree,
+    Waiting,
+    is_simple,
+    swapped,
+    turned,
+)
 
 METHOD = "dp-usage"
 
@@ -37,7 +46,8 @@ class UsageTrees:
     """The fastest tree of every state, over walks. Memory grows with n^2 m^2, time per sweep with n^3 m^3."""
 
     def __init__(self, residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()) -> None:
-        self.topology, self.waiting = residual.topology, options.waiting
+        self.topology = residual.topology
+        self.waiting: Waiting = options.waiting
         self.names = list(self.topology.nodes)
         self.quanta = quanta_of(options)
         n, m = len(self.names), self.quanta + 1
