@@ -11,8 +11,8 @@ Why it is exact at any size. The state stays GHZ-diagonal, so its fidelity is th
 values of the 2**n stabilisers: Z on an even set of members (kind 0), or X on all members times that (kind 1).
 Carried back to the pairs, such a stabiliser asks of each pair one of II, ZZ (kind 0) or XX, YY (kind 1): one
 bit per pair, and a node that has left the state needs an even number of them. Noise multiplies an expectation
-value by a factor that depends on the bits of the pairs at one node. The pairs form a tree, so that the sum
-over all bits is done from node to node, with 2**degree terms at each.
+value by a factor that depends on the parity of the bits of the pairs that one qubit holds. The pairs form a
+tree, so that the sum over all bits is done from node to node, in time proportional to their number.
 """
 
 import math
@@ -20,17 +20,23 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from operator import or_
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bellwire.core.bell import Eigenvalues, eigenvalues
+from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId
 from bellwire.planner.multipartite.ghz_trees import FusionLeaf, FusionTree, busy_s
 from bellwire.planner.multipartite.values import PairSupply
 from bellwire.planner.topology import Topology
+
+EXPANDED_MAX: Final = 8
+"""Unequal times of which the mean of the longest is expanded into 2**n terms."""
+
+Floats = NDArray[np.float64]
 
 Incident = dict[NodeId, tuple[int, ...]]
 """Owner -> numbers of the pairs of a state that had an end there."""
@@ -88,15 +94,35 @@ def mean_waits_s(latencies_s: Sequence[float]) -> tuple[float, ...]:
 
 
 def _mean_longest_s(latencies_s: Sequence[float]) -> float:
-    """E[max] by inclusion and exclusion; for equal means T (1 + 1/2 + ... + 1/n), without cancellation."""
+    """E[max] of independent exponential times: in closed form for few or equal ones, else by quadrature."""
     if not latencies_s:
         return 0.0
     if max(latencies_s) - min(latencies_s) <= 1e-12 * max(latencies_s):
         return latencies_s[0] * math.fsum(1.0 / count for count in range(1, len(latencies_s) + 1))
-    terms: list[tuple[float, float]] = [(0.0, -1.0)]  # rate of the minimum, sign
+    if len(latencies_s) > EXPANDED_MAX:
+        return _integrated_longest_s(latencies_s)
+    terms: list[tuple[float, float]] = [(0.0, -1.0)]  # rate of the minimum of some, sign
     for latency in latencies_s:
         terms += [(rate + 1.0 / latency, -sign) for rate, sign in terms]
     return math.fsum(sign / rate for rate, sign in terms[1:])
+
+
+def _integrated_longest_s(latencies_s: Sequence[float]) -> float:
+    """E[max] as the integral of P(max > t), by Gauss-Legendre on panels that double in width."""
+    means = np.array(latencies_s)
+    end_s = 60.0 * float(means.max())  # beyond, less than n exp(-60) is left
+    borders = [0.0, float(means.min()) / 16.0]
+    while borders[-1] < end_s:
+        borders.append(2.0 * borders[-1])
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    total = 0.0
+    for start, stop in pairwise(borders):
+        half = (stop - start) / 2.0
+        times = start + half * (nodes + 1.0)
+        # 1 - prod(1 - exp(-t/T)) without cancellation in the tail
+        left = -np.expm1(np.log1p(-np.exp(-times[:, None] / means)).sum(axis=1))
+        total += half * float(weights @ left)
+    return total
 
 
 def _walk(
@@ -148,32 +174,46 @@ def _sum_below(
     kind: int,
     node: NodeId,
     above: int | None,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Sum over the bits of all pairs on the far side of the pair `above`, for both values of its bit.
 
-    The root (above is None) returns the whole sum as one number. shape (2,) or (1,)
+    shape (2,); at the root, where above is None, (1,): the whole sum.
+
+    Whatever strikes a qubit depends on the parity of the bits of the pairs that it holds, and a qubit's pairs
+    only ever grow by those of another, so that two numbers per qubit are enough, whatever the degree.
     """
-    own = [pair for pair in beside[node] if pair != above]
-    pairs = own if above is None else [*own, above]  # the bit of the pair above is the highest
-    place = {pair: 1 << index for index, pair in enumerate(pairs)}
-    bits: NDArray[np.int64] = np.arange(1 << len(pairs), dtype=np.int64)
-    value: NDArray[np.float64] = np.ones(len(bits))
-    for pair in own:
+    held: dict[frozenset[int], Floats] = {}  # pairs of a qubit -> by parity and by the bit above
+    for pair in beside[node]:
+        if pair == above:
+            held[frozenset((pair,))] = np.eye(2)
+            continue
         a, b = account.ends[pair]
         below = _sum_below(account, beside, members, kind, b if a == node else a, pair)
         x, z, y = account.pairs[pair]
-        below = below * (np.array([1.0, z]) if kind == 0 else np.array([x, y]))
-        value *= below[(bits & place[pair] > 0).astype(np.int64)]
+        held[frozenset((pair,))] = (below * _factors(kind, x, z, y))[:, None]
     for struck, (x, z, y) in account.strikes[node]:
-        odd = _odd(bits, [place[pair] for pair in struck])
-        value *= np.where(odd, z, 1.0) if kind == 0 else np.where(odd, y, x)
-    if node not in members:
-        value = np.where(_odd(bits, list(place.values())), 0.0, value)
-    summed: NDArray[np.float64] = value.reshape(1 if above is None else 2, -1).sum(axis=1)
-    return summed
+        held[frozenset(struck)] = _merged(held, frozenset(struck)) * _factors(kind, x, z, y)[:, None]
+    whole = _merged(held, frozenset(beside[node]))
+    found: Floats = whole.sum(axis=0) if node in members else whole[0]
+    return found
 
 
-def _odd(bits: NDArray[np.int64], places: Sequence[int]) -> NDArray[np.bool_]:
-    mask = reduce(or_, places, 0)
-    odd: NDArray[np.bool_] = np.bitwise_count(bits & mask) % 2 == 1
-    return odd
+def _factors(kind: int, x: float, z: float, y: float) -> Floats:
+    """What a channel does to the expectation value, for even and odd parity."""
+    return np.array([1.0, z] if kind == 0 else [x, y])
+
+
+def _merged(held: dict[frozenset[int], Floats], wanted: frozenset[int]) -> Floats:
+    """Take the qubits that hold some pairs out of the table, as one: the XOR convolution of their parities.
+
+    Raises:
+        LocalMisuse: a qubit holds some of the pairs and others too.
+    """
+    parts = [pairs for pairs in held if pairs & wanted]
+    if frozenset().union(*parts) != wanted:
+        raise LocalMisuse(f"no qubit holds the pairs {sorted(wanted)} and no others")
+
+    def convolved(one: Floats, other: Floats) -> Floats:
+        return np.stack([one[0] * other[0] + one[1] * other[1], one[0] * other[1] + one[1] * other[0]])
+
+    return reduce(convolved, [held.pop(pairs) for pairs in parts])

@@ -3,8 +3,9 @@
 Owns the proofs by stim and by density matrices. Refuses optimality (test_ghz_orders.py, test_ghz_steiner.py).
 """
 
+import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +18,8 @@ from bellwire.planner.multipartite.fusion import fuse
 from bellwire.planner.multipartite.ghz_noise import mean_waits_s
 from bellwire.planner.multipartite.methods import GHZ_METHODS, plan_ghz
 from bellwire.planner.multipartite.values import Gate, Measurement, MultipartitePlan, Qubit
-from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.topology import Topology
+from bellwire.planner.requests import Limits, Options, PairRequest
+from bellwire.planner.topology import Node, Topology, link_between
 from tests.planner.multipartite.ghz_execution import (
     TableauRun,
     executed_fidelity,
@@ -201,4 +202,29 @@ def test_mean_waits_are_those_of_the_last_of_independent_exponential_times() -> 
     one, two, three = mean_waits_s([1.0, 2.0, 3.0])
     longest = 1 + 2 + 3 - 1 / (1 + 1 / 2) - 1 / (1 + 1 / 3) - 1 / (1 / 2 + 1 / 3) + 1 / (1 + 1 / 2 + 1 / 3)
     assert (one, two, three) == pytest.approx((longest - 1, longest - 2, longest - 3))
+    spread = [0.01 * 1.7**index for index in range(9)]  # beyond 8, the integral takes the place of the sum
+    terms = [
+        (-1.0) ** (count + 1) / sum(1 / latency for latency in some)
+        for count in range(1, 10)
+        for some in combinations(spread, count)
+    ]
+    assert mean_waits_s(spread)[0] == pytest.approx(math.fsum(terms) - spread[0], rel=1e-12)
     assert mean_waits_s([4.0] * 4) == pytest.approx([4.0 * (1 / 2 + 1 / 3 + 1 / 4)] * 4)
+
+
+def test_a_hub_of_thirty_members_has_the_fidelity_of_the_closed_form() -> None:
+    """Dephased pairs round a hub, no waiting noise: F = (1 + (1 - 2 p)**30)/2 for phase flips p of each pair.
+
+    Every Z on any qubit of a GHZ state is the same error, so an even number of flips does nothing.
+    """
+    still = {"decay_hz": (0.0, 0.0, 0.0), "swap_noise": (1.0, 0.0, 0.0, 0.0), "memories": 40}
+    hub = Node(name="hub", position_km=(0.0, 0.0), **still)  # type: ignore[arg-type]
+    ends = [Node(name=f"n{index:02}", position_km=(1.0 * index, 5.0), **still) for index in range(30)]  # type: ignore[arg-type]
+    links = [replace(link_between(hub, end, 5.0), state=(0.99, 0.01, 0.0, 0.0)) for end in ends]
+    topology = Topology.of([hub, *ends], links)
+    plan = plan_ghz(Residual(topology), "r", [end.name for end in ends], "ghz-star", limits=Limits(age_s=1e9))
+    assert plan.fidelity == pytest.approx((1.0 + 0.98**30) / 2.0, abs=1e-12)
+    flipped = [replace(link, state=(0.99, 0.0, 0.01, 0.0)) for link in links]
+    flipping = Topology.of([hub, *ends], flipped)
+    bits = plan_ghz(Residual(flipping), "r", [end.name for end in ends], "ghz-star", limits=Limits(age_s=1e9))
+    assert bits.fidelity == pytest.approx(0.99**30 + 0.01**30, abs=1e-12)  # all flipped is none flipped

@@ -15,16 +15,19 @@ from hypothesis import strategies as st
 
 from bellwire.core.bell import werner
 from bellwire.core.errors import ConfigError
-from bellwire.planner.assessment import outlook, round_chance
+from bellwire.planner.assessment import assess, outlook, round_chance
 from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual
 from bellwire.planner.multipartite import methods
+from bellwire.planner.multipartite.ghz_finishing import finished
 from bellwire.planner.multipartite.ghz_pairs import in_step
 from bellwire.planner.multipartite.ghz_request import GhzRequest
 from bellwire.planner.multipartite.ghz_spanning import spanning_trees
+from bellwire.planner.multipartite.ghz_trees import FusionLeaf, fused
 from bellwire.planner.multipartite.methods import GHZ_METHODS, known_ghz_methods, plan_ghz
+from bellwire.planner.multipartite.values import PairSupply
 from bellwire.planner.requests import Limits, Options
 from bellwire.planner.single.all_pairs import AllTrees
-from bellwire.planner.structures import PurifyNode, route_of
+from bellwire.planner.structures import LinkLeaf, PurifyNode, route_of
 from bellwire.planner.topology import Node, Topology, link_between
 from tests.planner.multipartite.ghz_execution import executed_fidelity
 from tests.planner.multipartite.ghz_networks import asked_states, random_network
@@ -255,6 +258,21 @@ def test_finer_pairs_fit_into_the_network_and_keep_the_limit(method: str) -> Non
         assert residual.lacks(plan.use) is None
         purified += any(isinstance(tree.tree, PurifyNode) for pair in plan.pairs for tree in pair.trees)
     assert purified >= 10
+
+
+def test_pairs_that_do_not_fit_side_by_side_make_no_plan() -> None:
+    """Both links of B at the pace that each would have with all of B."""
+    line = chain(10.0, 10.0)
+    residual = Residual(line)
+    whole_s = 3.784943229e-3
+    leaves = [FusionLeaf(0, "A", "B", whole_s), FusionLeaf(1, "B", "C", whole_s)]
+    tree = fused(line, "B", leaves[0], leaves[1], retained=True)
+    supplies = [
+        PairSupply((assess(LinkLeaf(leaf.left, leaf.right, whole_s), residual, "link"),)) for leaf in leaves
+    ]
+    request = GhzRequest(request="r", members=("A", "B", "C"))
+    with pytest.raises(NoPlan, match=r"request r: B makes 20000 attempts/s, of which 0/s are taken"):
+        finished(request, residual, Options(), "ghz-steiner", tree, supplies)
 
 
 def _cut(topology: Topology) -> Topology:

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from bellwire.planner.capacity import NoPlan, Residual
+from bellwire.planner.capacity import NoPlan, Residual, Use
 from bellwire.planner.multipartite.ghz_exchange import neighbours
-from bellwire.planner.multipartite.ghz_links import LinkGraph, degrees, link_graph
+from bellwire.planner.multipartite.ghz_links import LinkGraph, degrees, link_graph, share_latency_s
 from bellwire.planner.multipartite.ghz_request import GhzRequest
 from bellwire.planner.multipartite.ghz_steiner_trees import SteinerTree, estimate_s, steiner_trees
 from bellwire.planner.multipartite.methods import plan_ghz
@@ -187,6 +187,19 @@ def test_a_hub_shares_itself_equally_among_its_links_and_leaves_with_its_last_fu
     assert {each.node for each in plan.operations} == {"H"}
     assert plan.use.memories["H"] == 4
     assert plan.use.attempts_hz["H"] == pytest.approx(2e4)
+
+
+def test_a_narrow_link_gives_what_its_channel_has_left_and_a_node_shares_what_it_has_left() -> None:
+    line = chain(10.0)
+    narrow = replace(line.links["A", "B"], capacity_hz=100.0)
+    residual = Residual(Topology(line.nodes, {("A", "B"): narrow}))
+    assert share_latency_s(residual, narrow, 1, 1) == pytest.approx(1 / 100.0)
+    assert share_latency_s(residual, narrow, 4, 1) == pytest.approx(4 * 3.784943229e-3)
+    residual.claim("other", Use(links_hz={("A", "B"): 60.0}, attempts_hz={"A": 15e3}, memories={}))
+    assert share_latency_s(residual, narrow, 1, 1) == pytest.approx(1 / 40.0)
+    assert share_latency_s(residual, narrow, 2, 1) == pytest.approx(1 / (2.5e3 * narrow.success_probability))
+    residual.claim("all", Use(links_hz={("A", "B"): 40.0}, attempts_hz={}, memories={}))
+    assert share_latency_s(residual, narrow, 1, 1) == math.inf
 
 
 def test_a_star_expansion_fuses_everything_at_the_hub_at_once() -> None:
