@@ -69,16 +69,19 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     source: NodeId
     destination: NodeId
     role: Literal["source", "inner", "destination"]
-    route: tuple[NodeId, ...]
+    routes: tuple[tuple[NodeId, ...], ...]  # of the trees in which this node has a part
     links: tuple[LinkPlan, ...]
-    swap: SwapPlan | None  # None at the two end nodes
+    swaps: tuple[SwapPlan, ...]  # one for each tree in which this node is an inner one; none at the two ends
     cutoff_ns: int | None  # maximum age of an end waiting at an inner node; None: only the compulsory one
     rounds: bool
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
-    stored: tuple[
-        End, ...
-    ] = ()  # own ends of stored pairs that nobody else may use while the plan is in force
+    stored: tuple[End, ...] = ()  # own ends of stored pairs that the plan keeps from all others
+
+    @property
+    def route(self) -> tuple[NodeId, ...]:
+        """Of the first tree in which this node has a part; the only one of nearly all plans."""
+        return self.routes[0]
 
 
 class Prediction(Word, frozen=True, kw_only=True):
@@ -99,16 +102,8 @@ class RequestPlan(TaggedWord, frozen=True, kw_only=True):
     rate_hz: float
     latency_ns: int
     fidelity: float
-    tree: str  # human-readable nesting, for example "((alice relay) (relay bob))"
-
-    @property
-    def shape(self) -> str:
-        """What makes this plan different from another of the same request: policy and route, and the tree
-        where the policy follows it. Rates and reserved places do not count."""
-        for part in self.nodes.values():
-            if part.swap is not None:
-                return shape_of(part.swap.policy, part.route, self.tree)
-        return shape_of("", next(iter(self.nodes.values())).route, self.tree)
+    tree: str  # human-readable nesting, for example "((alice relay) (relay bob))"; trees joined by " + "
+    shape: str  # what makes it different from other plans of the request: policy, route, tree (`shape_of`)
 
 
 TREE_FREE_POLICIES: Final = frozenset({"swap_asap"})
@@ -116,7 +111,8 @@ TREE_FREE_POLICIES: Final = frozenset({"swap_asap"})
 
 
 def shape_of(policy: PolicyName, route: tuple[NodeId, ...], tree: str) -> str:
-    """The shape of a plan in words; without a swap there is only the link."""
+    """The shape of a tree in words: policy and route, and the tree where the policy follows it. Rates and
+    reserved lanes do not count; without a swap there is only the link."""
     if len(route) == 2:
         return "-".join(route)
     return f"{policy} {'-'.join(route) if policy in TREE_FREE_POLICIES else tree}"

@@ -6,7 +6,11 @@ reserves the lanes with which the prediction has it, and no more. A lane is a me
 attempts that it can make, so lanes of its own keep a request apart from all others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
 
 from bellwire.core.ids import LinkId
 from bellwire.core.plans import EntanglementRequest, LinkRoom
@@ -41,9 +45,53 @@ def lanes_for(
     alike = _least(max(left), lambda count: enough(tuple(min(count, each) for each in left)))
     lanes = tuple(min(alike, each) for each in left)
     for index in range(route.hops):
-        fewest = _least(lanes[index], lambda count: enough(_changed(lanes, index, count)))  # noqa: B023 # used at once
-        lanes = _changed(lanes, index, fewest)
+        lanes = _changed(lanes, index, _least(lanes[index], partial(_enough_with, enough, lanes, index)))
     return lanes
+
+
+TREES_MAX: Final = 8
+"""Trees of one request at most."""
+
+
+def side_by_side(
+    routes: Sequence[Route], request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]
+) -> list[tuple[Route, Lanes]] | None:
+    """Routes and lanes that together have a rate which no route has alone, or None.
+
+    Each route in turn, the fastest first, gives all that its links have left, until the last one gives what
+    is still missing. A route that the request names is the only one; textbook rounds have one tree.
+    """
+    missing_hz = request.rate_threshold_hz
+    if not missing_hz or request.rounds:
+        return None
+    found: list[tuple[Route, Lanes]] = []
+    for route, lanes, made_hz in whole_routes(routes, room):
+        if made_hz >= missing_hz:
+            rest = msgspec.structs.replace(request, rate_threshold_hz=missing_hz)
+            fewest = lanes_for(route, route.tree, rest, _rooms(route, lanes))
+            return [*found, (route, lanes if fewest is None else fewest)]
+        found.append((route, lanes))
+        missing_hz -= made_hz
+    return None
+
+
+def whole_routes(
+    routes: Sequence[Route], room: Mapping[LinkId, LinkRoom]
+) -> Iterator[tuple[Route, Lanes, float]]:
+    """Routes with all lanes that the routes before them have left, and the rate they make."""
+    left = dict(room)
+    for route in routes[:TREES_MAX]:
+        lanes = lanes_left(route, left)
+        if min(lanes) > 0:
+            yield route, lanes, rate_hz(route, route.tree, lanes)
+            left |= _rooms(route, tuple(0 for _ in lanes))
+
+
+def _rooms(route: Route, lanes: Lanes) -> dict[LinkId, LinkRoom]:
+    return {
+        link.link: LinkRoom(link=link.link, lanes=count, weight=0)
+        for link, count in zip(route.links, lanes, strict=True)
+    }
 
 
 def lack_of_sharing(
@@ -71,6 +119,10 @@ def rate_hz(route: Route, tree: SwapTree, lanes: Lanes) -> float:
     if min(lanes) < 1:
         return 0.0
     return 1.0 / outlook(tree, route.times, route.links, route.memories, lanes).latency_s
+
+
+def _enough_with(enough: Callable[[Lanes], bool], lanes: Lanes, index: int, count: int) -> bool:
+    return enough(_changed(lanes, index, count))
 
 
 def _changed(lanes: Lanes, index: int, count: int) -> Lanes:

@@ -92,7 +92,11 @@ class Messaging:
             Report(
                 name="plan_installed",
                 request=plan.request,
-                fields={"version": plan.version, "role": plan.role, "route": " ".join(plan.route)},
+                fields={
+                    "version": plan.version,
+                    "role": plan.role,
+                    "route": " + ".join(map(" ".join, plan.routes)),
+                },
             )
         )
         return None
@@ -121,16 +125,19 @@ class Messaging:
 
     def _fault_of(self, plan: NodePlan) -> str | None:
         own = self.settings.nodes[self.node].links
-        if self.node not in plan.route:
-            return f"{self.node} is not on the route {' '.join(plan.route)}"
+        if not plan.routes:
+            return f"no route for {self.node}"
+        for route in plan.routes:
+            if self.node not in route:
+                return f"{self.node} is not on the route {' '.join(route)}"
         links = [(link_plan.link, link_plan.partner) for link_plan in plan.links]
         for link, partner in links:
             if link not in own:
                 return f"{self.node} has no link {link}"
             if {self.node, partner} != set(self.settings.links[link].nodes):
                 return f"link {link} does not lead from {self.node} to {partner}"
-        if plan.swap is not None:
-            for link in (plan.swap.left_link, plan.swap.right_link):
+        for swap in plan.swaps:
+            for link in (swap.left_link, swap.right_link):
                 if link not in own:
                     return f"{self.node} has no link {link} to swap"
         for link_plan in plan.links:

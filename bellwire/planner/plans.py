@@ -6,7 +6,7 @@ refusals have told of it comes in with the circumstances.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bellwire.core.ids import NodeId
@@ -23,15 +23,13 @@ from bellwire.core.plans import (
 )
 from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
+from bellwire.core.units import NS_PER_S
 from bellwire.planner import refusals
 from bellwire.planner.intervals import SwapTree, throttled
-from bellwire.planner.lanes import Lanes, lanes_for
-from bellwire.planner.predictions import outlook
+from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
+from bellwire.planner.predictions import Outlook, outlook
 from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.usable import usable_network
-
-TREE: Final = 0
-"""Plans of this planner have one tree."""
 
 IDLE: Final = Circumstances()
 
@@ -53,8 +51,8 @@ GENERATION_MODES: Final[dict[str, Callable[[Route, SwapTree], SwapTree]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One way to serve a request."""
+class Way:
+    """One tree over one route."""
 
     route: Route
     tree: SwapTree
@@ -63,8 +61,22 @@ class Choice:
 
     @property
     def shape(self) -> str:
-        """As `RequestPlan.shape`."""
+        """What makes it different from another way."""
         return shape_of(self.policy, self.route.nodes, self.tree.text(self.route.nodes))
+
+    def outlook(self) -> Outlook:
+        """What it brings with the lanes that it reserves; with all lanes where it reserves none."""
+        lanes = self.lanes if min(self.lanes) else None
+        return outlook(self.tree, self.route.times, self.route.links, self.route.memories, lanes)
+
+
+Choice = tuple[Way, ...]
+"""Trees that serve a request side by side; nearly always one."""
+
+
+def shape(choice: Choice) -> str:
+    """What makes a choice different from another: as `RequestPlan.shape`."""
+    return " + ".join(way.shape for way in choice)
 
 
 def compute_plan(
@@ -72,7 +84,8 @@ def compute_plan(
 ) -> RequestPlan | str:
     """The plan of a bipartite request, or the reason why there is none.
 
-    The fastest route that should reach what is wanted wins. After a failure another route is taken, or
+    The fastest route that should reach what is wanted wins; a rate that no route has alone is made by several
+    trees side by side. After a failure another route is taken, or
     another tree where the policy follows trees, or another policy, in this order; when nothing else is left,
     what failed longest ago.
     """
@@ -89,7 +102,7 @@ def predict(network: NetworkSettings, request: EntanglementRequest) -> Predictio
 def choose_route(network: NetworkSettings, request: EntanglementRequest) -> Route | str:
     """The route that a plan takes on an idle network, or the reason why there is none."""
     chosen = choose(network, request, IDLE)
-    return chosen if isinstance(chosen, str) else chosen.route
+    return chosen if isinstance(chosen, str) else chosen[0].route
 
 
 def choose(
@@ -112,12 +125,15 @@ def choose(
     for route, tree, policy in _ways(good, request):
         lanes = lanes_for(route, tree, request, room)
         if lanes is not None:
-            choice = Choice(route, tree, policy, lanes)
-            if choice.shape not in circumstances.failed:
+            choice = (Way(route, tree, policy, lanes),)
+            if shape(choice) not in circumstances.failed:
                 return choice
-            tried.setdefault(choice.shape, choice)
+            tried.setdefault(shape(choice), choice)
     if tried:
-        return min(tried.values(), key=lambda choice: circumstances.failed.index(choice.shape))
+        return min(tried.values(), key=lambda choice: circumstances.failed.index(shape(choice)))
+    together = side_by_side(good, request, room)
+    if together is not None:
+        return tuple(Way(route, route.tree, request.generation_mode, lanes) for route, lanes in together)
     return refusals.of_rate(good, request, room)
 
 
@@ -148,31 +164,33 @@ def _ways(
 def plan_of(
     network: NetworkSettings, request: EntanglementRequest, version: int, choice: Choice
 ) -> RequestPlan:
-    """The plan of every node of a chosen way."""
-    route = choice.route
-    tree = GENERATION_MODES[choice.policy](route, choice.tree)
-    link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
-    swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}
-    nodes: dict[NodeId, NodePlan] = {}
-    last = len(route.nodes) - 1
-    for position, name in enumerate(route.nodes):
-        beside = [index for index in (position - 1, position) if 0 <= index < last]
-        nodes[name] = NodePlan(
+    """The plan of every node that has a part in one of the trees."""
+    parts: dict[NodeId, _Parts] = {}
+    for number, way in enumerate(choice):
+        for name, found in _parts_of(request, number, way).items():
+            known = parts.setdefault(name, found)
+            if known is not found:
+                known.routes += found.routes
+                known.links += found.links
+                known.swaps += found.swaps
+    source, destination = request.target_nodes[0], request.target_nodes[-1]
+    nodes = {
+        name: NodePlan(
             request=request.request_id,
             version=version,
-            source=route.nodes[0],
-            destination=route.nodes[-1],
-            role="source" if position == 0 else "destination" if position == last else "inner",
-            route=route.nodes,
-            links=tuple(
-                _link_plan(request, choice, index, position, link_rates_hz[index]) for index in beside
-            ),
-            swap=_swap_plan(request, choice, *swaps[position]) if position in swaps else None,
+            source=source,
+            destination=destination,
+            role="source" if name == source else "destination" if name == destination else "inner",
+            routes=tuple(part.routes),
+            links=tuple(part.links),
+            swaps=tuple(part.swaps),
             cutoff_ns=request.cutoff_ns,
             rounds=request.rounds,
             lease_ns=network.timers.plan_lease_ns,
         )
-    expected = outlook(choice.tree, route.times, route.links, route.memories).prediction(route.hops)
+        for name, part in parts.items()
+    }
+    expected = prediction(choice)
     return RequestPlan(
         request=request.request_id,
         version=version,
@@ -180,37 +198,80 @@ def plan_of(
         rate_hz=expected.rate_hz,
         latency_ns=expected.latency_ns,
         fidelity=expected.fidelity,
-        tree=tree.text(route.nodes),
+        tree=" + ".join(way.tree.text(way.route.nodes) for way in choice),
+        shape=shape(choice),
     )
 
 
+def prediction(choice: Choice) -> Prediction:
+    """Of one tree alone on the network; of several, each with the lanes that it reserves."""
+    if len(choice) == 1:
+        (way,) = choice
+        whole = replace(way, lanes=(0,) * way.route.hops)
+        return whole.outlook().prediction(way.route.hops)
+    seen = [way.outlook() for way in choice]
+    rate_hz = sum(1.0 / each.latency_s for each in seen)
+    return Prediction(
+        rate_hz=rate_hz,
+        latency_ns=round(NS_PER_S / rate_hz),
+        fidelity=sum(each.fidelity / each.latency_s for each in seen) / rate_hz,
+        hops=max(way.route.hops for way in choice),
+    )
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What one node has to do, while its plan is put together."""
+
+    routes: list[tuple[NodeId, ...]]
+    links: list[LinkPlan]
+    swaps: list[SwapPlan]
+
+
+def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeId, _Parts]:
+    route = way.route
+    tree = GENERATION_MODES[way.policy](route, way.tree)
+    link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
+    swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}
+    found: dict[NodeId, _Parts] = {}
+    last = len(route.nodes) - 1
+    for position, name in enumerate(route.nodes):
+        beside = [index for index in (position - 1, position) if 0 <= index < last]
+        links = [_link_plan(request, number, way, index, position, link_rates_hz[index]) for index in beside]
+        swap = [_swap_plan(request, number, way, *swaps[position])] if position in swaps else []
+        found[name] = _Parts([route.nodes], links, swap)
+    return found
+
+
 def _link_plan(
-    request: EntanglementRequest, choice: Choice, index: int, position: int, rate_hz: float
+    request: EntanglementRequest, number: int, way: Way, index: int, position: int, rate_hz: float
 ) -> LinkPlan:
     other = index if position == index + 1 else index + 1
     return LinkPlan(
         request=request.request_id,
-        tree=TREE,
-        link=choice.route.links[index].link,
-        partner=choice.route.nodes[other],
+        tree=number,
+        link=way.route.links[index].link,
+        partner=way.route.nodes[other],
         rate_hz=rate_hz,
-        lanes=choice.lanes[index],
+        lanes=way.lanes[index],
         weight=request.priority,
         fidelity_min=None,
     )
 
 
-def _swap_plan(request: EntanglementRequest, choice: Choice, subtree: SwapTree, depth: int) -> SwapPlan:
-    at, route = subtree.at, choice.route
+def _swap_plan(
+    request: EntanglementRequest, number: int, way: Way, subtree: SwapTree, depth: int
+) -> SwapPlan:
+    at, route = subtree.at, way.route
     return SwapPlan(
         request=request.request_id,
-        tree=TREE,
+        tree=number,
         left_link=route.links[at - 1].link,
         right_link=route.links[at].link,
         left_partner=route.nodes[subtree.left],
         right_partner=route.nodes[subtree.right],
         depth=depth,
-        policy=choice.policy,
+        policy=way.policy,
         rounds=request.rounds,
         rate_hz=1.0 / subtree.latency_s,
         inner_left=route.nodes[subtree.left + 1 : at],

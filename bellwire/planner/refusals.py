@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bellwire.core.ids import LinkId
 from bellwire.core.plans import EntanglementRequest, LinkRoom
-from bellwire.planner.lanes import lack_of_sharing, lanes_left, rate_hz
+from bellwire.planner.lanes import lack_of_sharing, lanes_left, rate_hz, whole_routes
 from bellwire.planner.predictions import named
 from bellwire.planner.routes import Route, trees_on
 
@@ -37,9 +37,12 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
     wanted_hz = request.rate_threshold_hz
     if wanted_hz:
         alone = max(routes, key=lambda route: most_hz(route, {}))
-        if most_hz(alone, {}) < wanted_hz:
+        together = _together_hz(routes, {})
+        if max(most_hz(alone, {}), together[0]) < wanted_hz:
             bound_hz = 1.0 / max(alone.times.link_s)
-            if bound_hz < wanted_hz:
+            if together[1] > 1:
+                why = f"at most {together[0]:.4g}/s over {together[1]} routes side by side"
+            elif bound_hz < wanted_hz:
                 why = f"a link of {named(alone.nodes)} makes at most {bound_hz:.4g}/s"
             else:
                 why = f"at most {most_hz(alone, {}):.4g}/s over {named(alone.nodes)}"
@@ -53,3 +56,9 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
             f"at most {most_hz(best, room):.4g}/s over {named(best.nodes)}"
         )
     return f"no room beside other plans: {lack_of_sharing(routes[0], request, room)}"
+
+
+def _together_hz(routes: Sequence[Route], room: Mapping[LinkId, LinkRoom]) -> tuple[float, int]:
+    """Rate of all routes side by side, and how many they are."""
+    rates_hz = [made_hz for _, _, made_hz in whole_routes(routes, room)]
+    return sum(rates_hz), len(rates_hz)

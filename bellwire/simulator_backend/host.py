@@ -245,7 +245,8 @@ class VirtualHost:
 
     def _send(self, node: NodeId, effect: Send) -> None:
         if type(effect.message) is PlanInstall:
-            self._follow(node, effect.to, effect.message.plan.route)
+            for route in effect.message.plan.routes:
+                self._follow(node, effect.to, route)
         if effect.to == node:
             self._waiting.append(
                 (node, Received(source=node, incarnation=self.incarnations[node], message=effect.message))

@@ -119,28 +119,28 @@ class Swapping:
         self._plans[plan.request] = plan
         if self._sweep_ns is None:
             self._sweep_ns = step.now_ns + self._sweep_period_ns()
-        self._end_executions(step, plan.request, {link_plan.link for link_plan in plan.links})
-        if plan.swap is None:
-            return
-        key = (plan.request, plan.swap.tree)
-        execution = Execution(plan.swap, lookup("swapping policy", plan.swap.policy, POLICIES))
-        self._executions[key] = execution
-        for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
-            if slot.end is not None and slot.state == "held" and (slot.request, slot.tree) == key:
-                self._register(execution, slot.end, slot)
-        self._reconsider(step, key)
+        self._end_executions(step, plan.request, {(part.link, part.tree) for part in plan.links})
+        for swap in plan.swaps:
+            key = (plan.request, swap.tree)
+            execution = Execution(swap, lookup("swapping policy", swap.policy, POLICIES))
+            self._executions[key] = execution
+            for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
+                if slot.end is not None and slot.state == "held" and (slot.request, slot.tree) == key:
+                    self._register(execution, slot.end, slot)
+            self._reconsider(step, key)
 
     def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
         self._plans.pop(notice.request, None)
         self._end_executions(step, notice.request, set())
 
-    def _end_executions(self, step: Step, request: RequestId, kept: set[LinkId]) -> None:
-        """The rule for pairs in flight when a plan is replaced or ends: those of links that the request goes on
-        using are used, all others are released, which their far owners learn from the ledger."""
+    def _end_executions(self, step: Step, request: RequestId, kept: set[tuple[LinkId, int]]) -> None:
+        """The rule for pairs in flight when a plan is replaced or ends: those of links that a tree of the
+        request goes on using are used, all others are released, which their far owners learn from the
+        ledger."""
         for key in [key for key in self._executions if key[0] == request]:
             del self._executions[key]
         for slot in self._slots.slots():
-            if slot.request != request or slot.link in kept:
+            if slot.request != request or (slot.link, slot.tree) in kept:
                 continue
             if slot.state == "held":
                 self._discard(step, slot, "withdrawn")
@@ -156,7 +156,7 @@ class Swapping:
     def _pair_ready(self, step: Step, notice: LinkPairReady) -> None:
         end, request = notice.end, notice.request
         plan = None if request is None else self._plans.get(request)
-        if plan is not None and plan.swap is not None and plan.cutoff_ns is not None:
+        if plan is not None and plan.swaps and plan.cutoff_ns is not None:
             heappush(self._limits, (notice.at_ns + plan.cutoff_ns, end))
         if request is None:
             return
@@ -263,7 +263,8 @@ class Swapping:
             )
         )
         plan = self._plans.get(key[0])
-        swap = None if plan is None else plan.swap
+        swaps = () if plan is None else plan.swaps
+        swap = next((one for one in swaps if one.tree == key[1]), None)
         if ok and swap is not None and swap.rounds:
             for slot in (left, right):
                 self._slots.rest(slot.index)

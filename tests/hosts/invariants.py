@@ -169,7 +169,7 @@ class Invariants:
     def _effect(self, now_ns: int, node: NodeId, effect: Effect) -> None:
         if isinstance(effect, Send):
             self._sent.setdefault((id(effect.message), node, effect.to), (now_ns, effect.message))
-            if isinstance(effect.message, PlanInstall) and effect.message.plan.swap is not None:
+            if isinstance(effect.message, PlanInstall) and effect.message.plan.swaps:
                 cutoff_ns = effect.message.plan.cutoff_ns
                 if cutoff_ns is not None:
                     self._cutoffs_ns[effect.to] = cutoff_ns

@@ -103,9 +103,9 @@ def compute(request: EntanglementRequest, version: int, news: Circumstances) -> 
             source="alice",
             destination="bob",
             role=role,
-            route=route,
+            routes=(route,),
             links=links,
-            swap=swap,
+            swaps=() if swap is None else (swap,),
             cutoff_ns=None,
             rounds=False,
             lease_ns=3 * SECOND,
@@ -136,6 +136,7 @@ def compute(request: EntanglementRequest, version: int, news: Circumstances) -> 
         latency_ns=SECOND,
         fidelity=0.9,
         tree=f"((alice {middle}) ({middle} bob))",
+        shape=f"swap_asap alice-{middle}-bob",
     )
 
 
@@ -276,7 +277,8 @@ def test_a_node_without_capacity_refuses_and_nothing_stays_installed() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"route": ("alice", "bob")}, "not on the route"),
+        ({"routes": (("alice", "bob"),)}, "not on the route"),
+        ({"routes": ()}, "no route for relay"),
         ({"links": (("xx", "alice"),)}, "has no link xx"),
         ({"links": (("ar", "bob"),)}, "does not lead from relay to bob"),
         ({"swap": "sb"}, "no link sb to swap"),
@@ -291,7 +293,7 @@ def test_a_part_that_does_not_fit_the_node_is_refused(changes: dict[str, Any], w
         ((link, partner),) = changes["links"]
         changes = {"links": (msgspec.structs.replace(part.links[0], link=link, partner=partner),)}
     elif "swap" in changes:
-        changes = {"swap": msgspec.structs.replace(part.swap, right_link=changes["swap"])}
+        changes = {"swaps": (msgspec.structs.replace(part.swaps[0], right_link=changes["swap"]),)}
     lack = bench.messaging["relay"].install(Step("relay"), msgspec.structs.replace(part, **changes))
     assert lack is not None
     assert words in lack.reason

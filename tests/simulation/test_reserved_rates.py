@@ -223,6 +223,21 @@ def test_a_replacement_costs_no_pair_that_both_plans_can_use() -> None:
     assert len(delivered[0]) > 1000
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_two_trees_side_by_side_bring_a_rate_that_no_route_has_alone(seed: int) -> None:
+    history, books = watched(
+        lab_of({"request_id": "r", "rate_threshold_hz": 550.0, "consumption": "keep"}), seed
+    )
+    history.host.run(4 * NS_PER_S)
+    outcome = history.observer.outcomes["r"]
+    assert outcome.status == "in_progress"
+    assert {name for (name, _), seen in books.versions.items() if seen} == {"ann", "hub", "rim", "cat"}
+    measured_hz, error_hz = rate_hz(history, "r", 1.0, 4.0)
+    assert measured_hz >= 550.0 - 4.0 * error_hz  # false alarm 3e-5 a check, 2 checks
+    assert outcome.frame_errors == 0
+    assert all(history.node(name).swapping.counters["succeeded"] > 100 for name in ("hub", "rim"))
+
+
 def test_nothing_to_plan_anew_is_said_and_changes_nothing() -> None:
     history, _ = watched(load_lab(HUB), 1)
     history.host.tell_at(NS_PER_S // 2, "ann", ReplanAsked(request="unheard"))

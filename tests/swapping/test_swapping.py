@@ -88,7 +88,7 @@ def test_a_newer_plan_uses_pairs_of_links_that_it_keeps_and_releases_the_others(
     bench = SwapBench()
     bench.pair(10, "a-r", 1)
     bench.pair(20, "a-r", 2, lane=1)
-    part = node_plan(version=2, links=(link_plan("r-b", "b"),), role="source", swap=None)
+    part = node_plan(version=2, links=(link_plan("r-b", "b"),), role="source", swaps=())
     bench.notice(30, PlanInstalled(plan=part))
     assert [end.attempt for end, _ in bench.released()] == [1, 2]
     assert {reason for _, reason in bench.released()} == {"withdrawn"}
@@ -100,7 +100,7 @@ def test_a_newer_plan_uses_pairs_of_links_that_it_keeps_and_releases_the_others(
 
 def test_a_node_that_swaps_no_more_forgets_the_swaps_of_the_older_plan() -> None:
     bench = SwapBench()
-    bench.notice(30, PlanInstalled(plan=node_plan(version=2, role="source", swap=None)))
+    bench.notice(30, PlanInstalled(plan=node_plan(version=2, role="source", swaps=())))
     bench.pair(40, "a-r", 1)
     bench.pair(50, "r-b", 2)
     assert bench.measuring() == []
@@ -108,7 +108,7 @@ def test_a_node_that_swaps_no_more_forgets_the_swaps_of_the_older_plan() -> None
 
 def test_what_is_being_measured_is_left_alone_when_a_newer_plan_lacks_its_links() -> None:
     bench = measuring()
-    bench.notice(30, PlanInstalled(plan=node_plan(version=2, links=(), role="source", swap=None)))
+    bench.notice(30, PlanInstalled(plan=node_plan(version=2, links=(), role="source", swaps=())))
     assert states(bench) == ["measuring", "free", "measuring", "free"]
     assert bench.released() == []
 
@@ -397,7 +397,7 @@ def test_a_forgotten_rest_ends_after_the_compulsory_maximum_age() -> None:
 
 
 def test_the_sources_delivery_ends_the_round_of_every_inner_node() -> None:
-    bench = SwapBench("a", role="source", swap=None, rounds=True, route=("a", "r", "q", "b"))
+    bench = SwapBench("a", role="source", swaps=(), rounds=True, routes=(("a", "r", "q", "b"),))
     for reason in ("cutoff", "delivered"):
         bench.notice(50, UpdatePair(fact=Released(end=LEFT, reason=reason, at_ns=50)))
     assert bench.rounds_over() == ["r", "q"]

@@ -47,7 +47,7 @@ class Three:
             source="a",
             destination="b",
             role={"a": "source", "r": "inner", "b": "destination"}[name],
-            route=("a", "r", "b"),
+            routes=(("a", "r", "b"),),
             links=tuple(
                 LinkPlan(
                     request="r",
@@ -61,7 +61,7 @@ class Three:
                 )
                 for link in LINKS[name]
             ),
-            swap=swap_plan() if name == "r" else None,
+            swaps=(swap_plan(),) if name == "r" else (),
             cutoff_ns=None,
             rounds=False,
             lease_ns=10**12,

@@ -147,6 +147,7 @@ class Source:
             latency_ns=100 * MS,
             fidelity=0.9,
             tree="(alice bob)",
+            shape="alice-bob",
         )
         self.feed(Tell((PlanActive(plan=plan),)))
 
