@@ -35,6 +35,7 @@ LINES: Final = {
     "ghz-star": "a baseline: a tree of links, node after node fuses all it has",
     "graph-path": "paths, piece after piece by interval programme (default for paths)",
     "graph-tree": "trees, subtree after subtree (default for trees)",
+    "graph-lp": "any small graph, the rates of all its parts by a linear programme",
     "graph-pieces": "any graph, from stars and single edges (default for all others)",
 }
 

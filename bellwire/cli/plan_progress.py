@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 1.0
 """What is ready by then needs no bar."""
 
+HEARING_S: Final = 0.1
+"""How often the thread that waits looks up: Ctrl-C may be handed to another thread, and that wakes nobody."""
+
 Result = TypeVar("Result")
 Told = Callable[[str], None]
 """Told what is being done, as it begins."""
@@ -50,7 +53,8 @@ def worked(what: str, work: Callable[[Told], Result], *, beside: bool = True) ->
     with _LateProgress(what) as progress:
         worker.start()
         try:
-            worker.join()
+            while worker.is_alive():
+                worker.join(HEARING_S)
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:

@@ -318,6 +318,21 @@ def test_help_is_in_sections_and_loads_nothing_heavy() -> None:
 # --- long runs --------------------------------------------------------------------------------------------
 
 
+def read_terminal(terminal: int, until: bytes | None) -> bytes:
+    """What a process writes until some bytes have come, or (None) until it is over; two minutes at most."""
+    seen = b""
+    deadline = time.monotonic() + 120
+    while until is None or until not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([terminal], [], [], 1.0)[0]:
+            try:
+                seen += os.read(terminal, 65536)
+            except OSError:  # nobody holds the other end any more
+                assert until is None, seen
+                return seen
+    return seen
+
+
 def test_a_long_batch_shows_its_progress_and_ctrl_c_ends_it_with_130_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -338,20 +353,10 @@ def test_a_long_batch_shows_its_progress_and_ctrl_c_ends_it_with_130_and_leaves_
         [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=theirs, env=environment, start_new_session=True
     )
     os.close(theirs)
-    seen = b""
     try:
-        deadline = time.monotonic() + 120
-        while b"\xe2\x94\x81" not in seen:  # the bar
-            assert time.monotonic() < deadline, seen
-            if select.select([ours], [], [], 1.0)[0]:
-                seen += os.read(ours, 65536)
+        seen = read_terminal(ours, until="\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode())  # the bar
         running.send_signal(signal.SIGINT)
-        while True:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:  # the other end is closed: the process is over
-                break
-            seen += more
+        seen += read_terminal(ours, until=None)
         output = running.communicate(timeout=60)[0]
     finally:
         running.kill()

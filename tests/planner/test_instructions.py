@@ -127,6 +127,15 @@ def test_three_rounds_of_pumping_are_one_plan_that_takes_pairs_in_turn() -> None
     assert (rounds.rounds, rounds.pumping, rounds.inputs, rounds.product) == (3, True, (1, 2, 4, 6), 7)
 
 
+def test_a_pair_that_was_pumped_itself_before_it_is_consumed_keeps_its_own_plan() -> None:
+    topology = line(1)
+    leaf = LinkLeaf("n0", "n1", 0.01)
+    pumped = purified(topology, leaf, leaf, 0.8, scheme="dejmps", pumping=True)
+    twice = purified(topology, pumped, pumped, 0.8, scheme="dejmps", pumping=True)
+    told = instructions_of(plan_of(twice, topology), topology, "r")["n0"].purification
+    assert [(each.rounds, each.inputs, each.product) for each in told] == [(1, (4, 5), 6), (2, (1, 2, 6), 7)]
+
+
 def test_rounds_of_different_kinds_are_told_apart() -> None:
     topology = line(1)
     leaf = LinkLeaf("n0", "n1", 0.01)

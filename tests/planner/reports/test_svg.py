@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from hypothesis import given, settings
 from PIL import ImageFont
 
 from bellwire.planner.assessment import assess
@@ -26,10 +27,10 @@ from bellwire.planner.reports.canvas import COLOURS, Box, Canvas, shortened, tex
 from bellwire.planner.reports.quantities import length_text
 from bellwire.planner.requests import Options, PairRequest
 from bellwire.planner.sources.waxman import draw_pairs, waxman
-from bellwire.planner.structures import LinkLeaf, StoredLeaf, swapped
+from bellwire.planner.structures import LinkLeaf, StoredLeaf, Tree, purified, swapped
 from bellwire.planner.topology import Node, Topology, link_between
 from tests.planner.reports.test_layout import without_places
-from tests.planner.reports.trees import line
+from tests.planner.reports.trees import line, planned_trees
 from tests.planner.single.test_exact import asked, chain
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -69,9 +70,17 @@ def check_picture(svg: str, topology: Topology) -> ElementTree.Element:
         assert each.box.bottom <= page.bottom, each
         for other in texts[:index]:
             assert not each.box.meets(other.box), f"{each} lies over {other}"
+    boxes = [rectangle(shape) for shape in root.iter(f"{SVG}rect") if shape.get("rx") == "8"]
+    for index, box in enumerate(boxes):
+        assert not any(box.meets(other) for other in boxes[:index])
     hints = {hint.text for hint in root.iter(f"{SVG}title")}
     assert set(topology.nodes) <= hints
     return root
+
+
+def rectangle(shape: ElementTree.Element) -> Box:
+    x, y, width, height = (float(shape.attrib[key]) for key in ("x", "y", "width", "height"))
+    return Box(x, y, x + width, y + height)
 
 
 def strokes(root: ElementTree.Element) -> set[str]:
@@ -185,6 +194,23 @@ def test_stored_pairs_are_dashed_and_need_no_fibre() -> None:
     dashed = [shape for shape in root.iter(f"{SVG}polyline") if "stroke-dasharray" in shape.attrib]
     assert len(dashed) == 2  # on the map and in the legend
     assert any(each.text == "stored pair" for each in written(root))
+
+
+def test_boxes_that_are_wider_than_what_stands_below_them_have_room() -> None:
+    topology = line(3)
+    parts: list[Tree] = []
+    for a, b in pairwise(topology.nodes):
+        leaf = LinkLeaf(a, b, 0.01)
+        parts.append(purified(topology, leaf, leaf, 0.9, scheme="recurrence", pumping=False))
+    tree = swapped(topology, swapped(topology, parts[0], parts[1]), parts[2])
+    check_picture(svg_of(assess(tree, Residual(topology), "made by hand"), topology), topology)
+
+
+@given(planned_trees())
+@settings(max_examples=30, derandomize=True, deadline=None)
+def test_trees_with_purification_and_stored_pairs_are_legible(case: tuple[Topology, Tree]) -> None:
+    topology, tree = case
+    check_picture(svg_of(assess(tree, Residual(topology), "made by hand"), topology), topology)
 
 
 def test_the_same_plan_makes_the_same_picture() -> None:
