@@ -17,8 +17,9 @@ GUIDE = Path(__file__).parents[2] / "docs" / "planning.md"
 
 def blocks(kind: str) -> list[str]:
     """Fenced blocks of a language, in order."""
-    found: list[str] = re.findall(rf"^```{kind}\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
-    return found
+    text = GUIDE.read_text(encoding="utf-8")
+    found: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    return [body for language, body in found if language == kind]
 
 
 SHOWN = [block for block in blocks("") if block.startswith("$ ")]
