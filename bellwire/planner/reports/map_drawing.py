@@ -25,6 +25,9 @@ HEIGHT_MAX: Final = 560.0
 NAMES_MAX: Final = 60
 """Larger networks show the names on routes only; the others are hints."""
 
+DOTS: Final = "2 7"
+"""Pattern of a stored pair."""
+
 NEAR: Final = (9.0, 13.0, 19.0)
 FAR: Final = (*NEAR, 27.0, 38.0, 52.0, 70.0, 95.0)
 LEADER: Final = 20.0
@@ -33,11 +36,12 @@ LEADER: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class DrawnRoute:
-    """A link or a stored pair that a plan uses, and its colour."""
+    """A link or a stored pair that a plan uses, and how it is drawn."""
 
     ends: Pair
     colour: str = ACCENT
     stored: bool = False
+    dashes: str | None = None  # of a link; stored pairs have dots
 
 
 class NetworkMap:
@@ -108,7 +112,7 @@ class NetworkMap:
             for index, route in enumerate(beside):
                 shift = index - (len(beside) - 1) / 2.0
                 dx, dy = shift * across[0], shift * across[1]
-                dashes = "2 7" if route.stored else None
+                dashes = DOTS if route.stored else route.dashes
                 canvas.line([(x1 + dx, y1 + dy), (x2 + dx, y2 + dy)], route.colour, width, dashes=dashes)
             room.segments.append((x1, y1, x2, y2))
 

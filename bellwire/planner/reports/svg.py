@@ -85,7 +85,7 @@ def batch_svg(plan: BatchPlan, topology: Topology) -> str:
     roles: dict[NodeId, Role] = {}
     for index, share in enumerate(plan.shares):
         trees = [each.tree for each in share.trees]
-        routes += _routes(trees, COLOURS[index % len(COLOURS)])
+        routes += _routes(trees, *_look(index))
         for tree in trees:
             roles |= dict.fromkeys(_swapping(tree), "swap")
     for share in plan.shares:
@@ -125,7 +125,7 @@ def state_svg(plan: MultipartitePlan, topology: Topology) -> str:
     roles |= dict.fromkeys(plan.members, "member")
     routes: list[DrawnRoute] = []
     for number, supply in enumerate(plan.pairs):
-        routes += _routes([each.tree for each in supply.trees], COLOURS[number % len(COLOURS)])
+        routes += _routes([each.tree for each in supply.trees], *_look(number))
     page.heading("Members, and one colour for each pair")
     page.network(topology, routes, roles)
     page.legend(topology, routes, roles)
@@ -144,14 +144,20 @@ def _swapping(tree: Tree) -> set[NodeId]:
             return set()
 
 
-def _routes(trees: Iterable[Tree], colour: str = ACCENT) -> list[DrawnRoute]:
+def _look(index: int) -> tuple[str, str | None]:
+    """Colour and dashes of a request or pair; when the colours come again, they come dashed."""
+    again, colour = divmod(index, len(COLOURS))
+    return COLOURS[colour], (None, "10 6", "5 6")[again % 3]
+
+
+def _routes(trees: Iterable[Tree], colour: str = ACCENT, dashes: str | None = None) -> list[DrawnRoute]:
     """The links and stored pairs of some trees, each once."""
     found = {
         (pair_of(leaf.left, leaf.right), isinstance(leaf, StoredLeaf)): None
         for tree in trees
         for leaf in leaves(tree)
     }
-    return [DrawnRoute(pair, colour, stored=stored) for pair, stored in found]
+    return [DrawnRoute(pair, colour, stored, dashes) for pair, stored in found]
 
 
 class _Page:
@@ -211,7 +217,7 @@ class _Page:
         self._y += drawing.height
 
     def shares(self, shares: Sequence[RequestShare]) -> None:
-        """The table of a batch, a patch of the request's colour before each row."""
+        """The table of a batch, a piece of the request's line before each row."""
         columns = ("request", "from", "to", "trees", "rate", "per pair", "fidelity")
         rows = [
             (
@@ -230,16 +236,24 @@ class _Page:
             for index in range(len(columns))
         ]
         self._row(columns, widths, QUIET, None)
-        self._canvas.line([(MARGIN, self._y + 7.0), (MARGIN + 24.0 + sum(widths), self._y + 7.0)], FAINT, 1.0)
+        self._canvas.line([(MARGIN, self._y + 7.0), (MARGIN + 30.0 + sum(widths), self._y + 7.0)], FAINT, 1.0)
         self._y += 4.0
         for index, row in enumerate(rows):
-            self._row(row, widths, INK, COLOURS[index % len(COLOURS)])
+            self._row(row, widths, INK, _look(index))
 
-    def _row(self, cells: Sequence[str], widths: Sequence[float], ink: str, colour: str | None) -> None:
+    def _row(
+        self,
+        cells: Sequence[str],
+        widths: Sequence[float],
+        ink: str,
+        look: tuple[str, str | None] | None,
+    ) -> None:
         self._y += ROW
-        x = MARGIN + 24.0
-        if colour is not None:
-            self._canvas.box(Box(MARGIN, self._y - 10.0, MARGIN + 14.0, self._y + 1.0), colour, radius=3.0)
+        x = MARGIN + 30.0
+        if look is not None:
+            colour, dashes = look
+            ends = [(MARGIN + 2.0, self._y - 4.5), (MARGIN + 18.0, self._y - 4.5)]
+            self._canvas.line(ends, colour, 4.0, dashes=dashes)
         for cell, width in zip(cells, widths, strict=True):
             self._canvas.text(x, self._y, shortened(cell, 12.0, width - 16.0), 12.0, ink)
             x += width

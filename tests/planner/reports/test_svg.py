@@ -147,10 +147,27 @@ def test_a_batch_has_a_colour_and_a_row_for_each_request() -> None:
     served = len(plan.shares)
     assert served >= 6
     assert set(COLOURS[:served]) <= strokes(root)
-    patches = [shape.attrib["fill"] for shape in root.iter(f"{SVG}rect") if shape.attrib["fill"] in COLOURS]
-    assert patches == list(COLOURS[:served])
+    samples = [shape.attrib["stroke"] for shape in root.iter(f"{SVG}polyline")][-served:]
+    assert samples == list(COLOURS[:served])
     texts = [each.text for each in written(root)]
     assert all(share.request in texts for share in plan.shares)
+
+
+def test_more_requests_than_colours_are_told_apart_by_dashes() -> None:
+    topology = line(12)
+    requests = [
+        PairRequest(request=f"r{index}", source=f"n{index}", destination=f"n{index + 1}", rate_hz=1.0)
+        for index in range(12)
+    ]
+    root = check_picture(svg_of(plan_many(Residual(topology), requests), topology), topology)
+    looks = [
+        (shape.attrib["stroke"], shape.get("stroke-dasharray"))
+        for shape in root.iter(f"{SVG}polyline")
+        if shape.attrib["stroke"] in COLOURS
+    ]
+    assert len(looks) == 24  # on the map and in the table
+    assert len(set(looks)) == 12
+    assert sum(dashes is not None for _, dashes in looks) == 4
 
 
 def test_requests_that_get_nothing_are_named_below_the_table() -> None:
