@@ -82,6 +82,32 @@ def test_every_prefix_of_fast_links_keeps_the_bound_for_the_links_that_it_has(
             assert min(within) <= 2.0 * (1.0 - 1.0 / len(members)) * exact + 1e-9
 
 
+def test_a_circle_of_two_ways_is_opened_and_its_whole_loose_end_cut_off() -> None:
+    """A and B are joined by way of Q, B and C by way of U; the slowest link of the circle is Q2-B."""
+    order = [
+        "P-Q1",
+        "Q1-Q2",
+        "P-U1",
+        "U1-U2",
+        "U2-B",
+        "Q2-B",
+        "P-C3",
+        "C3-C2",
+        "C2-C1",
+        "C1-C",
+        "P-A3",
+        "A3-A2",
+        "A2-A1",
+        "A1-A",
+    ]
+    ways = [tuple(way.split("-")) for way in order]
+    nodes = {end: Node(name=end) for way in ways for end in way}
+    links = [link_between(nodes[a], nodes[b], 1.0 + index) for index, (a, b) in enumerate(ways)]
+    (tree,) = steiner_trees(graph_of(Topology.of(nodes.values(), links), ("A", "B", "C")))
+    assert len(tree) == 4 + 4 + 3
+    assert not {"Q1", "Q2"} & set(degrees(tree))
+
+
 @given(asked=asked_states(7, 5))
 @settings(max_examples=150, derandomize=True, deadline=None)
 def test_within_few_memories_trees_stay_within_them(asked: tuple[Topology, tuple[str, ...]]) -> None:
