@@ -125,6 +125,26 @@ def plan(
         bool,
         _option("--partly", panel=HOW, words="Batches: list requests that get nothing instead of failing."),
     ] = False,
+    beside: Annotated[
+        Path | None,
+        _option(
+            "--beside",
+            panel=HOW,
+            metavar="FILE",
+            words="Batches: requests that run already; the others come one by one and take what is left, "
+            "or all is planned anew.",
+        ),
+    ] = None,
+    give: Annotated[
+        float | None,
+        _option(
+            "--give",
+            panel=HOW,
+            metavar="PART",
+            words="With --beside: part of their rate that running requests give up when all is planned anew; "
+            "never below a rate of their own (default 0.05).",
+        ),
+    ] = None,
     order: Annotated[
         str | None,
         _option(
@@ -203,6 +223,8 @@ def plan(
         single_method=single_method,
         solver=solver,
         partly=partly,
+        beside=beside,
+        give=give,
         order=order,
         fidelity=fidelity,
         max_age_s=max_age_s,

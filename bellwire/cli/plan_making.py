@@ -120,6 +120,8 @@ def _pair(topology: "Topology", wishes: Wishes, search: Search, options: "Option
 
 def _batch(topology: "Topology", wishes: Wishes, search: Search, options: "Options") -> "BatchPlan":
     from bellwire.labs.plan_requests import read_requests
+    from bellwire.planner.batch.admission_values import AdmissionRule
+    from bellwire.planner.batch.beside import plan_beside
     from bellwire.planner.batch.methods import DEFAULT_BATCH_METHOD, BatchChoice, plan_many
     from bellwire.planner.capacity import Residual
     from bellwire.planner.methods import DEFAULT_METHOD
@@ -128,6 +130,24 @@ def _batch(topology: "Topology", wishes: Wishes, search: Search, options: "Optio
     requests = read_requests(wishes.requests, topology, limits_of(search))
     method = check_method(search.method or DEFAULT_BATCH_METHOD, "batch")
     single = check_method(search.single_method or DEFAULT_METHOD, "pair")
+    if search.beside is not None:
+        running = read_requests(search.beside, topology, limits_of(search))
+        rule = AdmissionRule(
+            replan_every_ns=0,
+            tolerance=0.05 if search.give is None else search.give,
+            method=single,
+            batch_method=method,
+            objective=search.objective,
+            solver=search.solver or "highs",
+            options=options,
+        )
+        return worked(
+            f"planning {len(requests)} requests beside {len(running)}",
+            lambda told: plan_beside(
+                topology, running, requests, rule, allow_unserved=search.partly, told=told
+            ),
+            beside=search.solver != "cbc",
+        )
 
     def work(told: Told) -> "BatchPlan":
         choice = BatchChoice(

@@ -75,6 +75,8 @@ class Search:
     single_method: str | None = None
     solver: str | None = None
     partly: bool = False
+    beside: Path | None = None
+    give: float | None = None
     order: str | None = None
     fidelity: float | None = None
     max_age_s: float = 60.0
@@ -92,6 +94,8 @@ class Search:
             "--single-method": (self.single_method, batch),
             "--solver": (self.solver, batch),
             "--partly": (self.partly or None, batch),
+            "--beside": (self.beside, batch),
+            "--give": (self.give, batch),
             "--order": (self.order, ("order",)),
             "--execution": (self.execution_s, ("order",)),
         }
@@ -100,6 +104,8 @@ class Search:
                 raise ConfigError(
                     f"{option} is for {OPTIONS[kinds[0]]}; it says nothing about {OPTIONS[wishes.kind]}"
                 )
+        if self.give is not None and self.beside is None:
+            raise ConfigError("--give is for --beside: it says what running requests give up")
         if wishes.kind == "batch" and self.method == "levels" and self.single_method is not None:
             raise ConfigError(
                 "--single-method is for method iterative; in method levels the programme makes trees"

@@ -242,6 +242,23 @@ def test_an_order_of_consumption_is_cut_into_batches_that_fit(
 # --- pictures ---------------------------------------------------------------------------------------------
 
 
+def test_requests_come_beside_running_ones_and_the_plan_says_how_they_were_taken(
+    network: Path, tmp_path: Path
+) -> None:
+    running = tmp_path / "running.yaml"
+    running.write_text("- {id: run, from: A, to: D, rate_hz: 2}\n", encoding="utf-8")
+    coming = batch(tmp_path, "- {id: new, from: B, to: C, rate_hz: 20}\n")
+    found = document(bellwire(network, "--beside", running, "--requests", coming, "--json"))
+    assert found["decided"] == {"new": "takes what is left"}
+    assert [share["request"] for share in found["requests"]] == ["run", "new"]
+    assert "new: takes what is left" in bellwire(network, "--beside", running, "--requests", coming).stdout
+    both = bellwire(network, "--beside", running, "--requests", running)
+    assert (both.exit_code, both.stderr) == (2, 'two requests are called "run"\n')
+    lonely = bellwire(network, "--requests", coming, "--give", "0.5")
+    assert (lonely.exit_code, lonely.stdout) == (2, "")
+    assert lonely.stderr == "--give is for --beside: it says what running requests give up\n"
+
+
 def test_a_picture_goes_to_its_file_and_the_text_still_to_people(network: Path, tmp_path: Path) -> None:
     svg, dot = tmp_path / "plan.svg", tmp_path / "plan.dot"
     result = bellwire(network, *PAIR, "--svg", svg, "--dot", dot)

@@ -31,10 +31,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "town.graphml").write_text(blocks("xml")[0], encoding="utf-8")
     (tmp_path / "night.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     vertices = "{vertices: {a: alice, b: bob, c: carol}, edges: [[a, b], [b, c], [c, a]]}"
+    late = "[{id: test, from: hub, to: alice, rate_hz: 3}]"
     pairs = "[[alice, bob], [bob, carol], [alice, hub]]"
     text = GUIDE.read_text(encoding="utf-8")
     assert vertices in text
     assert pairs in text
+    assert late in text
+    (tmp_path / "late.yaml").write_text(late, encoding="utf-8")
     (tmp_path / "ring.yaml").write_text(vertices, encoding="utf-8")
     (tmp_path / "circuit.yaml").write_text(pairs, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

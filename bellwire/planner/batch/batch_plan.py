@@ -41,6 +41,7 @@ class BatchPlan:
     bound_hz: float | None = None  # optimum of the linear programme, t_b = t_c = 0; None: not worked out
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])  # CPU time by part
     unserved: Mapping[str, str] = field(default_factory=dict[str, str])  # request -> why it got nothing
+    decided: Mapping[str, str] = field(default_factory=dict[str, str])  # newcomer -> how a plan book took it
 
     @property
     def total_rate_hz(self) -> float:

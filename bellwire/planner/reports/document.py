@@ -85,6 +85,7 @@ def batch_document(plan: BatchPlan, topology: Topology, options: Options | None 
         ),
         "requests": [_share(share, topology) for share in plan.shares],
         "unserved": dict(plan.unserved),
+        "decided": dict(plan.decided),
         "use": use_document(plan.use, topology),
         "instructions": instructions_document(instructions_of(plan, topology)),
         "topology": _summary(topology),

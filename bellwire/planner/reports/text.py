@@ -44,8 +44,8 @@ def batch_text(plan: BatchPlan, topology: Topology) -> str:
             [_share_cells(share) for share in plan.shares],
         ),
     ]
-    for request, reason in plan.unserved.items():
-        lines.append(f"{request} gets nothing: {reason}")
+    lines += [f"{request}: {how}" for request, how in plan.decided.items()]
+    lines += [f"{request} gets nothing: {reason}" for request, reason in plan.unserved.items()]
     for share in plan.shares:
         for index, tree in enumerate(share.trees):
             lines += ["", f"{share.request}, tree {index + 1} of {len(share.trees)}: {_promises(tree)}"]
