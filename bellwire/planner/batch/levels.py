@@ -34,8 +34,8 @@ EXACT_LINKS: Final = 8
 GRID_STEPS: Final = (0.005, 0.01, 0.02)
 """Steps of the fidelity grid, tried in turn until the hypergraph is small enough."""
 
-ARCS_MAX: Final = 100_000
-"""Arcs of a hypergraph with fidelity levels at most; more take the solver long."""
+ARCS_MAX: Final = 60_000
+"""Arcs of a hypergraph with fidelity levels at most; more take the solver seconds, several times."""
 
 
 class State(NamedTuple):

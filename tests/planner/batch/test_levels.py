@@ -453,3 +453,24 @@ def test_pairs_of_noisy_gates_are_not_promised_the_fidelity_of_perfect_ones() ->
     poor, _ = optimum(network("AB", fidelity=0.85, gate_fidelity=0.95), [request], steps=(0.005,))
     assert good.delivered["r"]
     assert not poor.delivered["r"]
+
+
+def test_rounds_in_a_row_are_counted() -> None:
+    """A slow good link, and a fast way round that makes poor pairs: three rounds lift them, one does not."""
+    nodes = {name: Node(name=name, attempts_hz=1e9, swap_probability=1.0) for name in "ABR"}
+    good = replace(link_between(nodes["A"], nodes["B"], 10.0, fidelity=0.98), capacity_hz=1.0)
+    poor = [
+        replace(link_between(nodes[name], nodes["R"], 10.0, fidelity=0.87), capacity_hz=1000.0)
+        for name in "AB"
+    ]
+    topology = Topology.of(nodes.values(), [good, *poor])
+    asked = [ask("A", "B", limits=Limits(fidelity=0.85))]
+    rates = []
+    for rounds in (1, 3):
+        graph, flow = optimum(topology, asked, rounds=rounds, steps=(0.01,))
+        assert graph.rounds == rounds
+        values = [0.25, *values_of(0.01, {0.85, 0.87, 0.98})]
+        assert flow.optimum_hz == pytest.approx(levels_optimum(topology, asked, values, rounds), rel=1e-7)
+        rates.append(flow.optimum_hz)
+    assert rates[0] == pytest.approx(1.0, rel=1e-9)
+    assert rates[1] > 10.0

@@ -142,6 +142,18 @@ def test_what_other_plans_took_is_left_alone() -> None:
     assert residual.lacks(whole.use) is not None
 
 
+def test_a_channel_that_others_use_has_only_the_rest_to_give() -> None:
+    nodes = {name: Node(name=name, attempts_hz=math.inf) for name in "AB"}
+    link = replace(link_between(nodes["A"], nodes["B"], 10.0), capacity_hz=100.0)
+    residual = Residual(Topology.of(nodes.values(), [link]))
+    part = plan_levels(residual, [ask("A", "B", rate_hz=60.0)])
+    assert part.total_rate_hz == pytest.approx(60.0, rel=1e-9)
+    residual.claim("other", part.use)
+    rest = plan_levels(residual, [ask("A", "B")])
+    assert rest.bound_hz == pytest.approx(40.0, rel=1e-9)
+    assert rest.total_rate_hz == pytest.approx(40.0, rel=1e-9)
+
+
 def test_memories_go_to_the_widest_tree_of_each_request_first() -> None:
     """R has two memories for three requests that all swap there; one gets them, and the others hear why."""
     topology = network("AR", "BR", "CR", "DR", memories=2)
@@ -189,6 +201,22 @@ def test_a_limit_that_waiting_spoils_is_raised_until_rounds_make_up_for_it() -> 
     assert plan.bound_hz == pytest.approx(35.22730072, abs=5e-9)
     with pytest.raises(NoPlan, match=r"request r: A-B: fidelity 0\.899 is not reached: at most 0\.89"):
         plan_levels(Residual(topology), [request], options=Options(rounds=0))
+
+
+def test_limits_are_raised_each_as_far_as_its_request_needs() -> None:
+    """Alone, A-B needs three steps and C-D five: what A-B has gained must outlast the last steps of C-D."""
+    slow, fast = (0.57, 0.57, 0.57), (0.6, 0.6, 0.6)
+    nodes = {name: Node(name=name, decay_hz=slow if name in "ARB" else fast) for name in "ARBCSD"}
+    links = [link_between(nodes[a], nodes[b], 10.0, fidelity=0.953) for a, b in ("AR", "RB", "CS", "SD")]
+    still = {(a, b): 0.0 for a in nodes for b in nodes if a < b}
+    topology = Topology.of(nodes.values(), links, delays_s=still)
+    asked = [ask(a, b, a + b, limits=Limits(fidelity=0.899)) for a, b in ("AB", "CD")]
+    told: list[str] = []
+    plan = plan_levels(Residual(topology), asked, options=Options(rounds=1), told=told.append)
+    assert told.count("solver") == 6
+    assert [share.request for share in plan.shares] == ["AB", "CD"]
+    for share in plan.shares:
+        assert share.fidelity >= 0.899
 
 
 def parts_of(tree: Tree) -> list[Tree]:
