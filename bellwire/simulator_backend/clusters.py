@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bellwire.core.bell import Bell, bsm_noise
+from bellwire.core.bell import eigenvalues as eigenvalues_of
+from bellwire.core.bell import from_eigenvalues as bell_of
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
-from bellwire.simulator_backend.world_pairs import Pair, Slot, bell_of, eigenvalues_of
+from bellwire.simulator_backend.world_pairs import Pair, Slot
 
 Tensor = npt.NDArray[np.complex128]
 

@@ -15,7 +15,9 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from bellwire.core.bell import permute
+from bellwire.core.bell import Eigenvalues, permute
+from bellwire.core.bell import eigenvalues as eigenvalues_of
+from bellwire.core.bell import from_eigenvalues as bell_of
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics, herald_index
@@ -23,12 +25,9 @@ from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.world_lanes import Lane, Lease
 from bellwire.simulator_backend.world_pairs import (
     BASES,
-    Eigenvalues,
     Memory,
     Pair,
     Slot,
-    bell_of,
-    eigenvalues_of,
 )
 from bellwire.simulator_backend.world_words import (
     Click,

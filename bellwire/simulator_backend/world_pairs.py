@@ -10,7 +10,8 @@ from __future__ import annotations
 from math import exp
 from typing import TYPE_CHECKING, Final
 
-from bellwire.core.bell import COST_UNIT_PER_NEPER, Bell, bsm_noise, decay_rates
+from bellwire.core.bell import COST_UNIT_PER_NEPER, Eigenvalues, bsm_noise, decay_rates
+from bellwire.core.bell import eigenvalues as eigenvalues_of
 from bellwire.core.ids import End
 from bellwire.simulator_backend.world_words import MemoryTruth
 
@@ -18,28 +19,8 @@ if TYPE_CHECKING:
     from bellwire.simulator_backend.clusters import Cluster
     from bellwire.simulator_backend.world_lanes import Lane
 
-Eigenvalues = tuple[float, float, float]
-"""lambda_1..3 of core.bell as floats: <XX>, <ZZ>, -<YY>, relative to the frame. A swap multiplies them."""
-
 BASES: Final = ("X", "Y", "Z")
 """What a qubit can be measured in."""
-
-
-def eigenvalues_of(state: Bell) -> Eigenvalues:
-    """Float Walsh form of a Bell vector."""
-    a0, a1, a2, a3 = state
-    return (a0 - a1 + a2 - a3, a0 + a1 - a2 - a3, a0 - a1 - a2 + a3)
-
-
-def bell_of(eigenvalues: Eigenvalues) -> Bell:
-    """Bell vector of a float Walsh form; rounding below zero is cut."""
-    l1, l2, l3 = eigenvalues
-    return (
-        max(0.0, (1.0 + l1 + l2 + l3) / 4.0),
-        max(0.0, (1.0 - l1 + l2 - l3) / 4.0),
-        max(0.0, (1.0 + l1 - l2 - l3) / 4.0),
-        max(0.0, (1.0 - l1 - l2 + l3) / 4.0),
-    )
 
 
 class Memory:

@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
+from bellwire.core.bell import eigenvalues
 from bellwire.core.codec import decode_event
 from bellwire.core.events import DeviceChanged, Event, PeerChanged, StationHeralded
 from bellwire.core.facts import Fact, Swapped
 from bellwire.core.ids import End
 from bellwire.core.messages import FactBatch
 from bellwire.runtime.trace import read_framed, read_steps
-from bellwire.simulator_backend.world_pairs import eigenvalues_of
 
 _batches = msgspec.msgpack.Decoder(FactBatch)
 
@@ -173,5 +173,5 @@ def aged_back(truth: TruthLine, to_ns: int, rates: tuple[float, float, float]) -
     exp(-rate x time) (algorithms.md 11.5), so it can be undone on the known truth.
     """
     lapse_ns = truth.at_ns - to_ns
-    eigenvalues = zip(eigenvalues_of(truth.state), rates, strict=True)
-    return (1.0 + sum(value * exp(rate * lapse_ns) for value, rate in eigenvalues)) / 4.0
+    values = zip(eigenvalues(truth.state), rates, strict=True)
+    return (1.0 + sum(value * exp(rate * lapse_ns) for value, rate in values)) / 4.0

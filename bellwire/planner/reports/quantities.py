@@ -4,6 +4,9 @@ Owns the wording of single figures. Refuses layout.
 """
 
 import math
+from typing import Final
+
+from bellwire.planner.batch.batch_plan import RequestShare
 
 
 def time_text(seconds: float) -> str:
@@ -53,3 +56,20 @@ def _digits(value: float) -> str:
         return f"{value:.0f}"
     decimals = max(0, 3 - math.floor(math.log10(value)))
     return f"{value:.{min(decimals, 6)}f}".rstrip("0").rstrip(".") if decimals else f"{value:.0f}"
+
+
+SHARE_COLUMNS: Final = ("request", "from", "to", "trees", "rate", "per pair", "fidelity")
+"""Heads of the table of a batch."""
+
+
+def share_cells(share: RequestShare) -> tuple[str, ...]:
+    """A row of that table."""
+    return (
+        share.request,
+        share.source,
+        share.destination,
+        str(len(share.trees)),
+        rate_text(share.rate_hz),
+        time_text(share.latency_s),
+        fidelity_text(share.fidelity),
+    )

@@ -23,7 +23,14 @@ from bellwire.planner.reports.canvas import (
     text_width,
 )
 from bellwire.planner.reports.map_drawing import DrawnRoute, NetworkMap, Role, draw_mark
-from bellwire.planner.reports.quantities import fidelity_text, rate_text, share_text, time_text
+from bellwire.planner.reports.quantities import (
+    SHARE_COLUMNS,
+    fidelity_text,
+    rate_text,
+    share_cells,
+    share_text,
+    time_text,
+)
 from bellwire.planner.reports.tree_drawing import TreeDrawing
 from bellwire.planner.structures import PurifyNode, StoredLeaf, SwapNode, Tree, leaves
 from bellwire.planner.topology import Topology, pair_of
@@ -218,19 +225,7 @@ class _Page:
 
     def shares(self, shares: Sequence[RequestShare]) -> None:
         """The table of a batch, a piece of the request's line before each row."""
-        columns = ("request", "from", "to", "trees", "rate", "per pair", "fidelity")
-        rows = [
-            (
-                share.request,
-                share.source,
-                share.destination,
-                str(len(share.trees)),
-                rate_text(share.rate_hz),
-                time_text(share.latency_s),
-                fidelity_text(share.fidelity),
-            )
-            for share in shares
-        ]
+        columns, rows = SHARE_COLUMNS, [share_cells(share) for share in shares]
         widths = [
             min(220.0, max(text_width(row[index], 12.0, bold=True) for row in (columns, *rows))) + 24.0
             for index in range(len(columns))

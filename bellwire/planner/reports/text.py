@@ -7,12 +7,19 @@ Owns the layout of plain text. Refuses colours and terminals (cli), and the word
 from collections.abc import Iterable, Iterator, Sequence
 
 from bellwire.planner.assessment import PairPlan
-from bellwire.planner.batch.batch_plan import BatchPlan, RequestShare
+from bellwire.planner.batch.batch_plan import BatchPlan
 from bellwire.planner.capacity import Use
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.reports.branches import Branch, action_text, operation_branches, tree_branch
 from bellwire.planner.reports.plain_values import pair_name
-from bellwire.planner.reports.quantities import fidelity_text, rate_text, share_text, time_text
+from bellwire.planner.reports.quantities import (
+    SHARE_COLUMNS,
+    fidelity_text,
+    rate_text,
+    share_cells,
+    share_text,
+    time_text,
+)
 from bellwire.planner.structures import leaves, route_of
 from bellwire.planner.topology import Topology
 
@@ -40,8 +47,8 @@ def batch_text(plan: BatchPlan, topology: Topology) -> str:
         f"{rate_text(plan.total_rate_hz, ' pairs')} in all, least {rate_text(plan.min_rate_hz)}{bound}",
         "",
         *table(
-            ("request", "from", "to", "trees", "rate", "per pair", "fidelity"),
-            [_share_cells(share) for share in plan.shares],
+            SHARE_COLUMNS,
+            [share_cells(share) for share in plan.shares],
         ),
     ]
     lines += [f"{request}: {how}" for request, how in plan.decided.items()]
@@ -134,18 +141,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
             for cell, width, numeric in zip(line, widths, right, strict=True)
         ).rstrip()
         for line in lines
-    ]
-
-
-def _share_cells(share: RequestShare) -> list[str]:
-    return [
-        share.request,
-        share.source,
-        share.destination,
-        str(len(share.trees)),
-        rate_text(share.rate_hz),
-        time_text(share.latency_s),
-        fidelity_text(share.fidelity),
     ]
 
 
