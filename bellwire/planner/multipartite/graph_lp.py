@@ -19,7 +19,7 @@ from typing import Final
 from bellwire.planner.batch.hyperflow import decompose
 from bellwire.planner.batch.levels import GAIN, Arc, Hypergraph, State, hypergraph
 from bellwire.planner.batch.solvers import Flow, solve
-from bellwire.planner.capacity import Residual
+from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
 from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
 from bellwire.planner.multipartite.graph_local import Inside
@@ -37,6 +37,9 @@ METHOD: Final = "graph-lp"
 
 SETS_MAX: Final = 300
 """Connected sets of edges that the programme has states for; all of 8 edges."""
+
+NODES_MAX: Final = 60
+"""Nodes of a network that the programme takes: swaps grow with the third power, 100,000 at this size."""
 
 WHOLE: Final = "graph"
 """The only request of the programme."""
@@ -56,7 +59,7 @@ def optimum_hz(residual: Residual, request: GraphRequest, options: Options) -> f
     """The greatest rate of all trees together that make the edges of the target, t_b = t_f = t_c = 0.
 
     Raises:
-        NoPlan: pairs cannot be had, the graph has too many connected parts, or nothing limits the rate.
+        NoPlan: pairs cannot be had, the graph or the network is too large, or nothing limits the rate.
     """
     return _Optimum(residual, request, options).flow.optimum_hz
 
@@ -71,16 +74,25 @@ def _candidates(residual: Residual, request: GraphRequest, options: Options) -> 
     yield from alone(residual, request, options)
     try:
         part = _Optimum(residual, request, options).widest()
-    except TooManySets:
-        return  # the pieces of above are all there is
+    except (TooManySets, TooLarge):
+        return  # the plans in pieces are all there is
     if part is not None:
         yield Candidate(part, Equivalent(request.target.edges, ()))
+
+
+class TooLarge(NoPlan):
+    """The network has more nodes than the linear programme takes."""
 
 
 class _Optimum:
     """The programme of one target."""
 
     def __init__(self, residual: Residual, request: GraphRequest, options: Options) -> None:
+        if len(residual.topology.nodes) > NODES_MAX:
+            raise TooLarge(
+                f"the linear programme takes networks of {NODES_MAX} nodes at most, not of "
+                f"{len(residual.topology.nodes)}; cut the network down to the nodes that matter"
+            )
         self.topology = residual.topology
         self.waiting: Waiting = options.waiting
         inside = Inside(request.target)

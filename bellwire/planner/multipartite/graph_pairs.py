@@ -94,20 +94,40 @@ def _asked(a: NodeId, b: NodeId, fidelity: float | None = None) -> PairRequest:
     return PairRequest(request=f"{a}-{b}", source=a, destination=b, limits=Limits(fidelity=fidelity))
 
 
+def crowded(pairs: Iterable[PairPart]) -> bool:
+    """A node swaps for one pair and does something for another one, so that its attempts are not enough."""
+    ends: Counter[NodeId] = Counter()
+    for pair in pairs:
+        ends += _qubits(pair)
+    return any(ends[name] > 2 for pair in pairs for name in _inner(pair))
+
+
+def _qubits(pair: PairPart) -> Counter[NodeId]:
+    return Counter(name for leaf in leaves(pair.tree) for name in (leaf.left, leaf.right))
+
+
+def _inner(pair: PairPart) -> set[NodeId]:
+    return set(_qubits(pair)) - {pair.left.node, pair.right.node}
+
+
 def apart(
-    residual: Residual, options: Options, edges: Sequence[tuple[Spot, Spot]], own: Counter[NodeId]
+    residual: Residual,
+    options: Options,
+    edges: Sequence[tuple[Spot, Spot]],
+    own: Counter[NodeId],
+    *,
+    alone: bool = False,
 ) -> list[PairPart]:
     """The pairs of all edges, each tree chosen on the memories that the others leave; longest first.
 
     Every edge's two ends have their memories before any tree takes one to swap. own: further memories that
-    nodes need for qubits of their own.
+    nodes need for qubits of their own. alone: no node swaps for two pairs.
 
     Raises:
         NoPlan: the memories do not suffice for this choice.
     """
     ends = own + Counter(spot.node for edge in edges for spot in edge)
-    alone = PairTrees(residual, options)
-    first = dict(zip(edges, alone.needed(edges), strict=True))
+    first = dict(zip(edges, PairTrees(residual, options).needed(edges), strict=True))
     book = residual.copy()
     book.claim(ENDS, Use(links_hz={}, attempts_hz={}, memories=dict(ends)))
     found: dict[tuple[Spot, Spot], PairPart] = {}
@@ -119,6 +139,8 @@ def apart(
         if part is None:
             raise NoPlan(f"no memories are left for the pairs between {left.node} and {right.node}")
         found[left, right] = part
-        memories = Counter(name for leaf in leaves(part.tree) for name in (leaf.left, leaf.right))
+        memories = _qubits(part)
+        if alone:
+            memories.update({name: book.memories(name) - memories[name] for name in _inner(part)})
         book.claim(f"{left.name}-{right.name}", Use(links_hz={}, attempts_hz={}, memories=dict(memories)))
     return [found[edge] for edge in edges]

@@ -16,7 +16,7 @@ from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent, equivalents
 from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
 from bellwire.planner.multipartite.graph_local import Inside
-from bellwire.planner.multipartite.graph_pairs import PairTrees, apart
+from bellwire.planner.multipartite.graph_pairs import PairTrees, apart, crowded
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
 from bellwire.planner.multipartite.graph_programme import Programme, TooManySets
 from bellwire.planner.multipartite.graph_stars import LEAVES_MAX, star_seeds
@@ -67,15 +67,25 @@ def alone(
             if part is not None:
                 found.append(Candidate(part, each))
     yield from sorted(found, key=lambda candidate: candidate.part.latency_s)
+    if fidelity is None:
+        yield from _apart(residual, request, options, alone=True)
 
 
-def _apart(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Candidate]:
-    """With trees that leave each other the memories that they need, and no GHZ states."""
-    for each in _cheapest(request.target, PairTrees(residual, options)):
+def _apart(
+    residual: Residual, request: GraphRequest, options: Options, *, alone: bool = False
+) -> Iterator[Candidate]:
+    """With trees that leave each other the memories that they need, and no GHZ states.
+
+    alone: with trees that share no repeater, where otherwise they would.
+    """
+    trees = PairTrees(residual, options)
+    for each in _cheapest(request.target, trees):
         inside = Inside(TargetGraph(request.target.places, each.edges))
+        if alone and not crowded(trees.needed(inside.remote)):
+            continue
         own = Counter(request.target.places[vertex] for vertex in inside.own)
         try:
-            blocks = apart(residual, options, inside.remote, own)
+            blocks = apart(residual, options, inside.remote, own, alone=alone)
         except NoPlan:
             continue  # these edges need more memories; others may not
         part = in_pieces(residual.topology, options, blocks, inside)

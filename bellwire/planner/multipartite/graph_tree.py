@@ -10,6 +10,7 @@ of links, whole pairs are its blocks.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Final
 
@@ -17,7 +18,7 @@ from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
 from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
 from bellwire.planner.multipartite.graph_local import Inside
-from bellwire.planner.multipartite.graph_pairs import PairTrees, apart
+from bellwire.planner.multipartite.graph_pairs import PairTrees, apart, crowded
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
 from bellwire.planner.multipartite.graph_pieces import in_pieces
 from bellwire.planner.multipartite.graph_programme import Programme, TooManySets
@@ -71,17 +72,26 @@ def _attempts(residual: Residual, request: GraphRequest, options: Options) -> It
 def _alone(
     residual: Residual, request: GraphRequest, options: Options, fidelity: float | None = None
 ) -> Iterator[Candidate]:
-    """With the trees that each pair would have alone. fidelity: of every pair, at least."""
+    """With the trees that each pair would have alone. fidelity: of every pair, at least.
+
+    Where these share repeaters, also with trees that do not, if there are any.
+    """
     inside = Inside(request.target)
     pairs = PairTrees(residual, options, fidelity).needed(inside.remote)
     yield from _candidates(residual, options, inside, pairs)
+    if fidelity is None and crowded(pairs):
+        with suppress(NoPlan):
+            yield from _apart(residual, request, options, alone=True)
 
 
-def _apart(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Candidate]:
-    """With trees that leave each other the memories that they need."""
+def _apart(
+    residual: Residual, request: GraphRequest, options: Options, *, alone: bool = False
+) -> Iterator[Candidate]:
+    """With trees that leave each other the memories that they need. alone: that share no repeater."""
     inside = Inside(request.target)
     own = Counter(request.target.places[vertex] for vertex in inside.own)
-    yield from _candidates(residual, options, inside, apart(residual, options, inside.remote, own))
+    pairs = apart(residual, options, inside.remote, own, alone=alone)
+    yield from _candidates(residual, options, inside, pairs)
 
 
 def _candidates(

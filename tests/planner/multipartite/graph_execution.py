@@ -18,18 +18,18 @@ from tests.planner.multipartite.ghz_execution import BELL_ORDER, PAULIS, Tableau
 Complex = NDArray[np.complex128]
 
 GATES: dict[str, Complex] = {
-    "H": np.array([[1, 1], [1, -1]]) / math.sqrt(2.0),
-    "S_DAG": np.diag([1, -1j]),
-    "SQRT_X": np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2.0,
+    "H": np.array([[1, 1], [1, -1]], dtype=np.complex128) / math.sqrt(2.0),
+    "S_DAG": np.array([[1, 0], [0, -1j]], dtype=np.complex128),
+    "SQRT_X": np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]], dtype=np.complex128) / 2.0,
     "Z": PAULIS["Z"],
     "CX": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], dtype=np.complex128),
     "CZ": np.diag([1, 1, 1, -1]).astype(np.complex128),
 }
-OUTCOMES: dict[str, tuple[Complex, Complex]] = {
-    "Z": (np.array([1.0, 0.0]), np.array([0.0, 1.0])),
-    "X": (np.array([1.0, 1.0]) / math.sqrt(2.0), np.array([1.0, -1.0]) / math.sqrt(2.0)),
+OUTCOMES: dict[str, Complex] = {
+    "Z": np.eye(2, dtype=np.complex128),
+    "X": np.array([[1, 1], [1, -1]], dtype=np.complex128) / math.sqrt(2.0),
 }
-"""Bras of outcomes 0 and 1."""
+"""Bras of outcomes 0 and 1, as rows."""
 
 
 class GraphRun(TableauRun):

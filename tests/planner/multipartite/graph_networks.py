@@ -4,6 +4,7 @@ Owns the drawing of targets: paths, trees and graphs of any shape, also with sev
 Refuses oracles.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import hypothesis.strategies as st
@@ -61,8 +62,6 @@ def asked_graphs(
 
 def with_memories(topology: Topology, memories: int) -> Topology:
     """The same network with so many memories at every node."""
-    from dataclasses import replace
-
     return Topology.of(
         [replace(node, memories=memories) for node in topology.nodes.values()], topology.links.values()
     )

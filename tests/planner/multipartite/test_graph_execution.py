@@ -48,8 +48,10 @@ def assert_right(plan: MultipartitePlan, topology: Topology, target: TargetGraph
     for operation, owners in owners_of_inputs(plan):
         assert {operation.node, *operation.tell} == owners | {operation.node}
         assert operation.node not in operation.tell
+        assert operation.steps  # also where states meet inside a node, through a vertex of the node's own
     assert Residual(topology).lacks(plan.use) is None
-    chances = [each.success_probability for each in (*plan.pairs, *plan.operations)]
+    chances = [pair.success_probability for pair in plan.pairs]
+    chances += [operation.success_probability for operation in plan.operations]
     assert plan.success_probability == pytest.approx(math.prod(chances), rel=1e-12)
     memories = Counter[str]()
     for supply in plan.pairs:

@@ -162,19 +162,42 @@ def test_a_pair_takes_all_of_both_its_nodes() -> None:
     half = plan_graph(Residual(line), "r", target)
     assert 1e3 * whole.latency_s == pytest.approx(3.784943229, abs=5e-9)
     assert 1e3 * half.latency_s == pytest.approx(7.569886459, abs=5e-9)
+    assert whole.use.attempts_hz["A"] <= line.nodes["A"].attempts_hz * (1.0 + 1e-11)  # no room of rounding
+
+
+def test_where_links_have_no_end_operations_and_words_set_the_pace() -> None:
+    """T p_f = 1.5 T_link + t_f + t_c, and T_link is next to nothing."""
+    line = chain(10.0, 10.0)
+    nodes = [replace(node, attempts_hz=1e13) for node in line.nodes.values()]
+    links = [replace(link, capacity_hz=1e9) for link in line.links.values()]
+    topology = Topology.of(nodes, links)
+    plan = plan_graph(Residual(topology), "r", path_over("ABC"), "graph-lp")
+    busy_s = topology.nodes["B"].t_f + topology.delay_s("B", "A")
+    assert plan.latency_s * 0.4 == pytest.approx(1.5e-9 + busy_s, rel=1e-9)
 
 
 def test_pairs_that_compete_go_by_different_ways() -> None:
-    """Both pairs are fastest through r. Together there they would share its attempts; s is nearly as good."""
+    """Both pairs are fastest through r, but there they would share its attempts; s is nearly as good."""
     nodes = [Node(name=name, memories=9) for name in ("A", "B", "C", "r", "s")]
     by_name = {node.name: node for node in nodes}
     ways = [(end, middle, km) for middle, km in (("r", 5.0), ("s", 6.0)) for end in "ABC"]
     topology = Topology.of(nodes, [link_between(by_name[a], by_name[b], km) for a, b, km in ways])
     target = TargetGraph({"a": "A", "b": "B", "c": "C"}, (("a", "b"), ("a", "c")))
-    half = plan_graph(Residual(topology), "r", target)
-    shared = plan_graph(Residual(topology), "r", target, "graph-lp")
-    assert shared.latency_s < 0.8 * half.latency_s
-    assert {"r", "s"} <= set(shared.use.attempts_hz)
+    for method in ("graph-path", "graph-lp"):
+        plan = plan_graph(Residual(topology), "r", target, method)
+        assert {"r", "s"} <= set(plan.use.attempts_hz)
+        assert plan.use.attempts_hz["r"] < 2.0 * plan.use.attempts_hz["s"]
+    only_r = plan_graph(Residual(topology), "r", target, options=Options(avoid=frozenset({"s"})))
+    assert plan_graph(Residual(topology), "r", target, "graph-path").latency_s < 0.8 * only_r.latency_s
+
+
+def test_a_large_network_is_an_error_of_the_optimum_alone() -> None:
+    topology = chain(*[1.0] * 60)
+    first, *_, last = list(topology.nodes)[:6]
+    target = TargetGraph({"a": first, "b": last}, (("a", "b"),))
+    with pytest.raises(NoPlan, match="networks of 60 nodes at most, not of 61"):
+        optimum_hz(Residual(topology), GraphRequest(request="r", target=target), Options())
+    assert plan_graph(Residual(topology), "r", target, "graph-lp").latency_s > 0.0
 
 
 def test_too_many_connected_parts_are_an_error_of_the_optimum_alone() -> None:
