@@ -13,7 +13,6 @@ from typing import Final
 from bellwire.planner.capacity import ROUNDING, NoPlan, Residual, Use, total_use
 from bellwire.planner.multipartite.graph_parts import Part, pairs_of, slowed, stretched
 from bellwire.planner.requests import Options
-from bellwire.planner.structures import leaves
 from bellwire.planner.tree_use import use_of
 
 FACTOR_MAX: Final = 2.0**40
@@ -34,10 +33,8 @@ class _Pace:
             self.part = stretched(part, topology, factor, options.waiting)
         trees = [pair.tree for pair in pairs_of(self.part)]
         self.use = total_use(own, *(use_of(tree, topology) for tree in trees))
-        if all(leaf.latency_s > 0.0 for tree in trees for leaf in leaves(tree)):
-            self.lack = residual.lacks(self.use if factor == 1.0 else self.use.scaled(1.0 + ROUNDING))
-        else:
-            self.lack = "operations and words alone take longer than this pace"
+        # where operations and words alone take longer than the pace, links would need an infinite rate
+        self.lack = residual.lacks(self.use if factor == 1.0 else self.use.scaled(1.0 + ROUNDING))
 
 
 def fitted(part: Part, residual: Residual, options: Options, own: Use, *, whole: bool) -> tuple[Part, Use]:

@@ -16,7 +16,7 @@ from bellwire.planner.assessment import round_chance
 from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual, Use
 from bellwire.planner.multipartite.graph_target import TargetGraph
 from bellwire.planner.multipartite.methods import GRAPH_METHODS, plan_graph
-from bellwire.planner.multipartite.values import MultipartitePlan
+from bellwire.planner.multipartite.values import Gate, MultipartitePlan
 from bellwire.planner.requests import Limits, Options
 from bellwire.planner.structures import PurifyNode, SwapNode, Tree, purify_busy_s
 from bellwire.planner.topology import Node, Topology, link_between
@@ -283,3 +283,19 @@ def test_a_vertex_with_local_edges_only_is_a_qubit_of_its_node() -> None:
     )
     assert [qubit.side for qubit in plan.qubits] == ["left", "right", "own"]
     assert plan.use.memories == {"A": 1, "B": 2}
+
+
+def test_two_pairs_meet_through_a_vertex_of_the_node_between_them() -> None:
+    topology = good_chain(2)
+    places = {"a": "A", "b": "B", "x": "B", "c": "B", "d": "C"}
+    plan = asked(topology, places, (("a", "b"), ("b", "x"), ("x", "c"), ("c", "d")))
+    (meeting,) = [operation for operation in plan.operations if len(operation.consumes) == 2]
+    assert meeting.action == "entangle"
+    own = plan.qubits[2]
+    assert own.side == "own"
+    gates = {step.qubits for step in meeting.steps if isinstance(step, Gate) and step.name == "CZ"}
+    assert {frozenset(pair) for pair in gates} == {
+        frozenset({plan.qubits[1], own}),
+        frozenset({own, plan.qubits[3]}),
+    }
+    assert set(meeting.members) == set(plan.qubits)
