@@ -1,11 +1,11 @@
-"""Random trees over a short line of unlike nodes, for tests that hold promises against density matrices.
+"""Random trees and small networks of unlike nodes, for tests that hold promises against independent truth.
 
 Owns the drawing of nodes, links and trees. Refuses judgement.
 """
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -57,6 +57,42 @@ def drawn_line(chance: np.random.Generator, hops: int) -> Topology:
         pair_of(a, b): float(chance.choice([1e-5, 1e-3, 0.05])) for a in names for b in names if a < b
     }
     return Topology.of(nodes, links, delays_s=delays_s)
+
+
+def drawn_network(chance: np.random.Generator, size: int, density: float, *, decay: float) -> Topology:
+    """A small network of unlike nodes and links; words are sometimes slower than pairs.
+
+    decay: factor of the decay rates; 0: none.
+    """
+    names = "ABCDEF"[:size]
+    nodes = [
+        Node(
+            name=name,
+            memories=64,
+            decay_hz=_times(drawn_decay_hz(chance), decay),
+            swap_probability=float(chance.choice([0.3, 0.5, 1.0])),
+            swap_s=float(chance.choice([0.0, 1e-5, 1e-2])),
+            purification_s=float(chance.choice([0.0, 1e-2])),
+            gate_fidelity=float(chance.choice([1.0, 0.99])),
+            readout_fidelity=float(chance.choice([1.0, 0.99])),
+            attempts_hz=float(chance.choice([5e3, 2e4, 1e6])),
+        )
+        for name in names
+    ]
+    links: list[Link] = []
+    for a, b in combinations(nodes, 2):
+        if chance.random() < density:
+            plain = link_between(a, b, float(chance.uniform(1.0, 30.0)))
+            links.append(replace(plain, state=drawn_state(chance, 60.0)))
+    slow = bool(chance.random() < 0.5)
+    delays_s = {
+        pair: float(chance.choice([1e-5, 1e-3, 0.05 if slow else 1e-4])) for pair in combinations(names, 2)
+    }
+    return Topology.of(nodes, links, delays_s=delays_s)
+
+
+def _times(rates_hz: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+    return (rates_hz[0] * factor, rates_hz[1] * factor, rates_hz[2] * factor)
 
 
 def drawn_tree(

@@ -4,8 +4,8 @@ Owns the order of the search, what it drops and when it stops. Refuses steps (st
 (purified.py).
 
 Prospects leave a queue by a lower bound on the latency of any tree that holds them, and are kept per pair of
-nodes unless one that is kept already serves as well: no slower, no worse in fidelity and in each eigenvalue,
-now and when slowed, with no fewer rounds left, no more memories, no other nodes, no other stored pairs. A
+nodes unless one that is kept already serves as well: no slower, no worse in fidelity and in any kind of
+error, now and when slowed, with no fewer rounds left, no more memories, no other nodes and stored pairs. A
 kept one is joined with all that were kept before: by swaps at a shared node, and by rounds on the same pair,
 either being the measured one, in turn (pumping: all of the capacity for each) or side by side (half of it for
 each, so prospects are made for 1, 2, 4 and 8 copies). Two trees between source and destination that share no
@@ -14,10 +14,11 @@ ends.
 
 Where it is exact. `options.fidelity_step` bounds what one comparison may lose, not what losses of several
 levels add up to; with a tiny step the answer was the best of all trees wherever it was held against plain
-enumeration. The shortcuts: a state that is worse in every eigenvalue can in corners (l3 < l1 l2) still purify
-better; what throttling costs is followed along the tangent through rounds of purification; ages take no part
-in comparisons unless `by_age`; and a tree is also dropped when ROUTES_KEPT better ones over other nodes are
-kept, since a loop through a node costs swaps and hardly ever pays.
+enumeration. The shortcuts: a state with more of every kind of error can in corners still purify better,
+since a round that catches fewer errors also dilutes fewer; what throttling costs is followed along the
+tangent through rounds of purification; ages take no part in comparisons unless `by_age`; and a tree is also
+dropped when ROUTES_KEPT better ones over other nodes are kept, since a loop through a node costs swaps and
+hardly ever pays.
 """
 
 import heapq
@@ -28,6 +29,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
+from bellwire.core.bell import Eigenvalues
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options, PairRequest
 from bellwire.planner.single.all_pairs import leaves_of, may_swap
@@ -35,7 +37,7 @@ from bellwire.planner.single.prospects import Prospect
 from bellwire.planner.single.steps import Ground
 from bellwire.planner.structures import THREE_HALVES
 
-STEPS_MAX: Final = 600_000
+STEPS_MAX: Final = 400_000
 """Swaps and rounds before the search ends, a few seconds; 50 nodes mostly need some ten thousands."""
 
 COPIES_MAX: Final = 8
@@ -45,7 +47,7 @@ ROUTES_KEPT: Final = 2
 """Better trees over other nodes that make one superfluous."""
 
 SHAPE: Final = 10.0
-"""Tolerance in a single eigenvalue in units of the tolerance in fidelity: the kind of error matters less."""
+"""Tolerance in four times the probability of one kind of error, in units of that in fidelity."""
 
 SEPARABLE: Final = 0.5
 """No tree needs a pair of this fidelity or less to end above it: there is nothing in it to distil."""
@@ -241,9 +243,7 @@ class ParetoSearch:
         more_s = other.latency_s - one.latency_s
         if more_s < 0.0 or one.rounds > other.rounds or one.stored & ~other.stored:
             return False
-        tolerance = self._tolerance
-        (a, b, c), (x, y, z) = one.values, other.values
-        if a < x - tolerance or b < y - tolerance or c < z - tolerance:
+        if not self._as_pure(one.values, other.values):
             return False
         if self._limits.leaves is not None and one.leaves > other.leaves:
             return False
@@ -252,14 +252,19 @@ class ParetoSearch:
         if self.by_age and any(mine > its for mine, its in zip(one.ages_s, other.ages_s, strict=True)):
             return False
         if self.ground.decays:
-            a, b, c = one.values_at(other.latency_s)
-            if a < x - tolerance or b < y - tolerance or c < z - tolerance:
+            if not self._as_pure(one.values_at(other.latency_s), other.values):
                 return False
-            if a + b + c < x + y + z - 4.0 * self._options.fidelity_step:
-                return False
-            slack = tolerance / other.latency_s if other.latency_s > 0.0 else math.inf
+            slack = self._tolerance / other.latency_s if other.latency_s > 0.0 else math.inf
             return all(mine <= its + slack for mine, its in zip(one.slopes, other.slopes, strict=True))
         return True
+
+    def _as_pure(self, one: Eigenvalues, other: Eigenvalues) -> bool:
+        """Fidelity and the probability of each kind of error are no worse, within the tolerances."""
+        a, b, c = one[0] - other[0], one[1] - other[1], one[2] - other[2]
+        room = self._tolerance
+        if a + b + c < -4.0 * self._options.fidelity_step:
+            return False
+        return b - a - c <= room and a - b - c <= room and c - a - b <= room  # four times Z, X, Y
 
 
 def _unfaithful(prospect: Prospect) -> float:

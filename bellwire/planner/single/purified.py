@@ -27,18 +27,27 @@ METHOD = "past"
 ESTIMATE: Final = 1e-3
 """The search knows a throttled fidelity this well; a tree that is farther below a limit is not tried."""
 
+COARSER: Final = 10.0
+"""Factor of the fidelity step of a second search, where the first one ended without an answer."""
+
 
 def plan(residual: Residual, request: PairRequest, options: Options) -> PairPlan:
     """The fastest tree with purification that keeps the limits; without a fidelity limit, the fastest tree.
+
+    Where the search ends at its limit of steps before it has an answer, a coarser one looks farther: what
+    that finds keeps the limits, but there may be faster trees.
 
     Raises:
         NoPlan: no way, or no tree keeps the limits; the text says the best fidelity that was found and its
             latency.
     """
     search = _Search(residual, request, options)
-    found = search.fastest(by_age=False)
-    if found is None and search.broken is not None:
-        found = search.fastest(by_age=True)
+    found = search.fastest(options)
+    if found is None and search.stopped:
+        coarse = replace(options, fidelity_step=min(COARSER * options.fidelity_step, 0.1))
+        found = search.fastest(coarse)
+    elif found is None and search.broken is not None:
+        found = search.fastest(options, by_age=True)
     if found is None:
         raise search.reason()
     return found
@@ -82,11 +91,11 @@ class _Search:
         self.broken: NoPlan | None = None  # by the fastest tree that breaks another limit
         self.stopped = False
 
-    def fastest(self, *, by_age: bool) -> PairPlan | None:
-        """The fastest tree that keeps all limits, or None."""
+    def fastest(self, options: Options, *, by_age: bool = False) -> PairPlan | None:
+        """The fastest tree that keeps all limits, as far as one search sees, or None."""
         limit = self.request.limits.fidelity
         free = replace(self.request.limits, fidelity=None)
-        search = ParetoSearch(self.residual, self.request, self.options, by_age=by_age)
+        search = ParetoSearch(self.residual, self.request, options, by_age=by_age)
         found: PairPlan | None = None
         nearest: Prospect | None = None  # best of those that are too far off to be tried
         for prospect in search.candidates():
@@ -121,21 +130,26 @@ class _Search:
         name = f"{request.source}-{request.destination}"
         ended = f"; the search ended after {STEPS_MAX} steps" if self.stopped else ""
         if self.best is not None:
-            shown = math.floor(self.best.fidelity * 1e4) / 1e4
             return FidelityMissed(
                 f"{name}: fidelity {request.limits.fidelity:g} is not reached: the best that was found with "
-                f"{self.options.rounds} purification rounds per level has {shown:.4f} at "
+                f"{self.options.rounds} purification rounds per level has {_floor(self.best.fidelity)} at "
                 f"{self.best.latency_s:.4g} s per pair{ended}"
             )
         if self.broken is not None:
             return NoPlan(f"{self.broken}; no other tree keeps the limits{ended}")
-        from bellwire.planner.single import (
-            exact,
-        )  # needs arrays; only it can say which limit the fastest breaks
+        from bellwire.planner.single import exact  # it can say which limit the fastest tree breaks
 
         free = replace(request, limits=replace(request.limits, fidelity=None))
         try:
-            exact.plan(self.residual, free, self.options)
+            fastest = exact.plan(self.residual, free, self.options)
         except NoPlan as reason:
             return reason
-        return NoPlan(f"{name}: no tree keeps the limits{ended}")
+        wanted = "a tree" if request.limits.fidelity is None else f"fidelity {request.limits.fidelity:g}"
+        return FidelityMissed(
+            f"{name}: {wanted} is not reached: the fastest tree has {_floor(fastest.fidelity)} at "
+            f"{fastest.latency_s:.4g} s per pair, and nothing that could be purified was found{ended}"
+        )
+
+
+def _floor(fidelity: float) -> str:
+    return f"{math.floor(fidelity * 1e4) / 1e4:.4f}"

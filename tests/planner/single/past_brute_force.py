@@ -6,6 +6,7 @@ Knows no decay and no limit of memories. Refuses speed: the number of trees squa
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -119,11 +120,12 @@ class Enumeration:
             one.links[first] | other.links[second],
         )
 
-    def _rounds(self, one: Trees, other: Trees, in_turn: bool, a: str, b: str, apart: int = 0) -> list[Trees]:
+    def _rounds(
+        self, one: Trees, other: Trees, in_turn: bool, a: str, b: str, apart: int = 0
+    ) -> Iterator[Trees]:
         """Every tree of one kept, every tree of another measured; apart: only what meets at these nodes."""
         here, there = self.topology.nodes[a], self.topology.nodes[b]
         busy_s = max(here.purification_s, there.purification_s) + self.topology.delay_s(a, b)
-        found: list[Trees] = []
         for start in range(0, len(one.latency_s), CHUNK):
             rows = len(one.latency_s[start : start + CHUNK])
             kept, measured = (grid.ravel() for grid in np.indices((rows, len(other.latency_s))))
@@ -141,15 +143,12 @@ class Enumeration:
             )
             t_kept, t_measured = one.latency_s[kept], other.latency_s[measured]
             made_s = t_kept + t_measured if in_turn else 1.5 * np.maximum(t_kept, t_measured)
-            found.append(
-                Trees(
-                    (made_s + busy_s) / chance,
-                    state,
-                    one.nodes[kept] | other.nodes[measured],
-                    one.links[kept] | other.links[measured],
-                )
+            yield Trees(
+                (made_s + busy_s) / chance,
+                state,
+                one.nodes[kept] | other.nodes[measured],
+                one.links[kept] | other.links[measured],
             )
-        return found
 
 
 def convolved(a: Floats, b: Floats) -> Floats:
