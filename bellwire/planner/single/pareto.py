@@ -32,10 +32,10 @@ from typing import Final
 from bellwire.core.bell import Eigenvalues
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
+from bellwire.planner.single.openings import open_leaves, open_stored, swapping_nodes
 from bellwire.planner.single.prospects import Prospect
 from bellwire.planner.single.steps import Ground
-from bellwire.planner.structures import THREE_HALVES
+from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf
 
 STEPS_MAX: Final = 400_000
 """Swaps and rounds before the search ends, a few seconds; 50 nodes mostly need some ten thousands."""
@@ -73,39 +73,31 @@ class ParetoSearch:
         self._goal = tuple(sorted((order[request.source], order[request.destination])))
         self._goal_nodes = sum(1 << end for end in self._goal)
         self._more: dict[tuple[int, int], float] = {}
-        self._able = [may_swap(residual, name, options) for name in topology.nodes]
+        swapping = swapping_nodes(residual, options)
+        self._able = [name in swapping for name in topology.nodes]
         self._kept: dict[tuple[int, int, int], list[Prospect]] = defaultdict(list)
         self._beside: dict[tuple[int, int], list[Prospect]] = defaultdict(list)
         self._queue: list[tuple[float, float, int, Prospect | tuple[Prospect, Prospect, int]]] = []
         self._ticket = count()
         self._tolerance = SHAPE * options.fidelity_step
         self._useless = request.limits.fidelity is not None and request.limits.fidelity > SEPARABLE
-        links = leaves_of(residual, options)
-        stored = [
-            leaf
-            for leaf in request.stored
-            if options.route is None
-            and leaf.left in order
-            and leaf.right in order
-            and not {leaf.left, leaf.right} & options.avoid
-        ]
-        sure = max(
-            (topology.nodes[n].swap_probability for n, a in zip(order, self._able, strict=True) if a),
-            default=1.0,
-        )
+        links = open_leaves(residual, options)
+        stored = open_stored(residual, options, request.stored)
+        sure = max((topology.nodes[name].swap_probability for name in swapping), default=1.0)
         waits = 1.0 if stored or options.waiting == "exponential" else THREE_HALVES
         self._growth, self._copy_growth = waits / sure, waits
         self._least_s = 0.0 if stored else min((leaf.latency_s for leaf in links.values()), default=0.0)
         neighbours: dict[int, set[int]] = defaultdict(set)
-        for leaf in (*links.values(), *stored):
+        leaves: list[LinkLeaf | StoredLeaf] = [*links.values(), *stored]
+        for leaf in leaves:
             neighbours[order[leaf.left]].add(order[leaf.right])
             neighbours[order[leaf.right]].add(order[leaf.left])
         self._hops = [_hops(neighbours, goal, self._able) for goal in self._goal]
         rooms = sorted((residual.memories(name) for name in topology.nodes), reverse=True)
         copies = 1
         while copies <= COPIES_MAX and (copies == 1 or (options.rounds > 0 and copies <= rooms[1])):
-            for leaf in links.values():
-                self._offer(self.ground.leaf(leaf, copies))
+            for link in links.values():
+                self._offer(self.ground.leaf(link, copies))
             for index, each in enumerate(stored):
                 self._offer(self.ground.leaf(each, copies, 1 << index))
             copies *= 2
