@@ -1,7 +1,7 @@
 """Plans from the level-based optimum: hypergraph, programme, executable trees (algorithms.md 1.6, 2.3).
 
 Owns `plan_levels`: the way from requests to trees with real times and promises. Refuses the parts: levels.py,
-solvers.py, hyperflow.py, executable.py. The programme takes operations as instantaneous and knows neither
+solvers.py, hyperflow.py, seating.py. The programme takes operations as instantaneous and knows neither
 memories nor waiting: trees for which memories are lacking, or whose pairs decay too far, are left out. The
 optimum itself is `bound_hz`.
 """
@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bellwire.planner.assessment import PairPlan
 from bellwire.planner.batch.batch_plan import BatchPlan, share_of, use_of_shares
-from bellwire.planner.batch.executable import METHOD, executable
-from bellwire.planner.batch.hyperflow import FlowTree, decompose
+from bellwire.planner.batch.executable import METHOD
+from bellwire.planner.batch.hyperflow import decompose
 from bellwire.planner.batch.levels import Hypergraph, hypergraph
-from bellwire.planner.batch.solvers import Flow, Objective, Solver, solve
-from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual
+from bellwire.planner.batch.seating import seated
+from bellwire.planner.batch.solvers import Objective, Solver, solve
+from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Limits, Options, PairRequest, check_requests
 from bellwire.planner.single.finishing import why_none
 
@@ -124,16 +124,15 @@ class _Batch:
         wanted_hz = {name: request.rate_hz for name, request in self.requests.items()}
         flow = solve(graph, self.weights, wanted_hz, self.objective, self.solver, self.told)
         self.told("trees")
-        trees, lacking, missed = self._trees(graph, flow)
-        shares = [share_of(self.requests[name], plans) for name, plans in trees.items() if plans]
+        ends = {name: (request.source, request.destination) for name, request in self.requests.items()}
+        found = seated(decompose(graph, flow, ends), self.requests, self.residual, self.objective)
+        shares = [share_of(self.requests[name], plans) for name, plans in found.trees.items() if plans]
         served = {share.request for share in shares}
         unserved = {
-            name: unreachable.get(name) or lacking.get(name) or NOTHING
+            name: unreachable.get(name) or found.lacking.get(name) or NOTHING
             for name in self.requests
             if name not in served
         }
-        rates = [share.rate_hz * self.weights[share.request] for share in shares]
-        least = min((share.rate_hz / self.weights[share.request] for share in shares), default=0.0)
         plan = BatchPlan(
             method=f"{METHOD} {self.solver}",
             objective=self.objective,
@@ -142,8 +141,12 @@ class _Batch:
             bound_hz=flow.optimum_hz,
             unserved=unserved,
         )
-        worth = (len(shares), sum(rates) if self.objective == "total" else least)
-        return _Attempt(graph, plan, missed, unreachable, worth)
+        missed = frozenset(
+            name
+            for name, states in flow.delivered_hz.items()
+            if found.missed_hz[name] > MISSED * sum(states.values())
+        )
+        return _Attempt(graph, plan, missed, unreachable, found.worth)
 
     def _why_unreachable(self, name: str, graph: Hypergraph) -> str:
         request, options = self.requests[name], self.options
@@ -154,47 +157,6 @@ class _Batch:
             f"fidelity {request.limits.fidelity:g} cannot be reached between {request.source} and "
             f"{request.destination} with {graph.rounds} purification rounds"
         )
-
-    def _trees(
-        self, graph: Hypergraph, flow: Flow
-    ) -> tuple[dict[str, list[PairPlan]], dict[str, str], frozenset[str]]:
-        """Executable trees by request; why others were left out; requests that miss too much of their flow.
-
-        Memories go to the widest tree of each request first. What is left goes to the widest of all (total),
-        or to the request that is furthest behind (max_min).
-        """
-        ends = {name: (request.source, request.destination) for name, request in self.requests.items()}
-        queues: dict[str, list[FlowTree]] = {name: [] for name in self.requests}
-        for piece in sorted(decompose(graph, flow, ends), key=lambda each: each.rate_hz):
-            queues[piece.request].append(piece)
-        book = self.residual.copy()
-        trees: dict[str, list[PairPlan]] = {name: [] for name in self.requests}
-        lacking: dict[str, str] = {}
-        missed_hz = dict.fromkeys(self.requests, 0.0)
-        while waiting := [name for name, queue in queues.items() if queue]:
-            name = min(waiting, key=lambda each: self._turn(each, trees[each], queues[each][-1]))
-            piece = queues[name].pop()
-            try:
-                plan = executable(piece.tree, book, self.requests[name].limits)
-                book.claim(f"levels {name}/{len(trees[name])}", plan.use)
-            except NoPlan as reason:
-                lacking.setdefault(name, str(reason))
-                if isinstance(reason, FidelityMissed):
-                    missed_hz[name] += piece.rate_hz
-                continue
-            trees[name].append(plan)
-        missed = frozenset(
-            name
-            for name, states in flow.delivered_hz.items()
-            if missed_hz[name] > MISSED * sum(states.values())
-        )
-        return trees, lacking, missed
-
-    def _turn(self, name: str, has: list[PairPlan], piece: FlowTree) -> tuple[float, ...]:
-        """Whose tree comes next: the least."""
-        if self.objective == "total":
-            return (float(bool(has)), -piece.rate_hz * self.weights[name])
-        return (sum(plan.rate_hz for plan in has) / self.weights[name], -piece.rate_hz)
 
 
 def _raised(request: PairRequest, margin: float) -> PairRequest:

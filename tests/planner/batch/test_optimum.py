@@ -1,6 +1,6 @@
 """Batches planned by the level-based optimum: trees that fit, promises that hold, one sentence a refusal.
 
-Owns the tests of batch/optimum.py, executable.py and engines.py.
+Owns the tests of batch/optimum.py, seating.py, executable.py and engines.py.
 """
 
 import math
@@ -23,7 +23,7 @@ from bellwire.planner.batch.solvers import Objective, Solver
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.methods import plan_pair
 from bellwire.planner.requests import Limits, Options, PairRequest
-from bellwire.planner.structures import PurifyNode, SwapNode, Tree, leaves, retimed
+from bellwire.planner.structures import PurifyNode, SwapNode, Tree, leaves, retimed, route_of
 from bellwire.planner.topology import Node, Topology, link_between, pair_of
 from tests.planner.batch.test_levels import SOLVERS, ask, batches, network, optimum
 
@@ -154,18 +154,34 @@ def test_a_channel_that_others_use_has_only_the_rest_to_give() -> None:
     assert rest.total_rate_hz == pytest.approx(40.0, rel=1e-9)
 
 
-def test_memories_go_to_the_widest_tree_of_each_request_first() -> None:
-    """R has two memories for three requests that all swap there; one gets them, and the others hear why."""
+def test_who_finds_no_memory_hears_where() -> None:
+    """R has two memories for two requests that both swap there."""
     topology = network("AR", "BR", "CR", "DR", memories=2)
-    asked = [ask("A", "B", "one"), ask("C", "D", "two", weight=3.0)]
+    asked = [ask("A", "B", "one"), ask("C", "D", "two")]
     plan = plan_levels(Residual(topology), asked, "max_min", allow_unserved=True)
-    assert len(plan.shares) == 1
-    (reason,) = plan.unserved.values()
-    assert reason == "A-B: R has 0 of 2 memories free, not 2" or reason.startswith(
-        "levels one/0: R has 0 of 2"
-    )
-    with pytest.raises(NoPlan, match=r"^request (one|two): .*R has 0 of 2 memories free"):
+    assert [share.request for share in plan.shares] == ["one"]
+    assert plan.unserved == {"two": "C-D: R has 0 of 2 memories free, not 2"}
+    with pytest.raises(NoPlan, match=r"^request two: C-D: R has 0 of 2 memories free, not 2$"):
         plan_levels(Residual(topology), asked, "max_min")
+
+
+def test_who_has_another_way_leaves_the_memories_to_who_has_none() -> None:
+    """The widest tree is A-R-B; it would take the two memories of R, which C-D cannot do without."""
+    nodes = {name: Node(name=name, memories=2 if name == "R" else 5) for name in "ABCDRS"}
+    links = [link_between(nodes[a], nodes[b], 10.0) for a, b in ("AR", "BR", "BS", "DR")]
+    links.append(replace(link_between(nodes["A"], nodes["S"], 10.0), capacity_hz=30.0))
+    links.append(replace(link_between(nodes["C"], nodes["R"], 10.0), capacity_hz=20.0))
+    topology = Topology.of(nodes.values(), links)
+    asked = [ask("A", "B", "one"), ask("C", "D", "two")]
+    _, flow = optimum(topology, asked)
+    rates_hz = {name: sum(states.values()) for name, states in flow.delivered_hz.items()}
+    assert rates_hz["two"] == pytest.approx(2.0 / 3.0 * 0.4 * 20.0, rel=1e-9)
+    assert rates_hz["one"] > 2.0 * rates_hz["two"]
+    assert {arc.at for arc in flow.arcs_hz if arc.product.pair == ("A", "B")} == {"R", "S"}
+    plan = plan_levels(Residual(topology), asked)
+    (one,), (two,) = (share.trees for share in plan.shares)
+    assert route_of(one.tree) == ("A", "S", "B")
+    assert route_of(two.tree) == ("C", "R", "D")
 
 
 def test_a_request_that_the_optimum_starves_is_named() -> None:
