@@ -238,8 +238,8 @@ class RequestProcessing:
         self._alarms.set((notice.request, "replan"), step.now_ns + delay_ns)
 
     def _turn_ns(self, life: Life) -> int:
-        """A part of a renewal period that differs between requests and versions: two sources that refused each
-        other would otherwise ask again at the same moment, for ever."""
+        """A part of a renewal period that differs between requests and versions: two sources that were
+        refused because of each other would otherwise ask again at the same moment, for ever."""
         turn = crc32(f"{life.request.request_id}/{life.version}".encode())
         return self.settings.timers.plan_renew_ns * (turn % TURNS) // TURNS
 

@@ -5,6 +5,7 @@ and it has just returned. Refuses models. Neither prints, uses a second thread, 
 """
 
 from collections.abc import Callable, Sequence
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, Protocol
 
 import highspy
@@ -141,7 +142,10 @@ class _Cbc:
         # as soon as the process has ended.
         program.get_pipe = self._first("solver", program.get_pipe)
         program.readsol_MPS = self._first("answer", program.readsol_MPS)
-        status: int = program.actualSolve(lp)
+        # PuLP removes its files when all went well; an interrupted run must not leave them either.
+        with TemporaryDirectory(prefix="bellwire-cbc-") as folder:
+            program.tmpDir = folder
+            status: int = program.actualSolve(lp)
         return status
 
     def _first(self, moment: Moment, act: Callable[..., Any]) -> Callable[..., Any]:

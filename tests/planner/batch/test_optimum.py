@@ -349,11 +349,12 @@ def test_cbc_runs_between_the_moments_that_say_so_and_leaves_no_file(
     """The model stands in a file when the process is about to start, and the answer when it has ended."""
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # ask the environment again
     monkeypatch.chdir(tmp_path)
     files: dict[str, list[str]] = {}
 
     def told(moment: str) -> None:
-        files[moment] = sorted(each.suffix for each in tmp_path.iterdir())
+        files[moment] = sorted(each.suffix for each in tmp_path.rglob("*") if each.is_file())
 
     plan_levels(Residual(broken()), [ask("A", "B")], solver="cbc", told=told)
     assert list(files) == ["graph", "model", "solver", "answer", "trees"]
@@ -361,6 +362,21 @@ def test_cbc_runs_between_the_moments_that_say_so_and_leaves_no_file(
     assert files["solver"] == [".mps"]
     assert files["answer"] == [".mps", ".sol"]
     assert files["trees"] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_of_cbc_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def told(moment: str) -> None:
+        if moment == "solver":
+            assert list(tmp_path.rglob("*.mps"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plan_levels(Residual(broken()), [ask("A", "B")], solver="cbc", told=told)
     assert list(tmp_path.iterdir()) == []
 
 
