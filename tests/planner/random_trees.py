@@ -69,7 +69,7 @@ def drawn_network(chance: np.random.Generator, size: int, density: float, *, dec
         Node(
             name=name,
             memories=64,
-            decay_hz=_times(drawn_decay_hz(chance), decay),
+            decay_hz=_times(drawn_decay_hz(chance), decay) if decay else (0.0, 0.0, 0.0),
             swap_probability=float(chance.choice([0.3, 0.5, 1.0])),
             swap_s=float(chance.choice([0.0, 1e-5, 1e-2])),
             purification_s=float(chance.choice([0.0, 1e-2])),

@@ -65,6 +65,19 @@ def test_no_tree_with_a_round_per_level_is_faster_at_any_fidelity(seed: int) -> 
         assert (math.inf if found is None else found.latency_s) == pytest.approx(latency_s, rel=1e-9)
 
 
+def test_a_pair_with_rarer_errors_of_one_kind_is_not_dropped_for_one_with_greater_eigenvalues() -> None:
+    """The bug (seed 15): states were compared by eigenvalues, and the best tree was lost, 1.5 % slower."""
+    chance = np.random.default_rng(15)
+    topology = drawn_network(chance, int(chance.integers(2, 5)), 0.7, decay=0.0)
+    every = Enumeration(topology, "dejmps")
+    top = float(every.fidelities("A", "D")[-1])
+    wanted = top + 0.3 * (1.0 - top) - 1e-9
+    found = best(topology, wanted, scheme="dejmps", rounds=1)
+    assert found is not None
+    assert found.latency_s == pytest.approx(1.3963495511941246, rel=1e-9)
+    assert every.best_latency_s("A", "D", [wanted]) == pytest.approx([found.latency_s], rel=1e-9)
+
+
 # --- throttled trees that decay -----------------------------------------------------------------------
 
 
