@@ -10,7 +10,7 @@ from bellwire.core.effects import Publish
 from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.core.facts import Fact, Released
 from bellwire.core.ids import End
-from bellwire.core.messages import FactBatch
+from bellwire.core.messages import SCHEMA_VERSION, FactBatch
 from bellwire.runtime.channel import CREDIT_FRAMES
 from bellwire.runtime.envelope import HELLO, MESSAGE, Frame, encode_frame
 from tests.runtime.buses import BusEnd, buses, join, until
@@ -193,8 +193,8 @@ async def test_a_frame_of_an_ended_incarnation_is_dropped() -> None:
     sender = Forger(b.endpoint)
     b.network.add_peer("a", "tcp://127.0.0.1:9")
     try:
-        sender.send(Frame("a", 5, 1, 1, HELLO, 0, 0, b""))
-        sender.send(Frame("a", 4, 1, 1, HELLO, 0, 0, b""))
+        sender.send(Frame("a", 5, SCHEMA_VERSION, 1, HELLO, 0, 0, b""))
+        sender.send(Frame("a", 4, SCHEMA_VERSION, 1, HELLO, 0, 0, b""))
         await until(lambda: b.health.counts["frame_of_ended_incarnation"] == 1, "the old frame is counted")
         assert b.host.opinions == [("a", "up", 5)]
     finally:
@@ -207,9 +207,9 @@ async def test_silence_makes_a_peer_suspect_and_then_down_and_its_return_up() ->
     sender = Forger(b.endpoint)
     b.network.add_peer("a", "tcp://127.0.0.1:9")
     try:
-        sender.send(Frame("a", 1, 1, 1, HELLO, 0, 0, b""))
+        sender.send(Frame("a", 1, SCHEMA_VERSION, 1, HELLO, 0, 0, b""))
         await until(lambda: len(b.host.opinions) == 3, "three opinions")
-        sender.send(Frame("a", 1, 1, 1, HELLO, 0, 0, b""))
+        sender.send(Frame("a", 1, SCHEMA_VERSION, 1, HELLO, 0, 0, b""))
         await until(lambda: len(b.host.opinions) == 4, "a fourth opinion")
         assert [state for _, state, _ in b.host.opinions] == ["up", "suspect", "down", "up"]
     finally:
@@ -223,12 +223,12 @@ async def test_malformed_frames_are_counted_and_change_nothing() -> None:
     b.network.add_peer("a", "tcp://127.0.0.1:9")
     try:
         sender.raw(b"\xc1 this is no msgpack")
-        sender.send(Frame("nobody", 1, 1, 1, HELLO, 0, 0, b""))
+        sender.send(Frame("nobody", 1, SCHEMA_VERSION, 1, HELLO, 0, 0, b""))
         sender.send(Frame("a", 1, 99, 1, HELLO, 0, 0, b""))
-        sender.send(Frame("a", 1, 1, 1, MESSAGE, 1, 0, b"\xc1"))
-        sender.send(Frame("a", 1, 1, 1, MESSAGE, 3, 0, b"\xc1"))
-        sender.send(Frame("a", 1, 1, 1, MESSAGE, 1, 0, b"\xc1"))
-        sender.send(Frame("a", 1, 1, 7, MESSAGE, 2, 0, b"\xc1"))
+        sender.send(Frame("a", 1, SCHEMA_VERSION, 1, MESSAGE, 1, 0, b"\xc1"))
+        sender.send(Frame("a", 1, SCHEMA_VERSION, 1, MESSAGE, 3, 0, b"\xc1"))
+        sender.send(Frame("a", 1, SCHEMA_VERSION, 1, MESSAGE, 1, 0, b"\xc1"))
+        sender.send(Frame("a", 1, SCHEMA_VERSION, 7, MESSAGE, 2, 0, b"\xc1"))
         counts = b.health.counts
         await until(lambda: counts["frame_to_other_incarnation"] == 1, "the last frame")
         expected = (
@@ -254,7 +254,7 @@ async def test_a_reader_that_does_not_acknowledge_gets_no_more_than_the_credit()
     sender = Forger(a.endpoint)
     a.network.add_peer("b", f"tcp://127.0.0.1:{port}")
     try:
-        sender.send(Frame("b", 1, 1, 1, HELLO, 0, 0, b""))
+        sender.send(Frame("b", 1, SCHEMA_VERSION, 1, HELLO, 0, 0, b""))
         await until(lambda: a.network.peers["b"].knows_us, "a believes that b knows it")
         for number in range(20_000):
             a.send("b", number)
@@ -268,7 +268,7 @@ async def test_a_reader_that_does_not_acknowledge_gets_no_more_than_the_credit()
         assert a.network.congested == ("b",)
         # An outcome overtakes everything that waits, but not what is in the channel.
         a.send("b", 99_999, urgency="outcome")
-        sender.send(Frame("b", 1, 1, 1, HELLO, 0, 1, b""))
+        sender.send(Frame("b", 1, SCHEMA_VERSION, 1, HELLO, 0, 1, b""))
         await until(lambda: peer.outgoing.acknowledged == 1, "one message is acknowledged")
         await until(lambda: peer.outgoing.frames_in_flight == CREDIT_FRAMES, "the credit is used again")
         last = list(peer.outgoing.pending())[-1][1]

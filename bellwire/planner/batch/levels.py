@@ -22,7 +22,7 @@ from bellwire.planner.batch.fidelity_grid import MIXED, FidelityGrid
 from bellwire.planner.batch.fidelity_needs import Ground, best_levels, needed_levels
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import may_swap
+from bellwire.planner.single.openings import may_swap
 from bellwire.planner.topology import Link, Pair, pair_of
 
 GAIN: Final = 2.0 / 3.0

@@ -14,7 +14,7 @@ from bellwire.planner.multipartite.ghz_finishing import why_apart
 from bellwire.planner.multipartite.ghz_request import GhzRequest
 from bellwire.planner.multipartite.ghz_trees import FusionLeaf
 from bellwire.planner.requests import Options
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
+from bellwire.planner.single.openings import leaves_of, may_swap
 from bellwire.planner.structures import LinkLeaf, Tree, purified
 from bellwire.planner.topology import Link, Pair, Topology
 from bellwire.planner.tree_use import use_of

@@ -12,10 +12,7 @@ sweeps without the rule on routes give T* itself: a tree as fast as that is the 
 others exact.py searches simple trees one by one.
 """
 
-import math
-from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +21,9 @@ from numpy.typing import NDArray
 from bellwire.core.ids import NodeId
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options
-from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf, Tree, Waiting, swapped, turned
-from bellwire.planner.topology import Link, Pair, pair_of
+from bellwire.planner.single.openings import leaves_of, may_swap
+from bellwire.planner.structures import THREE_HALVES, StoredLeaf, Tree, Waiting, swapped, turned
+from bellwire.planner.topology import Pair, pair_of
 
 Floats = NDArray[np.float64]
 
@@ -166,50 +164,3 @@ class AllTrees:
             if self._routes[i][at] & self._routes[at][j] == 1 << at:
                 return int(row)
         return -1
-
-
-def may_swap(residual: Residual, name: NodeId, options: Options) -> bool:
-    """A node can swap for a plan: it relays, ever succeeds, has two free memories, may be touched."""
-    node = residual.topology.nodes[name]
-    able = node.relays and node.swap_probability > 0.0 and name not in options.avoid
-    return able and residual.memories(name) >= 2
-
-
-def open_links(residual: Residual, options: Options) -> Iterator[Link]:
-    """Links that a plan may use at all: no end is to be avoided or without free memory, and on the route."""
-    allowed = None if options.route is None else {pair_of(a, b) for a, b in pairwise(options.route)}
-    topology = residual.topology
-    usable = {name for name in topology.nodes if name not in options.avoid and residual.memories(name) > 0}
-    for pair, link in topology.links.items():
-        if pair[0] in usable and pair[1] in usable and (allowed is None or pair in allowed):
-            yield link
-
-
-def leaves_of(
-    residual: Residual, options: Options, stored: tuple[StoredLeaf, ...] = ()
-) -> dict[Pair, LinkLeaf | StoredLeaf]:
-    """Links that still have a rate, at half of what their nodes have (1.1); stored pairs in their place."""
-    found: dict[Pair, LinkLeaf | StoredLeaf] = {}
-    for link, rate_hz in _half_rates_hz(residual, open_links(residual, options)):
-        if rate_hz > 0.0:
-            found[link.ends] = LinkLeaf(*link.ends, 1.0 / rate_hz)
-    if options.route is None:
-        for leaf in stored:
-            if not {leaf.left, leaf.right} & options.avoid:
-                found[pair_of(leaf.left, leaf.right)] = leaf
-    return found
-
-
-def _half_rates_hz(residual: Residual, links: Iterable[Link]) -> Iterator[tuple[Link, float]]:
-    """`Residual.link_rate_hz` of many links, every node and every plan looked at once instead of per link."""
-    halves_hz = {name: residual.attempts_hz(name, 0.5) for name in residual.topology.nodes}
-    flows_hz: dict[Pair, list[float]] = {}
-    for use in residual.taken.values():
-        for pair, taken_hz in use.links_hz.items():
-            flows_hz.setdefault(pair, []).append(taken_hz)
-    used_hz = {pair: math.fsum(flows) for pair, flows in flows_hz.items()}
-    for link in links:
-        a, b = link.ends
-        chance = link.success_probability
-        nodes_hz = min(halves_hz[a], halves_hz[b]) * chance if chance > 0.0 else 0.0
-        yield link, max(0.0, min(nodes_hz, link.capacity_hz - used_hz.get(link.ends, 0.0)))

@@ -15,10 +15,10 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import PairPlan
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Limits, Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
 from bellwire.planner.single.bounds import loss_of
 from bellwire.planner.single.finishing import finished, why_none
 from bellwire.planner.single.on_route import along
+from bellwire.planner.single.openings import leaves_of, may_swap
 from bellwire.planner.structures import THREE_HALVES, LinkLeaf, Tree, swapped
 
 METHOD = "balanced"

@@ -15,7 +15,7 @@ from bellwire.core.bell import eigenvalues
 from bellwire.core.ids import NodeId
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import may_swap
+from bellwire.planner.single.openings import may_swap
 from bellwire.planner.structures import LinkLeaf, StoredLeaf
 
 

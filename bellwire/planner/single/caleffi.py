@@ -14,8 +14,8 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import PairPlan, assess
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
 from bellwire.planner.single.finishing import why_none
+from bellwire.planner.single.openings import leaves_of, may_swap
 from bellwire.planner.structures import LinkLeaf, SwapNode, Tree, swap_busy_s
 
 METHOD = "caleffi"

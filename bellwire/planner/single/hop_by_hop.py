@@ -15,8 +15,8 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import Outlook, PairPlan, assess, swapped_state
 from bellwire.planner.capacity import FidelityMissed, NoPlan, Residual
 from bellwire.planner.requests import Limits, Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
 from bellwire.planner.single.finishing import why_none
+from bellwire.planner.single.openings import leaves_of, may_swap
 from bellwire.planner.structures import LinkLeaf, SwapNode, Tree, swap_busy_s
 from bellwire.planner.topology import Link
 

@@ -17,8 +17,8 @@ from typing import Final
 from bellwire.core.ids import NodeId
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Limits, Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
 from bellwire.planner.single.bounds import Bounds
+from bellwire.planner.single.openings import leaves_of, may_swap
 from bellwire.planner.single.subtrees import Piece, Subtree, joined, mirrored, planted
 from bellwire.planner.structures import THREE_HALVES, Tree, turned
 

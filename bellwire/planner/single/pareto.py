@@ -32,7 +32,7 @@ from typing import Final
 from bellwire.core.bell import Eigenvalues
 from bellwire.planner.capacity import Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.openings import open_leaves, open_stored, swapping_nodes
+from bellwire.planner.single.openings import leaves_of, open_stored, swapping_nodes
 from bellwire.planner.single.prospects import Prospect
 from bellwire.planner.single.steps import Ground
 from bellwire.planner.structures import THREE_HALVES, LinkLeaf, StoredLeaf
@@ -81,7 +81,7 @@ class ParetoSearch:
         self._ticket = count()
         self._tolerance = SHAPE * options.fidelity_step
         self._useless = request.limits.fidelity is not None and request.limits.fidelity > SEPARABLE
-        links = open_leaves(residual, options)
+        links = leaves_of(residual, options)
         stored = open_stored(residual, options, request.stored)
         sure = max((topology.nodes[name].swap_probability for name in swapping), default=1.0)
         waits = 1.0 if stored or options.waiting == "exponential" else THREE_HALVES

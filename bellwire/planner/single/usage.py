@@ -20,9 +20,9 @@ from bellwire.core.ids import NodeId
 from bellwire.planner.assessment import PairPlan
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single.all_pairs import may_swap, open_links
 from bellwire.planner.single.finishing import finished, why_none
 from bellwire.planner.single.limited import limited_trees
+from bellwire.planner.single.openings import may_swap, open_links
 from bellwire.planner.single.subtrees import Piece
 from bellwire.planner.structures import (
     THREE_HALVES,

@@ -15,8 +15,8 @@ from bellwire.planner.assessment import assess, max_age_s, outlook
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.methods import plan_pair
 from bellwire.planner.requests import Limits, Options, PairRequest
-from bellwire.planner.single.all_pairs import leaves_of, open_links
 from bellwire.planner.single.exact import all_trees, plan, plans_from
+from bellwire.planner.single.openings import leaves_of, open_links
 from bellwire.planner.structures import (
     LinkLeaf,
     StoredLeaf,

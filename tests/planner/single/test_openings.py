@@ -1,4 +1,4 @@
-"""The rule on links and swapping nodes without arrays is the rule of the exact programme.
+"""What trees may be made of, without arrays.
 
 Owns the tests of single/openings.py.
 """
@@ -6,37 +6,12 @@ Owns the tests of single/openings.py.
 import subprocess
 import sys
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from bellwire.core.bell import werner
-from bellwire.planner.capacity import NoPlan, Residual
-from bellwire.planner.requests import Options, PairRequest
-from bellwire.planner.single import exact
-from bellwire.planner.single.all_pairs import leaves_of, may_swap
-from bellwire.planner.single.openings import open_leaves, open_stored, swapping_nodes
+from bellwire.planner.capacity import Residual
+from bellwire.planner.requests import Options
+from bellwire.planner.single.openings import open_stored
 from bellwire.planner.structures import StoredLeaf
 from bellwire.planner.topology import Node, Topology
-from tests.planner.single.brute_force import networks
-
-
-@settings(deadline=None, derandomize=True, max_examples=200)
-@given(networks(6), st.booleans(), st.booleans())
-def test_links_and_nodes_are_those_of_the_exact_programme(
-    topology: Topology, taken: bool, avoid: bool
-) -> None:
-    residual, names = Residual(topology), list(topology.nodes)
-    if taken:
-        request = PairRequest(request="r", source=names[0], destination=names[-1])
-        try:
-            residual.claim("r", exact.plan(residual, request, Options()).use.scaled(0.5))
-        except NoPlan:
-            return
-    chosen = frozenset(names[1:2]) if avoid else frozenset[str]()
-    for options in (Options(avoid=chosen), Options(route=tuple(names[:3]))):
-        assert open_leaves(residual, options) == leaves_of(residual, options)
-        able = {name for name in names if may_swap(residual, name, options)}
-        assert swapping_nodes(residual, options) == able
 
 
 def test_stored_pairs_are_open_between_known_nodes_and_beside_a_given_route() -> None:
