@@ -48,6 +48,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     """Figures of links and requests, and a line for every request that cannot be served."""
     from bellwire.core.bell import fidelity
     from bellwire.labs.document import read_document
+    from bellwire.planner.in_order import plans_in_order
     from bellwire.planner.plans import choose_route
     from bellwire.planner.usable import link_latency_s, link_state
 
@@ -80,6 +81,17 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
             "age_s": route.outlook.age_s,
             "fidelity": route.outlook.fidelity,
         }
+    together = plans_in_order(lab.network, lab.requests)
+    for name, found in requests.items():
+        plan = together[name]
+        found["together"] = (
+            {"refused": plan}
+            if isinstance(plan, str)
+            else {
+                "tree": plan.tree,
+                "lanes": {part.link: part.lanes for node in plan.nodes.values() for part in node.links},
+            }
+        )
     summary: dict[str, Any] = {
         "ok": True,
         "lab": lab.name,
@@ -128,10 +140,24 @@ def _show(summary: dict[str, Any]) -> None:
             for name, request in summary["requests"].items()
         ],
     )
+    beside = [line for name, request in summary["requests"].items() if (line := _beside(name, request))]
     nodes, instruments, emulated = (summary[key] for key in ("nodes", "instruments", "emulated_instruments"))
     show.write(
         f"{summary['lab']}: good. {nodes} machines, {instruments} instruments of which {emulated} emulated, "
         f"configuration {summary['digest'][:12]}",
         links,
         requests,
+        *beside,
     )
+
+
+def _beside(name: str, request: dict[str, Any]) -> str | None:
+    """What a request gets beside those before it in the file, where that is worth a line."""
+    together = request["together"]
+    if "refused" in together:
+        return f"{name} beside the requests before it: {together['refused']}"
+    reserved = [f"{lanes} of {link}" for link, lanes in together["lanes"].items() if lanes]
+    way = "" if together["tree"] == request["tree"] else f", over {together['tree']}"
+    if not reserved and not way:
+        return None
+    return f"{name} beside the requests before it: reserves lanes {', '.join(reserved) or 'of no link'}{way}"

@@ -58,4 +58,6 @@ def plan_pair(
         ConfigError: an unknown node or method.
     """
     request.check(residual.topology)
-    return method_of(method)(residual, request, Options() if options is None else options)
+    options = Options() if options is None else options
+    options.check(residual.topology)
+    return method_of(method)(residual, request, options)

@@ -79,6 +79,17 @@ def test_every_shipped_lab_is_good(path: Path) -> None:
     assert all(0.25 < request["fidelity"] <= 1 for request in summary["requests"].values())
 
 
+def test_check_says_what_requests_get_beside_each_other() -> None:
+    result = bellwire("check", "shared_hub")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert "ann-cat beside the requests before it: reserves lanes 3 of ann-hub, 3 of hub-cat" in lines
+    assert lines[-1].startswith("ben-cat beside the requests before it: reserves lanes ")
+    assert lines[-1].endswith(", over ((ben rim) (rim cat))")
+    found = json.loads(bellwire("check", "shared_hub", "--json").stdout)
+    assert found["requests"]["ann-cat"]["together"]["lanes"] == {"ann-hub": 3, "hub-cat": 3}
+
+
 def test_a_shipped_lab_is_found_by_its_name() -> None:
     result = bellwire("check", "two_node_link")
     assert result.exit_code == 0

@@ -74,9 +74,11 @@ def plan_ghz(
     """
     request = GhzRequest(request=request_id, members=tuple(members), limits=limits or Limits())
     request.check(residual.topology)
+    options = Options() if options is None else options
+    options.check(residual.topology)
     module, _, function = lookup("GHZ method", method, known_ghz_methods()).partition(":")
     act: GhzMethod = getattr(import_module(module), function)
-    return act(residual, request, Options() if options is None else options)
+    return act(residual, request, options)
 
 
 def known_graph_methods() -> dict[str, str]:
@@ -103,6 +105,7 @@ def plan_graph(
     request = GraphRequest(request=request_id, target=target, limits=limits or Limits())
     request.check(residual.topology)
     options = Options() if options is None else options
+    options.check(residual.topology)
     found: list[MultipartitePlan] = []
     reasons: list[NoPlan] = []
     for name in GRAPH_METHODS_OF_SHAPE[target.shape] if method is None else (method,):

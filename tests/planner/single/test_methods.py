@@ -254,3 +254,9 @@ def test_a_single_link_is_the_same_plan_to_every_method_of_half_capacity() -> No
         assert isinstance(found.tree, LinkLeaf)
         expected_ms = 3.784943229 if name == "dp-usage" else 7.569886459
         assert 1e3 * found.latency_s == pytest.approx(expected_ms, abs=5e-10)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_node_to_avoid_that_does_not_exist_is_named(method: str) -> None:
+    with pytest.raises(ConfigError, match='unknown node "Q"'):
+        plan_pair(Residual(chain(10.0, 10.0)), asked("A", "C"), method, Options(avoid=frozenset({"Q"})))
