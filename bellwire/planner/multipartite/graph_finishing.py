@@ -6,7 +6,7 @@ searches and the pace (graph_fitting.py).
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -74,6 +74,23 @@ def first_plan(planning: Planning, attempts: Iterable[Iterable[Candidate]]) -> M
     best = max(missed, key=lambda each: each.fidelity)
     wanting = next((f"; {each}" for each in reasons if isinstance(each, NoFinerPairs)), "")
     raise FidelityMissed(f"{best}{wanting}")
+
+
+def attempts(
+    request: GraphRequest,
+    as_they_come: Callable[[], Iterator[Candidate]],
+    finer: Callable[[float], Iterator[Candidate]],
+    apart: Callable[[], Iterator[Candidate]] | None = None,
+) -> Iterator[Iterator[Candidate]]:
+    """What `first_plan` looks at: pairs as they come, pairs that leave each other room, finer pairs.
+
+    finer: ways with pairs of a fidelity, at least. apart: None, where a method does not know such ways.
+    """
+    yield as_they_come()
+    if apart is not None:
+        yield apart()
+    for fidelity in pair_fidelities(request):
+        yield finer(fidelity)
 
 
 def pair_fidelities(request: GraphRequest) -> Iterator[float]:

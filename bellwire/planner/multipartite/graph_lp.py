@@ -14,6 +14,7 @@ and with operations that take no time, is `optimum_hz`.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from bellwire.planner.batch.hyperflow import decompose
@@ -21,7 +22,7 @@ from bellwire.planner.batch.levels import GAIN, Arc, Hypergraph, State, hypergra
 from bellwire.planner.batch.solvers import Flow, solve
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
-from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
+from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, attempts, first_plan
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees
 from bellwire.planner.multipartite.graph_parts import PairPart, Part
@@ -52,7 +53,8 @@ def plan(residual: Residual, request: GraphRequest, options: Options) -> Multipa
         NoPlan: there is none; the text says why.
     """
     planning = Planning(request, residual, options, METHOD, whole=True)
-    return first_plan(planning, _attempts(residual, request, options))
+    widest = partial(_candidates, residual, request, options)
+    return first_plan(planning, attempts(request, widest, partial(alone, residual, request, options)))
 
 
 def optimum_hz(residual: Residual, request: GraphRequest, options: Options) -> float:
@@ -62,12 +64,6 @@ def optimum_hz(residual: Residual, request: GraphRequest, options: Options) -> f
         NoPlan: pairs cannot be had, the graph or the network is too large, or nothing limits the rate.
     """
     return _Optimum(residual, request, options).flow.optimum_hz
-
-
-def _attempts(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Iterator[Candidate]]:
-    yield _candidates(residual, request, options)
-    for fidelity in pair_fidelities(request):
-        yield alone(residual, request, options, fidelity)
 
 
 def _candidates(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Candidate]:

@@ -10,11 +10,12 @@ that one. Graphs with too many connected parts are cut into stars first, and the
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent, equivalents
-from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
+from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, attempts, first_plan
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees, apart, crowded
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
@@ -41,14 +42,8 @@ def plan(residual: Residual, request: GraphRequest, options: Options) -> Multipa
         NoPlan: there is none; the text says why.
     """
     planning = Planning(request, residual, options, METHOD)
-    return first_plan(planning, _attempts(residual, request, options))
-
-
-def _attempts(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Iterator[Candidate]]:
-    yield alone(residual, request, options)
-    yield _apart(residual, request, options)
-    for fidelity in pair_fidelities(request):
-        yield alone(residual, request, options, fidelity)
+    ways = partial(alone, residual, request, options)
+    return first_plan(planning, attempts(request, ways, ways, partial(_apart, residual, request, options)))
 
 
 def alone(

@@ -11,12 +11,13 @@ of links, whole pairs are its blocks.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.multipartite.graph_equivalents import Equivalent
-from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, first_plan, pair_fidelities
+from bellwire.planner.multipartite.graph_finishing import Candidate, Planning, attempts, first_plan
 from bellwire.planner.multipartite.graph_local import Inside
 from bellwire.planner.multipartite.graph_pairs import PairTrees, apart, crowded
 from bellwire.planner.multipartite.graph_parts import PairPart, Part, Spot
@@ -59,14 +60,8 @@ def _plan(
             f'request {request.request}: the target graph is no {shapes[-1]}; method "{other}" serves'
         )
     planning = Planning(request, residual, options, method)
-    return first_plan(planning, _attempts(residual, request, options))
-
-
-def _attempts(residual: Residual, request: GraphRequest, options: Options) -> Iterator[Iterator[Candidate]]:
-    yield _alone(residual, request, options)
-    yield _apart(residual, request, options)
-    for fidelity in pair_fidelities(request):
-        yield _alone(residual, request, options, fidelity)
+    ways = partial(_alone, residual, request, options)
+    return first_plan(planning, attempts(request, ways, ways, partial(_apart, residual, request, options)))
 
 
 def _alone(
