@@ -130,10 +130,15 @@ async def _ask_for_pairs(lab: "Lab", asked: "EntanglementRequest", state: Path, 
     source = asked.target_nodes[0]
     await ask(state, source, "submit", request=msgspec.to_builtins(asked))
     after = 0
+    told: str | None = None
     while wait and not picture.ended():
         reports = await ask(state, source, "reports", after=after)
         if reports:
             after = reports[-1]["number"]
         picture.take([report | {"node": source} for report in reports])
+        seen = picture.requests[asked.request_id]
+        if seen.status == "planning" and seen.error != told:
+            told = seen.error
+            typer.echo(f"request {asked.request_id} waits for a plan: {told}", err=True)
         await asyncio.sleep(POLL_S)
     return picture

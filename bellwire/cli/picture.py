@@ -134,6 +134,8 @@ class LabPicture:
         if report["name"] == "request_status":
             seen.status, seen.error = fields["status"], fields["error_message"]
             seen.earlier = max(seen.earlier, (fields["generated_count"] or 0) - len(seen.delivered_ns))
+        elif report["name"] == "plan_failed" and seen.status not in FINAL:
+            seen.status, seen.error = "planning", fields["reason"]
         elif report["name"] == "pair_delivered" and number not in seen.delivered_ns:
             seen.delivered_ns[fields["number"]] = report["at_ns"]
             seen.fidelities.append(fields["fidelity"])

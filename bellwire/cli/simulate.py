@@ -67,6 +67,8 @@ def _bad_news(name: str, request: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if request["status"] == "failed":
         lines.append(f"request {name} failed: {request['error']}")
+    if request["status"] == "planning":
+        lines.append(f"request {name} has no plan at the end: {request['error']}")
     if request["frame_errors"]:
         lines.append(f"request {name}: {request['frame_errors']} pairs were delivered with a wrong frame")
     return lines

@@ -84,6 +84,8 @@ class Observer:
             outcome.status = str(fields["status"])
             error = fields.get("error_message")
             outcome.error = None if error is None else str(error)
+        elif report.name == "plan_failed":
+            outcome.status, outcome.error = "planning", str(fields["reason"])
         elif report.name == "plan_active":
             outcome.predicted_rate_hz = float(fields["rate_hz"] or 0.0)
             outcome.predicted_fidelity = float(fields["fidelity"] or 0.0)

@@ -308,6 +308,19 @@ def test_a_failed_request_is_bad_news_with_exit_code_1(tmp_path: Path) -> None:
     assert "fidelity 0.99 cannot be reached" in line
 
 
+def test_a_request_without_a_plan_at_the_end_is_bad_news_too(tmp_path: Path) -> None:
+    text = (LABS / "shared_hub.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "full.yaml"
+    path.write_text(text.replace("rate_min_hz: 240", "rate_min_hz: 400"), encoding="utf-8")
+    result = bellwire("simulate", str(path), "--duration", "1", "--json")
+    assert result.exit_code == 1
+    statuses = {name: one["status"] for name, one in json.loads(result.stdout)["requests"].items()}
+    assert sorted(statuses.values()) == ["in_progress", "planning"]
+    (line,) = result.stderr.splitlines()
+    assert " has no plan at the end: " in line
+    assert "of 4 lanes left" in line
+
+
 # --- endings ----------------------------------------------------------------------------------------------
 
 

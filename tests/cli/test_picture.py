@@ -45,6 +45,20 @@ def test_pairs_of_an_earlier_run_are_told_apart() -> None:
     assert (row["delivered"], row["delivered_by_earlier_runs"]) == (0, 100)
 
 
+def test_a_request_that_waits_for_a_plan_says_why_until_it_has_one() -> None:
+    picture, _ = at_work(pairs=0)
+    reason = "relay: link relay-bob has 1 of 8 lanes left, the plan needs 4"
+    failed = {"node": "alice", "name": "plan_failed", "request": "demo", "at_ns": 5}
+    picture.take([failed | {"fields": {"version": 1, "reason": reason}}])
+    row = picture.rows()["demo"]
+    assert (row["status"], row["error"]) == ("planning", reason)
+    picture.take([status_report("in_progress", 0)])
+    row = picture.rows()["demo"]
+    assert (row["status"], row["error"]) == ("in_progress", None)
+    picture.take([status_report("completed", 100), failed | {"fields": {"version": 2, "reason": reason}}])
+    assert picture.rows()["demo"]["status"] == "completed"
+
+
 def test_the_record_of_a_run_replaces_what_was_polled(tmp_path: Path) -> None:
     picture, _ = at_work(pairs=2)
     folder = tmp_path / "agents" / "alice"

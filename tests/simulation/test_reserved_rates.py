@@ -148,6 +148,26 @@ def test_a_rate_without_room_fails_at_its_deadline_and_says_what_was_missing() -
     assert " of 4 lanes left" in failed.error
 
 
+def test_a_request_without_a_plan_says_so_and_why_while_it_waits() -> None:
+    history, _ = watched(
+        lab_of(
+            {"request_id": "first", "rate_threshold_hz": 350.0, "route": ("ann", "hub", "cat")},
+            {
+                "request_id": "second",
+                "target_nodes": ("ben", "cat"),
+                "rate_threshold_hz": 350.0,
+                "route": ("ben", "hub", "cat"),
+            },
+        ),
+        1,
+    )
+    history.host.run(NS_PER_S)
+    waiting = [one for one in history.observer.outcomes.values() if one.status == "planning"]
+    assert len(waiting) == 1
+    assert waiting[0].error is not None
+    assert "lanes left" in waiting[0].error
+
+
 def test_room_that_comes_back_is_used() -> None:
     history, _ = watched(
         lab_of(
