@@ -95,3 +95,24 @@ def _sum(one: dict[K, N], other: dict[K, N]) -> dict[K, N]:
 
 def _greater(one: dict[K, N], other: dict[K, N]) -> dict[K, N]:
     return one | {key: max(one[key], amount) if key in one else amount for key, amount in other.items()}
+
+
+def attempts_per_pair(tree: Tree, topology: Topology, pairs: float = 1.0) -> float:
+    """Expected joint link attempts for each delivered pair: what a pair costs (algorithms.md section 3).
+
+    m pairs of a link cost m/q attempts; a swap or a round needs 1/p times as many of each of its two inputs.
+    Stored pairs cost nothing any more. inf where something never succeeds. pairs: how many are wanted.
+    """
+    match tree:
+        case LinkLeaf():
+            chance = topology.links[pair_of(tree.left, tree.right)].success_probability
+            return pairs / chance if chance > 0.0 else math.inf
+        case StoredLeaf():
+            return 0.0
+        case SwapNode():
+            inputs, chance = (tree.one, tree.other), topology.nodes[tree.at].swap_probability
+        case PurifyNode():
+            inputs, chance = (tree.kept, tree.measured), tree.success_probability
+    if chance == 0.0:
+        return math.inf
+    return math.fsum(attempts_per_pair(each, topology, pairs / chance) for each in inputs)

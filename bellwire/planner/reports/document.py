@@ -26,6 +26,7 @@ from bellwire.planner.structures import (
     swap_busy_s,
 )
 from bellwire.planner.topology import Topology
+from bellwire.planner.tree_use import attempts_per_pair
 
 WAITINGS: Final = {"caleffi": "max", "hop-by-hop": "sum"}
 """Baselines with a rule of their own for the mean time until two pairs exist: the slower one's, or one after
@@ -57,6 +58,7 @@ def tree_document(plan: PairPlan, topology: Topology) -> Document:
         "rate_hz": finite(plan.rate_hz),
         "fidelity": plan.fidelity,
         "success_probability": plan.success_probability,
+        "attempts_per_pair": finite(attempts_per_pair(plan.tree, topology)),
         "state": list(plan.state),
         "ages_s": list(plan.ages_s),
         "route": list(route_of(plan.tree)),
