@@ -31,6 +31,21 @@ def lab_of(*requests: dict[str, Any], scenario: Scenario | None = None, file: st
     return replace(lab, requests=made, scenario=lab.scenario if scenario is None else scenario)
 
 
+def rivals(first: dict[str, Any] | None = None, second: dict[str, Any] | None = None) -> Lab:
+    """Two requests for 350/s over the link hub-cat, which has room for one of them."""
+    rate: dict[str, Any] = {"rate_threshold_hz": 350.0}
+    return lab_of(
+        {"request_id": "first", "route": ("ann", "hub", "cat"), **rate, **(first or {})},
+        {
+            "request_id": "second",
+            "target_nodes": ("ben", "cat"),
+            "route": ("ben", "hub", "cat"),
+            **rate,
+            **(second or {}),
+        },
+    )
+
+
 class Books:
     """Looks into the planning part of every node after each of its steps."""
 
@@ -124,18 +139,7 @@ def test_two_that_want_one_repeater_end_on_two(seed: int) -> None:
 
 def test_a_rate_without_room_fails_at_its_deadline_and_says_what_was_missing() -> None:
     history, _ = watched(
-        lab_of(
-            {"request_id": "first", "rate_threshold_hz": 350.0, "route": ("ann", "hub", "cat")},
-            {
-                "request_id": "second",
-                "target_nodes": ("ben", "cat"),
-                "rate_threshold_hz": 350.0,
-                "route": ("ben", "hub", "cat"),
-                "duration_ns": None,
-                "count": 10,
-                "deadline_ns": 4 * NS_PER_S,
-            },
-        ),
+        rivals(second={"duration_ns": None, "count": 10, "deadline_ns": 4 * NS_PER_S}),
         1,
     )
     history.host.run(5 * NS_PER_S)
@@ -150,15 +154,7 @@ def test_a_rate_without_room_fails_at_its_deadline_and_says_what_was_missing() -
 
 def test_a_request_without_a_plan_says_so_and_why_while_it_waits() -> None:
     history, _ = watched(
-        lab_of(
-            {"request_id": "first", "rate_threshold_hz": 350.0, "route": ("ann", "hub", "cat")},
-            {
-                "request_id": "second",
-                "target_nodes": ("ben", "cat"),
-                "rate_threshold_hz": 350.0,
-                "route": ("ben", "hub", "cat"),
-            },
-        ),
+        rivals(),
         1,
     )
     history.host.run(NS_PER_S)
@@ -170,22 +166,7 @@ def test_a_request_without_a_plan_says_so_and_why_while_it_waits() -> None:
 
 def test_room_that_comes_back_is_used() -> None:
     history, _ = watched(
-        lab_of(
-            {
-                "request_id": "first",
-                "rate_threshold_hz": 350.0,
-                "route": ("ann", "hub", "cat"),
-                "duration_ns": 2 * NS_PER_S,
-            },
-            {
-                "request_id": "second",
-                "target_nodes": ("ben", "cat"),
-                "rate_threshold_hz": 350.0,
-                "route": ("ben", "hub", "cat"),
-                "duration_ns": None,
-                "count": 50,
-            },
-        ),
+        rivals(first={"duration_ns": 2 * NS_PER_S}, second={"duration_ns": None, "count": 50}),
         2,
     )
     history.host.run(12 * NS_PER_S)
