@@ -8,6 +8,7 @@ from typing import Literal
 
 from bellwire.core.events import Record
 from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.link_words import LinkAnswer
 from bellwire.core.messages import FactBatch, Message
 from bellwire.core.record import TaggedWord
 
@@ -42,6 +43,7 @@ class StartAttempts(TaggedWord, frozen=True, kw_only=True):
     first: int
     last: int  # inclusive; the device stops by itself then
     fence: int  # orders with a lower fence than one seen are refused by the device
+    point: int = 0  # operating point; attempts of two sides at different points meet nothing
 
 
 class StopAttempts(TaggedWord, frozen=True, kw_only=True):
@@ -78,6 +80,25 @@ class MeasureQubit(TaggedWord, frozen=True, kw_only=True):
     basis: Literal["X", "Y", "Z"]
     tag: int  # delivery number for the instrument's own log, 0: none
     within_ns: int
+    rotation: tuple[int, int, int] = (0, 0, 0)  # X-Y-X in units of 2 pi / 256, before the measurement
+
+
+class PurifyPair(TaggedWord, frozen=True, kw_only=True):
+    """The local half of a purification round; ends with PairPurified.
+
+    Both qubits are first brought to the frame of Phi+ by the given Paulis (one end of a pair only); DEJMPS
+    turns both about X by +pi/2 (side 0) or -pi/2 (side 1); then CNOT from `kept_slot` to `measured_slot` and
+    a Z measurement of the latter.
+    """
+
+    operation: int
+    kept_slot: int
+    measured_slot: int
+    kept_pauli: int  # Pauli index 0..3 applied first, 0: nothing
+    measured_pauli: int
+    scheme: Literal["dejmps", "bbpssw"]
+    side: int  # of the link: 0 or 1
+    within_ns: int
 
 
 class ApplyPauli(TaggedWord, frozen=True, kw_only=True):
@@ -112,6 +133,12 @@ class Report(TaggedWord, frozen=True, kw_only=True):
     fields: dict[str, str | int | float | bool | None]
 
 
+class AnswerLink(TaggedWord, frozen=True, kw_only=True):
+    """Tell the user of the link service at this node."""
+
+    answer: LinkAnswer
+
+
 Effect = (
     Send
     | Publish
@@ -120,8 +147,10 @@ Effect = (
     | StartRun
     | MeasureBell
     | MeasureQubit
+    | PurifyPair
     | ApplyPauli
     | ReleaseQubit
     | Persist
     | Report
+    | AnswerLink
 )

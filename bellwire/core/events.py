@@ -6,7 +6,8 @@ told.
 
 from typing import Literal
 
-from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.link_words import LinkCreate
 from bellwire.core.messages import Message
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.record import TaggedWord
@@ -20,6 +21,7 @@ class Started(TaggedWord, frozen=True, kw_only=True):
 
     incarnation: int
     records: tuple["Record", ...] = ()  # durable records in the order in which they were written
+    seed: int = 0  # 64 bits of chance from the host; bases are drawn from it by the names of pairs
 
 
 class Received(TaggedWord, frozen=True, kw_only=True):
@@ -121,6 +123,15 @@ class QubitMeasured(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
+class PairPurified(TaggedWord, frozen=True, kw_only=True):
+    """The local half of a purification order ended: the measured slot is empty in any case."""
+
+    operation: int
+    ended: Ended
+    bit: int | None  # of the measured qubit in Z, 0: eigenvalue +1; None unless ended is done
+    at_ns: int
+
+
 class PauliApplied(TaggedWord, frozen=True, kw_only=True):
     """A Pauli order ended."""
 
@@ -160,6 +171,24 @@ class ReplanAsked(TaggedWord, frozen=True, kw_only=True):
     request: RequestId
 
 
+class LinkCreateSubmitted(TaggedWord, frozen=True, kw_only=True):
+    """A user at this node sends a CREATE to its link layer."""
+
+    asked: LinkCreate
+
+
+class LinkCreateCancelled(TaggedWord, frozen=True, kw_only=True):
+    """The user at this node withdraws its CREATE."""
+
+    create: int
+
+
+class LinkQubitReleased(TaggedWord, frozen=True, kw_only=True):
+    """The user at this node has no more need of a kept qubit that was told with OK."""
+
+    end: End
+
+
 class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
@@ -182,10 +211,14 @@ Event = (
     | StationLost
     | BellMeasured
     | QubitMeasured
+    | PairPurified
     | PauliApplied
     | Persisted
     | OutboxChanged
     | RequestSubmitted
     | RequestCancelled
     | ReplanAsked
+    | LinkCreateSubmitted
+    | LinkCreateCancelled
+    | LinkQubitReleased
 )

@@ -35,11 +35,12 @@ class Machine(Protocol):
 class Step:
     """One event and the notices that follow from it; parts write their orders and news here."""
 
-    __slots__ = ("effects", "incarnation", "node", "notices", "notices_max", "now_ns", "operations")
+    __slots__ = ("effects", "incarnation", "node", "notices", "notices_max", "now_ns", "operations", "seed")
 
     def __init__(self, node: NodeId) -> None:
         self.node = node
         self.incarnation = 0
+        self.seed = 0
         self.operations = 0
         self.notices_max = NOTICES_PER_STEP_MAX
         self.now_ns = 0

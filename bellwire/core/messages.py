@@ -9,10 +9,11 @@ from typing import Literal
 from bellwire.core.bell import Cost
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.link_words import LinkErrorCode, LinkItem
 from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, NodePlan, RequestPlan
 from bellwire.core.record import TaggedWord, Word
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 
@@ -60,7 +61,7 @@ class EndNews(TaggedWord, frozen=True, kw_only=True):
 class ScheduleEntry(Word, frozen=True, kw_only=True):
     """One place in the cyclic schedule of a window: which request and tree a lane works for."""
 
-    request: RequestId
+    request: RequestId  # "": nobody, nothing is attempted at this place
     tree: int
 
 
@@ -76,6 +77,9 @@ class Window(Word, frozen=True, kw_only=True):
     frame_attempts: int  # length of one schedule step in attempts
     schedule: tuple[ScheduleEntry, ...]  # cycle that all other lanes go through
     owners: tuple[ScheduleEntry, ...] = ()  # whom the first lanes serve, lane by lane, for the whole window
+    point: int = 0  # operating point of the hardware
+    test_share: int = 0  # of 65536 heralds so many are measured as tests; which ones follows from their names
+    granted: tuple[int, ...] = ()  # turns of a cycle in which the link may attempt; empty: always
 
 
 class WindowOffer(TaggedWord, frozen=True, kw_only=True):
@@ -93,6 +97,7 @@ class WindowAnswer(TaggedWord, frozen=True, kw_only=True):
     fence: int
     accepted: bool
     reason: str  # "" when accepted
+    granted: tuple[int, ...] = ()  # refused for its turns: those that side 1 could grant
 
 
 class WindowClosed(TaggedWord, frozen=True, kw_only=True):
@@ -158,6 +163,162 @@ class HeraldWanted(TaggedWord, frozen=True, kw_only=True):
     link: LinkId
     run: int
     number: int
+
+
+class QueueAdd(TaggedWord, frozen=True, kw_only=True):
+    """A CREATE for the shared queue. From side 1 it asks side 0 for a place (queue and number are then those
+    of the answer); from side 0 it tells the place. Repeated until answered."""
+
+    link: LinkId
+    item: LinkItem
+
+
+class QueueAnswer(TaggedWord, frozen=True, kw_only=True):
+    """The other end holds the item of that number in its queue, or refuses it."""
+
+    link: LinkId
+    origin: NodeId
+    create: int
+    accepted: bool
+    queue: int
+    number: int
+    code: LinkErrorCode | None  # None: accepted
+    reason: str  # "" when accepted
+
+
+class QueueRemove(TaggedWord, frozen=True, kw_only=True):
+    """An item has ended at the sender: served, cancelled or out of time. Repeated until answered."""
+
+    link: LinkId
+    origin: NodeId
+    create: int
+    number: int
+    ended: Literal["done", "cancelled", "timeout"]
+    pairs: int  # told with OK at the sender
+
+
+class QueueRemoved(TaggedWord, frozen=True, kw_only=True):
+    """The item of that number is not, or no more, in the sender's queue."""
+
+    link: LinkId
+    origin: NodeId
+    create: int
+    number: int
+
+
+class PairsVoid(TaggedWord, frozen=True, kw_only=True):
+    """EXPIRE: these pairs of a run have no half at the sender. Repeated until answered."""
+
+    link: LinkId
+    run: int
+    pairs: tuple[tuple[int, int], ...]  # (attempt, lane)
+
+
+class PairsVoidHeard(TaggedWord, frozen=True, kw_only=True):
+    """EXPIRE_ACK."""
+
+    link: LinkId
+    run: int
+    pairs: tuple[tuple[int, int], ...]
+
+
+class StockAssigned(TaggedWord, frozen=True, kw_only=True):
+    """Side 0 gives pairs from stock to a request of the link. Repeated until answered."""
+
+    link: LinkId
+    request: RequestId
+    tree: int
+    ends: tuple[End, ...]  # of side 0
+
+
+class StockTaken(TaggedWord, frozen=True, kw_only=True):
+    """Side 1's answer: those ends whose own halves it still had are the request's now."""
+
+    link: LinkId
+    request: RequestId
+    tree: int
+    ends: tuple[End, ...]  # of side 0, as assigned
+    taken: tuple[End, ...]
+
+
+class PurifyWanted(TaggedWord, frozen=True, kw_only=True):
+    """Side 0 asks to purify one pair with another, before either is handed up."""
+
+    link: LinkId
+    kept: End  # of side 0
+    measured: End  # of side 0
+    scheme: Literal["dejmps", "bbpssw"]
+    rounds: int  # rounds that the kept pair has when this one succeeds
+    lease_ns: int  # side 1 may let go of both pairs when it hears nothing for this long
+
+
+class PurifyAnswer(TaggedWord, frozen=True, kw_only=True):
+    """Side 1 measured, or cannot."""
+
+    link: LinkId
+    kept: End  # of side 0
+    measured: End
+    accepted: bool
+    bit: int | None  # None: refused, or the instrument gave no result
+
+
+class PurifyVerdict(TaggedWord, frozen=True, kw_only=True):
+    """Side 0 knows both bits: the kept pair stays, or both are gone. Repeated until answered."""
+
+    link: LinkId
+    kept: End
+    passed: bool
+
+
+class PurifyHeard(TaggedWord, frozen=True, kw_only=True):
+    """Side 1 has the verdict."""
+
+    link: LinkId
+    kept: End
+
+
+class CheckedPair(Word, frozen=True, kw_only=True):
+    """One end's result of one test round."""
+
+    attempt: int
+    lane: int
+    bit: int
+    at_ns: int  # when it was measured
+
+
+class PairsChecked(TaggedWord, frozen=True, kw_only=True):
+    """Results of test rounds of one end, for the other's estimate. A lost one does not count."""
+
+    link: LinkId
+    run: int
+    results: tuple[CheckedPair, ...]
+
+
+class LinkFigures(Word, frozen=True, kw_only=True):
+    """How fast and how good a link is at one operating point."""
+
+    point: int
+    name: str
+    success_probability: float  # of one joint attempt of one lane
+    success_error: float  # standard error; 0.0: as modelled, never measured
+    fidelity: float
+    fidelity_low: float  # 95 % interval
+    fidelity_high: float
+    measured: int  # heralds behind the success probability
+    tested: int  # test rounds behind the fidelity
+    at_ns: int  # when the newest measurement behind these figures was made
+
+
+class LinkAdvertised(TaggedWord, frozen=True, kw_only=True):
+    """Side 0 of a link tells planners what the link can do. A later `number` replaces an earlier one."""
+
+    link: LinkId
+    number: int  # counted by the sender in its incarnation
+    period_ns: int
+    lanes: int
+    duty: float  # share of the time in which the link may attempt, 0..1
+    point: int  # in force
+    figures: tuple[LinkFigures, ...]
 
 
 # ---- Distributed Entanglements layer
@@ -287,6 +448,20 @@ Message = (
     | HeraldBound
     | HeraldUnknown
     | HeraldWanted
+    | QueueAdd
+    | QueueAnswer
+    | QueueRemove
+    | QueueRemoved
+    | PairsVoid
+    | PairsVoidHeard
+    | StockAssigned
+    | StockTaken
+    | PurifyWanted
+    | PurifyAnswer
+    | PurifyVerdict
+    | PurifyHeard
+    | PairsChecked
+    | LinkAdvertised
     | PlanWanted
     | PlanProposed
     | PlanInstall

@@ -50,6 +50,10 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     )
     weight: int  # share in what is unreserved, 1..WEIGHTS_MAX
     fidelity_min: float | None  # None: whatever the link gives
+    priority: int = 0  # 0..7, higher is sooner, where the link's scheduler looks at it
+    background: bool = False  # uses only what nobody else wants at the moment
+    rounds: int = 0  # of link purification before a pair is handed up (paper IV-F)
+    pumping: bool = False  # fresh pairs purify one kept pair; else pairs of equal rounds purify each other
 
 
 class PurificationPlan(TaggedWord, frozen=True, kw_only=True):

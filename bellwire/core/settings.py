@@ -24,6 +24,26 @@ class HeraldEstimate(Word, frozen=True, kw_only=True):
     cost: Cost
 
 
+class OperatingPoint(Word, frozen=True, kw_only=True):
+    """One way to run a link's hardware: brighter is faster and worse (algorithms.md 10.2, FEU)."""
+
+    name: str
+    success_probability: float  # of one joint attempt of one lane, as modelled or calibrated
+    heralds: tuple[HeraldEstimate, ...]
+    settings: dict[str, float]  # what it means to the hardware, by name with unit, for people and bindings
+
+
+class AheadSettings(Word, frozen=True, kw_only=True):
+    """Continuous generation ahead of requests: pairs kept in stock while nobody asks."""
+
+    stock_max: int  # pairs in stock at most; how many are kept follows their use
+    age_max_ns: int  # an older pair is given up
+
+
+Architecture = Literal["double_click", "single_click", "sender_receiver", "midpoint_source", "textbook"]
+"""How a link makes pairs (stack paper IV-F); clicks meet in the middle. `textbook`: probabilities only."""
+
+
 class LinkSettings(Word, frozen=True, kw_only=True):
     """One elementary link as both ends and the station know it."""
 
@@ -32,7 +52,9 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     station: NodeId | None  # None: hardware tells both ends directly
     period_ns: int  # attempt period
     lanes: int
-    slots: tuple[tuple[int, ...], tuple[int, ...]]  # memory slot of each lane, at side 0 and side 1
+    # Memory slots at side 0 and side 1: one for each lane, or, where the side is shared, those of a bank that
+    # several links of the node use, any of them for any lane.
+    slots: tuple[tuple[int, ...], tuple[int, ...]]
     success_probability: float  # of one joint attempt of one lane, as modelled or calibrated
     heralds: tuple[HeraldEstimate, ...]
     click_delay_ns: int  # from the start of an attempt to the click at the station
@@ -45,6 +67,24 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     )
     whole_second: bool = False  # attempt 0 on a whole second (hardware armed by PPS)
     reserved_for: RequestId | None = None  # only this request's plans may use the link; None: open to all
+    architecture: Architecture = "textbook"
+    points: tuple[OperatingPoint, ...] = ()  # from dim to bright; empty: the one way described above
+    shared: tuple[bool, bool] = (False, False)  # the side's slots are a bank, see `slots`
+    turn_ns: int = 0  # length of a turn of a link at a shared side, 0: the link need not take turns
+    turns: int = 1  # turns in a cycle, the same for all links that share a bank
+    turn_guard_ns: int = 0  # before the end of a turn nothing is attempted any more for this long
+    scheduler: str = "weighted_round_robin"  # registered name
+    calendar: tuple[RequestId | None, ...] = ()  # frames granted in turn, for the scheduler "tdma"
+    test_share: float = 0.0  # share of heralded pairs that both ends measure to estimate the fidelity
+    ahead: AheadSettings | None = None  # None: pairs are made for requests only
+
+    def point(self, index: int) -> OperatingPoint:
+        """An operating point by number; a link without points has one, number 0."""
+        if self.points:
+            return self.points[index]
+        return OperatingPoint(
+            name="only", success_probability=self.success_probability, heralds=self.heralds, settings={}
+        )
 
 
 class MemorySettings(Word, frozen=True, kw_only=True):
@@ -57,6 +97,9 @@ class MemorySettings(Word, frozen=True, kw_only=True):
     bsm_success_probability: float
     operation_limit_ns: int  # a device order without result after this long counts as unknown
     bsm_duration_ns: int = 0
+    emitters: int | None = None  # slots that may attempt at the same time, None: all
+    gate_fidelity: float = 1.0  # of a two-qubit gate, as the lab believes
+    readout_fidelity: float = 1.0  # of one bit
 
 
 class NodeSettings(Word, frozen=True, kw_only=True):

@@ -120,6 +120,18 @@ class SlotBook(Protocol):
         """held -> offered."""
         ...
 
+    def lock(self, index: int) -> None:
+        """held -> locked: the qubit takes part in a purification."""
+        ...
+
+    def unlock(self, index: int) -> None:
+        """locked -> held: the purification is over and the qubit stays."""
+        ...
+
+    def bind(self, index: int, request: RequestId | None, tree: int) -> None:
+        """held, same state: the qubit serves another request from now on."""
+        ...
+
     def rest(self, index: int) -> None:
         """measuring -> resting."""
         ...

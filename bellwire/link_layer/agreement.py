@@ -70,6 +70,11 @@ class WindowBook:
         """The window that binds an attempt."""
         return covering(self.windows, attempt)
 
+    def point_at(self, attempt: int) -> int:
+        """The operating point of an attempt; that of the newest window where none rules."""
+        window = self.ruling(attempt) or self.windows[-1]
+        return window.point
+
     def span_from(self, attempt: int) -> tuple[int, int] | None:
         """First and last attempt that may be made from `attempt` on without a gap, or None."""
         last = attempt - 1

@@ -7,9 +7,10 @@ may be made is told by the window book, and what a herald means is decided by th
 from collections import OrderedDict
 
 from bellwire.core.effects import StartAttempts, StopAttempts
+from bellwire.core.ids import End, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.settings import LinkSettings
-from bellwire.core.view import SlotBook
+from bellwire.core.view import SlotBook, SlotView
 from bellwire.link_layer.agreement import WindowBook
 
 BIRTHS_KEPT = 1024
@@ -67,6 +68,7 @@ class Lanes:
                 first=first,
                 last=last,
                 fence=book.fence(),
+                point=book.point_at(first),
             )
         )
 
@@ -115,6 +117,19 @@ class Lanes:
         """The lane waits for no report."""
         if self._frozen.pop(lane, None) is not None:
             self.moved = True
+
+    def slot_of(self, lane: int) -> SlotView | None:
+        """The slot that attempts on a lane, or holds what it gave, None: the lane has none."""
+        return self._slots.of_lane(self._link, lane)
+
+    def hold(self, lane: int, end: End, request: RequestId, tree: int, at_ns: int) -> None:
+        """The lane's attempt succeeded: its slot holds the qubit."""
+        self.thaw(lane)
+        self._slots.hold(self._slots.of_lane(self._link, lane).index, end, request, tree, at_ns)
+
+    def was_born(self, attempt: int, lane: int) -> bool:
+        """True when this success was noted, recently."""
+        return (attempt, lane) in self._births
 
     def first_birth(self, attempt: int, lane: int) -> bool:
         """Note a success; False when it was noted before."""

@@ -6,8 +6,8 @@ part.
 """
 
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.facts import Born, Released
-from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.events import Heralded
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.messages import (
     HeraldBound,
@@ -21,14 +21,15 @@ from bellwire.core.messages import (
     WindowOffer,
     WindowOpened,
 )
-from bellwire.core.notices import LinkPairReady, UpdatePair
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
+from bellwire.link_layer.births import Births
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
-from bellwire.link_layer.schedule import entry_for, shares_of
+from bellwire.link_layer.schedule import shares_of
+from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 
 REFUSED_REPEAT_SHARE = 10
 """A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
@@ -36,8 +37,6 @@ request."""
 
 HOLE_REPEAT_SHARE = 4
 """A missing report is asked for again after answer_ns / this: a memory waits for it."""
-
-_end_of = End._make  # faster than End(...), which every herald would feel
 
 
 class LinkEnd:
@@ -54,7 +53,7 @@ class LinkEnd:
         self.memory_ready = True
         self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
         self.counters: dict[str, int] = dict.fromkeys(
-            ("heralds", "unusable", "duplicates", "unknown", "runs", "windows", "refused", "given_up"), 0
+            ("unknown", "runs", "windows", "refused", "given_up"), 0
         )
         self._network = network
         self._timers = network.timers
@@ -62,12 +61,36 @@ class LinkEnd:
         memory = network.nodes[node].memory
         if memory is None:
             raise LocalMisuse(f"{node} has a link but no memory")
-        self._rates = memory.rates
-        self._heralds = {estimate.code: estimate for estimate in link.heralds}
         self.lanes = Lanes(link, slots)
+        self.births = Births(
+            link,
+            self.side,
+            memory,
+            network.timers,
+            slots,
+            self.book,
+            self.keeper,
+            self.lanes,
+            self.requests,
+            self._restart,
+            self.counters,
+        )
+        self._codes = {
+            herald.code for index in range(max(1, len(link.points))) for herald in link.point(index).heralds
+        }
+        self.uses: tuple[PairUse, ...] = self._make_uses()
+        self.births.uses = self.uses
+        self._timed: tuple[Timed, ...] = (self.births, *self.uses)
+        self.handlers: dict[type, LinkHandler] = dict(self.births.on_messages())
+        for use in self.uses:
+            self.handlers.update(use.on_messages())
         self._stale = False  # the schedule changed since the last offer
         self._deadline_ns: int | None = None
         self._deadline_moved = True  # something that deadlines depend on has changed
+
+    def _make_uses(self) -> tuple[PairUse, ...]:
+        """Who may take a pair before it is handed up, in the order in which they are asked."""
+        return ()
 
     # ---- demand
 
@@ -237,15 +260,22 @@ class LinkEnd:
 
     def reported(self, step: Step, report: HeraldReport) -> None:
         """A numbered report of the station. Raises PeerViolation for a code or lane that the link lacks."""
-        if report.code not in self._heralds or not 0 <= report.lane < self.settings.lanes:
+        if report.code not in self._codes or not 0 <= report.lane < self.settings.lanes:
             raise PeerViolation(
                 self.settings.station or self.peer, f"{report.link}: code {report.code} on lane {report.lane}"
             )
         self._deadline_moved = True
         if self.sequence.take(report, step.now_ns):
             self.keeper.silent_runs = 0
-            self.heralded(
-                step, report.run, report.attempt, report.lane, report.code, report.at_ns, report.sigma_ns
+            self.births.heralded(
+                step,
+                report.run,
+                report.number,
+                report.attempt,
+                report.lane,
+                report.code,
+                report.at_ns,
+                report.sigma_ns,
             )
         if report.run == self.sequence.run:
             self._ask_for_hole(step, report.number)
@@ -286,63 +316,25 @@ class LinkEnd:
         if run == self.book.run:
             self.lanes.freeze(lane, attempt, step.now_ns + self._timers.herald_wait_ns)
 
-    def heralded(
-        self, step: Step, run: int, attempt: int, lane: int, code: int, at_ns: int, sigma_ns: int
-    ) -> None:
-        """An attempt succeeded: our half is born. If our slot had left the attempt, it is born and
-        released."""
-        if run != self.book.run or not self.lanes.first_birth(attempt, lane):
-            self.counters["duplicates"] += 1
-            return
-        self.counters["heralds"] += 1
-        slot = self._slots.of_lane(self.settings.link, lane)
-        book = self.book
-        window = book.windows[0] if len(book.windows) == 1 else book.ruling(attempt)
-        in_doubt = self.keeper.in_doubt(attempt)
-        entry = None if window is None or in_doubt else entry_for(window, attempt, lane)
-        usable = (
-            slot.state == "attempting"
-            and self.lanes.armed_by(lane, attempt)
-            and entry is not None
-            and (entry.request, entry.tree) in self.requests
+    def heralded(self, step: Step, event: Heralded) -> None:
+        """The hardware told a success directly."""
+        self.births.heralded(
+            step, event.run, 0, event.attempt, event.lane, event.code, event.at_ns, event.sigma_ns
         )
-        end = _end_of((self.settings.link, run, attempt, lane, self.side))
-        estimate = self._heralds[code]
-        born = Born(
-            end=end,
-            slot=slot.index,
-            generation=slot.generation,
-            request=None if entry is None else entry.request,
-            tree=0 if entry is None else entry.tree,
-            frame=estimate.frame,
-            signs=estimate.signs,
-            cost=estimate.cost,
-            rates=self._rates,
-            at_ns=at_ns,
-            sigma_ns=sigma_ns,
-        )
-        step.tell(UpdatePair(fact=born))
-        if usable:
-            assert entry is not None
-            self.lanes.thaw(lane)
-            self._slots.hold(slot.index, end, entry.request, entry.tree, at_ns)
-            step.tell(
-                LinkPairReady(end=end, slot=slot.index, request=entry.request, tree=entry.tree, at_ns=at_ns)
-            )
-            return
-        self.counters["unusable"] += 1
-        step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
-        if slot.state == "attempting" and self.lanes.armed_by(lane, attempt):
-            self._restart(step, lane)
 
     # ---- time
 
     def deadline_ns(self) -> int | None:
-        """Repeat an offer, renew a lease, give up a silent station or a frozen qubit."""
+        """Repeat an offer, renew a lease, give up a silent station or a frozen qubit; and the uses' own."""
         if self._deadline_moved or self.lanes.moved:
             self._deadline_moved = self.lanes.moved = False
             self._deadline_ns = self._earliest_ns()
-        return self._deadline_ns
+        earliest = self._deadline_ns
+        for part in self._timed:
+            deadline = part.deadline_ns()
+            if deadline is not None and (earliest is None or deadline < earliest):
+                earliest = deadline
+        return earliest
 
     def _earliest_ns(self) -> int | None:
         deadline = self.keeper.repeat_at_ns
@@ -372,6 +364,10 @@ class LinkEnd:
         """Do what is due."""
         self._deadline_moved = True
         now_ns = step.now_ns
+        for part in self._timed:
+            deadline = part.deadline_ns()
+            if deadline is not None and deadline <= now_ns:
+                part.on_deadline(step)
         for lane in self.lanes.overdue(now_ns):
             self.counters["given_up"] += 1
             self._restart(step, lane)

@@ -4,9 +4,20 @@ Owns one LinkEnd per incident link. Refuses knowledge of swapping, requests' pur
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from bellwire.core.effects import Report
-from bellwire.core.events import DeviceChanged, Heralded, OutboxChanged, QubitHeld, Received, Started
+from bellwire.core.events import (
+    DeviceChanged,
+    Heralded,
+    OutboxChanged,
+    PairPurified,
+    PauliApplied,
+    QubitHeld,
+    QubitMeasured,
+    Received,
+    Started,
+)
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import (
@@ -19,6 +30,7 @@ from bellwire.core.messages import (
     WindowOffer,
 )
 from bellwire.core.notices import (
+    EndDied,
     LinkPairReady,
     LinkRequested,
     LinkWithdrawn,
@@ -33,6 +45,13 @@ from bellwire.core.view import SlotBook
 from bellwire.link_layer.link_end import LinkEnd
 
 LINK_MESSAGES = (WindowOffer, WindowAnswer, WindowClosed, LinkReset, HeraldReport, HeraldBound, HeraldUnknown)
+
+
+class LinkMessage(Protocol):
+    """What all messages about a link have in common."""
+
+    @property
+    def link(self) -> LinkId: ...
 
 
 class LinkService:
@@ -51,6 +70,9 @@ class LinkService:
             QubitHeld: self._held,
             DeviceChanged: self._device_changed,
             OutboxChanged: self._outbox_changed,
+            QubitMeasured: self._device_order_ended,
+            PairPurified: self._device_order_ended,
+            PauliApplied: self._device_order_ended,
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
@@ -62,6 +84,7 @@ class LinkService:
             HeraldReport: self._reported,
             HeraldBound: self._bounded,
             HeraldUnknown: self._unknown,
+            **{kind: self._told for end in self.ends.values() for kind in end.handlers},
         }
 
     def on_notices(self) -> Mapping[type, Handler]:
@@ -74,7 +97,7 @@ class LinkService:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset({UpdatePair, LinkPairReady, MemoryLost, MemoryReady})
+        return frozenset({UpdatePair, LinkPairReady, EndDied, SlotFreed, MemoryLost, MemoryReady})
 
     def deadline_ns(self) -> int | None:
         earliest: int | None = None
@@ -99,6 +122,21 @@ class LinkService:
             return None
         return end
 
+    def _told(self, step: Step, received: Received) -> None:
+        """A message between the two ends of a link, for whoever of the end takes it."""
+        message: LinkMessage = received.message  # type: ignore[assignment]  # every type in the table has one
+        end = self.ends.get(message.link)
+        if end is not None and received.source == end.peer:
+            end.handlers[type(received.message)](step, received.source, received.message)
+
+    def _device_order_ended(self, step: Step, event: object) -> None:
+        """A device order ended; whoever gave it knows it by its operation."""
+        for end in self.ends.values():
+            for use in end.uses:
+                handler = use.on_events().get(type(event))
+                if handler is not None:
+                    handler(step, event)
+
     def _started(self, step: Step, event: Started) -> None:
         """A fresh process follows no run: side 1 says so, side 0 will start a run of its own."""
         if event.incarnation > 1:
@@ -107,9 +145,7 @@ class LinkService:
                     step.send(end.peer, LinkReset(link=end.settings.link, reason="restarted"))
 
     def _heralded(self, step: Step, event: Heralded) -> None:
-        self.ends[event.link].heralded(
-            step, event.run, event.attempt, event.lane, event.code, event.at_ns, event.sigma_ns
-        )
+        self.ends[event.link].heralded(step, event)
 
     def _held(self, step: Step, event: QubitHeld) -> None:
         self.ends[event.link].held(step, event.lane, event.run, event.attempt)
@@ -129,6 +165,8 @@ class LinkService:
             end.memory_ready = event.ready
             if event.lost_state:
                 end.lanes.memory_lost()
+                for use in end.uses:
+                    use.lost(step)
         if event.lost_state:
             step.tell(MemoryLost(reason=event.reason))
         if event.ready:
@@ -191,5 +229,8 @@ class LinkService:
 
     def _peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
         for end in self.ends.values():
+            if notice.peer == end.peer:
+                for use in end.uses:
+                    use.peer_restarted(step)
             if end.side == 0 and end.book.run is not None and notice.peer in (end.peer, end.settings.station):
                 end.renew_run(step)

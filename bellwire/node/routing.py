@@ -70,6 +70,7 @@ class NodeMachine:
         else:
             if type(event) is Started:
                 step.incarnation = event.incarnation
+                step.seed = event.seed
             for handler in self._events.get(type(event), ()):
                 handler(step, event)
         if step.notices:

@@ -16,6 +16,9 @@ _FROM: dict[str, tuple[SlotState, ...]] = {
     "hold": ("attempting",),
     "measure": ("held",),
     "offer": ("held",),
+    "lock": ("held",),
+    "unlock": ("locked",),
+    "bind": ("held",),
     "rest": ("measuring",),
     "free": ("attempting", "held", "measuring", "locked", "offered", "resting", "lost"),
     "lose": ("free", "attempting", "held", "measuring", "locked", "offered", "resting", "lost"),
@@ -116,6 +119,20 @@ class SlotTable:
     def offer(self, index: int) -> None:
         """held -> offered."""
         self._change(index, "offer").state = "offered"
+
+    def lock(self, index: int) -> None:
+        """held -> locked."""
+        self._change(index, "lock").state = "locked"
+
+    def unlock(self, index: int) -> None:
+        """locked -> held."""
+        self._change(index, "unlock").state = "held"
+
+    def bind(self, index: int, request: RequestId | None, tree: int) -> None:
+        """held, for another request."""
+        slot = self._change(index, "bind")
+        slot.request = request
+        slot.tree = tree
 
     def rest(self, index: int) -> None:
         """measuring -> resting; the end is gone, the memory waits for the end of its request's round."""

@@ -28,6 +28,8 @@ LOOPS: dict[Edge, str] = {
     ("Swapping", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("Delivery", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
+    ("LinkService", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("LinkService", "UpdatePair", "Broadcast"): "an end of the link layer is born once and released once",
     ("LinkService", "MemoryReady", "LinkService"): "told by an event, answered with orders only",
     ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
     ("PlanDispatch", "PlanFailed", "RequestProcessing"): "the next attempt waits for a timer",

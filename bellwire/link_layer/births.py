@@ -1,0 +1,263 @@
+"""From a herald to a pair in somebody's hands, and back when it turns out to be none.
+
+Owns what a herald means at one end: whom it serves, which use takes it, the birth of the own half, and EXPIRE
+with its acknowledgement (algorithms.md 10.2): a half that one end does not have is void at the other. Refuses
+agreement and attempts (link_end.py, lanes.py).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bellwire.core.bell import Walsh
+from bellwire.core.effects import ReleaseQubit
+from bellwire.core.errors import PeerViolation
+from bellwire.core.facts import Born, Released
+from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.machine import Step
+from bellwire.core.messages import PairsVoid, PairsVoidHeard
+from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
+from bellwire.core.plans import LinkPlan
+from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, Timers
+from bellwire.core.view import SlotBook
+from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.link_layer.lanes import Lanes
+from bellwire.link_layer.schedule import entry_for
+from bellwire.link_layer.uses import FreshPair, LinkHandler, PairUse
+
+VOID_MAX: Final = 512
+"""Void pairs that wait for the other end's word, or that the other end called void before we heard of them;
+the oldest is forgotten, and the ledger's facts do the rest."""
+
+VOID_BATCH_MAX: Final = 64
+"""Void pairs in one message."""
+
+Estimate = Callable[[int, int], HeraldEstimate]
+"""(operating point, herald code) -> what the link is believed to give."""
+
+_end_of = End._make  # faster than End(...), which every herald would feel
+
+
+class Births:
+    """Heralds of one link end, and the uses of its pairs."""
+
+    def __init__(
+        self,
+        link: LinkSettings,
+        side: int,
+        memory: MemorySettings,
+        timers: Timers,
+        slots: SlotBook,
+        book: WindowBook,
+        keeper: QueueKeeper,
+        lanes: Lanes,
+        requests: Mapping[tuple[RequestId, int], LinkPlan],
+        restart: Callable[[Step, int], None],
+        counters: dict[str, int],
+    ) -> None:
+        """`restart`: initialise what a lane's slot holds, and go on attempting. `counters`: of the end."""
+        self.uses: tuple[PairUse, ...] = ()
+        self.estimate: Estimate = lambda point, code: self._heralds[point][code]
+        self.counters = counters
+        counters.update(dict.fromkeys(("heralds", "unusable", "duplicates", "void"), 0))
+        self._link = link
+        self._side = side
+        self._peer: NodeId = link.nodes[1 - side]
+        self._rates = memory.rates
+        self._timers = timers
+        self._slots = slots
+        self._book = book
+        self._keeper = keeper
+        self._lanes = lanes
+        self._requests = requests
+        self._restart = restart
+        self._heralds = [
+            {herald.code: herald for herald in link.point(index).heralds}
+            for index in range(max(1, len(link.points)))
+        ]
+        # Void pairs by name, in the order in which they became so: ours until the other end has heard of
+        # them, and the other end's that we have not heard of.
+        self._untold: OrderedDict[tuple[int, int, int], None] = OrderedDict()
+        self._foretold: OrderedDict[tuple[int, int, int], None] = OrderedDict()
+        self._repeat_ns: int | None = None
+
+    # ---- heralds
+
+    def heralded(
+        self,
+        step: Step,
+        run: int,
+        number: int,
+        attempt: int,
+        lane: int,
+        code: int,
+        at_ns: int,
+        sigma_ns: int,
+    ) -> None:
+        """An attempt succeeded: our half exists. If our slot had left the attempt, the pair is void.
+
+        Raises:
+            PeerViolation: a code that the operating point of the attempt does not have.
+        """
+        if run != self._book.run or not self._lanes.first_birth(attempt, lane):
+            self.counters["duplicates"] += 1
+            return
+        self.counters["heralds"] += 1
+        book = self._book
+        slot = self._lanes.slot_of(lane)
+        window = book.windows[0] if len(book.windows) == 1 else book.ruling(attempt)
+        in_doubt = self._keeper.in_doubt(attempt)
+        entry = None if window is None or in_doubt else entry_for(window, attempt, lane)
+        point = 0 if window is None else window.point
+        if code not in self._heralds[point]:
+            raise PeerViolation(
+                self._link.station or self._peer, f"{self._link.link}: code {code} at operating point {point}"
+            )
+        end = _end_of((self._link.link, run, attempt, lane, self._side))
+        estimate = self.estimate(point, code)
+        void_there = self._foretold and self._foretold.pop((run, attempt, lane), _MISSING) is None
+        usable = (
+            slot is not None
+            and slot.state == "attempting"
+            and self._lanes.armed_by(lane, attempt)
+            and entry is not None
+            and (entry.request, entry.tree) in self._requests
+            and not void_there
+        )
+        if usable:
+            assert entry is not None
+            assert slot is not None
+            self._lanes.hold(lane, end, entry.request, entry.tree, at_ns)
+            pair = FreshPair(
+                end,
+                slot.index,
+                entry.request,
+                entry.tree,
+                estimate.frame,
+                Walsh(estimate.signs, estimate.cost),
+                at_ns,
+                sigma_ns,
+                number,
+                point,
+            )
+            for use in self.uses:
+                if use.wants(pair):
+                    use.take(step, pair)
+                    return
+            self.hand_up(step, pair)
+            return
+        self.counters["unusable"] += 1
+        if entry is None or not self._private(entry.request, entry.tree):
+            # Whoever takes the other half at the other end learns from the ledger that this one is gone.
+            generation = 0 if slot is None else slot.generation
+            born = Born(
+                end=end,
+                slot=0 if slot is None else slot.index,
+                generation=generation,
+                request=None if entry is None else entry.request,
+                tree=0 if entry is None else entry.tree,
+                frame=estimate.frame,
+                signs=estimate.signs,
+                cost=estimate.cost,
+                rates=self._rates,
+                at_ns=at_ns,
+                sigma_ns=sigma_ns,
+            )
+            step.tell(UpdatePair(fact=born))
+            step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
+        if not void_there:
+            self._void(step, run, attempt, lane)
+        if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
+            self._restart(step, lane)
+
+    def _private(self, request: RequestId, tree: int) -> bool:
+        """True when pairs of this request are no facts before they are handed up."""
+        plan = self._requests.get((request, tree))
+        return plan is not None and plan.rounds > 0
+
+    def birth(self, step: Step, pair: FreshPair) -> None:
+        """Make the own half a fact; who waits for it is not told."""
+        slot = self._slots.slot(pair.slot)
+        born = Born(
+            end=pair.end,
+            slot=pair.slot,
+            generation=slot.generation,
+            request=pair.request,
+            tree=pair.tree,
+            frame=pair.frame,
+            signs=pair.state.signs,
+            cost=pair.state.cost,
+            rates=self._rates,
+            at_ns=pair.at_ns,
+            sigma_ns=pair.sigma_ns,
+        )
+        step.tell(UpdatePair(fact=born))
+
+    def hand_up(self, step: Step, pair: FreshPair) -> None:
+        """Give a held pair to the layers above."""
+        self.birth(step, pair)
+        step.tell(
+            LinkPairReady(
+                end=pair.end, slot=pair.slot, request=pair.request, tree=pair.tree, at_ns=pair.at_ns
+            )
+        )
+
+    def let_go(self, step: Step, end: End, *, tell: bool) -> None:
+        """Give up an own qubit that nobody above knows of."""
+        slot = self._slots.holding(end)
+        if slot is not None:
+            step.order(ReleaseQubit(slot=slot.index, tag=0))
+            self._slots.free(slot.index)
+            step.tell(SlotFreed(slot=slot.index))
+        if tell:
+            self._void(step, end.run, end.attempt, end.lane)
+
+    # ---- EXPIRE
+
+    def on_messages(self) -> Mapping[type, LinkHandler]:
+        return {PairsVoid: self._void_there, PairsVoidHeard: self._void_heard}
+
+    def _void(self, step: Step, run: int, attempt: int, lane: int) -> None:
+        self.counters["void"] += 1
+        self._untold[run, attempt, lane] = None
+        if len(self._untold) > VOID_MAX:
+            self._untold.popitem(last=False)
+        step.send(self._peer, PairsVoid(link=self._link.link, run=run, pairs=((attempt, lane),)), "outcome")
+        if self._repeat_ns is None:
+            self._repeat_ns = step.now_ns + self._timers.answer_ns
+
+    def _void_there(self, step: Step, source: NodeId, message: PairsVoid) -> None:
+        """The other end has no half of these pairs: whoever has ours gives it up."""
+        step.send(
+            self._peer, PairsVoidHeard(link=message.link, run=message.run, pairs=message.pairs), "outcome"
+        )
+        for attempt, lane in message.pairs:
+            if not self._lanes.was_born(attempt, lane) and message.run == self._book.run:
+                self._foretold[message.run, attempt, lane] = None
+                if len(self._foretold) > VOID_MAX:
+                    self._foretold.popitem(last=False)
+                continue
+            end = _end_of((self._link.link, message.run, attempt, lane, self._side))
+            if not any(use.void(step, end) for use in self.uses) and self._slots.holding(end) is not None:
+                step.tell(EndDied(end=end))
+
+    def _void_heard(self, step: Step, source: NodeId, message: PairsVoidHeard) -> None:
+        for attempt, lane in message.pairs:
+            self._untold.pop((message.run, attempt, lane), None)
+        if not self._untold:
+            self._repeat_ns = None
+
+    def deadline_ns(self) -> int | None:
+        """When void pairs are told again."""
+        return self._repeat_ns
+
+    def on_deadline(self, step: Step) -> None:
+        """Tell void pairs again, the oldest first."""
+        self._repeat_ns = step.now_ns + self._timers.answer_ns
+        run = next(iter(self._untold))[0]
+        names = [name for name in self._untold if name[0] == run][:VOID_BATCH_MAX]
+        pairs = tuple((attempt, lane) for _, attempt, lane in names)
+        step.send(self._peer, PairsVoid(link=self._link.link, run=run, pairs=pairs), "outcome")
+
+
+_MISSING: Final = object()
