@@ -11,7 +11,8 @@ from bellwire.core.ids import RequestId, run_number
 from bellwire.core.messages import Window
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.link_layer.schedule import Shares, covering
+from bellwire.link_layer.schedule import covering
+from bellwire.link_layer.terms import Terms, terms_of
 
 WINDOWS_KEPT = 4
 """Windows remembered per run: the ruling one, its predecessors whose heralds may be on their way, its
@@ -145,14 +146,14 @@ class QueueKeeper:
             return True
         return any(first <= attempt <= last for first, last in self.doubts)
 
-    def differs(self, shares: Shares) -> bool:
-        """True when the division of lanes is not the one that was agreed or offered last."""
+    def differs(self, terms: Terms) -> bool:
+        """True when the terms are not those that were agreed or offered last."""
         newest = self.offered or (self.book.windows[-1] if self.book.windows else None)
-        return newest is None or (newest.owners, newest.schedule) != shares
+        return newest is None or terms_of(newest) != terms
 
-    def propose(self, shares: Shares, delay_ns: int, now_ns: int) -> Window:
-        """The next window. An unchanged schedule continues without a gap; a changed one rules after both
-        could hear of it."""
+    def propose(self, terms: Terms, delay_ns: int, now_ns: int) -> Window:
+        """The next window. Unchanged terms continue without a gap; changed ones rule after both could hear
+        of them."""
         book, settings = self.book, self.settings
         assert book.run is not None
         period_ns = settings.period_ns
@@ -162,7 +163,7 @@ class QueueKeeper:
         soonest = book.attempt_at(now_ns + 2 * delay_ns)
         if present is None:
             first = book.attempt_at(now_ns)
-        elif (present.owners, present.schedule) == shares:
+        elif terms_of(present) == terms:
             first = max(present.last + 1, book.attempt_at(now_ns))
         else:
             first = max(soonest + 1, present.first)
@@ -173,8 +174,11 @@ class QueueKeeper:
             first=first,
             last=first + attempts - 1,
             frame_attempts=max(1, settings.frame_ns // period_ns),
-            schedule=shares.cycle,
-            owners=shares.owners,
+            schedule=terms.cycle,
+            owners=terms.owners,
+            point=terms.point,
+            test_share=terms.test_share,
+            granted=terms.granted,
         )
         self.offered = window
         self.doubt_from = first if self.doubt_from is None else min(self.doubt_from, first)

@@ -29,6 +29,7 @@ from bellwire.link_layer.births import Births
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.schedule import shares_of
+from bellwire.link_layer.terms import Terms
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 
 REFUSED_REPEAT_SHARE = 10
@@ -116,11 +117,15 @@ class LinkEnd:
             self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
                 self._close(step)
-        elif self.side == 0 and self.keeper.differs(shares_of(self.settings.lanes, self.requests)):
+        elif self.side == 0 and self.keeper.differs(self._terms()):
             self._stale = True
             self._offer(step)
 
     # ---- side 0
+
+    def _terms(self) -> Terms:
+        """What side 0 wants to agree on next."""
+        return Terms(*shares_of(self.settings.lanes, self.requests))
 
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
@@ -152,7 +157,7 @@ class LinkEnd:
         delay_ns = self._network.delay_ns(step.node, self.peer)
         window = keeper.offered
         if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
-            window = keeper.propose(shares_of(self.settings.lanes, self.requests), delay_ns, step.now_ns)
+            window = keeper.propose(self._terms(), delay_ns, step.now_ns)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
         step.send(self.peer, WindowOffer(link=self.settings.link, window=window))

@@ -16,14 +16,15 @@ from bellwire.core.messages import (
     WindowOffer,
 )
 from bellwire.link_layer.agreement import WINDOWS_KEPT, QueueKeeper, WindowBook, refusal
-from bellwire.link_layer.schedule import Shares, entry_for
+from bellwire.link_layer.schedule import entry_for
+from bellwire.link_layer.terms import Terms
 from tests.link_layer.bench import MS, PERIOD_NS, Channel, LinkBench, link_network
 from tests.link_layer.lone import RUN, LoneEnd, report, window
 
 LINK = link_network(station=False).links["a-b"]
 LEASE = LINK.lease_ns // LINK.period_ns
-R = Shares((), (ScheduleEntry(request="r", tree=0),))
-R_AND_S = Shares((), (*R.cycle, ScheduleEntry(request="s", tree=0)))
+R = Terms((), (ScheduleEntry(request="r", tree=0),))
+R_AND_S = Terms((), (*R.cycle, ScheduleEntry(request="s", tree=0)))
 
 
 def everybody(request: str) -> bool:

@@ -1,0 +1,27 @@
+"""The terms of an attempt window, all but its time: what both ends agree on beside which attempts it covers.
+
+Owns the value and its comparison with a window. Refuses to choose: schedulers divide lanes, the fidelity
+estimate chooses the operating point, the arbiter of shared memories grants turns.
+"""
+
+from typing import NamedTuple
+
+from bellwire.core.messages import ScheduleEntry, Window
+
+TEST_SHARE_WHOLE = 1 << 16
+"""Of so many heralds, `Window.test_share` are measured as tests."""
+
+
+class Terms(NamedTuple):
+    """What a window says beside its attempts."""
+
+    owners: tuple[ScheduleEntry, ...]  # whom the first lanes serve
+    cycle: tuple[ScheduleEntry, ...]  # what the other lanes go through
+    point: int = 0  # operating point
+    test_share: int = 0  # of TEST_SHARE_WHOLE
+    granted: tuple[int, ...] = ()  # turns of a cycle, empty: always
+
+
+def terms_of(window: Window) -> Terms:
+    """The terms of a window."""
+    return Terms(window.owners, window.schedule, window.point, window.test_share, window.granted)
