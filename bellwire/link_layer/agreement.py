@@ -26,13 +26,14 @@ START_DOUBLINGS_MAX = 4
 class WindowBook:
     """The windows of the present run that this end has agreed to."""
 
-    __slots__ = ("_by_first", "epoch_ns", "newest_run", "run", "settings", "windows")
+    __slots__ = ("_by_first", "bound_to", "epoch_ns", "newest_run", "run", "settings", "windows")
 
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
         self.run: int | None = None  # None: no run, nothing may be attempted
         self.newest_run = 0  # begun last, closed or not: a stray copy of its first offer must not reopen it
         self.epoch_ns = 0
+        self.bound_to = -1  # the latest attempt whose pair this end has bound to somebody
         self.windows: list[Window] = []
         self._by_first: list[Window] = []  # the same, in the order of their first attempts
 
@@ -40,6 +41,7 @@ class WindowBook:
         """A new run: windows of the old one rule nothing any more."""
         self.run = self.newest_run = run
         self.epoch_ns = epoch_ns
+        self.bound_to = -1
         self.windows = []
         self._by_first = []
 
@@ -99,7 +101,18 @@ class WindowBook:
 class QueueKeeper:
     """Side 0: proposes windows, one offer in flight at a time, and starts runs."""
 
-    __slots__ = ("book", "doubt_from", "doubts", "offered", "repeat_at_ns", "runs", "settings", "silent_runs")
+    __slots__ = (
+        "book",
+        "doubt_from",
+        "doubts",
+        "lead_ns",
+        "offered",
+        "offered_at_ns",
+        "repeat_at_ns",
+        "runs",
+        "settings",
+        "silent_runs",
+    )
 
     def __init__(self, settings: LinkSettings, book: WindowBook) -> None:
         self.settings = settings
@@ -107,6 +120,10 @@ class QueueKeeper:
         self.runs = 0
         self.silent_runs = 0  # runs in a row of which the station never said a word
         self.offered: Window | None = None
+        self.offered_at_ns = 0
+        self.lead_ns = (
+            0  # changed terms rule so much later than two delays from now; grows when that was late
+        )
         # Attempts that side 1 may have bound by an offer which was given up here for a later one.
         self.doubt_from: int | None = (
             None  # first attempt of the earliest offer not yet overtaken, None: no offer
@@ -127,6 +144,7 @@ class QueueKeeper:
             epoch_ns = -(-epoch_ns // NS_PER_S) * NS_PER_S
         self.book.begin(run_number(incarnation, self.runs), epoch_ns)
         self.offered = None
+        self.lead_ns = 0
         self.doubt_from = None
         self.doubts = ()
 
@@ -139,6 +157,11 @@ class QueueKeeper:
         self.doubt_from = None
         self.offered = None
         self.repeat_at_ns = None
+
+    def was_late(self, now_ns: int) -> None:
+        """Side 1 heard the offer when it had bound pairs of its attempts: give the next one more time."""
+        round_trip_ns = now_ns - self.offered_at_ns
+        self.lead_ns = min(self.settings.lease_ns // 4, 2 * max(self.lead_ns, round_trip_ns))
 
     def in_doubt(self, attempt: int) -> bool:
         """True when side 1 may bind this attempt by a window that is not agreed here."""
@@ -160,7 +183,7 @@ class QueueKeeper:
         attempts = max(1, settings.lease_ns // period_ns)
         present = book.windows[-1] if book.windows else None
         fence = max(book.fence(), self.offered.fence if self.offered else 0) + 1
-        soonest = book.attempt_at(now_ns + 2 * delay_ns)
+        soonest = book.attempt_at(now_ns + 2 * delay_ns + self.lead_ns)
         if present is None:
             first = book.attempt_at(now_ns)
         elif terms_of(present) == terms:
@@ -181,6 +204,7 @@ class QueueKeeper:
             granted=terms.granted,
         )
         self.offered = window
+        self.offered_at_ns = now_ns
         self.doubt_from = first if self.doubt_from is None else min(self.doubt_from, first)
         return window
 
@@ -207,6 +231,10 @@ def refusal(book: WindowBook, window: Window, known: Callable[[RequestId], bool]
         return "reset"
     if book.run == window.run and window.fence < book.fence():
         return "old fence"
+    if book.run == window.run and window.first <= book.bound_to and window not in book.windows:
+        # A pair of these attempts is bound already, by the window before. Side 0 has not bound it: it knows
+        # that its offer was on the way.
+        return "late"
     for entry in (*window.owners, *window.schedule):
         if not known(entry.request):
             return f"unknown request {entry.request}"

@@ -124,6 +124,8 @@ class Births:
             and (entry.request, entry.tree) in self._requests
             and not void_there
         )
+        if entry is not None and attempt > book.bound_to:
+            book.bound_to = attempt
         if usable:
             assert entry is not None
             assert slot is not None

@@ -194,6 +194,9 @@ class LinkEnd:
         if answer.reason in ("reset", "old run"):
             self.renew_run(step)
         else:
+            if answer.reason == "late":
+                self.keeper.was_late(step.now_ns)
+                self._stale = True  # the same window would come too late again
             self.keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns // REFUSED_REPEAT_SHARE
 
     # ---- side 1

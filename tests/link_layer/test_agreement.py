@@ -385,3 +385,40 @@ def test_only_a_silent_station_makes_the_next_run_start_later() -> None:
     bench.silence_station()
     bench.run(6_000 * MS)
     assert keeper.silent_runs >= 2
+
+
+def test_a_window_that_reaches_back_to_attempts_bound_by_the_one_before_it_is_refused_as_late() -> None:
+    """Found by seeds 604, 648, 871 and 955 of the bad channel: side 1 had bound a herald by the window it
+    knew, then took a window that ruled the same attempt, and side 0 bound the pair by that one."""
+    book = book_with(window(0, 99, 1, "r"))
+    book.bound_to = 40
+    assert refusal(book, window(41, 99, 2, "s"), everybody) == ""
+    assert refusal(book, window(40, 99, 2, "s"), everybody) == "late"
+    taken = window(30, 99, 2, "s")
+    book.add(taken)
+    assert refusal(book, taken, everybody) == ""  # heard again: it is in force already
+
+
+def test_after_a_late_offer_the_next_one_rules_later_by_twice_the_round_trip_and_never_by_half_a_lease() -> (
+    None
+):
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    first = keeper.propose(R_AND_S, 50_000, 10 * MS).first
+    keeper.was_late(13 * MS)
+    second = keeper.propose(R_AND_S, 50_000, 13 * MS).first
+    assert (second - first) * PERIOD_NS == 3 * MS + 2 * 3 * MS
+    for _ in range(20):
+        keeper.was_late(14 * MS)
+    assert keeper.lead_ns == LINK.lease_ns // 4
+
+
+def test_a_herald_that_comes_before_the_offer_makes_the_offer_late_and_the_pair_is_bound_alike() -> None:
+    end = LoneEnd("b", station=True)
+    end.want(0, "r")
+    end.want(0, "s")
+    end.hear(0, "a", WindowOffer(link="a-b", window=window(0, 1999, 1, "r")))
+    end.hear(5 * MS, "m", report(1, 45))
+    end.take()
+    end.hear(6 * MS, "a", WindowOffer(link="a-b", window=window(44, 2043, 2, "s")))
+    (answer,) = end.sent(WindowAnswer)
+    assert (answer.accepted, answer.reason) == (False, "late")
