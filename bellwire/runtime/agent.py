@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from bellwire.core.effects import Effect, Persist, Publish, Report, Send
+from bellwire.core.effects import AnswerLink, Effect, Persist, Publish, Report, Send
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.events import (
     Event,
@@ -25,6 +25,7 @@ from bellwire.core.events import (
     TimerFired,
 )
 from bellwire.core.ids import NodeId
+from bellwire.core.link_words import LinkAnswer
 from bellwire.core.machine import Machine
 from bellwire.core.messages import Message
 from bellwire.runtime.clock import DeadlineTimer, LiveClock
@@ -84,6 +85,7 @@ class Agent:
         self.devices: DeviceOrders = NoDevices(health)
         self.store: RecordStore | None = None
         self.on_report: list[Callable[[int, Report], None]] = []
+        self.on_answer: list[Callable[[int, LinkAnswer], None]] = []
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.steps = 0
         self.step_ns_max = 0
@@ -98,10 +100,10 @@ class Agent:
 
     # ---- life
 
-    def start(self, records: tuple[Record, ...] = ()) -> None:
-        """Tell the machine that it lives, and begin to keep time."""
+    def start(self, records: tuple[Record, ...] = (), seed: int = 0) -> None:
+        """Tell the machine that it lives, and begin to keep time. `seed`: 64 bits, new in every life."""
         loop = asyncio.get_running_loop()
-        self.feed(Started(incarnation=self.incarnation, records=records))
+        self.feed(Started(incarnation=self.incarnation, records=records, seed=seed))
         self._handles = [loop.call_later(METRICS_S, self._measure), loop.call_later(FLUSH_S, self._flush)]
 
     def stop(self, exit_code: int = 0) -> None:
@@ -230,6 +232,13 @@ class Agent:
                 )
                 for listener in self.on_report:
                     listener(now_ns, effect)
+            case AnswerLink():
+                self.trace.answered(now_ns, effect.answer)
+                self._log.info(
+                    "link_answered", answer=type(effect.answer).__name__, create=effect.answer.create
+                )
+                for told in self.on_answer:
+                    told(now_ns, effect.answer)
             case _:
                 self.devices.carry_out(effect)
 

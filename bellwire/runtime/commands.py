@@ -1,4 +1,5 @@
-"""What an agent answers on its control channel: submit, cancel, replan, status, ledger, reports, stop.
+"""What an agent answers on its control channel: submit, cancel, replan, create, cancel_create, release_qubit,
+link_answers, status, ledger, reports, stop.
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.
@@ -12,7 +13,16 @@ import msgspec
 
 from bellwire.core.effects import Report
 from bellwire.core.errors import ConfigError
-from bellwire.core.events import ReplanAsked, RequestCancelled, RequestSubmitted
+from bellwire.core.events import (
+    LinkCreateCancelled,
+    LinkCreateSubmitted,
+    LinkQubitReleased,
+    ReplanAsked,
+    RequestCancelled,
+    RequestSubmitted,
+)
+from bellwire.core.ids import End
+from bellwire.core.link_words import LinkAnswer, LinkCreate
 from bellwire.core.plans import EntanglementRequest
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.clock import LiveClock
@@ -21,6 +31,7 @@ from bellwire.runtime.counters import machine_counters
 from bellwire.runtime.instruments import NodeInstruments
 
 REPORTS_KEPT = 20_000
+ANSWERS_KEPT = 20_000
 ROWS_MAX = 500
 
 
@@ -45,10 +56,36 @@ class ReportShelf:
         return [report for report in self._reports if report["number"] > number]
 
 
+class AnswerShelf:
+    """The latest answers to users of this node's links, numbered from 1."""
+
+    def __init__(self) -> None:
+        self._answers: deque[dict[str, Any]] = deque(maxlen=ANSWERS_KEPT)
+        self._last = 0
+
+    def put(self, now_ns: int, answer: LinkAnswer) -> None:
+        """A user was answered. The answer is kept as JSON has it, its type under `t`."""
+        self._last += 1
+        self._answers.append({"number": self._last, "at_ns": now_ns, "answer": msgspec.to_builtins(answer)})
+
+    def after(self, number: int, create: int | None) -> list[dict[str, Any]]:
+        """Answers with a higher number, of one CREATE or (None) of all.
+
+        Older ones than the shelf holds are missing, which the numbers show.
+        """
+        return [
+            answer
+            for answer in self._answers
+            if answer["number"] > number and create in (None, answer["answer"]["create"])
+        ]
+
+
 def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock) -> Mapping[str, Command]:
     """The commands of one agent."""
     shelf = ReportShelf()
     agent.on_report.append(shelf.put)
+    answers = AnswerShelf()
+    agent.on_answer.append(answers.put)
 
     async def submit(fields: dict[str, Any]) -> dict[str, str]:
         try:
@@ -67,6 +104,35 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
     async def replan(fields: dict[str, Any]) -> dict[str, str]:
         agent.feed(ReplanAsked(request=str(fields["request"])))
         return {"request": str(fields["request"])}
+
+    async def create(fields: dict[str, Any]) -> dict[str, int]:
+        """`asked` holds the fields of a LinkCreate. What becomes of it is told by link_answers."""
+        _require_links(agent)
+        try:
+            asked = msgspec.convert(fields["asked"], LinkCreate)
+        except msgspec.ValidationError as problem:
+            raise ConfigError(f"not a CREATE: {problem}") from problem
+        agent.feed(LinkCreateSubmitted(asked=asked))
+        return {"create": asked.create}
+
+    async def cancel_create(fields: dict[str, Any]) -> dict[str, int]:
+        _require_links(agent)
+        agent.feed(LinkCreateCancelled(create=int(fields["create"])))
+        return {"create": int(fields["create"])}
+
+    async def release_qubit(fields: dict[str, Any]) -> dict[str, Any]:
+        """`end` as it stands in an OK for a kept pair."""
+        _require_links(agent)
+        try:
+            end = msgspec.convert(fields["end"], End)
+        except msgspec.ValidationError as problem:
+            raise ConfigError(f"not an end: {problem}") from problem
+        agent.feed(LinkQubitReleased(end=end))
+        return {"end": list(end)}
+
+    async def link_answers(fields: dict[str, Any]) -> list[dict[str, Any]]:
+        only = fields.get("create")
+        return answers.after(int(fields.get("after", 0)), None if only is None else int(only))
 
     async def status(_fields: dict[str, Any]) -> dict[str, Any]:
         up = all(state == "up" for state in agent.status()["peers"].values())
@@ -106,11 +172,20 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         "submit": submit,
         "cancel": cancel,
         "replan": replan,
+        "create": create,
+        "cancel_create": cancel_create,
+        "release_qubit": release_qubit,
+        "link_answers": link_answers,
         "status": status,
         "ledger": ledger,
         "reports": reports,
         "stop": stop,
     }
+
+
+def _require_links(agent: Agent) -> None:
+    if getattr(agent.machine, "links", None) is None:
+        raise ConfigError(f"{agent.name} has no link layer for users: ask an end node or a repeater")
 
 
 def _slots(agent: Agent) -> list[dict[str, Any]]:

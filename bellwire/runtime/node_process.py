@@ -6,6 +6,7 @@ supervisor restarts, with a higher incarnation.
 """
 
 import asyncio
+import secrets
 import signal
 import traceback
 from collections.abc import Callable
@@ -30,6 +31,9 @@ from bellwire.runtime.network import Network
 from bellwire.runtime.parent import watch_parent
 from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation
 from bellwire.runtime.trace import AgentTrace
+
+SEED_BITS = 64
+"""Chance that a machine gets for one life (`Started.seed`)."""
 
 MachineFactory = Callable[[NodeId], Machine]
 
@@ -146,7 +150,7 @@ async def _run_locked(
     for peer, address in lab.addresses.items():
         if peer != name:
             network.add_peer(peer, address, takes_facts=lab.network.nodes[peer].role != "station")
-    agent.start(records)
+    agent.start(records, seed=secrets.randbits(SEED_BITS))
     await instruments.start()
     log.info("agent_started", incarnation=incarnation, records=len(records))
     return await _after_the_end(agent, instruments, control)

@@ -1,5 +1,5 @@
-"""What one agent writes into the run directory: its inputs, its facts, its reports, its metrics, its last
-trail.
+"""What one agent writes into the run directory: its inputs, its facts, its reports, its answers to users of
+links, its metrics, its last trail.
 
 Owns the files of one agent's life and their formats. Refuses to slow the agent: entries are collected in
 memory and handed to the file system in `flush`; what a killed process had not flushed is missing, and replay
@@ -20,6 +20,7 @@ from bellwire.core.codec import encode
 from bellwire.core.effects import Effect, Publish, Report
 from bellwire.core.events import Event
 from bellwire.core.ids import NodeId
+from bellwire.core.link_words import LinkAnswer
 from bellwire.runtime.store import StoreFault, write_synced
 
 TRAIL_STEPS = 200
@@ -60,6 +61,8 @@ class AgentTrace:
         self._steps = _Appender(self.folder / f"steps-{self._suffix}.bin")
         self._facts = _Appender(self.folder / f"facts-{self._suffix}.bin")
         self._reports = _Appender(self.folder / f"reports-{self._suffix}.jsonl")
+        # A node whose links nobody asks has no such file.
+        self._answers = _Appender(self.folder / f"answers-{self._suffix}.jsonl", when_needed=True)
         self._metrics = _Appender(self.folder / f"metrics-{self._suffix}.jsonl")
         self._trail: deque[tuple[int, Event, Sequence[Effect]]] = deque(maxlen=TRAIL_STEPS)
 
@@ -77,14 +80,21 @@ class AgentTrace:
         fields = {"at_ns": now_ns, "name": report.name, "request": report.request, "fields": report.fields}
         self._reports.append(_json_line(fields))
 
+    def answered(self, now_ns: int, answer: LinkAnswer) -> None:
+        """A user of the link service was answered."""
+        self._answers.append(_json_line({"at_ns": now_ns, "answer": answer}))
+
     def metrics(self, now_ns: int, values: dict[str, Any]) -> None:
         """The state of one second."""
         self._metrics.append(_json_line({"at_ns": now_ns} | values))
 
     def flush(self) -> None:
         """Hand everything to the file system. Raises StoreFault when it takes no more."""
-        for appender in (self._steps, self._facts, self._reports, self._metrics):
+        for appender in self._files():
             appender.flush()
+
+    def _files(self) -> tuple["_Appender", ...]:
+        return (self._steps, self._facts, self._reports, self._answers, self._metrics)
 
     def misuse(self, now_ns: int, event: Event | None, problem: str) -> Path:
         """Write the trail of a misuse: the steps before, and the event that broke it, if one did."""
@@ -111,7 +121,7 @@ class AgentTrace:
         `ledger` is the digest of the replica and its watermarks, None for a node without one.
         """
         self.flush()
-        for appender in (self._steps, self._facts, self._reports, self._metrics):
+        for appender in self._files():
             appender.close()
         if ledger is not None:
             write_synced(self.folder / f"ledger-{self._suffix}.json", json.dumps(ledger, indent=1).encode())
@@ -120,9 +130,10 @@ class AgentTrace:
 class _Appender:
     """An append-only file that is written in large pieces."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, when_needed: bool = False) -> None:
+        """when_needed: the file does not exist before there is something to write."""
         self._path = path
-        self._file: BinaryIO = path.open("ab", buffering=0)
+        self._file: BinaryIO | None = None if when_needed else path.open("ab", buffering=0)
         self._pieces: list[bytes] = []
 
     def append(self, piece: bytes) -> None:
@@ -135,13 +146,16 @@ class _Appender:
         if not self._pieces:
             return
         try:
+            if self._file is None:
+                self._file = self._path.open("ab", buffering=0)
             self._file.write(b"".join(self._pieces))
         except OSError as problem:
             raise StoreFault(str(self._path), f"cannot be written: {problem.strerror}") from problem
         self._pieces.clear()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_framed(path: Path) -> Iterator[bytes]:

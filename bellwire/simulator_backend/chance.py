@@ -43,6 +43,12 @@ class Chance:
         digest.update(_encode(key))
         return (_number(digest.digest(), "big") >> 11) * _STEP
 
+    def bits64(self, *key: int | str) -> int:
+        """A whole number of 64 random bits, for a machine's own seed."""
+        digest = self._fresh()
+        digest.update(_encode(key))
+        return _number(digest.digest(), "big")
+
     def geometric(self, success_probability: float, *key: int | str) -> int:
         """Attempts until the first success, that one included: 1, 2, ..., by exact inverse transform.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bellwire.core.effects import (
+    AnswerLink,
     ApplyPauli,
     Effect,
     MeasureBell,
@@ -34,6 +35,7 @@ from bellwire.core.events import (
     TimerFired,
 )
 from bellwire.core.ids import NodeId
+from bellwire.core.link_words import LinkAnswer
 from bellwire.core.messages import Message, PlanInstall
 from bellwire.core.settings import NetworkSettings
 from bellwire.gem.replica import FactSource
@@ -80,7 +82,7 @@ class VirtualHost:
         self.network = lab.network
         scenario = lab.scenario
         self.clock = VirtualClock(perturb)
-        chance = Chance(seed)
+        self._chance = chance = Chance(seed)
         links, memories = lab.world()
         self.world = World(links, memories, seed)
         self.store = VirtualStore()
@@ -97,6 +99,7 @@ class VirtualHost:
         self.machines: dict[NodeId, NodeMachine] = {}
         self.incarnations: dict[NodeId, int] = {}
         self.reports: list[Callable[[int, NodeId, Report], None]] = []
+        self.answers: list[Callable[[int, NodeId, LinkAnswer], None]] = []
         self.witnesses: list[Callable[[int, NodeId, int, PairTruth], None]] = []
         self.events = 0
         self._compute = compute
@@ -119,6 +122,7 @@ class VirtualHost:
             ReleaseQubit: self.bindings.release,
             Persist: self._persist,
             Report: self._report,
+            AnswerLink: self._answer,
         }
 
     # ---- life
@@ -157,7 +161,8 @@ class VirtualHost:
         self._timers[node] = None
         if isinstance(machine, QuantumNode):
             self._readers[node] = reader
-        self._tell(node, Started(incarnation=incarnation, records=self.store.records(node)))
+        seed = self._chance.bits64("machine", node, incarnation)
+        self._tell(node, Started(incarnation=incarnation, records=self.store.records(node), seed=seed))
 
     def crash(self, node: NodeId, down_ns: int) -> None:
         """Kill a node with everything volatile, and bring it back later with a higher incarnation."""
@@ -287,6 +292,11 @@ class VirtualHost:
         self.digest.add(self.clock.now_ns, node, effect)
         for listener in self.reports:
             listener(self.clock.now_ns, node, effect)
+
+    def _answer(self, node: NodeId, effect: AnswerLink) -> None:
+        self.digest.add(self.clock.now_ns, node, effect)
+        for listener in self.answers:
+            listener(self.clock.now_ns, node, effect.answer)
 
     def _witness(self, node: NodeId, slot: int, truth: PairTruth | None) -> None:
         if truth is not None:

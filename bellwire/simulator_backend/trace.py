@@ -1,4 +1,4 @@
-"""The trace digest: two runs that differ in any published fact or report differ in it.
+"""The trace digest: two runs that differ in any published fact, report or answer differ in it.
 
 Owns the running hash. Same seed, same digest, under any PYTHONHASHSEED.
 """
@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from bellwire.core.effects import Report
+from bellwire.core.effects import AnswerLink, Report
 from bellwire.core.ids import NodeId
 from bellwire.core.messages import FactBatch
 
@@ -21,17 +21,17 @@ def _array_header_bytes(length: int) -> int:
 
 
 class TraceDigest:
-    """Hash of everything that nodes published and reported, with its time, in order."""
+    """Hash of everything that nodes published, reported and answered, with its time, in order."""
 
     __slots__ = ("_buffer", "_encoder", "_hash")
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=16)
         self._encoder = msgspec.msgpack.Encoder()
-        self._buffer: list[tuple[int, NodeId, FactBatch | Report]] = []
+        self._buffer: list[tuple[int, NodeId, FactBatch | Report | AnswerLink]] = []
 
-    def add(self, now_ns: int, node: NodeId, word: FactBatch | Report) -> None:
-        """A batch was published, or a report was made."""
+    def add(self, now_ns: int, node: NodeId, word: FactBatch | Report | AnswerLink) -> None:
+        """A batch was published, a report was made, or a user of a link was answered."""
         self._buffer.append((now_ns, node, word))
         if len(self._buffer) >= WORDS_BUFFERED:
             self._flush()
