@@ -222,6 +222,23 @@ class PairsVoidHeard(TaggedWord, frozen=True, kw_only=True):
     pairs: tuple[tuple[int, int], ...]
 
 
+class PairsHeld(TaggedWord, frozen=True, kw_only=True):
+    """The sender has left this run and still holds these pairs of it. Repeated until answered."""
+
+    link: LinkId
+    run: int
+    pairs: tuple[tuple[int, int], ...]  # (attempt, lane)
+
+
+class PairsKnown(TaggedWord, frozen=True, kw_only=True):
+    """The answer, once the sender has left that run too: it had a half of all but the void ones."""
+
+    link: LinkId
+    run: int
+    pairs: tuple[tuple[int, int], ...]  # as asked
+    void: tuple[tuple[int, int], ...]
+
+
 class StockAssigned(TaggedWord, frozen=True, kw_only=True):
     """Side 0 gives pairs from stock to a request of the link. Repeated until answered."""
 
@@ -242,9 +259,10 @@ class StockTaken(TaggedWord, frozen=True, kw_only=True):
 
 
 class PurifyWanted(TaggedWord, frozen=True, kw_only=True):
-    """Side 0 asks to purify one pair with another, before either is handed up."""
+    """Side 0 asks to purify one pair with another, before either is handed up. Repeated until answered."""
 
     link: LinkId
+    number: int  # of the round, counted by side 0 in its incarnation
     kept: End  # of side 0
     measured: End  # of side 0
     scheme: Literal["dejmps", "bbpssw"]
@@ -256,24 +274,32 @@ class PurifyAnswer(TaggedWord, frozen=True, kw_only=True):
     """Side 1 measured, or cannot."""
 
     link: LinkId
+    number: int  # of the round
     kept: End  # of side 0
     measured: End
     accepted: bool
     bit: int | None  # None: refused, or the instrument gave no result
+    at_ns: int | None = None  # when side 1 measured, None: it did not
+    missing: tuple[End, ...] = ()  # refused: those of the two (of side 0) of which side 1 keeps no half
 
 
 class PurifyVerdict(TaggedWord, frozen=True, kw_only=True):
     """Side 0 knows both bits: the kept pair stays, or both are gone. Repeated until answered."""
 
     link: LinkId
+    number: int  # of the round
     kept: End
     passed: bool
+    complete: bool = False  # no more rounds: the pair is handed up
+    signs: int = 0  # passed: estimated state relative to Phi+ when each end measured, Walsh signs
+    cost: Cost = (0, 0, 0)
 
 
 class PurifyHeard(TaggedWord, frozen=True, kw_only=True):
     """Side 1 has the verdict."""
 
     link: LinkId
+    number: int  # of the round
     kept: End
 
 
@@ -454,6 +480,8 @@ Message = (
     | QueueRemoved
     | PairsVoid
     | PairsVoidHeard
+    | PairsHeld
+    | PairsKnown
     | StockAssigned
     | StockTaken
     | PurifyWanted

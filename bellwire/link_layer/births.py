@@ -1,13 +1,11 @@
 """From a herald to a pair in somebody's hands, and back when it turns out to be none.
 
-Owns what a herald means at one end: whom it serves, which use takes it, the birth of the own half, and EXPIRE
-with its acknowledgement (algorithms.md 10.2): a half that one end does not have is void at the other. Refuses
-agreement and attempts (link_end.py, lanes.py).
+Owns what a herald means at one end: whom it serves, which use takes it, the birth of the own half, and who
+must give a half up. Refuses agreement and attempts (link_end.py, lanes.py), and what the ends tell each other
+of void pairs (expiry.py).
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from bellwire.core.bell import Walsh
 from bellwire.core.effects import ReleaseQubit
@@ -15,22 +13,15 @@ from bellwire.core.errors import PeerViolation
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
-from bellwire.core.messages import PairsVoid, PairsVoidHeard
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, Timers
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.link_layer.expiry import Expiry
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.schedule import entry_for
 from bellwire.link_layer.uses import FreshPair, LinkHandler, PairUse
-
-VOID_MAX: Final = 512
-"""Void pairs that wait for the other end's word, or that the other end called void before we heard of them;
-the oldest is forgotten, and the ledger's facts do the rest."""
-
-VOID_BATCH_MAX: Final = 64
-"""Void pairs in one message."""
 
 Estimate = Callable[[int, int], HeraldEstimate]
 """(operating point, herald code) -> what the link is believed to give."""
@@ -59,7 +50,7 @@ class Births:
         self.uses: tuple[PairUse, ...] = ()
         self.estimate: Estimate = lambda point, code: self._heralds[point][code]
         self.counters = counters
-        counters.update(dict.fromkeys(("heralds", "unusable", "duplicates", "void"), 0))
+        counters.update(dict.fromkeys(("heralds", "unusable", "duplicates"), 0))
         self._link = link
         self._side = side
         self._peer: NodeId = link.nodes[1 - side]
@@ -75,11 +66,18 @@ class Births:
             {herald.code: herald for herald in link.point(index).heralds}
             for index in range(max(1, len(link.points)))
         ]
-        # Void pairs by name, in the order in which they became so: ours until the other end has heard of
-        # them, and the other end's that we have not heard of.
-        self._untold: OrderedDict[tuple[int, int, int], None] = OrderedDict()
-        self._foretold: OrderedDict[tuple[int, int, int], None] = OrderedDict()
-        self._repeat_ns: int | None = None
+        self._expiry = Expiry(
+            link.link,
+            side,
+            self._peer,
+            timers,
+            slots,
+            book,
+            counters,
+            successes=lanes.successes,
+            gone=self._gone,
+            never_had=self._never_had,
+        )
 
     # ---- heralds
 
@@ -115,7 +113,7 @@ class Births:
             )
         end = _end_of((self._link.link, run, attempt, lane, self._side))
         estimate = self.estimate(point, code)
-        void_there = self._foretold and self._foretold.pop((run, attempt, lane), _MISSING) is None
+        void_there = self._expiry.void_before(run, attempt, lane)
         usable = (
             slot is not None
             and slot.state == "attempting"
@@ -168,7 +166,7 @@ class Births:
             step.tell(UpdatePair(fact=born))
             step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
         if not void_there:
-            self._void(step, run, attempt, lane)
+            self._expiry.void(step, run, attempt, lane)
         if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
             self._restart(step, lane)
 
@@ -192,16 +190,16 @@ class Births:
             rates=self._rates,
             at_ns=pair.at_ns,
             sigma_ns=pair.sigma_ns,
+            oldest_ns=pair.oldest_ns,
         )
         step.tell(UpdatePair(fact=born))
 
     def hand_up(self, step: Step, pair: FreshPair) -> None:
         """Give a held pair to the layers above."""
         self.birth(step, pair)
+        at_ns = pair.at_ns if pair.oldest_ns is None else pair.oldest_ns
         step.tell(
-            LinkPairReady(
-                end=pair.end, slot=pair.slot, request=pair.request, tree=pair.tree, at_ns=pair.at_ns
-            )
+            LinkPairReady(end=pair.end, slot=pair.slot, request=pair.request, tree=pair.tree, at_ns=at_ns)
         )
 
     def let_go(self, step: Step, end: End, *, tell: bool) -> None:
@@ -212,54 +210,46 @@ class Births:
             self._slots.free(slot.index)
             step.tell(SlotFreed(slot=slot.index))
         if tell:
-            self._void(step, end.run, end.attempt, end.lane)
+            self._expiry.void(step, end.run, end.attempt, end.lane)
 
     # ---- EXPIRE
 
+    def leave(self, step: Step, run: int) -> None:
+        """The end leaves a run: pairs of it that only one end has must be found."""
+        self._expiry.leave(step, run)
+
     def on_messages(self) -> Mapping[type, LinkHandler]:
-        return {PairsVoid: self._void_there, PairsVoidHeard: self._void_heard}
+        return self._expiry.on_messages()
 
-    def _void(self, step: Step, run: int, attempt: int, lane: int) -> None:
-        self.counters["void"] += 1
-        self._untold[run, attempt, lane] = None
-        if len(self._untold) > VOID_MAX:
-            self._untold.popitem(last=False)
-        step.send(self._peer, PairsVoid(link=self._link.link, run=run, pairs=((attempt, lane),)), "outcome")
-        if self._repeat_ns is None:
-            self._repeat_ns = step.now_ns + self._timers.answer_ns
+    def _gone(self, step: Step, end: End) -> None:
+        """The other end has no half of this pair: whoever has ours gives it up."""
+        if not any(use.void(step, end) for use in self.uses) and self._slots.holding(end) is not None:
+            step.tell(EndDied(end=end))
 
-    def _void_there(self, step: Step, source: NodeId, message: PairsVoid) -> None:
-        """The other end has no half of these pairs: whoever has ours gives it up."""
-        step.send(
-            self._peer, PairsVoidHeard(link=message.link, run=message.run, pairs=message.pairs), "outcome"
+    def _never_had(self, step: Step, end: End) -> None:
+        """The other end has a half that may be part of a chain by now: the ledger must know that ours is
+        gone."""
+        estimate = next(iter(self._heralds[0].values()))
+        born = Born(
+            end=end,
+            slot=0,
+            generation=0,
+            request=None,
+            tree=0,
+            frame=estimate.frame,
+            signs=estimate.signs,
+            cost=estimate.cost,
+            rates=self._rates,
+            at_ns=step.now_ns,
+            sigma_ns=0,
         )
-        for attempt, lane in message.pairs:
-            if not self._lanes.was_born(attempt, lane) and message.run == self._book.run:
-                self._foretold[message.run, attempt, lane] = None
-                if len(self._foretold) > VOID_MAX:
-                    self._foretold.popitem(last=False)
-                continue
-            end = _end_of((self._link.link, message.run, attempt, lane, self._side))
-            if not any(use.void(step, end) for use in self.uses) and self._slots.holding(end) is not None:
-                step.tell(EndDied(end=end))
-
-    def _void_heard(self, step: Step, source: NodeId, message: PairsVoidHeard) -> None:
-        for attempt, lane in message.pairs:
-            self._untold.pop((message.run, attempt, lane), None)
-        if not self._untold:
-            self._repeat_ns = None
+        step.tell(UpdatePair(fact=born))
+        step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
 
     def deadline_ns(self) -> int | None:
-        """When void pairs are told again."""
-        return self._repeat_ns
+        """When unanswered words are said again."""
+        return self._expiry.deadline_ns()
 
     def on_deadline(self, step: Step) -> None:
-        """Tell void pairs again, the oldest first."""
-        self._repeat_ns = step.now_ns + self._timers.answer_ns
-        run = next(iter(self._untold))[0]
-        names = [name for name in self._untold if name[0] == run][:VOID_BATCH_MAX]
-        pairs = tuple((attempt, lane) for _, attempt, lane in names)
-        step.send(self._peer, PairsVoid(link=self._link.link, run=run, pairs=pairs), "outcome")
-
-
-_MISSING: Final = object()
+        """Say unanswered words again."""
+        self._expiry.on_deadline(step)

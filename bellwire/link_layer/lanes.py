@@ -12,6 +12,7 @@ from bellwire.core.machine import Step
 from bellwire.core.settings import LinkSettings
 from bellwire.core.view import SlotBook, SlotView
 from bellwire.link_layer.agreement import WindowBook
+from bellwire.link_layer.expiry import Successes
 
 BIRTHS_KEPT = 1024
 """Recent successes remembered, so that none is born twice."""
@@ -29,12 +30,14 @@ class Lanes:
         # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
         # walks over all that were deleted before it.
         self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._forgotten_to = -1  # the latest attempt of a birth that was forgotten
         self._frozen: dict[int, int] = {}  # lane -> give up at: held by hardware, no report yet
 
     def begin_run(self) -> None:
         """A new run: nothing of the old one counts."""
         self._armed_from.clear()
         self._births.clear()
+        self._forgotten_to = -1
         self._frozen.clear()
         self.moved = True
 
@@ -127,9 +130,9 @@ class Lanes:
         self.thaw(lane)
         self._slots.hold(self._slots.of_lane(self._link, lane).index, end, request, tree, at_ns)
 
-    def was_born(self, attempt: int, lane: int) -> bool:
-        """True when this success was noted, recently."""
-        return (attempt, lane) in self._births
+    def successes(self) -> Successes:
+        """Successes of the present run."""
+        return Successes(self._births.keys(), self._forgotten_to)
 
     def first_birth(self, attempt: int, lane: int) -> bool:
         """Note a success; False when it was noted before."""
@@ -138,7 +141,8 @@ class Lanes:
             return False
         births[attempt, lane] = None
         if len(births) > BIRTHS_KEPT:
-            births.popitem(last=False)
+            (forgotten, _), _ = births.popitem(last=False)
+            self._forgotten_to = max(self._forgotten_to, forgotten)
         return True
 
     def earliest_ns(self) -> int | None:

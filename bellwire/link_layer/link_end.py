@@ -14,6 +14,7 @@ from bellwire.core.messages import (
     HeraldReport,
     HeraldUnknown,
     HeraldWanted,
+    LinkFigures,
     LinkReset,
     Window,
     WindowAnswer,
@@ -24,6 +25,7 @@ from bellwire.core.messages import (
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
+from bellwire.link_layer.advertising import modelled_figures
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.births import Births
 from bellwire.link_layer.heralds import HeraldSequence
@@ -127,6 +129,20 @@ class LinkEnd:
         """What side 0 wants to agree on next."""
         return Terms(*shares_of(self.settings.lanes, self.requests))
 
+    # ---- what planners are told
+
+    def figures(self) -> tuple[LinkFigures, ...]:
+        """How fast and how good the link is, at each operating point."""
+        return modelled_figures(self.settings)
+
+    def duty(self) -> float:
+        """Share of the time in which the link may attempt, 0..1."""
+        return 1.0
+
+    def point_in_force(self) -> int:
+        """The operating point of the newest window, or the one that the next would have."""
+        return self.book.windows[-1].point if self.book.windows else self._terms().point
+
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
         self._deadline_moved = True
@@ -134,11 +150,9 @@ class LinkEnd:
             step.send(
                 self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for")
             )
-            self.lanes.stand_down(step)
-            self.book.close()
+            self._leave_run(step)
             return
-        self.lanes.stand_down(step)
-        self.book.close()
+        self._leave_run(step)
         self.keeper.offered = None
         if self.requests:
             self._stale = True
@@ -174,7 +188,7 @@ class LinkEnd:
             step.send(self.peer, closed)
             if self.settings.station is not None:
                 step.send(self.settings.station, closed)
-        self.book.close()
+        self._leave_run(step)
         self.keeper.offered = None
         self.keeper.repeat_at_ns = None
 
@@ -211,7 +225,7 @@ class LinkEnd:
         known = {request for request, _ in self.requests}
         reason = "congested" if self.valve_shut else refusal(self.book, window, known.__contains__)
         if not reason and window.run != self.book.run:
-            self.lanes.stand_down(step)
+            self._leave_run(step)
             self.book.begin(window.run, window.epoch_ns)
             self._new_run(step)
         answer = WindowAnswer(
@@ -227,10 +241,16 @@ class LinkEnd:
         """Side 0 ended the run."""
         self._deadline_moved = True
         if closed.run == self.book.run:
-            self.lanes.stand_down(step)
-            self.book.close()
+            self._leave_run(step)
 
     # ---- attempts
+
+    def _leave_run(self, step: Step) -> None:
+        """Nothing of the present run counts from now on."""
+        self.lanes.stand_down(step)
+        if self.book.run is not None:
+            self.births.leave(step, self.book.run)
+        self.book.close()
 
     def _new_run(self, step: Step) -> None:
         self._deadline_moved = True
@@ -386,8 +406,7 @@ class LinkEnd:
                 self.keeper.silent_runs += 1
                 self.renew_run(step)
             elif self._lapse_ns() <= now_ns:
-                self.lanes.stand_down(step)
-                self.book.close()
+                self._leave_run(step)
                 if self.side == 0 and self.requests:
                     self.renew_run(step)
             elif self.side == 0 and self._renewal_ns() <= now_ns:
