@@ -33,8 +33,14 @@ class Born(TaggedWord, frozen=True, kw_only=True):
     signs: int  # estimated state at birth relative to the frame, Walsh signs
     cost: Cost  # estimated state at birth, Walsh costs (2**-56 neper)
     rates: Cost  # decay of this half's own qubit (2**-56 neper per ns)
-    at_ns: int  # when the herald happened
+    at_ns: int  # when the herald happened; of a purified pair, when this end's last round measured
     sigma_ns: int  # its uncertainty
+    oldest_ns: int | None = None  # herald of the oldest pair that went into a purified one, None: at_ns
+
+    @property
+    def since_ns(self) -> int:
+        """When the oldest constituent was heralded: from then on the pair has aged."""
+        return self.at_ns if self.oldest_ns is None else self.oldest_ns
 
 
 class Swapped(TaggedWord, frozen=True, kw_only=True):

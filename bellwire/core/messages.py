@@ -174,14 +174,15 @@ class QueueAdd(TaggedWord, frozen=True, kw_only=True):
 
 
 class QueueAnswer(TaggedWord, frozen=True, kw_only=True):
-    """The other end holds the item of that number in its queue, or refuses it."""
+    """The sender holds the item of that number in its queue, or refuses it."""
 
     link: LinkId
     origin: NodeId
     create: int
+    ticket: int
     accepted: bool
     queue: int
-    number: int
+    number: int | None  # None: refused
     code: LinkErrorCode | None  # None: accepted
     reason: str  # "" when accepted
 
@@ -192,18 +193,45 @@ class QueueRemove(TaggedWord, frozen=True, kw_only=True):
     link: LinkId
     origin: NodeId
     create: int
-    number: int
+    ticket: int
     ended: Literal["done", "cancelled", "timeout"]
     pairs: int  # told with OK at the sender
 
 
 class QueueRemoved(TaggedWord, frozen=True, kw_only=True):
-    """The item of that number is not, or no more, in the sender's queue."""
+    """The item is not, or no more, in the sender's queue."""
 
     link: LinkId
     origin: NodeId
     create: int
-    number: int
+    ticket: int
+
+
+class CountedPair(Word, frozen=True, kw_only=True):
+    """One pair of a CREATE and its number."""
+
+    attempt: int
+    lane: int
+    sequence: int  # within the CREATE, from 1; the number of a pair that turned out void is not used again
+
+
+class PairsCounted(TaggedWord, frozen=True, kw_only=True):
+    """Side 0 counts these pairs of a run for a CREATE: it has its halves of them. Repeated until answered."""
+
+    link: LinkId
+    request: RequestId  # name of the item
+    run: int
+    pairs: tuple[CountedPair, ...]
+
+
+class PairsCountedHeard(TaggedWord, frozen=True, kw_only=True):
+    """Side 1 has its halves of the kept ones too, measured where the CREATE says so, and has no half of the
+    void ones. Pairs that it cannot judge yet are not named."""
+
+    link: LinkId
+    run: int
+    kept: tuple[tuple[int, int], ...]  # (attempt, lane)
+    void: tuple[tuple[int, int], ...]
 
 
 class PairsVoid(TaggedWord, frozen=True, kw_only=True):
@@ -333,6 +361,11 @@ class LinkFigures(Word, frozen=True, kw_only=True):
     measured: int  # heralds behind the success probability
     tested: int  # test rounds behind the fidelity
     at_ns: int  # when the newest measurement behind these figures was made
+
+    @property
+    def fidelity_error(self) -> float:
+        """Standard error of the fidelity, as wide as the 95 % interval of a normal distribution has it."""
+        return (self.fidelity_high - self.fidelity_low) / (2.0 * 1.959964)
 
 
 class LinkAdvertised(TaggedWord, frozen=True, kw_only=True):
@@ -478,6 +511,8 @@ Message = (
     | QueueAnswer
     | QueueRemove
     | QueueRemoved
+    | PairsCounted
+    | PairsCountedHeard
     | PairsVoid
     | PairsVoidHeard
     | PairsHeld

@@ -54,6 +54,7 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     background: bool = False  # uses only what nobody else wants at the moment
     rounds: int = 0  # of link purification before a pair is handed up (paper IV-F)
     pumping: bool = False  # fresh pairs purify one kept pair; else pairs of equal rounds purify each other
+    cutoff_ns: int | None = None  # age at which a pair kept back for rounds is given up, None: compulsory one
 
 
 class PurificationPlan(TaggedWord, frozen=True, kw_only=True):
@@ -108,6 +109,7 @@ class RequestPlan(TaggedWord, frozen=True, kw_only=True):
     fidelity: float
     tree: str  # human-readable nesting, for example "((alice relay) (relay bob))"; trees joined by " + "
     shape: str  # what makes it different from other plans of the request: policy, route, tree (`shape_of`)
+    measured: tuple[LinkId, ...] = ()  # links whose measured figures count; all others as in the lab file
 
 
 TREE_FREE_POLICIES: Final = frozenset({"swap_asap"})
@@ -130,12 +132,32 @@ class LinkRoom(Word, frozen=True, kw_only=True):
     weight: int  # can still join those who share, 0: nothing unreserved is left to share
 
 
+class PointNews(Word, frozen=True, kw_only=True):
+    """What was learnt of one operating point of a link, weighed against what the lab file says."""
+
+    point: int
+    success_probability: float  # of one joint attempt of one lane
+    fidelity: float  # of a fresh pair
+
+
+class LinkNews(Word, frozen=True, kw_only=True):
+    """What a planner has learnt of a link, as of the moment in which it plans."""
+
+    link: LinkId
+    points: tuple[PointNews, ...]  # those of which something was measured
+    duty: float | None  # share of the time in which the link may attempt, None: not said
+    measured: int  # heralds behind the success probabilities
+    tested: int  # test rounds behind the fidelities
+    age_ns: int  # of the newest measurement
+
+
 class Circumstances(Word, frozen=True, kw_only=True):
     """What a planner should know of the world beside the request: learnt from plans that did not work out."""
 
     avoid: tuple[NodeId, ...] = ()  # nodes that are judged lost
     room: tuple[LinkRoom, ...] = ()  # links that were refused lately; all others are taken to be free
     failed: tuple[str, ...] = ()  # shapes of plans that failed lately, the oldest first
+    links: tuple[LinkNews, ...] = ()  # what links advertise; all others are taken to be as in the lab file
 
 
 class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):

@@ -76,6 +76,7 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     scheduler: str = "weighted_round_robin"  # registered name
     calendar: tuple[RequestId | None, ...] = ()  # frames granted in turn, for the scheduler "tdma"
     test_share: float = 0.0  # share of heralded pairs that both ends measure to estimate the fidelity
+    creates_max: int = 32  # CREATEs in the shared queue, half of them from each end
     ahead: AheadSettings | None = None  # None: pairs are made for requests only
 
     def point(self, index: int) -> OperatingPoint:
@@ -100,6 +101,7 @@ class MemorySettings(Word, frozen=True, kw_only=True):
     emitters: int | None = None  # slots that may attempt at the same time, None: all
     gate_fidelity: float = 1.0  # of a two-qubit gate, as the lab believes
     readout_fidelity: float = 1.0  # of one bit
+    single_gate_fidelity: float = 1.0  # of a gate on one qubit
 
 
 class NodeSettings(Word, frozen=True, kw_only=True):
@@ -109,6 +111,7 @@ class NodeSettings(Word, frozen=True, kw_only=True):
     role: Role
     memory: MemorySettings | None  # None at stations
     links: tuple[LinkId, ...]  # incident links; at a station the link it serves
+    purposes: tuple[int, ...] | None = None  # of CREATEs that this node takes part in, None: all
 
 
 class Timers(Word, frozen=True, kw_only=True):
@@ -126,6 +129,8 @@ class Timers(Word, frozen=True, kw_only=True):
     )
     age_max_ns: int = 60_000_000_000  # compulsory maximum age of an end where no cutoff is set
     request_ns: int = 600_000_000_000  # a request without a deadline of its own fails after this long
+    advert_look_ns: int = 1_000_000_000  # a link looks this often whether its figures are worth telling
+    advert_repeat_ns: int = 10_000_000_000  # figures that were told once are told again after this long
 
 
 class NetworkSettings(Word, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ class SlotView(Protocol):
     end: End | None  # None unless the slot holds a born qubit
     request: RequestId | None
     tree: int
-    born_ns: int  # when the held qubit was born; meaningless when end is None
+    born_ns: int  # from when its estimate counts (herald or last purification); meaningless without an end
 
 
 class SlotBook(Protocol):
@@ -124,8 +124,9 @@ class SlotBook(Protocol):
         """held -> locked: the qubit takes part in a purification."""
         ...
 
-    def unlock(self, index: int) -> None:
-        """locked -> held: the purification is over and the qubit stays."""
+    def unlock(self, index: int, born_ns: int) -> None:
+        """locked -> held: the purification is over and the qubit stays; its estimate counts from
+        `born_ns`."""
         ...
 
     def bind(self, index: int, request: RequestId | None, tree: int) -> None:

@@ -74,7 +74,7 @@ class Fold(Ledger):
             if record.born is None
             and (record.chain.dead or record.chain.taken)
             and record.opener is not None
-            and record.opener.at_ns < before_ns
+            and _since_ns(record.opener) < before_ns
         ]
         for end in lost:
             self._end(self.ends.pop(end))
@@ -92,7 +92,9 @@ class Fold(Ledger):
 
     def _born(self, incarnation: int, fact: Born) -> tuple[End, ...]:
         end = fact.end
-        at_ns = fact.at_ns
+        since_ns = fact.oldest_ns
+        if since_ns is None:
+            since_ns = fact.at_ns
         record = self.ends.get(end)
         if record is None:
             record = self._open(end, fact)
@@ -112,8 +114,8 @@ class Fold(Ledger):
             elif opener.frame != fact.frame:
                 chain.dead = chain.unannounced = True
                 self.frames_differ += 1
-            if at_ns < self._latest_began_ns:
-                self._close_partner(end, at_ns)
+            if since_ns < self._latest_began_ns:
+                self._close_partner(end, since_ns)
         record.born = fact
         record.incarnation = incarnation
         if end.side == 0:
@@ -122,14 +124,14 @@ class Fold(Ledger):
             b1, b2, b3 = fact.cost
             chain.cost = (a1 + b1, a2 + b2, a3 + b3)
             chain.sigma_ns += fact.sigma_ns
-            if not chain.dated or at_ns < chain.oldest_ns:
-                chain.oldest_ns = at_ns
+            if not chain.dated or since_ns < chain.oldest_ns:
+                chain.oldest_ns = since_ns
                 chain.dated = True
             request = fact.request
             if request is not None:
                 self._label(chain, request, fact.tree)
-        elif not chain.dated and at_ns < chain.oldest_ns:
-            chain.oldest_ns = at_ns
+        elif not chain.dated and since_ns < chain.oldest_ns:
+            chain.oldest_ns = since_ns
         far = chain.y if chain.x is record else chain.x
         return (end,) if far.born is None or far.ended else (end, far.end)
 
@@ -228,15 +230,16 @@ class Fold(Ledger):
         ends = self.ends
         if partner in ends:
             return None
-        chain = ChainRecord(fact.at_ns)
+        since_ns = _since_ns(fact)
+        chain = ChainRecord(since_ns)
         one = EndRecord(end, chain, None)
         two = EndRecord(partner, chain, fact)
         chain.x = one
         chain.y = two
         ends[end] = one
         ends[partner] = two
-        if fact.at_ns < self._latest_began_ns:
-            self._close_partner(end, fact.at_ns)
+        if since_ns < self._latest_began_ns:
+            self._close_partner(end, since_ns)
         return one
 
     def _take_unknown(self, end: End, fact: Swapped | Released) -> EndRecord | None:
@@ -264,7 +267,7 @@ class Fold(Ledger):
             if self._owner_of(end.link, end.side) != author or end in survivors:
                 continue
             opener = record.opener
-            if record.born is not None or (opener is not None and opener.at_ns < at_ns):
+            if record.born is not None or (opener is not None and _since_ns(opener) < at_ns):
                 closed.append(end)
         touched: dict[End, None] = {}
         for end in closed:
@@ -296,3 +299,8 @@ class Fold(Ledger):
             self.labels_differ += 1
         elif tree < chain.tree:
             chain.tree = tree  # trees of one request may join; the lowest names the product
+
+
+def _since_ns(opener: Born | Released | Swapped) -> int:
+    """Since when a pair that this fact made known has existed."""
+    return opener.since_ns if type(opener) is Born else opener.at_ns

@@ -25,6 +25,7 @@ class FreshPair(NamedTuple):
     sigma_ns: int
     number: int  # of the station's report within the run, 0: told by the hardware directly
     point: int  # operating point of the attempt
+    oldest_ns: int | None = None  # herald of the oldest pair that went into a purified one, None: at_ns
 
 
 LinkHandler = Callable[[Step, NodeId, Any], None]

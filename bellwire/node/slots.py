@@ -124,9 +124,11 @@ class SlotTable:
         """held -> locked."""
         self._change(index, "lock").state = "locked"
 
-    def unlock(self, index: int) -> None:
-        """locked -> held."""
-        self._change(index, "unlock").state = "held"
+    def unlock(self, index: int, born_ns: int) -> None:
+        """locked -> held; the estimate of the qubit counts from `born_ns`."""
+        slot = self._change(index, "unlock")
+        slot.state = "held"
+        slot.born_ns = born_ns
 
     def bind(self, index: int, request: RequestId | None, tree: int) -> None:
         """held, for another request."""

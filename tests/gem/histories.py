@@ -123,11 +123,13 @@ def _herald(random: Random, net: Net, by_name: dict[NodeId, Node], step: int, cl
     frame = random.choice((2, 3))
     request = random.choice((None, "r1", "r1", "r1", "r1", "r1", "r2" if random.random() < 0.3 else "r1"))
     heavy = random.random() < 0.05
+    purified = random.random() < 0.2
     for side in (0, 1):
         owner = by_name[net.links[link][side]]
         if not clean and random.random() < 0.03:
             continue  # this side never hears of it
         owner.generation += 1
+        herald_ns = step * STEP_NS + random.randrange(10)
         owner.heard.append(
             Born(
                 end=End(link, 1, step, 0, side),
@@ -139,8 +141,9 @@ def _herald(random: Random, net: Net, by_name: dict[NodeId, Node], step: int, cl
                 signs=random.randrange(8),
                 cost=_cost(random, COST_MAX if heavy else 1 << 50),
                 rates=_cost(random, 1 << 20),
-                at_ns=step * STEP_NS + random.randrange(10),
+                at_ns=herald_ns + (STEP_NS * random.randrange(3) if purified else 0),
                 sigma_ns=random.randrange(10),
+                oldest_ns=herald_ns if purified else None,
             )
         )
 
@@ -148,7 +151,7 @@ def _herald(random: Random, net: Net, by_name: dict[NodeId, Node], step: int, cl
 def _hear(random: Random, node: Node, now_ns: int) -> None:
     born = node.heard.pop(random.randrange(len(node.heard)))
     if random.random() < 0.04:
-        _release(node, born.end, "unusable", born.at_ns)
+        _release(node, born.end, "unusable", born.since_ns)
         return
     node.written.append((node.incarnation, born))
     node.held.append(born.end)

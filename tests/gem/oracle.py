@@ -38,7 +38,7 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
         for incarnation, fact in told:
             if isinstance(fact, Born):
                 born[fact.end] = (incarnation, fact)
-                first_ns.setdefault(fact.end, fact.at_ns)
+                first_ns.setdefault(fact.end, fact.at_ns if fact.oldest_ns is None else fact.oldest_ns)
             elif isinstance(fact, Swapped):
                 swap_of[fact.left] = swap_of[fact.right] = fact
             elif isinstance(fact, Released):
@@ -121,7 +121,7 @@ def _estimate(
             frame ^= paulis.get(half, 0)
             if half in born:
                 fact = born[half][1]
-                births_ns[half.side].append(fact.at_ns)
+                births_ns[half.side].append(fact.at_ns if fact.oldest_ns is None else fact.oldest_ns)
                 if half.side == 0:
                     signs ^= fact.signs
                     costs = [a + b for a, b in zip(costs, fact.cost, strict=True)]
@@ -136,7 +136,8 @@ def _estimate(
         if half in born:
             fact = born[half][1]
             until_ns = released[half].at_ns if half in released else SAMPLE_NS
-            costs = [a + r * (until_ns - fact.at_ns) for a, r in zip(costs, fact.rates, strict=True)]
+            waited_ns = max(0, until_ns - fact.at_ns)
+            costs = [a + r * waited_ns for a, r in zip(costs, fact.rates, strict=True)]
     for place in range(3):
         if costs[place] >= COST_MAX:
             costs[place] = COST_MAX
