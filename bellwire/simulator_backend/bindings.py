@@ -28,6 +28,7 @@ from bellwire.core.events import (
     StationHeralded,
 )
 from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.clock import HARDWARE, HOUSEKEEPING, VirtualClock
 from bellwire.simulator_backend.world import PairTruth, PlannedClick, World
@@ -79,8 +80,24 @@ class VirtualBindings:
             order.first,
             order.last,
             clock.now_ns,
+            order.point,
         )
         if planned is not None:
+            clock.at(planned.at_ns, HARDWARE, self._click, planned)
+
+    def change_link(
+        self,
+        link: LinkId,
+        *,
+        success_probability: float | None = None,
+        outcomes: tuple[HeraldOutcome, ...] | None = None,
+        points: tuple[HeraldPhysics, ...] | None = None,
+    ) -> None:
+        """The hidden truth of a link changes now, see `World.change_link`; no machine is told."""
+        clock = self._clock
+        for planned in self._world.change_link(
+            link, clock.now_ns, success_probability=success_probability, outcomes=outcomes, points=points
+        ):
             clock.at(planned.at_ns, HARDWARE, self._click, planned)
 
     def stop_attempts(self, node: NodeId, order: StopAttempts) -> None:

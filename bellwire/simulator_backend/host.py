@@ -34,9 +34,10 @@ from bellwire.core.events import (
     Started,
     TimerFired,
 )
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.link_words import LinkAnswer
 from bellwire.core.messages import Message, PlanInstall
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
 from bellwire.gem.replica import FactSource
 from bellwire.node.machines import Compute, QuantumNode, make_machine
@@ -140,6 +141,25 @@ class VirtualHost:
     def tell_at(self, at_ns: int, node: NodeId, event: Event) -> None:
         """Something from outside happens at a node: an application or an operator acts."""
         self.clock.at(at_ns, HOUSEKEEPING, self._tell, node, event)
+
+    def change_link_at(
+        self,
+        at_ns: int,
+        link: LinkId,
+        *,
+        success_probability: float | None = None,
+        outcomes: tuple[HeraldOutcome, ...] | None = None,
+        points: tuple[HeraldPhysics, ...] | None = None,
+    ) -> None:
+        """The hidden truth of a link changes at a time, see `World.change_link`."""
+        change = partial(
+            self.bindings.change_link,
+            link,
+            success_probability=success_probability,
+            outcomes=outcomes,
+            points=points,
+        )
+        self.clock.at(at_ns, HOUSEKEEPING, change)
 
     def run(self, until_ns: int) -> None:
         """Advance virtual time. The collector sleeps meanwhile: words never refer to themselves."""

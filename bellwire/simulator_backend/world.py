@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import accumulate
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bellwire.core.bell import Eigenvalues, permute
 from bellwire.core.bell import eigenvalues as eigenvalues_of
 from bellwire.core.bell import from_eigenvalues as bell_of
+from bellwire.core.bell import permute
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
-from bellwire.core.photonics import HeraldOutcome, HeraldPhysics, herald_index
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.simulator_backend.chance import Chance
-from bellwire.simulator_backend.world_lanes import Lane, Lease
+from bellwire.simulator_backend.world_lanes import Lease
+from bellwire.simulator_backend.world_links import WorldLink
 from bellwire.simulator_backend.world_pairs import (
     BASES,
     Memory,
@@ -57,25 +58,6 @@ __all__ = [
 _end_of = End._make  # faster than End(...), which every herald would feel
 
 
-class _Link:
-    """A link's truth with its lanes and its herald outcomes made ready for drawing."""
-
-    __slots__ = ("heralds", "lanes", "shares", "sides", "truth")
-
-    def __init__(self, truth: LinkTruth, chance: Chance) -> None:
-        self.truth = truth
-        self.sides = {node: side for side, node in enumerate(truth.nodes)}
-        self.lanes = tuple(Lane(truth, number, chance) for number in range(truth.lanes))
-        self.shares = tuple(accumulate(outcome.share for outcome in truth.outcomes))[:-1]
-        self.heralds: tuple[tuple[int, int, Eigenvalues], ...] = tuple(
-            (outcome.code, herald_index(outcome.code), _relative(outcome)) for outcome in truth.outcomes
-        )
-
-
-def _relative(outcome: HeraldOutcome) -> Eigenvalues:
-    return eigenvalues_of(permute(outcome.state, herald_index(outcome.code)))
-
-
 class World:
     """Links and memories of one network. All times in ns of one true clock; calls come in order of time."""
 
@@ -91,14 +73,14 @@ class World:
             if memory.node in self._memories:
                 raise LocalMisuse(f"two memories for node {memory.node}")
             self._memories[memory.node] = Memory(memory)
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, WorldLink] = {}
         for link in links:
             if link.name in self._links:
                 raise LocalMisuse(f"two links of the name {link.name}")
             for node in link.nodes:
                 if node not in self._memories:
                     raise LocalMisuse(f"link {link.name} ends at {node}, which has no memory")
-            self._links[link.name] = _Link(link, self._chance)
+            self._links[link.name] = WorldLink(link, self._chance)
 
     # --- attempts ------------------------------------------------------------------------------------------
 
@@ -113,13 +95,15 @@ class World:
         first_attempt: int,
         last_attempt: int,
         now_ns: int,
+        point: int = 0,
     ) -> PlannedClick | None:
         """Let a slot attempt. Attempt a of (link, run) starts at epoch_ns + a * period_ns.
 
         The side takes part in attempts from the first whose start is not before now (and not below
-        first_attempt) to last_attempt. Re-arming the same (slot, link, lane, run) extends or shortens the
-        lease; anything else initialises the qubit. A lane has one slot per side: a newer slot replaces the
-        older one. Sides with different epochs miss each other.
+        first_attempt) to last_attempt, at an operating point. Re-arming the same (slot, link, lane, run)
+        extends or shortens the lease, or goes on at another point; anything else initialises the qubit. A
+        lane has one attempting slot per side: a newer one replaces it, while a slot that holds what the lane
+        gave before keeps it. Sides with different epochs or points miss each other.
 
         Returns: the planned click if this call newly determines one; `realise` is due at its at_ns.
         """
@@ -128,6 +112,8 @@ class World:
         side = line.sides.get(node)
         if side is None or not 0 <= lane < len(line.lanes) or first_attempt < 0:
             raise LocalMisuse(f"{node} cannot arm lane {lane} of link {link} from attempt {first_attempt}")
+        if not 0 <= point < len(line.heralds):
+            raise LocalMisuse(f"link {link} has operating points 0..{len(line.heralds) - 1}, not {point}")
         track = line.lanes[lane]
         before = track.leases[side]
         going_on = place.lane is track and before is not None and before.slot == slot and before.run == run
@@ -138,7 +124,7 @@ class World:
             place.lane = track
             place.lane_side = side
         start = max(first_attempt, track.boundary(epoch_ns, now_ns))
-        return track.arm(side, Lease(run, slot, epoch_ns, start, last_attempt), now_ns)
+        return track.arm(side, Lease(run, slot, epoch_ns, start, last_attempt, point), now_ns)
 
     def disarm(self, node: str, slot: int, now_ns: int) -> None:
         """Stop attempting. A winning attempt that has started still clicks, for the other side only."""
@@ -154,14 +140,15 @@ class World:
         """
         if now_ns < planned.at_ns:
             raise LocalMisuse(f"click due at {planned.at_ns} ns realised early, at {now_ns} ns")
-        name, lane, run, attempt, at_ns, _ = planned
+        name, lane, run, attempt, at_ns, _, point = planned
         line = self._link(name)
         taken = line.lanes[lane].take(planned)
         if taken is None:
             return None
         slots, held = taken
-        drawn = bisect_right(line.shares, self._chance.uniform("herald", name, run, attempt, lane))
-        code, frame, eigenvalues = line.heralds[drawn]
+        heralds = line.heralds[point]
+        drawn = bisect_right(heralds.shares, self._chance.uniform("herald", name, run, attempt, lane))
+        code, frame, eigenvalues = heralds.outcomes[drawn]
         ends = [_end_of((name, run, attempt, lane, 0)), _end_of((name, run, attempt, lane, 1))]
         pair = Pair(eigenvalues, frame, ends, [at_ns, at_ns])
         for side in (0, 1):
@@ -170,6 +157,41 @@ class World:
                 place.lane = None
                 pair.put(side, place)
         return Click(name, lane, run, attempt, code, at_ns, slots, held)
+
+    def change_link(
+        self,
+        link: str,
+        now_ns: int,
+        *,
+        success_probability: float | None = None,
+        outcomes: tuple[HeraldOutcome, ...] | None = None,
+        points: tuple[HeraldPhysics, ...] | None = None,
+    ) -> tuple[PlannedClick, ...]:
+        """The hardware drifts: another truth for every attempt that has not started yet. None: as before.
+
+        Pairs that exist stay as they are; a click that is on its way already gives a pair of the new kind.
+
+        Returns: planned clicks that are newly determined, as `arm` does; earlier ones may be overtaken.
+
+        Raises:
+            LocalMisuse: another number of operating points, or a truth that no link can have.
+        """
+        line = self._link(link)
+        before = line.truth
+        truth = replace(
+            before,
+            success_probability=(
+                before.success_probability if success_probability is None else success_probability
+            ),
+            outcomes=before.outcomes if outcomes is None else outcomes,
+            points=before.points if points is None else points,
+        )
+        if len(truth.points) != len(before.points):
+            raise LocalMisuse(
+                f"link {link} has {len(before.points)} operating points; a change cannot make it "
+                f"{len(truth.points)}"
+            )
+        return line.change(truth, now_ns)
 
     # --- operations ----------------------------------------------------------------------------------------
 
@@ -313,7 +335,7 @@ class World:
         except KeyError:
             raise LocalMisuse(f"no memory at node {node!r}") from None
 
-    def _link(self, name: str) -> _Link:
+    def _link(self, name: str) -> WorldLink:
         try:
             return self._links[name]
         except KeyError:

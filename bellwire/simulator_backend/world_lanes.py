@@ -16,23 +16,28 @@ RUNS_REMEMBERED: Final = 64
 
 
 class Lease(NamedTuple):
-    """One side's part: `slot` takes part in attempts start..last of (run, epoch_ns)."""
+    """One side's part: `slot` takes part in attempts start..last of (run, epoch_ns) at an operating point."""
 
     run: int
     slot: int
     epoch_ns: int
     start: int
     last: int
+    point: int = 0
 
 
 class _Gap:
-    """Progress of one run: the `index`-th gap needs `left` more joint attempts (None: not drawn yet)."""
+    """Progress of one run: the `index`-th gap needs `left[point]` more joint attempts at an operating point.
+
+    A point at which nothing was attempted yet is not drawn yet. Attempts are without memory: those at one
+    point do not shorten what is left at another, and a success ends the gap at all of them.
+    """
 
     __slots__ = ("index", "left", "next_attempt")
 
     def __init__(self) -> None:
         self.index = 0
-        self.left: int | None = None
+        self.left: dict[int, int] = {}
         self.next_attempt = 0
 
 
@@ -41,11 +46,13 @@ class Lane:
 
     __slots__ = (
         "_chance",
+        "_changes",
         "_gap",
         "_gaps",
         "_link",
         "_number",
         "_orphans",
+        "_rates",
         "_serial",
         "_window",
         "committed",
@@ -58,11 +65,13 @@ class Lane:
         self._link = link
         self._number = number
         self._chance = chance
+        self._rates = tuple(physics.success_probability for physics in link.physics)
+        self._changes = 0  # how often these probabilities have changed
         self._gaps: dict[int, _Gap] = {}
         self._gap: _Gap | None = None
         self._serial = 0
-        # Joint attempts first..last that nobody has accounted for yet, counted from epoch_ns.
-        self._window: tuple[int, int, int] | None = None
+        # Joint attempts first..last that nobody has accounted for yet, counted from epoch_ns, at a point.
+        self._window: tuple[int, int, int, int] | None = None
         self.leases: list[Lease | None] = [None, None]
         self.plan: PlannedClick | None = None
         # Once the winning attempt has started nothing recalls it; these are the slots that made it,
@@ -91,6 +100,23 @@ class Lane:
             self._close(self.plan)
         self._replan()
 
+    def change(self, link: LinkTruth, now_ns: int) -> PlannedClick | None:
+        """Attempts that have not started yet follow another truth; lanes, period and delay are the same.
+
+        Where the success probability of any point changes, what is left of every gap is drawn anew.
+
+        Returns: the planned click if the change newly determines one.
+        """
+        self._account(now_ns)
+        self._link = link
+        rates = tuple(physics.success_probability for physics in link.physics)
+        if rates != self._rates:
+            self._rates = rates
+            self._changes += 1
+            for gap in self._gaps.values():
+                gap.left.clear()
+        return self._replan()
+
     def take(self, planned: PlannedClick) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
         """Let the due click happen: (slots that made it, sides that hold it still); None if overtaken."""
         orphan = self._orphans.pop(planned.serial, None)
@@ -115,7 +141,7 @@ class Lane:
     def _close(self, plan: PlannedClick) -> None:
         gap = self._gaps[plan.run]
         gap.index += 1
-        gap.left = None
+        gap.left.clear()
         gap.next_attempt = plan.attempt + 1
         self.plan = self.committed = self._window = None
 
@@ -127,10 +153,10 @@ class Lane:
         """Use up the joint attempts that have started under the window that held until now."""
         if self._window is None or self.committed is not None:
             return
-        first, last, epoch_ns = self._window
+        first, last, epoch_ns, point = self._window
         upto = min(self.boundary(epoch_ns, now_ns), last + 1)
         gap = self._gap
-        if upto <= first or gap is None or gap.left is None:
+        if upto <= first or gap is None:
             return
         if self.plan is not None and self.plan.attempt < upto:
             zero, one = self.leases
@@ -139,9 +165,9 @@ class Lane:
             self.committed = (zero.slot, one.slot)
             self.held = [True, True]
             return
-        gap.left -= upto - first
+        gap.left[point] -= upto - first
         gap.next_attempt = upto
-        self._window = (upto, last, epoch_ns)
+        self._window = (upto, last, epoch_ns, point)
 
     def _replan(self) -> PlannedClick | None:
         if self.committed is not None:
@@ -151,31 +177,43 @@ class Lane:
         self._window = None
         if zero is None or one is None:
             return None
-        _, _, epoch_ns, start, last = zero
-        run = zero.run
-        if run != one.run or epoch_ns != one.epoch_ns:
+        run, _, epoch_ns, start, last, point = zero
+        if run != one.run or epoch_ns != one.epoch_ns or point != one.point:
             return None
         link = self._link
-        success = link.success_probability
+        success = self._rates[point]
         gap = self._gap_of(run)
         first, last = max(start, one.start, gap.next_attempt), min(last, one.last)
         if first > last or success <= 0.0:
             return None
         if link.script is not None:
-            gap.left = link.script.next_success(self._number, first) - first + 1
-        elif gap.left is None:
-            gap.left = self._chance.geometric(success, "gap", link.name, self._number, run, gap.index)
-        self._window = (first, last, epoch_ns)
-        attempt = first + gap.left - 1
+            left = link.script.next_success(self._number, first) - first + 1
+        else:
+            drawn = gap.left.get(point)
+            left = self._draw(success, run, gap.index, point) if drawn is None else drawn
+        gap.left[point] = left
+        self._window = (first, last, epoch_ns, point)
+        attempt = first + left - 1
         if attempt > last:
             return None
         at_ns = epoch_ns + attempt * link.period_ns + link.click_delay_ns
-        if before is not None and (before.run, before.attempt, before.at_ns) == (run, attempt, at_ns):
+        if before is not None and (before.run, before.attempt, before.at_ns, before.point) == (
+            run,
+            attempt,
+            at_ns,
+            point,
+        ):
             self.plan = before
             return None
         self._serial += 1
-        self.plan = PlannedClick(link.name, self._number, run, attempt, at_ns, self._serial)
+        self.plan = PlannedClick(link.name, self._number, run, attempt, at_ns, self._serial, point)
         return self.plan
+
+    def _draw(self, success: float, run: int, index: int, point: int) -> int:
+        chance, name, number = self._chance, self._link.name, self._number
+        if point == 0 and self._changes == 0:
+            return chance.geometric(success, "gap", name, number, run, index)
+        return chance.geometric(success, "gap", name, number, run, index, point, self._changes)
 
     def _gap_of(self, run: int) -> _Gap:
         gap = self._gaps.get(run)

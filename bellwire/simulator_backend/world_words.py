@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bellwire.core.bell import Bell, decay_rates
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
-from bellwire.core.photonics import HeraldOutcome, herald_index
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics, herald_index
 
 
 class HeraldScript(NamedTuple):
@@ -39,6 +39,8 @@ class LinkTruth:
     outcomes: what a success can be; the states hold at the time of the click, storage until then included.
     lanes: independent attempts per period. click_delay_ns: from the start of an attempt to its click.
     script: when successes happen, for comparisons of hosts; None: chance decides.
+    points: what the operating points of the hardware give, by number; empty: there is only point 0, the one
+    above. With points, success_probability and outcomes stand for nothing.
     """
 
     name: str
@@ -49,6 +51,12 @@ class LinkTruth:
     lanes: int
     click_delay_ns: int
     script: HeraldScript | None = None
+    points: tuple[HeraldPhysics, ...] = ()
+
+    @property
+    def physics(self) -> tuple[HeraldPhysics, ...]:
+        """What each operating point gives, by number."""
+        return self.points or (HeraldPhysics(self.success_probability, self.outcomes),)
 
     def __post_init__(self) -> None:
         if self.nodes[0] == self.nodes[1]:
@@ -57,10 +65,6 @@ class LinkTruth:
             raise LocalMisuse(
                 f"link {self.name}: period {self.period_ns} ns, click delay {self.click_delay_ns} ns, "
                 f"{self.lanes} lanes; need > 0, >= 0, >= 1"
-            )
-        if not 0.0 <= self.success_probability <= 1.0:
-            raise LocalMisuse(
-                f"link {self.name}: success probability {self.success_probability} is outside 0..1"
             )
         if self.script is not None and (
             self.script.every_attempts < 1
@@ -71,9 +75,16 @@ class LinkTruth:
                 f"link {self.name}: {self.script} is no script for {self.lanes} lanes; needs a spacing of at "
                 "least one attempt and an offset >= 0 for each lane"
             )
-        if abs(sum(outcome.share for outcome in self.outcomes) - 1.0) > 1e-9:
+        for physics in self.physics:
+            self._check(physics)
+
+    def _check(self, physics: HeraldPhysics) -> None:
+        success, outcomes = physics
+        if not 0.0 <= success <= 1.0:
+            raise LocalMisuse(f"link {self.name}: success probability {success} is outside 0..1")
+        if abs(sum(outcome.share for outcome in outcomes) - 1.0) > 1e-9:
             raise LocalMisuse(f"link {self.name}: the shares of its herald outcomes do not sum to one")
-        for outcome in self.outcomes:
+        for outcome in outcomes:
             herald_index(outcome.code)
             if min(outcome.state) < -1e-12 or abs(sum(outcome.state) - 1.0) > 1e-9:
                 raise LocalMisuse(f"link {self.name}: {outcome.state} is not a Bell-diagonal state")
@@ -111,7 +122,10 @@ class MemoryTruth:
 
 
 class PlannedClick(NamedTuple):
-    """A promise: `World.realise` is due at `at_ns`. A later `serial` of the lane overtakes it."""
+    """A promise: `World.realise` is due at `at_ns`. A later `serial` of the lane overtakes it.
+
+    point: operating point of the attempt.
+    """
 
     link: str
     lane: int
@@ -119,6 +133,7 @@ class PlannedClick(NamedTuple):
     attempt: int
     at_ns: int
     serial: int
+    point: int = 0
 
 
 class Click(NamedTuple):
