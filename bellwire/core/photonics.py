@@ -1,13 +1,14 @@
 """Closed forms of photonic links: what a station's click means and how often it comes.
 
 Owns the physics between two memories and a heralding station: fibre, arm efficiency, photon overlap, and
-the Bell-diagonal state behind each herald code (algorithms.md 11.1 to 11.3). Refuses time-keeping, chance and
-memories: attempts are counted, drawn and aged elsewhere.
+the Bell-diagonal state behind each herald code (algorithms.md 11.1 to 11.3). Refuses links whose photons
+never meet (pair_sources.py), time-keeping, chance and memories: attempts are counted, drawn and aged
+elsewhere.
 
 Herald codes: 1 = Psi+ (Bell index 2), 2 = Psi- (Bell index 3).
 """
 
-from math import exp, sqrt
+from math import exp, expm1, sqrt
 from typing import Final, NamedTuple
 
 from bellwire.core.bell import Bell
@@ -51,7 +52,8 @@ class HeraldPhysics(NamedTuple):
         return sum(outcome.share * outcome.state[herald_index(outcome.code)] for outcome in self.outcomes)
 
 
-def _require_unit_interval(**values: float) -> None:
+def require_unit_interval(**values: float) -> None:
+    """Raises LocalMisuse with the name of the first value outside 0..1."""
     for name, value in values.items():
         if not 0.0 <= value <= 1.0:
             raise LocalMisuse(f"{name} = {value} is outside 0..1")
@@ -79,7 +81,7 @@ def double_click(
     Raises:
         LocalMisuse: an argument outside 0..1, or no possible success.
     """
-    _require_unit_interval(
+    require_unit_interval(
         efficiency_a=efficiency_a,
         efficiency_b=efficiency_b,
         visibility=visibility,
@@ -123,7 +125,7 @@ def single_click(
     Raises:
         LocalMisuse: an argument outside its range, or no possible success.
     """
-    _require_unit_interval(
+    require_unit_interval(
         bright_a=bright_a,
         bright_b=bright_b,
         efficiency_a=efficiency_a,
@@ -170,7 +172,7 @@ def arm_efficiency(*, emission: float, conversion: float, fibre: float, detector
     emission: photon emitted into the mode and collected. conversion: frequency converter (1 without).
     fibre: `fibre_transmission` to the station. detector: quantum efficiency, window acceptance included.
     """
-    _require_unit_interval(emission=emission, conversion=conversion, fibre=fibre, detector=detector)
+    require_unit_interval(emission=emission, conversion=conversion, fibre=fibre, detector=detector)
     return emission * conversion * fibre * detector
 
 
@@ -215,4 +217,31 @@ def hom_coincidence_probability(visibility: float) -> float:
 
 def window_acceptance(window_ns: float, lifetime_ns: float) -> float:
     """Share of an exponentially decaying packet that falls into a window opened at its start."""
-    return 1.0 - exp(-window_ns / lifetime_ns)
+    return -expm1(-window_ns / lifetime_ns)
+
+
+def windowed_visibility(visibility: float, window_ns: float, lifetime_ns: float) -> float:
+    """HOM visibility of what a window at the start of two equal decaying packets lets through, 0..1.
+
+    visibility: of the whole packets; what it lacks to one is taken as pure dephasing of the emitter, so that
+    two photons detected t apart interfere with contrast exp(-g t), g = (1/V - 1)/lifetime. The early part of
+    the packets is purer: V rises to one as the window closes, and is `visibility` for a long window. Average
+    of exp(-g |t1 - t2|) over both detection times inside the window (algorithms.md 11.3).
+    """
+    require_unit_interval(visibility=visibility)
+    if not (window_ns > 0.0 and lifetime_ns > 0.0):
+        raise LocalMisuse(f"window {window_ns} ns and lifetime {lifetime_ns} ns must be above 0")
+    if visibility == 0.0:
+        return 0.0
+    window = window_ns / lifetime_ns
+    dephasing = 1.0 / visibility - 1.0
+    slower = 1.0 - dephasing
+    if window < 1e-5:
+        return 1.0 - dephasing * window / 3.0  # the mean distance of two times in a window is a third of it
+    # 2 int_0^w e^-2t (e^(slower t) - 1)/slower dt; where both rates are equal the fraction is t itself.
+    if abs(slower) < 1e-6:
+        overlap = (1.0 - exp(-2.0 * window) * (1.0 + 2.0 * window)) / 2.0
+    else:
+        faster = 1.0 + dephasing
+        overlap = 2.0 * (-expm1(-faster * window) / faster + expm1(-2.0 * window) / 2.0) / slower
+    return min(1.0, overlap / expm1(-window) ** 2)

@@ -1,21 +1,27 @@
 """Settings of a heralding FPGA in nanoseconds, and their translation into register values.
 
 Owns the checks that fpga.md section 5 asks for (decision after every window, period after the decision) and
-the outcome table of a polarisation Bell-state analyser. Refuses values that the clock of the device cannot
+the outcome table of each architecture of a link. Refuses values that the clock of the device cannot
 represent: a rounded period would drift away from the nodes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import lcm
+from typing import Final
 
 from bellwire.core.errors import ConfigError
+from bellwire.core.settings import Architecture
 
 PIPELINE_TICKS = 4
 """Ticks between the end of a window and the earliest decision."""
 DECISION_TICKS = 7
 """Ticks that a decision occupies before the next attempt edge may come."""
+
+CHANNELS = 4
+"""Inputs of this version of the device."""
 
 FAIL, PSI_PLUS, PSI_MINUS, PHI_PLUS, PHI_MINUS, INVALID = 0, 1, 2, 3, 4, 15
 
@@ -56,19 +62,31 @@ class GateWindow:
     length_ns: int
 
 
+Patterns = Mapping[tuple[int, ...], int]
+"""Outcome of each set of channels that fire in window 0, and nothing beside them."""
+
+PATTERNS: Final[dict[Architecture, Patterns]] = {
+    # A polarisation analyser: 0, 1 = left H, V and 2, 3 = right H, V (fpga.md section 5).
+    "double_click": {(0, 1): PSI_PLUS, (2, 3): PSI_PLUS, (0, 3): PSI_MINUS, (1, 2): PSI_MINUS},
+    # One detector behind each port of the beam splitter, and exactly one of them clicks: 0 = left, 2 = right.
+    "single_click": {(0,): PSI_PLUS, (2,): PSI_MINUS},
+    # The herald line of the receiver's memory.
+    "sender_receiver": {(3,): PSI_PLUS},
+    # The herald lines of both memories in coincidence: 0 = the first node's, 2 = the second node's.
+    "midpoint_source": {(0, 2): PSI_PLUS},
+}
+"""What counts as success at the station of each architecture, and how its lines are wired."""
+
+
+def outcome_table(patterns: Patterns, channels: int = 4, windows: int = 2) -> tuple[int, ...]:
+    """Outcome by mask, window 0 only; bit of the mask = channel * windows + window. Any other set fails."""
+    outcomes = {sum(1 << channel * windows for channel in hit): code for hit, code in patterns.items()}
+    return tuple(outcomes.get(mask, FAIL) for mask in range(1 << channels * windows))
+
+
 def polarisation_table(channels: int = 4, windows: int = 2) -> tuple[int, ...]:
-    """Outcome by mask for a polarisation analyser, window 0 only; bit of the mask = channel * windows +
-    window.
-
-    Channels 0, 1 = left H, V and 2, 3 = right H, V: {0,1}, {2,3} -> Psi+; {0,3}, {1,2} -> Psi- (fpga.md
-    section 5).
-    """
-
-    def mask(*hit: int) -> int:
-        return sum(1 << channel * windows for channel in hit)
-
-    outcomes = {mask(0, 1): PSI_PLUS, mask(2, 3): PSI_PLUS, mask(0, 3): PSI_MINUS, mask(1, 2): PSI_MINUS}
-    return tuple(outcomes.get(entry, FAIL) for entry in range(1 << channels * windows))
+    """Outcome by mask for a polarisation analyser (fpga.md section 5)."""
+    return outcome_table(PATTERNS["double_click"], channels, windows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +98,8 @@ class HeraldSettings:
     attempt 0 at the nodes and the attempt edge at the station; photons must arrive inside a window after that
     edge, so it is the travel time minus about the middle of window 0. `decide_ns`: decision after the edge.
     `coincidence_ns`: largest spread between two photons. `offsets_ns`: delay correction of each channel.
+    `enabled`: channels that count; noise on a line that leads nowhere must not veto. `table`: None = that of
+    a polarisation analyser.
     """
 
     link_period_ns: int
@@ -90,6 +110,7 @@ class HeraldSettings:
     coincidence_ns: int = 20
     dead_time_ns: int = 40
     offsets_ns: tuple[int, ...] = (0, 0, 0, 0)
+    enabled: tuple[bool, ...] = (True, True, True, True)
     table: tuple[int, ...] | None = None
     emit_fail: bool = False
 
@@ -108,6 +129,8 @@ class HeraldSettings:
             raise ConfigError(f"{len(self.windows)} windows given, the device has {windows}")
         if len(self.offsets_ns) != channels:
             raise ConfigError(f"{len(self.offsets_ns)} offsets given, the device has {channels} channels")
+        if len(self.enabled) != channels:
+            raise ConfigError(f"{len(self.enabled)} channels enabled or not, the device has {channels}")
         period = clock.ticks(self.link_period_ns // self.lanes, "link_period_ns / lanes")
         decide = clock.ticks(self.decide_ns, "decide_ns")
         window_end = max(clock.fine(w.start_ns + w.length_ns) for w in self.windows)
@@ -137,7 +160,7 @@ class HeraldSettings:
         for channel in range(channels):
             values["OFFS", channel] = clock.fine(self.offsets_ns[channel])
             values["DEAD", channel] = clock.ticks(self.dead_time_ns, "dead_time_ns")
-            values["ENABLE", channel] = 1
+            values["ENABLE", channel] = int(self.enabled[channel])
         return values
 
     def outcome_table(self, channels: int, windows: int) -> tuple[int, ...]:
@@ -161,14 +184,24 @@ A connected device announces its own.
 
 
 def settings_for_travel(
-    link_period_ns: int, lanes: int, travel_ns: int, clock: Clock = NOMINAL_CLOCK
+    link_period_ns: int,
+    lanes: int,
+    travel_ns: int,
+    clock: Clock = NOMINAL_CLOCK,
+    *,
+    architecture: Architecture = "double_click",
 ) -> HeraldSettings:
-    """Settings whose window 0 is centred on light that arrives `travel_ns` after the start of an attempt.
+    """Settings whose window 0 is centred on what arrives `travel_ns` after the start of an attempt: light, or
+    the herald pulses of memories. The outcome table and the channels are those of the architecture.
 
     The start delay is rounded down to a tick of the device and the window takes up the rest; light that
     travels less than half a window finds the window cut at the edge. Raises ConfigError when
-    travel_ns is negative.
+    travel_ns is negative, or when a textbook link has an analyser: it says nothing of its hardware.
     """
+    if architecture not in PATTERNS:
+        raise ConfigError(
+            f"a {architecture} link says nothing of its hardware, and an analyser cannot serve it"
+        )
     if travel_ns < 0:
         raise ConfigError(f"travel_ns = {travel_ns} must not be negative")
     window = HeraldSettings(link_period_ns=link_period_ns).windows[0]
@@ -176,6 +209,13 @@ def settings_for_travel(
     start_delay_ns = clock.whole_ticks_ns(max(0, travel_ns - middle_ns))
     start_ns = travel_ns - start_delay_ns - window.length_ns // 2
     cut = GateWindow(max(0, start_ns), window.length_ns + min(0, start_ns))
+    patterns = PATTERNS[architecture]
+    wired = {channel for hit in patterns for channel in hit}
     return HeraldSettings(
-        link_period_ns=link_period_ns, lanes=lanes, start_delay_ns=start_delay_ns, windows=(cut,)
+        link_period_ns=link_period_ns,
+        lanes=lanes,
+        start_delay_ns=start_delay_ns,
+        windows=(cut,),
+        enabled=tuple(channel in wired for channel in range(CHANNELS)),
+        table=outcome_table(patterns),
     )

@@ -10,9 +10,11 @@ from typing import Final
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
-from bellwire.core.units import NS_PER_US, fibre_delay_ns
+from bellwire.core.units import NS_PER_US
+from bellwire.labs.architectures import attempt_times
 from bellwire.labs.document import KeyPath
 from bellwire.labs.models import Instrument, LabFile, Link, Request
+from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList
 
 DRIVERS_BY_ROLE: Final[dict[str, tuple[str, ...]]] = {
@@ -84,6 +86,7 @@ def _check_links(lab: LabFile, problems: ProblemList) -> None:
         if link.reserved_for is not None and link.reserved_for not in ids:
             hint = nearest(link.reserved_for, ids)
             problems.add((*place, "reserved_for"), f'unknown request "{link.reserved_for}"{hint}')
+        _check_light(lab, name, link, problems)
         _check_period(lab, name, link, problems)
     for name in lab.stations:
         # A misspelt name in a link also leaves its station unused; one mistake gets one line.
@@ -91,13 +94,34 @@ def _check_links(lab: LabFile, problems: ProblemList) -> None:
             problems.add(("stations", name), f'no link uses the station "{name}"')
 
 
+def _check_light(lab: LabFile, name: str, link: Link, problems: ProblemList) -> None:
+    """Keys of the station that go with the architecture of its link, or do not."""
+    station = lab.stations.get(link.station or "")
+    if station is None:
+        return
+    if (
+        link.architecture in ("sender_receiver", "midpoint_source")
+        and "detectors" in station.model_fields_set
+    ):
+        problems.add(
+            ("stations", link.station or "", "detectors"),
+            f"no light meets here: {link.architecture} of link {name} detects in the memories "
+            "(herald_efficiency, herald_dark_rate_hz of a node's memory)",
+        )
+    if station.detectors.photon_lifetime_ns is None and any(
+        point.window_ns is not None for point in link.operating_points
+    ):
+        problems.add(
+            ("links", name, "operating_points"),
+            f"a window takes its share of a photon: give photon_lifetime_ns in the detectors of "
+            f"{link.station}",
+        )
+
+
 def _check_period(lab: LabFile, name: str, link: Link, problems: ProblemList) -> None:
     if link.attempt_period_us is None or link.fibre_km is None:
         return
-    needed_us = 10.0 * max(link.fibre_km)  # there and back at 5 us a kilometre
-    needed_us += max(
-        (lab.nodes[node].memory.initialise_us for node in link.nodes if node in lab.nodes), default=0.0
-    )
+    needed_us = shortest_period_ns(lab, link) / NS_PER_US
     if link.attempt_period_us < needed_us:
         problems.add(
             ("links", name, "attempt_period_us"),
@@ -111,8 +135,12 @@ def _check_period(lab: LabFile, name: str, link: Link, problems: ProblemList) ->
     from bellwire.drivers.herald_settings import NOMINAL_CLOCK, settings_for_travel
 
     try:
-        travel_ns = fibre_delay_ns(max(link.fibre_km))
-        settings = settings_for_travel(round(link.attempt_period_us * NS_PER_US), link.lanes, travel_ns)
+        settings = settings_for_travel(
+            round(link.attempt_period_us * NS_PER_US),
+            link.lanes,
+            attempt_times(link).click_ns,
+            architecture=link.architecture,
+        )
         settings.registers(NOMINAL_CLOCK, channels=4, windows=2)
     except ConfigError as problem:
         problems.add(("links", name, "attempt_period_us"), f"the analyser cannot keep it: {problem.problem}")
@@ -150,7 +178,7 @@ def _period(link: Link) -> object:
     """Equal for links of equal attempt period (the default period follows from fibre and lanes)."""
     if link.attempt is not None:
         return link.attempt.period_us
-    return link.attempt_period_us or (link.fibre_km, link.lanes)
+    return link.attempt_period_us or (link.architecture, link.fibre_km, link.lanes)
 
 
 def _instruments(lab: LabFile) -> Iterator[tuple[KeyPath, str, Instrument]]:

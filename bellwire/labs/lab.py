@@ -16,15 +16,15 @@ from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings, Timers
 from bellwire.core.units import NS_PER_US, ns_from_s
 from bellwire.labs import models
+from bellwire.labs.architectures import believed_physics, true_physics
 from bellwire.labs.delays import delay_table
 from bellwire.labs.optics import (
     TEXTBOOK_CUTOFF_MARGIN_NS,
     attempt_period_ns,
-    link_physics,
     link_settings,
     memory_settings,
-    memory_times_ns,
 )
+from bellwire.labs.storage import memory_times_ns
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.world import LinkTruth, MemoryTruth
@@ -80,10 +80,11 @@ class Lab:
     document: dict[str, Any]  # canonical configuration: every default written out
     digest: str  # SHA-256 of the canonical configuration
     _file: models.LabFile = field(repr=False)
-    _physics: dict[LinkId, HeraldPhysics] = field(repr=False)
+    _true_physics: dict[LinkId, tuple[HeraldPhysics, ...]] = field(repr=False)
 
     def world(self) -> "tuple[list[LinkTruth], list[MemoryTruth]]":
-        """The hidden truth from which a World draws heralds and outcomes: here, what the file says."""
+        """The hidden truth from which a World draws heralds and outcomes: what the file says, but for the
+        `truth` of its links."""
         # Imported late: a node agent reads a lab file and must not load the emulators.
         from bellwire.simulator_backend.world import HeraldScript, LinkTruth, MemoryTruth
 
@@ -93,10 +94,11 @@ class Lab:
                 name=name,
                 nodes=link.nodes,
                 period_ns=link.period_ns,
-                success_probability=self._physics[name].success_probability,
-                outcomes=self._physics[name].outcomes,
+                success_probability=self._true_physics[name][0].success_probability,
+                outcomes=self._true_physics[name][0].outcomes,
                 lanes=link.lanes,
                 click_delay_ns=link.click_delay_ns,
+                points=self._true_physics[name] if link.points else (),
                 script=None
                 if scripted is None or name not in scripted.offset_attempts
                 else HeraldScript(scripted.every_attempts, scripted.offset_attempts[name]),
@@ -129,7 +131,7 @@ class Lab:
 
 def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = False) -> Lab:
     """A lab from a checked file. `live`: attempts start on whole seconds, with time to arm the hardware."""
-    physics = {name: link_physics(file, link) for name, link in file.links.items()}
+    believed = {name: believed_physics(file, link) for name, link in file.links.items()}
     document = canonical_document(file)
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     addresses = {
@@ -141,7 +143,7 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         path=path,
         live=live,
         seed=file.seed,
-        network=_network(file, physics, live=live),
+        network=_network(file, believed, live=live),
         requests=tuple(_request(file, request) for request in file.requests),
         scenario=_scenario(file.scenario),
         addresses=addresses,
@@ -149,7 +151,7 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         document=document,
         digest=hashlib.sha256(canonical).hexdigest(),
         _file=file,
-        _physics=physics,
+        _true_physics={name: true_physics(file, link) for name, link in file.links.items()},
     )
 
 
@@ -175,7 +177,9 @@ def file_of_document(document: Mapping[str, Any]) -> models.LabFile:
     return models.LabFile.model_validate_json(json.dumps(sections))
 
 
-def _network(file: models.LabFile, physics: dict[LinkId, HeraldPhysics], *, live: bool) -> NetworkSettings:
+def _network(
+    file: models.LabFile, physics: dict[LinkId, tuple[HeraldPhysics, ...]], *, live: bool
+) -> NetworkSettings:
     used = dict.fromkeys(file.nodes, 0)
     incident: dict[NodeId, list[LinkId]] = {name: [] for name in (*file.nodes, *file.stations)}
     links: dict[LinkId, LinkSettings] = {}

@@ -6,22 +6,31 @@ conversion (build.py): values here are still in the units of their keys.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-PositiveProbability = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-/]*$", max_length=64)]
-NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=64)]
-BusAddress = Annotated[str, Field(pattern=r"^(tcp://[^:/\s]+:\d{1,5}|ipc://\S+)$")]
-
-
-class Section(BaseModel):
-    """Base of all sections: exact types, no unknown keys, no infinities."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+from bellwire.labs.light import (
+    LIGHT_KEYS,
+    Alphas,
+    Architecture,
+    LinkPoint,
+    Source,
+    Truth,
+    check_light,
+    check_truth,
+    given,
+)
+from bellwire.labs.sections import (
+    BusAddress,
+    Count,
+    Fidelity,
+    Name,
+    NodeName,
+    NotNegative,
+    Positive,
+    PositiveProbability,
+    Probability,
+    Section,
+)
 
 
 class Instrument(Section):
@@ -51,6 +60,12 @@ class Memory(Section):
     depolarising_time_s: Positive | None = None  # null: no depolarising beyond T1 and T2
     emission_efficiency: PositiveProbability = 0.35  # emission into a cavity mode and into the fibre
     conversion_efficiency: PositiveProbability = 0.5  # frequency conversion to 1550 nm, waveguide and filters
+    # Receiving (sender_receiver, midpoint_source): an arriving photon is converted back, stored, and heralds
+    # itself through the memory's own detector.
+    absorption_efficiency: PositiveProbability = 0.4  # into a cavity mode on resonance
+    herald_efficiency: PositiveProbability = 0.6  # a stored photon is noticed
+    herald_dark_rate_hz: NotNegative = 50.0  # the memory heralds without a photon
+    herald_window_ns: Positive = 50.0  # length of the pulse that the memory waits for
     gate_fidelity: Probability = 0.99  # two-qubit gate; trapped ions 0.99 to 0.999
     single_gate_fidelity: Probability = 0.999
     readout_fidelity: Probability = 0.995  # fluorescence readout of one qubit
@@ -63,6 +78,15 @@ class Memory(Section):
     def _coherence_is_physical(self) -> Self:
         if self.t1_s is not None and self.t2_s is not None and self.t2_s > 2 * self.t1_s:
             raise ValueError(f"t2_s = {self.t2_s} exceeds 2 t1_s = {2 * self.t1_s}, which no qubit can do")
+        return self
+
+    @model_validator(mode="after")
+    def _heralds_mean_something(self) -> Self:
+        if self.herald_dark_rate_hz * self.herald_window_ns > 0.1e9:
+            raise ValueError(
+                "herald_dark_rate_hz x herald_window_ns is above 0.1 heralds without a photon; no herald "
+                "would mean anything"
+            )
         return self
 
 
@@ -81,6 +105,9 @@ class Detectors(Section):
     window_ns: Positive = 5.0  # coincidence window of one time bin
     visibility: Probability = 0.95  # Hong-Ou-Mandel overlap of the two memories' photons
     number_resolving: bool = False
+    # Decay time of the photons: the window then takes its share of each, and `visibility` is that of whole
+    # photons; null: `efficiency` and `visibility` hold as they are, whatever the window
+    photon_lifetime_ns: Positive | None = None
 
     @model_validator(mode="after")
     def _darks_are_rare(self) -> Self:
@@ -102,7 +129,7 @@ class Attempt(Section):
 
     period_us: Annotated[float, Field(ge=0.01)]
     success_probability: PositiveProbability
-    fidelity: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # Werner state
+    fidelity: Fidelity = 1.0  # Werner state
 
 
 class Link(Section):
@@ -111,12 +138,20 @@ class Link(Section):
     nodes: tuple[str, str]
     lanes: Count = 1  # memory pairs that attempt side by side
     station: str | None = None
-    fibre_km: tuple[NotNegative, NotNegative] | None = None  # arm of the first node, arm of the second node
+    # arm of the first node, arm of the second node; sender_receiver: the receiver's is 0
+    fibre_km: tuple[NotNegative, NotNegative] | None = None
     attenuation_db_per_km: NotNegative = 0.2  # G.652 fibre at 1550 nm
     insertion_loss_db: NotNegative = 0.0  # connectors and switches of each arm
-    architecture: Literal["double_click", "single_click"] = "double_click"
-    alpha: tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=0, lt=1)]] | None = None
-    attempt_period_us: Positive | None = None  # None: twice the longest arm's flight plus initialisation
+    architecture: Architecture = "double_click"
+    alpha: Alphas | None = None  # single_click: bright-state population of each node
+    phase_rms_rad: NotNegative = 0.0  # single_click: optical phase noise between the arms
+    sender: str | None = None  # sender_receiver: the node that emits, None: the first
+    intrinsic_fidelity: Fidelity | None = None  # sender_receiver: of a stored photon's pair, None: 0.98
+    source: Source | None = None  # midpoint_source
+    operating_points: tuple[LinkPoint, ...] = ()  # from dim to bright; the first holds where nobody chooses
+    truth: Truth | None = None  # what the World has instead, unknown to the nodes
+    # None: until an attempt is decided and both ends know, plus initialisation
+    attempt_period_us: Positive | None = None
     attempt: Attempt | None = None
     length_km: NotNegative | None = None  # textbook form only: sets the classical delay
     reserved_for: str | None = None  # only this request may use the link: memories of its own
@@ -132,16 +167,13 @@ class Link(Section):
                 raise ValueError(
                     "length_km belongs to the textbook form; here the length is the sum of fibre_km"
                 )
-            if (self.alpha is not None) != (self.architecture == "single_click"):
-                raise ValueError(
-                    "alpha (one value per node) goes with architecture: single_click, and only there"
-                )
+            check_light(self)
+            check_truth(self.truth, self.architecture)
         else:
-            physical = sorted(
-                self.model_fields_set - {"nodes", "lanes", "attempt", "length_km", "reserved_for"}
-            )
+            physical = given(self, LIGHT_KEYS)
             if physical:
                 raise ValueError(f"attempt (textbook form) excludes {', '.join(physical)}")
+            check_truth(self.truth, "textbook")
         return self
 
 
@@ -149,7 +181,8 @@ class Classical(Section):
     """Classical delays between agents."""
 
     delay: Literal["fibre", "zero"] = "fibre"
-    delay_us: dict[str, NotNegative] = {}  # one-way delay of a link, by name, instead of the fibre's
+    # one-way delay of a link, by name, instead of the fibre's
+    delay_us: dict[str, NotNegative] = Field(default_factory=dict)
     extra_ms: NotNegative = 0.0  # added to every message: switches, software
 
 
@@ -220,6 +253,8 @@ class TimerOverrides(Section):
     delivery_ms: Positive | None = None
     age_max_s: Positive | None = None
     request_s: Positive | None = None
+    advert_look_ms: Positive | None = None
+    advert_repeat_s: Positive | None = None
 
 
 class Limits(Section):
@@ -244,7 +279,7 @@ class LabFile(Section):
     seed: Annotated[int, Field(ge=0)] = 1  # chance of the emulated and of the virtual World
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
     nodes: Annotated[dict[NodeName, Node], Field(min_length=2)]
-    stations: dict[NodeName, Station] = {}
+    stations: dict[NodeName, Station] = Field(default_factory=dict)
     links: Annotated[dict[Name, Link], Field(min_length=1)]
     classical: Classical = Classical()
     requests: tuple[Request, ...] = ()

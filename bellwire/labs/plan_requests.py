@@ -13,8 +13,8 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.registry import nearest
 from bellwire.labs.document import KeyPath, LabDocument, read_document
-from bellwire.labs.models import Count, Positive, Probability, Section
 from bellwire.labs.problems import LabProblems, ProblemList, add_schema_errors
+from bellwire.labs.sections import Count, Positive, Probability, Section
 from bellwire.planner.multipartite.graph_target import TargetGraph
 from bellwire.planner.requests import Limits, PairRequest
 from bellwire.planner.topology import Topology

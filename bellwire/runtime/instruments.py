@@ -108,7 +108,12 @@ class NodeInstruments:
                 case HeraldFpga():
                     link = self._link()
                     await instrument.configure(
-                        settings_for_travel(link.period_ns, link.lanes, link.click_delay_ns)
+                        settings_for_travel(
+                            link.period_ns,
+                            link.lanes,
+                            link.click_delay_ns,
+                            architecture=link.architecture,
+                        )
                     )
                 case Dg645():
                     await instrument.configure(_trigger_settings(self._link()))

@@ -112,6 +112,7 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
                     nodes=lab.network.links[link].nodes,
                     path=_line(entry, device_dir),
                     serial_number=_number(entry),
+                    architecture=lab.network.links[link].architecture,
                 )
             )
         else:

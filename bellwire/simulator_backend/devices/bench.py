@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from bellwire.core.errors import LocalMisuse
+from bellwire.core.settings import Architecture
 from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.framed_emulator import FramedEmulator
-from bellwire.simulator_backend.devices.herald_core import HeraldCore
+from bellwire.simulator_backend.devices.herald_core import FIRED, HeraldCore
 from bellwire.simulator_backend.devices.memory_core import MemoryCore
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
@@ -30,7 +31,7 @@ class StationWiring:
     """A heralding FPGA: one station, one link. `nodes` are side 0 and side 1 of the link in the World.
 
     `path`: where the serial line appears. `identity`: another ID register, to emulate a wrong device; None is
-    right.
+    right. `architecture`: of the link, which says what a success fires at the device.
     """
 
     station: str
@@ -40,6 +41,7 @@ class StationWiring:
     serial_number: int = 1
     identity: int | None = None
     ring_log2: int = 8
+    architecture: Architecture = "double_click"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,10 @@ class EmulatedBench:
         for station in stations:
             if station.link in self._station_of_link:
                 raise LocalMisuse(f"link {station.link} has two stations")
+            if station.architecture not in FIRED:
+                raise LocalMisuse(
+                    f"nothing is known of the hardware of {station.link}: {station.architecture}"
+                )
             self._station_of_link[station.link] = station
             self._claim(station.station)
             self.stations[station.station] = self._station(station)
@@ -116,6 +122,7 @@ class EmulatedBench:
                 boot_ns=now_ns,
                 identity=wiring.identity,
                 ring_log2=wiring.ring_log2,
+                fired=FIRED[wiring.architecture],
             )
             core.expected_clicks = lambda: self._expected(wiring.link)
             return core

@@ -7,8 +7,10 @@ Refuses to count an overrun or a dropped record as a fail: those are LOST.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
+from bellwire.core.settings import Architecture
 from bellwire.drivers.frames import Bound, HeraldFlag, HeraldWords, Lost
 from bellwire.drivers.framing import Status
 from bellwire.drivers.regmap import load_map
@@ -27,14 +29,27 @@ COMMIT_SETUP_TICKS = 8
 """A commit closer than this to the next attempt edge misses it."""
 LOST_RANGES_MAX = 16
 FIXED_IN_RUN = ("PERIOD", "START_DELAY", "LANES")
-CHANNELS_OF_CODE = {1: ((0, 1), (2, 3)), 2: ((0, 3), (1, 2))}
-"""Detector pairs that a click of code 1 (Psi+) or 2 (Psi-) may fire in a polarisation analyser."""
+FiredPatterns = Mapping[int, tuple[tuple[int, ...], ...]]
+"""Sets of channels that a success of each code may fire, in turn."""
+
+FIRED: Final[dict[Architecture, FiredPatterns]] = {
+    # Two of the four detectors of a polarisation analyser: left H, left V, right H, right V.
+    "double_click": {1: ((0, 1), (2, 3)), 2: ((0, 3), (1, 2))},
+    # The detector behind the left or the right port of a beam splitter.
+    "single_click": {1: ((0,),), 2: ((2,),)},
+    # The herald line of the receiver's memory, on the last input.
+    "sender_receiver": {1: ((3,),)},
+    # The herald lines of both memories: the first node's on the left, the second's on the right.
+    "midpoint_source": {1: ((0, 2),)},
+}
+"""What the hardware at the station of each architecture does, whatever the device was told to look for."""
 
 
 class HeraldCore:
     """One powered FPGA.
 
-    8 ns ticks and 3 fine bits: the fine unit is 1 ns. `boot_count` also is the time epoch.
+    8 ns ticks and 3 fine bits: the fine unit is 1 ns. `boot_count` also is the time epoch. `fired`: which
+    inputs a success of the link fires.
     """
 
     def __init__(
@@ -45,11 +60,13 @@ class HeraldCore:
         boot_ns: int,
         identity: int | None = None,
         ring_log2: int = RING_LOG2,
+        fired: FiredPatterns = FIRED["double_click"],
     ) -> None:
         self.registers = RegisterFile(load_map("herald_fpga"))
         self.ring = EventRing(1 << ring_log2)
         self.boot_count = boot_count
         self.time_epoch = boot_count & 0xFFFF
+        self._fired = fired
         self.expected_clicks: Callable[[], Iterable[tuple[int, int]]] = tuple
         self.now_ns = boot_ns
         # The counter starts at COUNTER_START_NS, so that the PPS before power-on has a stamp as well.
@@ -245,7 +262,7 @@ class HeraldCore:
         return divmod(since_ns, self._period_ns) if since_ns >= 0 else None
 
     def click(self, at_ns: int, lane: int, code: int, now_ns: int) -> int:
-        """Two photons of a successful projection arrive. The outcome on the herald pins (0 = none)."""
+        """The pulses of a success with this code arrive. The outcome on the herald pins (0 = none)."""
         self.set_now(now_ns)
         place = self.sub_attempt_of(at_ns, lane) if self._active else None
         if place is None:
@@ -254,8 +271,8 @@ class HeraldCore:
         assert self._start_ns is not None
         edge = self._start_ns + attempt * self._period_ns - self._boot_ns
         self._golden.edge(attempt, edge)
-        pairs = CHANNELS_OF_CODE[code]
-        for channel in pairs[attempt % len(pairs)]:
+        patterns = self._fired[code]
+        for channel in patterns[attempt % len(patterns)]:
             self._golden.hit(channel, edge + after_ns)
         decided = edge + (self.registers.value("DECIDE") << FINE_BITS)
         if edge + self._period_ns < decided:
