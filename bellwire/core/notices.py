@@ -8,6 +8,7 @@ from typing import Literal
 
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.messages import LinkAdvertised
 from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, RequestPlan
 from bellwire.core.record import Word
 from bellwire.core.view import LedgerView
@@ -169,6 +170,12 @@ class PeerLost(Word, frozen=True, kw_only=True):
     peer: NodeId
 
 
+class LinkFiguresTold(Word, frozen=True, kw_only=True):
+    """The link layer advertises a link of this node: the own planner's copy of what its peers were sent."""
+
+    advertised: LinkAdvertised
+
+
 class MemoryLost(Word, frozen=True, kw_only=True):
     """The memory instrument forgot its qubits."""
 
@@ -202,6 +209,7 @@ Notice = (
     | EntanglementReported
     | PeerRestarted
     | PeerLost
+    | LinkFiguresTold
     | MemoryLost
     | MemoryReady
 )

@@ -14,10 +14,12 @@ from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.gem.protocols import Gem
 from bellwire.gem.replica import FactSource
+from bellwire.link_layer.advertising import LinkAdvertising
 from bellwire.link_layer.service import LinkService
 from bellwire.link_layer.station import HeraldingStation
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
+from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.protocols import Messaging, PlanDispatch
 from bellwire.swapping.protocols import Swapping
 from bellwire.transport.delivery import Delivery
@@ -52,14 +54,17 @@ class QuantumNode(NodeMachine):
         parts: list[Part] = [
             *self.gem.parts,
             self.links,
+            LinkAdvertising(network, node, self.links.ends),
             self.swapping,
             messaging,
         ]
         if role == "end":
             self.delivery = Delivery(network, node, self.slots)
             self.requests = RequestProcessing(network, node, self.delivery.delivered_count)
+            advertised = AdvertisedLinks(network, node)
             parts += [
-                PlanDispatch(network, node, compute, messaging),
+                advertised,
+                PlanDispatch(network, node, compute, messaging, advertised),
                 self.delivery,
                 self.requests,
                 ExecutionMonitoring(network, node),

@@ -13,6 +13,7 @@ from bellwire.core.ids import NodeId
 from bellwire.core.plans import (
     Circumstances,
     EntanglementRequest,
+    LinkNews,
     LinkPlan,
     NodePlan,
     PolicyName,
@@ -27,6 +28,7 @@ from bellwire.core.units import NS_PER_S
 from bellwire.planner import refusals
 from bellwire.planner.intervals import SwapTree, throttled
 from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
+from bellwire.planner.points import fidelity_wish, floors
 from bellwire.planner.predictions import Outlook, outlook
 from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.usable import usable_network
@@ -58,6 +60,7 @@ class Way:
     tree: SwapTree
     policy: PolicyName
     lanes: Lanes
+    floor: float | None = None  # fidelity that links with several operating points should keep, None: any
 
     @property
     def shape(self) -> str:
@@ -90,7 +93,9 @@ def compute_plan(
     what failed longest ago.
     """
     chosen = choose(network, request, circumstances)
-    return chosen if isinstance(chosen, str) else plan_of(network, request, version, chosen)
+    if isinstance(chosen, str):
+        return chosen
+    return plan_of(network, request, version, chosen, circumstances.links)
 
 
 def predict(network: NetworkSettings, request: EntanglementRequest) -> Prediction | str:
@@ -114,18 +119,16 @@ def choose(
         return f'unknown generation mode "{request.generation_mode}"{hint}'
     if len(request.target_nodes) != 2 or request.target_nodes[0] == request.target_nodes[1]:
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
-    routes = candidate_routes(usable_network(network, request.request_id, circumstances.avoid), request)
-    if isinstance(routes, str):
-        return routes
-    good = [route for route in routes if keeps_fidelity(route, request)]
-    if not good:
-        return refusals.of_fidelity(routes, request)
+    found = _good_routes(network, request, circumstances)
+    if isinstance(found, str):
+        return found
+    good, floor = found
     room = {each.link: each for each in circumstances.room}
     tried: dict[str, Choice] = {}
     for route, tree, policy in _ways(good, request):
         lanes = lanes_for(route, tree, request, room)
         if lanes is not None:
-            choice = (Way(route, tree, policy, lanes),)
+            choice = (Way(route, tree, policy, lanes, floor),)
             if shape(choice) not in circumstances.failed:
                 return choice
             tried.setdefault(shape(choice), choice)
@@ -133,8 +136,28 @@ def choose(
         return min(tried.values(), key=lambda choice: circumstances.failed.index(shape(choice)))
     together = side_by_side(good, request, room)
     if together is not None:
-        return tuple(Way(route, route.tree, request.generation_mode, lanes) for route, lanes in together)
+        mode = request.generation_mode
+        return tuple(Way(route, route.tree, mode, lanes, floor) for route, lanes in together)
     return refusals.of_rate(good, request, room)
+
+
+def _good_routes(
+    network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances
+) -> tuple[list[Route], float | None] | str:
+    """Routes that should reach the wanted fidelity, and the lowest floor of link fidelities with which some
+    do; or why there is none."""
+    seen: list[Route] = []
+    wanted = request.fidelity_threshold
+    for floor in floors(network.links.values()) if wanted is not None else (None,):
+        usable = usable_network(network, request.request_id, circumstances.avoid, circumstances.links, floor)
+        routes = candidate_routes(usable, request)
+        if isinstance(routes, str):
+            return routes
+        good = [route for route in routes if keeps_fidelity(route, request)]
+        if good:
+            return good, floor
+        seen += routes
+    return refusals.of_fidelity(seen, request)
 
 
 def keeps_fidelity(route: Route, request: EntanglementRequest) -> bool:
@@ -162,9 +185,13 @@ def _ways(
 
 
 def plan_of(
-    network: NetworkSettings, request: EntanglementRequest, version: int, choice: Choice
+    network: NetworkSettings,
+    request: EntanglementRequest,
+    version: int,
+    choice: Choice,
+    news: tuple[LinkNews, ...] = (),
 ) -> RequestPlan:
-    """The plan of every node that has a part in one of the trees."""
+    """The plan of every node that has a part in one of the trees. news: what links advertised."""
     parts: dict[NodeId, _Parts] = {}
     for number, way in enumerate(choice):
         for name, found in _parts_of(request, number, way).items():
@@ -191,6 +218,7 @@ def plan_of(
         for name, part in parts.items()
     }
     expected = prediction(choice)
+    used = {link.link for way in choice for link in way.route.links}
     return RequestPlan(
         request=request.request_id,
         version=version,
@@ -200,6 +228,7 @@ def plan_of(
         fidelity=expected.fidelity,
         tree=" + ".join(way.tree.text(way.route.nodes) for way in choice),
         shape=shape(choice),
+        measured=tuple(each.link for each in news if each.points and each.link in used),
     )
 
 
@@ -255,7 +284,7 @@ def _link_plan(
         rate_hz=rate_hz,
         lanes=way.lanes[index],
         weight=request.priority,
-        fidelity_min=None,
+        fidelity_min=fidelity_wish(way.route.links[index], way.floor),
     )
 
 

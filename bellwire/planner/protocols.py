@@ -32,6 +32,7 @@ from bellwire.core.notices import (
 )
 from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan
 from bellwire.core.settings import NetworkSettings
+from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.experience import Experience
 from bellwire.planner.messaging import Messaging
 
@@ -72,8 +73,15 @@ class PlanDispatch:
     """The source asks for plans, dispatches, renews and ends them; the destination computes."""
 
     def __init__(
-        self, settings: NetworkSettings, node: NodeId, compute: Compute, messaging: Messaging
+        self,
+        settings: NetworkSettings,
+        node: NodeId,
+        compute: Compute,
+        messaging: Messaging,
+        advertised: AdvertisedLinks | None = None,
     ) -> None:
+        """`advertised`: what links have told of themselves; None: plans rest on the lab file."""
+        self.advertised = advertised
         self.timers = settings.timers
         self.node = node
         self.compute = compute
@@ -124,7 +132,10 @@ class PlanDispatch:
         request = wanted.request
         if request.target_nodes[0] != received.source or request.target_nodes[-1] != self.node:
             raise PeerViolation(received.source, f"asks for a plan of {request.request_id} between others")
-        found = self._compute(request, wanted.version, wanted.circumstances)
+        # Figures of links are the destination's own: every planner is told them, whoever asks.
+        links = () if self.advertised is None else self.advertised.news(step.now_ns)
+        circumstances = msgspec.structs.replace(wanted.circumstances, links=links)
+        found = self._compute(request, wanted.version, circumstances)
         plan, reason = (None, found) if isinstance(found, str) else (found, "")
         final = plan is None and isinstance(self.compute(request, wanted.version, NOTHING_KNOWN), str)
         step.send(
@@ -348,5 +359,6 @@ def _report_active(plan: RequestPlan) -> Report:
             "latency_ns": plan.latency_ns,
             "fidelity": plan.fidelity,
             "tree": plan.tree,
+            "measured_links": " ".join(plan.measured),
         },
     )

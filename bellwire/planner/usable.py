@@ -4,19 +4,21 @@ Owns `UsableNetwork`, a read-only picture for one request. Refuses routes and tr
 load: a plan is made as if the request were alone, and nodes refuse what they cannot carry.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bellwire.core.bell import Bell, from_walsh
 from bellwire.core.bell import Walsh as WalshState
 from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.plans import LinkNews
 from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings
 from bellwire.core.units import s_from_ns
+from bellwire.planner.points import as_planned
 
 
 @dataclass(frozen=True, slots=True)
 class UsableNetwork:
-    """Nodes and the best usable link of every joined pair of nodes."""
+    """Nodes and the best usable link of every joined pair of nodes, as a plan counts with it (points.py)."""
 
     nodes: dict[NodeId, NodeSettings]
     links: dict[NodeId, dict[NodeId, LinkSettings]]  # links[a][b] is links[b][a]
@@ -32,14 +34,19 @@ class UsableNetwork:
 
 
 def usable_network(
-    network: NetworkSettings, request: RequestId | None = None, avoid: Collection[NodeId] = ()
+    network: NetworkSettings,
+    request: RequestId | None = None,
+    avoid: Collection[NodeId] = (),
+    news: Iterable[LinkNews] = (),
+    floor: float | None = None,
 ) -> UsableNetwork:
     """The part of a network that a request may use.
 
     Links that are reserved for another request are left out; of parallel links one reserved for this request
     wins, then the fastest. `avoid`: nodes that do not answer; links whose station is avoided are left out
-    too.
+    too. `news`: what links advertise. `floor`: fidelity that links with several operating points should keep.
     """
+    told = {each.link: each for each in news}
     nodes = {
         name: node for name, node in network.nodes.items() if name not in avoid and node.role != "station"
     }
@@ -50,9 +57,10 @@ def usable_network(
             continue
         if link.reserved_for is not None and link.reserved_for != request:
             continue
+        planned = as_planned(link, network.nodes, told.get(link.link), floor)
         known = links[a].get(b)
-        if known is None or _rank(link, request) > _rank(known, request):
-            links[a][b] = links[b][a] = link
+        if known is None or _rank(planned, request) > _rank(known, request):
+            links[a][b] = links[b][a] = planned
     return UsableNetwork(nodes, links, network.delays_ns)
 
 
@@ -63,10 +71,12 @@ def _rank(link: LinkSettings, request: RequestId | None) -> tuple[bool, float]:
 def lane_latency_s(link: LinkSettings) -> float:
     """Mean time from a free lane to a pair known at both ends.
 
-    (1/q - 1) failed attempts, then flight to the click and the herald's way to the farther end.
+    (1/q - 1) failed attempts, then flight to the click and the herald's way to the farther end. Pairs that
+    are measured as tests are not delivered: their share of the time is lost.
     """
     failed_s = (1.0 / link.success_probability - 1.0) * s_from_ns(link.period_ns)
-    return failed_s + s_from_ns(link.click_delay_ns + max(link.herald_delay_ns))
+    pair_s = failed_s + s_from_ns(link.click_delay_ns + max(link.herald_delay_ns))
+    return pair_s / (1.0 - link.test_share)
 
 
 def link_latency_s(link: LinkSettings) -> float:

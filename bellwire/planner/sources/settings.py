@@ -8,12 +8,22 @@ import math
 from collections.abc import Collection
 from typing import Final
 
+from bellwire.core import settings
 from bellwire.core.bell import COST_UNIT_PER_NEPER, Bell, Walsh, from_walsh
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
 from bellwire.core.units import NS_PER_S, s_from_ns
-from bellwire.planner.topology import Link, Node, Topology, pair_of
+from bellwire.planner.topology import Architecture, Link, Node, Topology, pair_of
 from bellwire.planner.usable import UsableNetwork, link_latency_s, link_state, usable_network
+
+ARCHITECTURES: Final[dict[settings.Architecture, Architecture]] = {
+    "double_click": "meet_in_the_middle",
+    "single_click": "meet_in_the_middle",
+    "sender_receiver": "sender_receiver",
+    "midpoint_source": "midpoint_source",
+    "textbook": "meet_in_the_middle",
+}
+"""How a plan calls what a lab's link is; of a textbook link it is the model of algorithms.md 1.1."""
 
 RELAY_SLOTS: Final = 2
 """A swap needs a qubit towards either side."""
@@ -79,11 +89,12 @@ def _link(link: LinkSettings) -> Link:
     return Link(
         ends=pair_of(*link.nodes),
         length_km=link.length_km,
-        success_probability=link.success_probability,
+        success_probability=link.success_probability * (1.0 - link.test_share),
         capacity_hz=1.0 / link_latency_s(link),
         attempt_s=s_from_ns(link.period_ns),
         success_s=s_from_ns(link.click_delay_ns + max(link.herald_delay_ns)),
         state=link_state(link),
+        architecture=ARCHITECTURES[link.architecture],
         channels=link.lanes,
         link=link.link,
     )

@@ -1,0 +1,194 @@
+"""LinkAdvertising: side 0 of a link tells every node that plans what the link can do.
+
+Owns when figures are worth telling, their numbering, and who is told. Refuses to measure (the figures are the
+link end's own) and to judge what a planner makes of them. A link of which nothing was measured and which may
+attempt all the time says nothing: its figures are those of the lab file, which every planner has.
+
+Bounds: each link is looked at once every `advert_look_ns` and then sends at most one advertisement to each
+planning node, and one more to a node that has just restarted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bellwire.core.bell import Walsh, fidelity_of
+from bellwire.core.effects import Report
+from bellwire.core.events import Started
+from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.machine import Handler, Step
+from bellwire.core.messages import LinkAdvertised, LinkFigures
+from bellwire.core.notices import LinkFiguresTold, PeerRestarted
+from bellwire.core.settings import LinkSettings, NetworkSettings
+
+DUTY_STEP: Final = 0.02
+"""A share of time that changed by less is not news."""
+
+
+class AdvertisedEnd(Protocol):
+    """What is read of a link end."""
+
+    settings: LinkSettings
+    side: int
+
+    def figures(self) -> tuple[LinkFigures, ...]:
+        """How fast and how good the link is, at each operating point."""
+        ...
+
+    def duty(self) -> float:
+        """Share of the time in which the link may attempt, 0..1; 0: nobody wants it at the moment."""
+        ...
+
+    def point_in_force(self) -> int | None:
+        """The operating point of the newest window, None: nobody wants the link at the moment."""
+        ...
+
+
+def modelled_figures(link: LinkSettings) -> tuple[LinkFigures, ...]:
+    """Figures of a link as its settings say, nothing measured; herald codes come equally often."""
+    found: list[LinkFigures] = []
+    for index in range(max(1, len(link.points))):
+        point = link.point(index)
+        fidelities = [fidelity_of(Walsh(herald.signs, herald.cost)) for herald in point.heralds]
+        fidelity = sum(fidelities) / len(fidelities)
+        found.append(
+            LinkFigures(
+                point=index,
+                name=point.name,
+                success_probability=point.success_probability,
+                success_error=0.0,
+                fidelity=fidelity,
+                fidelity_low=fidelity,
+                fidelity_high=fidelity,
+                measured=0,
+                tested=0,
+                at_ns=0,
+            )
+        )
+    return tuple(found)
+
+
+def moved(new: LinkFigures, old: LinkFigures) -> bool:
+    """True when a measured figure differs from what was told by more than its own error."""
+    if new.measured and abs(new.success_probability - old.success_probability) > new.success_error:
+        return True
+    return new.tested > 0 and abs(new.fidelity - old.fidelity) > new.fidelity_error
+
+
+@dataclass(slots=True)
+class Advert:
+    """What was told of one link, and when."""
+
+    told: LinkAdvertised
+    at_ns: int | None = None  # None: never; `told` is then what the lab file says
+
+
+class LinkAdvertising:
+    """Part of every node with a memory; it speaks for the links of which the node is side 0."""
+
+    def __init__(self, network: NetworkSettings, node: NodeId, ends: Mapping[LinkId, AdvertisedEnd]) -> None:
+        self.counters: dict[str, int] = dict.fromkeys(("adverts", "repeats"), 0)
+        self._timers = network.timers
+        self._planners = tuple(name for name, one in network.nodes.items() if one.role == "end")
+        self._own = node in self._planners
+        self._ends = {name: end for name, end in ends.items() if end.side == 0}
+        self._adverts = {
+            name: Advert(_advert(end.settings, 0, 1.0, 0, modelled_figures(end.settings)))
+            for name, end in self._ends.items()
+        }
+        self._due_ns: int | None = None  # None: not started, or nothing to speak for
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {Started: self._started}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {PeerRestarted: self._peer_restarted}
+
+    def gives(self) -> frozenset[type]:
+        return frozenset({LinkFiguresTold} if self._own else ())
+
+    def deadline_ns(self) -> int | None:
+        return self._due_ns
+
+    def on_deadline(self, step: Step) -> None:
+        """Look at every link, and tell what is worth it."""
+        self._due_ns = step.now_ns + self._timers.advert_look_ns
+        for name, end in self._ends.items():
+            self._look(step, end, self._adverts[name])
+
+    def _started(self, step: Step, event: Started) -> None:
+        if self._ends:
+            self._due_ns = step.now_ns + self._timers.advert_look_ns
+
+    def _look(self, step: Step, end: AdvertisedEnd, advert: Advert) -> None:
+        told = advert.told
+        figures, duty, point = end.figures(), end.duty(), end.point_in_force()
+        if point is None:
+            point = told.point
+        news = (
+            point != told.point
+            or abs(duty - told.duty) >= DUTY_STEP
+            or any(moved(new, old) for new, old in zip(figures, told.figures, strict=True))
+        )
+        if not news and advert.at_ns is None:
+            if not any(each.measured or each.tested for each in figures):
+                return
+        elif not news and advert.at_ns is not None:
+            if step.now_ns < advert.at_ns + self._timers.advert_repeat_ns:
+                return
+            self.counters["repeats"] += 1
+        self.counters["adverts"] += 1
+        advert.told = _advert(end.settings, told.number + 1, duty, point, figures)
+        advert.at_ns = step.now_ns
+        for planner in self._planners:
+            if planner != step.node:
+                step.send(planner, advert.told, "digest")
+        if self._own:
+            step.tell(LinkFiguresTold(advertised=advert.told))
+        step.order(_report(advert.told))
+
+    def _peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
+        """A planner that came back knows nothing but the lab file."""
+        if notice.peer in self._planners:
+            for advert in self._adverts.values():
+                if advert.at_ns is not None:
+                    step.send(notice.peer, advert.told, "digest")
+
+
+def _advert(
+    link: LinkSettings, number: int, duty: float, point: int, figures: tuple[LinkFigures, ...]
+) -> LinkAdvertised:
+    return LinkAdvertised(
+        link=link.link,
+        number=number,
+        period_ns=link.period_ns,
+        lanes=link.lanes,
+        duty=duty,
+        point=point,
+        figures=figures,
+    )
+
+
+def _report(told: LinkAdvertised) -> Report:
+    """For people: the figures of the operating point in force."""
+    figures = told.figures[told.point]
+    return Report(
+        name="link_advertised",
+        request=None,
+        fields={
+            "link": told.link,
+            "number": told.number,
+            "point": figures.name,
+            "duty": told.duty,
+            "success_probability": figures.success_probability,
+            "success_error": figures.success_error,
+            "fidelity": figures.fidelity,
+            "fidelity_low": figures.fidelity_low,
+            "fidelity_high": figures.fidelity_high,
+            "measured": figures.measured,
+            "tested": figures.tested,
+        },
+    )
