@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Architecture = Literal["meet_in_the_middle", "sender_receiver", "midpoint_source"]
-"""How a link makes pairs (stack paper, section IV-E)."""
+"""How a link makes pairs (stack paper, section IV-F)."""
 
 Pair = tuple[NodeId, NodeId]
 """Two node names in sorted order: the key of a link and of everything that belongs to two nodes alike."""
@@ -151,6 +151,7 @@ def link_between(
     attenuation_length_km: float = ATTENUATION_LENGTH_KM,
     channels: int = 1,
     architecture: Architecture = "meet_in_the_middle",
+    sender: NodeId | None = None,
     fidelity: float = 1.0,
     optical_probability: float | None = None,
     optical_s: float | None = None,
@@ -161,8 +162,14 @@ def link_between(
     """A link by the textbook model of algorithms.md 1.1; what is given explicitly wins over the model.
 
     optical_probability: p_ob, default half the mean p_b of the ends; optical_s: t_ob, default the longer t_b.
-    With a source at the middle or a sender at one end the same fibre is crossed, so that q is alike; the
-    occupancy of an attempt is then a whole flight (sender-receiver) or half of one.
+    With a source in the middle the same fibre is crossed, and q is alike: p_g is then the chance that a
+    memory stores and heralds its photon, p_ob that the source emits; an attempt occupies the channel for the
+    photons' flight and the heralds' way to the source and back, d/(2c) + d/c (11.4).
+
+    Sender-receiver (11.4): q = p_g exp(-d/L_att) eta_det with the sender's p_g alone; eta_det is
+    optical_probability, default the mean p_b (no linear optics halves it). An attempt takes t = t_g + 2 d/c,
+    the sender's generation, the flight and the herald's way back, and no channel time t_ob. sender: which end
+    emits, default the one whose p_g is higher.
 
     Raises:
         ConfigError: a value is negative, not finite, or a probability outside 0..1.
@@ -171,19 +178,26 @@ def link_between(
     _check_not_negative(where, "length_km", length_km)
     if not attenuation_length_km > 0.0:
         raise ConfigError(f"{where}: attenuation_length_km = {attenuation_length_km:g} must be above 0")
-    p_ob = (
-        (a.swap_probability + b.swap_probability) / 4.0
-        if optical_probability is None
-        else optical_probability
-    )
+    sends = architecture == "sender_receiver"
+    one_photon = (a.swap_probability + b.swap_probability) / 2.0
+    p_ob = (one_photon if sends else one_photon / 2.0) if optical_probability is None else optical_probability
     t_ob = max(a.swap_s, b.swap_s) if optical_s is None else optical_s
     _check_share(where, "optical_probability", p_ob)
     _check_not_negative(where, "optical_s", t_ob)
     _check_share(where, "fidelity", fidelity)
     survival = math.exp(-length_km / attenuation_length_km)  # e_t squared: both halves
-    p_g, q_g = a.generation_probability, b.generation_probability
-    flight_km = length_km if architecture == "sender_receiver" else length_km / 2.0
-    tau = t_ob + flight_km / FIBRE_KM_PER_S if attempt_s is None else attempt_s
+    if sends:
+        emits = _sender(a, b, sender, where)
+        p_g, q_g, made_s = emits.generation_probability, 1.0, 0.0
+        busy_s = emits.generation_s + 2.0 * length_km / FIBRE_KM_PER_S
+    else:
+        if sender is not None:
+            raise ConfigError(f"{where}: a sender belongs to sender_receiver links, this is {architecture}")
+        p_g, q_g = a.generation_probability, b.generation_probability
+        made_s = max(a.generation_s, b.generation_s)
+        flights = 1.5 if architecture == "midpoint_source" else 0.5
+        busy_s = t_ob + flights * length_km / FIBRE_KM_PER_S
+    tau = busy_s if attempt_s is None else attempt_s
     q = p_g * q_g * survival * p_ob if success_probability is None else success_probability
     _check_not_negative(where, "attempt_s", tau)
     carried = survival * p_ob * min(p_g, q_g) if success_probability is None else success_probability
@@ -193,13 +207,22 @@ def link_between(
         success_probability=q,
         capacity_hz=math.inf if tau == 0.0 else channels / tau * carried,
         attempt_s=tau,
-        success_s=max(a.generation_s, b.generation_s) + tau,
+        success_s=made_s + tau,
         state=werner(fidelity),
         architecture=architecture,
         attenuation_length_km=attenuation_length_km,
         channels=channels,
         link=link,
     )
+
+
+def _sender(a: Node, b: Node, sender: NodeId | None, where: str) -> Node:
+    if sender is None:
+        return max(a, b, key=lambda node: (node.generation_probability, -node.generation_s))
+    for node in (a, b):
+        if node.name == sender:
+            return node
+    raise ConfigError(f'{where}: sender "{sender}" is neither of its ends')
 
 
 @dataclass(frozen=True)

@@ -85,38 +85,61 @@ def test_a_link_follows_the_formulas_of_the_specification(
     )
     loss_db = 10.0 / math.log(10.0) * d_km / l_att_km
     passes = 10.0 ** (-loss_db / 20.0)  # e_t, half the way
-    p_ob = (b_u + b_v) / 4.0
-    flight_m = 1e3 * d_km * (1.0 if architecture == "sender_receiver" else 0.5)
-    tau_s = max(times_s) + flight_m / 2e8
-    assert found.success_probability == pytest.approx(g_u * g_v * passes**2 * p_ob, rel=1e-9)
+    flight_s = 1e3 * d_km / 2e8
+    if architecture == "sender_receiver":  # 11.4, by the better emitter, detected with the mean p_b
+        p_ob, stored_q = (b_u + b_v) / 2.0, 1.0
+        first_g = min_g = max(g_u, g_v)
+        tau_s = age_s = 50e-6 + 2.0 * flight_s
+    else:
+        p_ob, stored_q = (b_u + b_v) / 4.0, g_v
+        first_g, min_g = g_u, min(g_u, g_v)
+        tau_s = max(times_s) + flight_s * (1.5 if architecture == "midpoint_source" else 0.5)
+        age_s = 50e-6 + tau_s
+    assert found.success_probability == pytest.approx(first_g * stored_q * passes**2 * p_ob, rel=1e-9)
     assert found.attempt_s == pytest.approx(tau_s, rel=1e-12)
     if tau_s == 0.0:
         assert found.capacity_hz == math.inf
     else:
-        assert found.capacity_hz == pytest.approx(w / tau_s * passes**2 * p_ob * min(g_u, g_v), rel=1e-9)
-    assert found.success_s == pytest.approx(50e-6 + tau_s, rel=1e-12)
+        assert found.capacity_hz == pytest.approx(w / tau_s * passes**2 * p_ob * min_g, rel=1e-9)
+    assert found.success_s == pytest.approx(age_s, rel=1e-12)
     assert found.state == pytest.approx((0.9, 0.1 / 3.0, 0.1 / 3.0, 0.1 / 3.0), rel=1e-12)
     assert found.fidelity == 0.9
 
 
 @pytest.mark.parametrize(
-    ("architecture", "attempt_us", "capacity_hz"),
+    ("architecture", "success", "attempt_us", "capacity_hz"),
     [
-        ("meet_in_the_middle", 35.0, 1143.74),
-        ("midpoint_source", 35.0, 1143.74),
-        ("sender_receiver", 60.0, 667.18),
+        # q = p_g^2 e_t^2 p_ob and cap_channel = e_t^2 p_ob p_g / tau = 0.04003102354 / tau (1.1)
+        ("meet_in_the_middle", 0.01321023777, 35.0, 1143.74),
+        ("midpoint_source", 0.01321023777, 85.0, 470.953),  # photon 25 us, herald 25, word back 25, t_ob 10
+        # q = p_g exp(-1/2) 0.4, t = t_g + 2 d/c = 50 + 100 us (11.4)
+        ("sender_receiver", 0.08006204708, 150.0, 533.747),
     ],
 )
 def test_ten_kilometres_by_each_architecture(
-    architecture: Architecture, attempt_us: float, capacity_hz: float
+    architecture: Architecture, success: float, attempt_us: float, capacity_hz: float
 ) -> None:
-    """cap_channel = e_t^2 p_ob p_g / tau = 0.04003102354 / tau; all cross the same fibre, with the same q."""
     found = link_between(A, B, 10.0, architecture=architecture)
-    assert found.success_probability == pytest.approx(0.01321023777, abs=5e-12)
+    assert found.success_probability == pytest.approx(success, abs=5e-12)
     assert 1e6 * found.attempt_s == pytest.approx(attempt_us, rel=1e-12)
-    assert found.capacity_hz == pytest.approx(math.exp(-0.5) * 0.2 * 0.33 / (attempt_us * 1e-6), rel=1e-12)
     assert found.capacity_hz == pytest.approx(capacity_hz, abs=5e-3)
     assert found.architecture == architecture
+
+
+def test_a_sender_receiver_link_is_as_good_as_its_sender() -> None:
+    """p = p_g exp(-d/L_att) eta_det, t = t_g + 2 d/c (11.4): nothing else of the receiver counts."""
+    quick = Node(name="Q", generation_probability=0.5, generation_s=20e-6)
+    for a, b in ((A, quick), (quick, A)):
+        best = link_between(a, b, 10.0, architecture="sender_receiver", optical_probability=0.6)
+        assert best.success_probability == pytest.approx(0.5 * math.exp(-0.5) * 0.6)
+        assert best.attempt_s == best.success_s == pytest.approx(120e-6)
+        told = link_between(a, b, 10.0, architecture="sender_receiver", optical_probability=0.6, sender="A")
+        assert told.success_probability == pytest.approx(0.33 * math.exp(-0.5) * 0.6)
+        assert told.capacity_hz == pytest.approx(told.success_probability / 150e-6)
+    with pytest.raises(ConfigError, match='sender "C" is neither of its ends'):
+        link_between(A, B, 10.0, architecture="sender_receiver", sender="C")
+    with pytest.raises(ConfigError, match="a sender belongs to sender_receiver links"):
+        link_between(A, B, 10.0, sender="A")
 
 
 def test_attempts_one_after_another_take_the_time_that_the_specification_gives() -> None:

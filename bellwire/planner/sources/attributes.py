@@ -121,6 +121,7 @@ LINK_READERS: Final[Mapping[str, Reader]] = {
     "attenuation_length_km": a_number,
     "channels": a_whole_number,
     "architecture": an_architecture,
+    "sender": some_text,
     "fidelity": a_number,
     "optical_probability": a_number,
     "optical_s": a_number,

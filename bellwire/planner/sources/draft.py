@@ -30,7 +30,7 @@ from bellwire.planner.topology import Link, Node, Pair, Topology, link_between, 
 LONG_KM = 100.0
 """Of a link longer than this the notes say that hardly any photon passes it (e_t^2 = exp(-5) at 20 km)."""
 
-OF_THE_WHOLE_SPAN = ("success_probability", "attempt_s")
+OF_THE_WHOLE_SPAN = ("success_probability", "attempt_s", "sender")
 """Properties that say nothing about a piece of the span that they were given for."""
 
 
