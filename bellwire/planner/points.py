@@ -2,7 +2,7 @@
 
 Owns the planner's copy of a link's settings and the floors of fidelity among which a plan may choose.
 Refuses to learn (advertised.py) and to set hardware: the link's own fidelity estimation chooses the operating
-point by the floors that plans bring (`LinkPlan.fidelity_min`), the brightest that keeps the highest floor.
+point by the floors that plans bring (`LinkPlan.fidelity_min`), the fastest that keeps the highest floor.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,9 @@ from bellwire.core.settings import HeraldEstimate, LinkSettings, NodeSettings, O
 FLOORS_MAX: Final = 16
 """Floors that a plan tries at most; of more some between the lowest and the highest are left out."""
 
+WORST_FIDELITY: Final = 0.25
+"""Of a pair that is no better than noise."""
+
 NO_ERROR: Final = 1e-12
 """A state that lacks less than this of its Bell state says nothing about how its errors are divided."""
 
@@ -30,9 +33,11 @@ def fidelity_at(point: OperatingPoint) -> float:
 
 
 def chosen_point(points: tuple[OperatingPoint, ...], floor: float | None) -> int:
-    """The fastest point whose fidelity is not below the floor; the best one when none is; None: the
-    fastest."""
-    good = [index for index, point in enumerate(points) if floor is None or fidelity_at(point) >= floor]
+    """The fastest point whose fidelity is not below the floor; the best one when none is; None: the first,
+    which serves where nobody asks for a fidelity."""
+    if floor is None:
+        return 0
+    good = [index for index, point in enumerate(points) if fidelity_at(point) >= floor]
     if good:
         return max(good, key=lambda index: (points[index].success_probability, -index))
     return max(range(len(points)), key=lambda index: (fidelity_at(points[index]), -index))
@@ -44,27 +49,29 @@ def fidelity_wish(link: LinkSettings, floor: float | None) -> float | None:
     In the middle between that point's fidelity and the next lower one, so that a small error of a measured
     fidelity does not move the choice.
     """
-    if len(link.points) < 2:
+    if floor is None or len(link.points) < 2:
         return None
     fidelity = fidelity_at(link.points[chosen_point(link.points, floor)])
     lower = [each for point in link.points if (each := fidelity_at(point)) < fidelity]
-    return (fidelity + max(lower)) / 2.0 if lower else None
+    return (fidelity + max(lower, default=WORST_FIDELITY)) / 2.0
 
 
 def floors(links: Iterable[LinkSettings]) -> tuple[float | None, ...]:
-    """Floors of fidelity worth trying, the lowest first: None, and one between each two neighbours of all
-    operating points."""
+    """Floors of fidelity worth trying for somebody who needs one, the lowest and fastest first: any, then one
+    between each two neighbours of the operating points. (None,) where no link has a choice."""
+    choices = [link for link in links if len(link.points) > 1]
+    if not choices:
+        return (None,)
     steps = {
         (lower + higher) / 2.0
-        for link in links
-        if len(link.points) > 1
+        for link in choices
         for lower, higher in pairwise(sorted({fidelity_at(point) for point in link.points}))
     }
-    ordered = sorted(steps)
+    ordered = [WORST_FIDELITY, *sorted(steps)]
     if len(ordered) > FLOORS_MAX:
         last = len(ordered) - 1
         ordered = [ordered[place * last // (FLOORS_MAX - 1)] for place in range(FLOORS_MAX)]
-    return (None, *ordered)
+    return tuple(ordered)
 
 
 def as_planned(

@@ -339,8 +339,8 @@ def wishes(plan: RequestPlan) -> set[float | None]:
 
 @pytest.mark.parametrize(
     ("wanted", "rate_hz", "wish"),
-    [(None, 1000, None), (0.75, 1000, None), (0.85, 300, 0.85), (0.95, 100, 0.94)],
-    ids=["anything", "bright is enough", "middle", "dim"],
+    [(None, 100, None), (0.75, 1000, 0.525), (0.85, 300, 0.85), (0.95, 100, 0.94)],
+    ids=["nothing asked", "bright is enough", "middle", "dim"],
 )
 def test_a_plan_counts_with_the_fastest_point_that_keeps_its_fidelity_and_tells_the_links(
     wanted: float | None, rate_hz: float, wish: float | None
@@ -372,10 +372,10 @@ def test_a_point_measured_as_worse_than_the_file_says_gives_way_to_a_dimmer_one(
 
 def test_floors_lie_between_neighbours_and_are_few_however_many_points_there_are() -> None:
     links = network("az", points=THREE_POINTS).links.values()
-    assert [None if each is None else round(each, 9) for each in floors(links)] == [None, 0.85, 0.94]
+    assert [each and round(each, 9) for each in floors(links)] == [0.25, 0.85, 0.94]
     many = tuple(point(str(index), 0.001 * (index + 1), 0.9 - 0.002 * index) for index in range(100))
     found = floors(network("az", points=many).links.values())
-    assert len(found) == 17
+    assert len(found) == 16
     assert found[-1] == pytest.approx(0.899)
     numbers = [each for each in found if each is not None]
     assert all(lower < higher for lower, higher in pairwise(numbers))
@@ -385,9 +385,10 @@ def test_floors_lie_between_neighbours_and_are_few_however_many_points_there_are
 
 def test_the_wish_leads_the_link_to_the_point_that_the_plan_counts_with() -> None:
     link = network("az", points=THREE_POINTS).links["az"]
-    for floor in (None, 0.85, 0.94, 0.99):
+    for floor in (0.25, 0.85, 0.94, 0.99):
         wish = fidelity_wish(link, floor)
-        good = [each for each in THREE_POINTS if wish is None or fidelity_at(each) >= wish]
+        assert wish is not None
+        good = [each for each in THREE_POINTS if fidelity_at(each) >= wish]
         fastest = max(good, key=lambda each: each.success_probability)
         counted = as_planned(link, {}, None, floor)
         assert counted.success_probability == fastest.success_probability
