@@ -80,6 +80,9 @@ class Window(Word, frozen=True, kw_only=True):
     point: int = 0  # operating point of the hardware
     test_share: int = 0  # of 65536 heralds so many are measured as tests; which ones follows from their names
     granted: tuple[int, ...] = ()  # turns of a cycle in which the link may attempt; empty: always
+    # The steps of the schedule are counted from attempt 0 of the run, and each holds for all lanes; else they
+    # are counted from `first`, and each lane is one place further than the lane before it.
+    anchored: bool = False
 
 
 class WindowOffer(TaggedWord, frozen=True, kw_only=True):
@@ -97,7 +100,7 @@ class WindowAnswer(TaggedWord, frozen=True, kw_only=True):
     fence: int
     accepted: bool
     reason: str  # "" when accepted
-    granted: tuple[int, ...] = ()  # refused for its turns: those that side 1 could grant
+    granted: tuple[int, ...] = ()  # turns that side 1 could grant now, where the link takes turns
 
 
 class WindowClosed(TaggedWord, frozen=True, kw_only=True):
@@ -163,6 +166,19 @@ class HeraldWanted(TaggedWord, frozen=True, kw_only=True):
     link: LinkId
     run: int
     number: int
+
+
+class MemoryFree(TaggedWord, frozen=True, kw_only=True):
+    """Flow control: with which memories the sender can take part in attempts of a link.
+
+    Told to an end whose memories or emitters serve other links and lanes too, when it may believe otherwise.
+    """
+
+    link: LinkId
+    run: int
+    attempt: int  # the newest success of the run that is taken into account, -1: none
+    lanes: tuple[int, ...]  # with a memory at work, or a free one of their own
+    free: int  # memories of a bank that any other lane could take
 
 
 class QueueAdd(TaggedWord, frozen=True, kw_only=True):
@@ -338,6 +354,7 @@ class CheckedPair(Word, frozen=True, kw_only=True):
     lane: int
     bit: int
     at_ns: int  # when it was measured
+    armed_from: int  # first attempt of the lane's lease at that end
 
 
 class PairsChecked(TaggedWord, frozen=True, kw_only=True):
@@ -507,6 +524,7 @@ Message = (
     | HeraldBound
     | HeraldUnknown
     | HeraldWanted
+    | MemoryFree
     | QueueAdd
     | QueueAnswer
     | QueueRemove

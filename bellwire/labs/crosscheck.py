@@ -16,6 +16,7 @@ from bellwire.labs.document import KeyPath
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList
+from bellwire.link_layer.schedulers.table import SCHEDULERS, known_schedulers
 
 DRIVERS_BY_ROLE: Final[dict[str, tuple[str, ...]]] = {
     "memory": ("memory_controller",),
@@ -86,6 +87,10 @@ def _check_links(lab: LabFile, problems: ProblemList) -> None:
         if link.reserved_for is not None and link.reserved_for not in ids:
             hint = nearest(link.reserved_for, ids)
             problems.add((*place, "reserved_for"), f'unknown request "{link.reserved_for}"{hint}')
+        if link.scheduler not in SCHEDULERS and link.scheduler not in (known := known_schedulers()):
+            problems.add(
+                (*place, "scheduler"), f'unknown scheduler "{link.scheduler}"{nearest(link.scheduler, known)}'
+            )
         _check_light(lab, name, link, problems)
         _check_period(lab, name, link, problems)
     for name in lab.stations:

@@ -32,6 +32,9 @@ from bellwire.labs.sections import (
     Section,
 )
 
+CALENDAR_MAX = 256
+"""Frames in the calendar of a link."""
+
 
 class Instrument(Section):
     """One instrument. A real one is addressed as its maker says; `pty:NAME` is an emulated serial device."""
@@ -155,6 +158,9 @@ class Link(Section):
     attempt: Attempt | None = None
     length_km: NotNegative | None = None  # textbook form only: sets the classical delay
     reserved_for: str | None = None  # only this request may use the link: memories of its own
+    scheduler: str = "weighted_round_robin"  # how requests share the link (see link_layer/schedulers)
+    # tdma: frames of schedule_step_ms in turn, each granted to a request by name or to nobody (null)
+    calendar: Annotated[tuple[str | None, ...], Field(max_length=CALENDAR_MAX)] = ()
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -174,6 +180,8 @@ class Link(Section):
             if physical:
                 raise ValueError(f"attempt (textbook form) excludes {', '.join(physical)}")
             check_truth(self.truth, "textbook")
+        if (self.scheduler == "tdma") != bool(self.calendar):
+            raise ValueError("calendar (frames granted in turn) goes with scheduler: tdma, and only there")
         return self
 
 

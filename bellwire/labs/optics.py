@@ -118,6 +118,8 @@ def link_settings(
         start_margin_ns=round(lab.clock.start_margin_ms * 1e6) if armed_by_pulse else 0,
         whole_second=armed_by_pulse and lab.clock.whole_second,
         reserved_for=link.reserved_for,
+        scheduler=link.scheduler,
+        calendar=link.calendar,
         architecture="textbook" if link.fibre_km is None else link.architecture,
         points=operating_points(link, physics),
     )

@@ -11,13 +11,17 @@ from bellwire.core.ids import RequestId, run_number
 from bellwire.core.messages import Window
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.link_layer.schedule import covering
+from bellwire.link_layer.binding import covering
 from bellwire.link_layer.terms import Terms, terms_of
+from bellwire.link_layer.turns import Segment, decision_ns, segments_of, span_in_turns
 
 WINDOWS_KEPT = 4
 """Windows remembered per run: the ruling one, its predecessors whose heralds may be on their way, its
 successor."""
 
+
+TURNS = "turns"
+"""Reason of a refusal: side 1 cannot grant the turns of the offer."""
 
 START_DOUBLINGS_MAX = 4
 """The start margin of a run grows to at most 2 ** this times its setting."""
@@ -26,7 +30,16 @@ START_DOUBLINGS_MAX = 4
 class WindowBook:
     """The windows of the present run that this end has agreed to."""
 
-    __slots__ = ("_by_first", "bound_to", "epoch_ns", "newest_run", "run", "settings", "windows")
+    __slots__ = (
+        "_by_first",
+        "bound_to",
+        "epoch_ns",
+        "newest_run",
+        "run",
+        "settings",
+        "turned_down",
+        "windows",
+    )
 
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
@@ -34,6 +47,8 @@ class WindowBook:
         self.newest_run = 0  # begun last, closed or not: a stray copy of its first offer must not reopen it
         self.epoch_ns = 0
         self.bound_to = -1  # the latest attempt whose pair this end has bound to somebody
+        # (run, fence) of the latest offer that was refused for its turns; late copies of it stay refused.
+        self.turned_down: tuple[int, int] | None = None
         self.windows: list[Window] = []
         self._by_first: list[Window] = []  # the same, in the order of their first attempts
 
@@ -79,18 +94,47 @@ class WindowBook:
         return window.point
 
     def span_from(self, attempt: int) -> tuple[int, int] | None:
-        """First and last attempt that may be made from `attempt` on without a gap, or None."""
+        """First and last attempt that may be made from `attempt` on without a gap and at one operating
+        point, or None."""
+        if self.settings.turn_ns:
+            return span_in_turns(self.settings, self._by_first, self.epoch_ns, attempt)
         last = attempt - 1
         first: int | None = None
+        point = 0
         for window in self._by_first:
             if window.last < attempt:
                 continue
-            if first is None:
+            if first is None or (window.point != point and window.first <= first):
                 first = window.first if window.first > attempt else attempt
                 last = window.last
+                point = window.point
             elif window.first <= last + 1:
+                if window.point != point:
+                    return (first, window.first - 1)
                 last = max(last, window.last)
         return None if first is None else (first, last)
+
+    def switch_after(self, attempt: int) -> int | None:
+        """The first attempt after this one from which on another operating point rules; None: none is
+        agreed."""
+        before: int | None = None
+        for window in self._by_first:
+            if window.first > attempt and before is not None and window.point != before:
+                return window.first
+            before = window.point
+        return None
+
+    def segments(self) -> list[Segment]:
+        """What each agreed window rules, in order of time."""
+        return segments_of(self._by_first)
+
+    def starts_ns(self, attempt: int) -> int:
+        """When an attempt starts."""
+        return self.epoch_ns + attempt * self.settings.period_ns
+
+    def decided_ns(self, attempt: int) -> int:
+        """When nothing of an attempt can come any more."""
+        return self.starts_ns(attempt) + decision_ns(self.settings)
 
     def ends_ns(self) -> int:
         """When the last agreed attempt is over (start of the next one)."""
@@ -98,11 +142,21 @@ class WindowBook:
         return self.epoch_ns + (last + 1) * self.settings.period_ns
 
 
+def frame_attempts(link: LinkSettings) -> int:
+    """Length of one schedule step. Where a link takes turns, a step is whole cycles of turns: a shorter one
+    could meet the turns of the link always with the same request in place."""
+    cycle_ns = link.turn_ns * link.turns
+    cycles = -(-link.frame_ns // cycle_ns) if cycle_ns else 0
+    return max(1, -(-cycles * cycle_ns // link.period_ns) if cycles else link.frame_ns // link.period_ns)
+
+
 class QueueKeeper:
     """Side 0: proposes windows, one offer in flight at a time, and starts runs."""
 
     __slots__ = (
         "book",
+        "_doubt_before",
+        "_refused_fence",
         "doubt_from",
         "doubts",
         "lead_ns",
@@ -129,6 +183,8 @@ class QueueKeeper:
             None  # first attempt of the earliest offer not yet overtaken, None: no offer
         )
         self.doubts: tuple[tuple[int, int], ...] = ()  # (first, last) from before the newest agreement
+        self._doubt_before: int | None = None  # what `doubt_from` was before the offer in flight
+        self._refused_fence = 0  # of this run: side 1 takes no offer up to it
         self.repeat_at_ns: int | None = None
 
     def start_run(self, incarnation: int, now_ns: int) -> None:
@@ -147,6 +203,7 @@ class QueueKeeper:
         self.lead_ns = 0
         self.doubt_from = None
         self.doubts = ()
+        self._refused_fence = 0
 
     def agreed(self) -> None:
         """Side 1 took the offer in flight: it rules at both ends, from its first attempt on."""
@@ -157,6 +214,13 @@ class QueueKeeper:
         self.doubt_from = None
         self.offered = None
         self.repeat_at_ns = None
+
+    def turned_down(self) -> None:
+        """Side 1 has refused the offer in flight for good, for its turns, and will take no copy of it."""
+        if self.offered is not None:
+            self._refused_fence = self.offered.fence
+            self.doubt_from = self._doubt_before
+        self.offered = None
 
     def was_late(self, now_ns: int) -> None:
         """Side 1 heard the offer when it had bound pairs of its attempts: give the next one more time."""
@@ -174,6 +238,16 @@ class QueueKeeper:
         newest = self.offered or (self.book.windows[-1] if self.book.windows else None)
         return newest is None or terms_of(newest) != terms
 
+    def soonest(self, delay_ns: int, now_ns: int) -> int:
+        """The first attempt that changed terms can rule: both ends hear of them before."""
+        book = self.book
+        if book.run is None:
+            return 0
+        if not book.windows:
+            return book.attempt_at(now_ns)
+        soonest = book.attempt_at(now_ns + 2 * delay_ns + self.lead_ns)
+        return max(soonest + 1, book.windows[-1].first)
+
     def propose(self, terms: Terms, delay_ns: int, now_ns: int) -> Window:
         """The next window. Unchanged terms continue without a gap; changed ones rule after both could hear
         of them."""
@@ -182,29 +256,28 @@ class QueueKeeper:
         period_ns = settings.period_ns
         attempts = max(1, settings.lease_ns // period_ns)
         present = book.windows[-1] if book.windows else None
-        fence = max(book.fence(), self.offered.fence if self.offered else 0) + 1
-        soonest = book.attempt_at(now_ns + 2 * delay_ns + self.lead_ns)
-        if present is None:
-            first = book.attempt_at(now_ns)
-        elif terms_of(present) == terms:
+        fence = max(book.fence(), self.offered.fence if self.offered else 0, self._refused_fence) + 1
+        if present is not None and terms_of(present) == terms:
             first = max(present.last + 1, book.attempt_at(now_ns))
         else:
-            first = max(soonest + 1, present.first)
+            first = self.soonest(delay_ns, now_ns)
         window = Window(
             run=book.run,
             epoch_ns=book.epoch_ns,
             fence=fence,
             first=first,
             last=first + attempts - 1,
-            frame_attempts=max(1, settings.frame_ns // period_ns),
+            frame_attempts=frame_attempts(settings),
             schedule=terms.cycle,
             owners=terms.owners,
             point=terms.point,
             test_share=terms.test_share,
             granted=terms.granted,
+            anchored=terms.anchored,
         )
         self.offered = window
         self.offered_at_ns = now_ns
+        self._doubt_before = self.doubt_from
         self.doubt_from = first if self.doubt_from is None else min(self.doubt_from, first)
         return window
 
@@ -227,7 +300,11 @@ def refusal(book: WindowBook, window: Window, known: Callable[[RequestId], bool]
     """
     if window.run < book.newest_run:
         return "old run"
-    if book.run != window.run and (window.fence != 1 or window.run == book.newest_run):
+    turned_down, fence_refused = book.turned_down if book.turned_down is not None else (None, 0)
+    followed = window.fence == 1 or window.run == turned_down
+    if window.run == turned_down and window.fence <= fence_refused:
+        return TURNS
+    if book.run != window.run and (not followed or window.run == book.newest_run):
         return "reset"
     if book.run == window.run and window.fence < book.fence():
         return "old fence"
@@ -236,6 +313,6 @@ def refusal(book: WindowBook, window: Window, known: Callable[[RequestId], bool]
         # that its offer was on the way.
         return "late"
     for entry in (*window.owners, *window.schedule):
-        if not known(entry.request):
+        if entry.request and not known(entry.request):
             return f"unknown request {entry.request}"
     return ""

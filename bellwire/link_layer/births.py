@@ -18,9 +18,9 @@ from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, Timers
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.expiry import Expiry
 from bellwire.link_layer.lanes import Lanes
-from bellwire.link_layer.schedule import entry_for
 from bellwire.link_layer.uses import FreshPair, LinkHandler, PairUse
 
 Estimate = Callable[[int, int], HeraldEstimate]
@@ -50,7 +50,7 @@ class Births:
         self.uses: tuple[PairUse, ...] = ()
         self.estimate: Estimate = lambda point, code: self._heralds[point][code]
         self.counters = counters
-        counters.update(dict.fromkeys(("heralds", "unusable", "duplicates"), 0))
+        counters.update(dict.fromkeys(("heralds", "unusable", "idle", "duplicates"), 0))
         self._link = link
         self._side = side
         self._peer: NodeId = link.nodes[1 - side]
@@ -111,6 +111,9 @@ class Births:
             raise PeerViolation(
                 self._link.station or self._peer, f"{self._link.link}: code {code} at operating point {point}"
             )
+        if entry is None and window is not None and not in_doubt:
+            self._nobodys(step, attempt, lane)
+            return
         end = _end_of((self._link.link, run, attempt, lane, self._side))
         estimate = self.estimate(point, code)
         void_there = self._expiry.void_before(run, attempt, lane)
@@ -127,6 +130,7 @@ class Births:
         if usable:
             assert entry is not None
             assert slot is not None
+            armed_from = self._lanes.armed_from(lane)
             self._lanes.hold(lane, end, entry.request, entry.tree, at_ns)
             pair = FreshPair(
                 end,
@@ -139,6 +143,7 @@ class Births:
                 sigma_ns,
                 number,
                 point,
+                armed_from=armed_from,
             )
             for use in self.uses:
                 if use.wants(pair):
@@ -167,6 +172,15 @@ class Births:
             step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
         if not void_there:
             self._expiry.void(step, run, attempt, lane)
+        if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
+            self._restart(step, lane)
+
+    def _nobodys(self, step: Step, attempt: int, lane: int) -> None:
+        """A pair of a frame that serves nobody: the other end knows it as we do, and drops its half too."""
+        self.counters["idle"] += 1
+        if attempt > self._book.bound_to:
+            self._book.bound_to = attempt
+        slot = self._lanes.slot_of(lane)
         if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
             self._restart(step, lane)
 
@@ -210,7 +224,11 @@ class Births:
             self._slots.free(slot.index)
             step.tell(SlotFreed(slot=slot.index))
         if tell:
-            self._expiry.void(step, end.run, end.attempt, end.lane)
+            self.tell_void(step, end)
+
+    def tell_void(self, step: Step, end: End) -> None:
+        """Tell the other end that we have no half of a pair; what our slot holds is left alone."""
+        self._expiry.void(step, end.run, end.attempt, end.lane)
 
     # ---- EXPIRE
 

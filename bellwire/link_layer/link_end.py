@@ -28,9 +28,10 @@ from bellwire.core.view import SlotBook
 from bellwire.link_layer.advertising import modelled_figures
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.births import Births
+from bellwire.link_layer.division import Division
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
-from bellwire.link_layer.schedule import shares_of
+from bellwire.link_layer.schedulers.words import Shares
 from bellwire.link_layer.terms import Terms
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 
@@ -52,6 +53,7 @@ class LinkEnd:
         self.requests: dict[tuple[RequestId, int], LinkPlan] = {}
         self.book = WindowBook(link)
         self.keeper = QueueKeeper(link, self.book)
+        self.division = Division(link)
         self.sequence = HeraldSequence()
         self.memory_ready = True
         self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
@@ -60,6 +62,7 @@ class LinkEnd:
         )
         self._network = network
         self._timers = network.timers
+        self._delay_ns = network.delay_ns(node, self.peer)
         self._slots = slots
         memory = network.nodes[node].memory
         if memory is None:
@@ -119,15 +122,23 @@ class LinkEnd:
             self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
                 self._close(step)
-        elif self.side == 0 and self.keeper.differs(self._terms()):
+        elif self.side == 0 and self.keeper.differs(self._terms(step.now_ns)):
             self._stale = True
             self._offer(step)
 
     # ---- side 0
 
-    def _terms(self) -> Terms:
-        """What side 0 wants to agree on next."""
-        return Terms(*shares_of(self.settings.lanes, self.requests))
+    def _terms(self, now_ns: int = 0) -> Terms:
+        """What side 0 wants to agree on next; in the past: as if it had been asked when the newest window
+        began."""
+        owners, cycle, anchored = self._shares(now_ns)
+        return Terms(owners, cycle, anchored=anchored)
+
+    def _shares(self, now_ns: int) -> Shares:
+        """Whom the lanes serve from the next window on."""
+        first = self.keeper.soonest(self._delay_ns, now_ns)
+        point = self.book.windows[-1].point if self.book.windows else 0
+        return self.division.shares(self.requests, self.book.run, first, point)
 
     # ---- what planners are told
 
@@ -139,9 +150,9 @@ class LinkEnd:
         """Share of the time in which the link may attempt, 0..1."""
         return 1.0
 
-    def point_in_force(self) -> int:
-        """The operating point of the newest window, or the one that the next would have."""
-        return self.book.windows[-1].point if self.book.windows else self._terms().point
+    def point_in_force(self) -> int | None:
+        """The operating point of the newest window, None: nobody wants the link at the moment."""
+        return self.book.windows[-1].point if self.book.windows else None
 
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
@@ -168,10 +179,9 @@ class LinkEnd:
             keeper.start_run(step.incarnation, step.now_ns)
             self.counters["runs"] += 1
             self._new_run(step)
-        delay_ns = self._network.delay_ns(step.node, self.peer)
         window = keeper.offered
         if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
-            window = keeper.propose(self._terms(), delay_ns, step.now_ns)
+            window = keeper.propose(self._terms(step.now_ns), self._delay_ns, step.now_ns)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
         step.send(self.peer, WindowOffer(link=self.settings.link, window=window))
@@ -262,6 +272,8 @@ class LinkEnd:
         self._deadline_moved = True
         self.book.add(window)
         self.counters["windows"] += 1
+        if self.side == 0:
+            self.division.agreed(window)
         if self.settings.station is not None:
             step.send(self.settings.station, WindowOpened(link=self.settings.link, window=window))
         for lane in range(self.settings.lanes):

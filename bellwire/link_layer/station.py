@@ -24,7 +24,7 @@ from bellwire.core.messages import (
 )
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.link_layer.agreement import WINDOWS_KEPT
-from bellwire.link_layer.schedule import covering
+from bellwire.link_layer.binding import covering
 
 REPORTS_KEPT = 4096
 """Reports that can be repeated for an end that missed them."""

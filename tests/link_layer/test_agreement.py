@@ -16,7 +16,7 @@ from bellwire.core.messages import (
     WindowOffer,
 )
 from bellwire.link_layer.agreement import WINDOWS_KEPT, QueueKeeper, WindowBook, refusal
-from bellwire.link_layer.schedule import entry_for
+from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.terms import Terms
 from tests.link_layer.bench import MS, PERIOD_NS, Channel, LinkBench, link_network
 from tests.link_layer.lone import RUN, LoneEnd, report, window
