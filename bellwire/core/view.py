@@ -79,7 +79,7 @@ class SlotView(Protocol):
     index: int
     state: SlotState
     generation: int
-    link: LinkId
+    link: LinkId  # that it serves; of a bank: that it served last
     lane: int
     end: End | None  # None unless the slot holds a born qubit
     request: RequestId | None
@@ -92,7 +92,13 @@ class SlotBook(Protocol):
 
     def slot(self, index: int) -> SlotView: ...
 
-    def of_lane(self, link: LinkId, lane: int) -> SlotView: ...
+    def of_lane(self, link: LinkId, lane: int) -> SlotView | None:
+        """The slot that serves a lane; of a bank: that attempts on it, None: none does."""
+        ...
+
+    def of_link(self, link: LinkId) -> tuple[SlotView, ...]:
+        """The slots that a link may use: its own, or those of a bank."""
+        ...
 
     def holding(self, end: End) -> SlotView | None:
         """The slot that holds this end in any state, or None."""
@@ -102,6 +108,11 @@ class SlotBook(Protocol):
 
     def attempt(self, index: int) -> int:
         """free -> attempting; returns the new generation."""
+        ...
+
+    def attempt_on(self, link: LinkId, lane: int) -> SlotView | None:
+        """free -> attempting: the lane's own slot, or any of a bank. None: no slot is free, or every emitter
+        of the node is at work."""
         ...
 
     def stand_down(self, index: int) -> None:

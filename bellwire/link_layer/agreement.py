@@ -154,9 +154,9 @@ class QueueKeeper:
     """Side 0: proposes windows, one offer in flight at a time, and starts runs."""
 
     __slots__ = (
-        "book",
         "_doubt_before",
         "_refused_fence",
+        "book",
         "doubt_from",
         "doubts",
         "lead_ns",

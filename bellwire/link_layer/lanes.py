@@ -5,6 +5,7 @@ may be made is told by the window book, and what a herald means is decided by th
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from bellwire.core.effects import StartAttempts, StopAttempts
 from bellwire.core.ids import End, RequestId
@@ -23,6 +24,9 @@ class Lanes:
 
     def __init__(self, link: LinkSettings, slots: SlotBook) -> None:
         self.moved = False
+        # Where memories or emitters serve other lanes and links too: may this lane start to attempt now?
+        # None: every lane has its own, and always may.
+        self.may_start: Callable[[int, int], bool] | None = None
         self._link = link.link
         self._lanes = range(link.lanes)
         self._slots = slots
@@ -44,7 +48,7 @@ class Lanes:
     def arm(self, step: Step, lane: int, book: WindowBook) -> None:
         """Attempt on a free slot, or extend the lease of an attempting one, as far as the book goes."""
         slot = self._slots.of_lane(self._link, lane)
-        if slot.state == "free":
+        if slot is None or slot.state == "free":
             fresh = True
         elif slot.state == "attempting" and lane not in self._frozen:
             fresh = False
@@ -54,11 +58,20 @@ class Lanes:
         if span is None:
             return
         first, last = span
+        if self.may_start is not None:
+            if first > book.attempt_at(step.now_ns):
+                return  # a memory that others use is taken when the turn begins, and no sooner
+            if fresh:
+                slot = self._slots.attempt_on(self._link, lane) if self.may_start(lane, step.now_ns) else None
+                if slot is None:
+                    return
+        elif fresh:
+            assert slot is not None
+            self._slots.attempt(slot.index)
+        assert slot is not None
         if fresh:
-            generation = self._slots.attempt(slot.index)
             self._armed_from[lane] = first
-        else:
-            generation = slot.generation
+        generation = slot.generation
         assert book.run is not None
         step.order(
             StartAttempts(
@@ -80,11 +93,15 @@ class Lanes:
         first = self._armed_from.get(lane)
         return first is not None and first <= attempt
 
+    def armed_from(self, lane: int) -> int:
+        """First attempt of the lane's present lease. Raises KeyError when it never had one in this run."""
+        return self._armed_from[lane]
+
     def stop(self, step: Step, lane: int) -> bool:
         """Stop attempting on a lane; False when it did not attempt."""
         self.thaw(lane)
         slot = self._slots.of_lane(self._link, lane)
-        if slot.state != "attempting":
+        if slot is None or slot.state != "attempting":
             return False
         self._slots.stand_down(slot.index)
         step.order(StopAttempts(slot=slot.index, generation=slot.generation))
@@ -95,24 +112,41 @@ class Lanes:
         for lane in self._lanes:
             self.stop(step, lane)
 
+    def end_turn(self, step: Step) -> None:
+        """Stop every attempt, but not where hardware holds what it gave and the report is on its way."""
+        for lane in self._lanes:
+            self.end_attempt(step, lane)
+
+    def end_attempt(self, step: Step, lane: int) -> None:
+        """Stop attempting on a lane, but not where hardware holds what it gave."""
+        if lane not in self._frozen:
+            self.stop(step, lane)
+
+    def attempting(self) -> tuple[int, ...]:
+        """Lanes that attempt, those with a report on its way included."""
+        return tuple(
+            lane
+            for lane in self._lanes
+            if (slot := self._slots.of_lane(self._link, lane)) is not None and slot.state == "attempting"
+        )
+
     def memory_lost(self) -> None:
         """The memory forgot everything: slots that were attempting, or idle, are lost until it is back."""
-        for lane in self._lanes:
-            slot = self._slots.of_lane(self._link, lane)
+        for lane in tuple(self._frozen):
+            self.thaw(lane)
+        for slot in self._slots.of_link(self._link):
             if slot.state in ("attempting", "free"):
-                self.thaw(lane)
                 self._slots.lose(slot.index)
 
     def recover(self) -> None:
         """The memory answers: lost slots are free again."""
-        for lane in self._lanes:
-            slot = self._slots.of_lane(self._link, lane)
+        for slot in self._slots.of_link(self._link):
             if slot.state == "lost":
                 self._slots.free(slot.index)
 
     def freeze(self, lane: int, attempt: int, until_ns: int) -> None:
         """Hardware holds what this attempt gave; its report must follow by `until_ns` unless it was first."""
-        if (attempt, lane) not in self._births:
+        if (attempt, lane) not in self._births and self._slots.of_lane(self._link, lane) is not None:
             self._frozen[lane] = until_ns
             self.moved = True
 
@@ -128,7 +162,9 @@ class Lanes:
     def hold(self, lane: int, end: End, request: RequestId, tree: int, at_ns: int) -> None:
         """The lane's attempt succeeded: its slot holds the qubit."""
         self.thaw(lane)
-        self._slots.hold(self._slots.of_lane(self._link, lane).index, end, request, tree, at_ns)
+        slot = self._slots.of_lane(self._link, lane)
+        assert slot is not None
+        self._slots.hold(slot.index, end, request, tree, at_ns)
 
     def successes(self) -> Successes:
         """Successes of the present run."""

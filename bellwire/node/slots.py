@@ -29,12 +29,24 @@ _FROM: dict[str, tuple[SlotState, ...]] = {
 class Slot:
     """One memory slot. Satisfies core.view.SlotView; only SlotTable writes it."""
 
-    __slots__ = ("born_ns", "end", "generation", "index", "lane", "link", "request", "state", "tree")
+    __slots__ = (
+        "born_ns",
+        "end",
+        "generation",
+        "in_bank",
+        "index",
+        "lane",
+        "link",
+        "request",
+        "state",
+        "tree",
+    )
 
-    def __init__(self, index: int, link: LinkId, lane: int) -> None:
+    def __init__(self, index: int, link: LinkId, lane: int, *, in_bank: bool = False) -> None:
         self.index = index
-        self.link = link
+        self.link = link  # of a bank: the link and lane of its latest attempt
         self.lane = lane
+        self.in_bank = in_bank
         self.state: SlotState = "free"
         self.generation = 0
         self.end: End | None = None
@@ -55,15 +67,30 @@ class SlotTable:
         self._slots: dict[int, Slot] = {}
         self._of_lane: dict[tuple[LinkId, int], Slot] = {}
         self._holding: dict[End, Slot] = {}
+        self._of_link: dict[LinkId, tuple[Slot, ...]] = {}
+        memory = network.nodes[node].memory
+        self._emitters = None if memory is None else memory.emitters
         for name in network.nodes[node].links:
             link = network.links[name]
-            for lane, index in enumerate(link.slots[link.nodes.index(node)]):
+            side = link.nodes.index(node)
+            if link.shared[side]:
+                self._add_bank(name, link.slots[side])
+                continue
+            for lane, index in enumerate(link.slots[side]):
                 if index in self._slots:
                     raise LocalMisuse(f"{node}: slot {index} serves two lanes")
                 slot = Slot(index, name, lane)
                 self._slots[index] = slot
                 self._of_lane[name, lane] = slot
+            self._of_link[name] = tuple(self._slots[index] for index in link.slots[side])
         self._slots = dict(sorted(self._slots.items()))
+
+    def _add_bank(self, link: LinkId, indices: tuple[int, ...]) -> None:
+        for index in indices:
+            slot = self._slots.setdefault(index, Slot(index, link, 0, in_bank=True))
+            if not slot.in_bank:
+                raise LocalMisuse(f"{self._node}: slot {index} serves a lane of {slot.link} and a bank")
+        self._of_link[link] = tuple(self._slots[index] for index in indices)
 
     def _change(self, index: int, change: str) -> Slot:
         slot = self._slots[index]
@@ -75,9 +102,13 @@ class SlotTable:
         """The slot of that number."""
         return self._slots[index]
 
-    def of_lane(self, link: LinkId, lane: int) -> Slot:
-        """The slot that serves a lane of an incident link."""
-        return self._of_lane[link, lane]
+    def of_lane(self, link: LinkId, lane: int) -> Slot | None:
+        """The slot that serves a lane of an incident link; of a bank: that attempts on it."""
+        return self._of_lane.get((link, lane))
+
+    def of_link(self, link: LinkId) -> tuple[Slot, ...]:
+        """The slots that an incident link may use: its own, or those of a bank."""
+        return self._of_link[link]
 
     def holding(self, end: End) -> Slot | None:
         """The slot that holds this end in any state, or None."""
@@ -96,9 +127,28 @@ class SlotTable:
         slot.generation += 1
         return slot.generation
 
+    def attempt_on(self, link: LinkId, lane: int) -> Slot | None:
+        """free -> attempting for a lane, on its own slot or on any free one of its bank. None: no slot is
+        free, or every emitter of the node is at work."""
+        slots = self._slots.values()
+        if self._emitters is not None and sum(one.state == "attempting" for one in slots) >= self._emitters:
+            return None
+        slot = self._of_lane.get((link, lane))
+        if slot is None:
+            slot = next((one for one in self._of_link[link] if one.state == "free"), None)
+        if slot is None or slot.state != "free":
+            return None
+        if slot.in_bank:
+            slot.link, slot.lane = link, lane
+            self._of_lane[link, lane] = slot
+        self.attempt(slot.index)
+        return slot
+
     def stand_down(self, index: int) -> None:
         """attempting -> free."""
-        self._change(index, "stand_down").state = "free"
+        slot = self._change(index, "stand_down")
+        slot.state = "free"
+        self._leave_lane(slot)
 
     def hold(self, index: int, end: End, request: RequestId | None, tree: int, born_ns: int) -> None:
         """attempting -> held. No end is ever in two slots."""
@@ -111,6 +161,8 @@ class SlotTable:
         slot.tree = tree
         slot.born_ns = born_ns
         self._holding[end] = slot
+        if slot.in_bank:
+            self._leave_lane(slot)
 
     def measure(self, index: int) -> None:
         """held -> measuring."""
@@ -156,7 +208,13 @@ class SlotTable:
         self._forget(slot)
         slot.state = "lost"
 
+    def _leave_lane(self, slot: Slot) -> None:
+        """A slot of a bank that attempts no more serves no lane."""
+        if slot.in_bank and self._of_lane.get((slot.link, slot.lane)) is slot:
+            del self._of_lane[slot.link, slot.lane]
+
     def _forget(self, slot: Slot) -> None:
+        self._leave_lane(slot)
         if slot.end is not None:
             del self._holding[slot.end]
             slot.end = None
