@@ -24,6 +24,7 @@ from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End
 from bellwire.core.machine import Handler, Part, Step
 from bellwire.core.notices import (
+    EndDied,
     LinkPairReady,
     LinkRequested,
     LinkWithdrawn,
@@ -87,6 +88,7 @@ class Sink:
         self.born: dict[End, Born] = {}
         self.released: dict[End, str] = {}
         self.ready: dict[End, tuple[str | None, int]] = {}
+        self.died: list[EndDied] = []  # ends that were ours when we heard that they are dead
         self._due: list[tuple[int, int, int]] = []
 
     def on_events(self) -> dict[type, Handler]:
@@ -96,7 +98,7 @@ class Sink:
         return {}
 
     def on_notices(self) -> dict[type, Handler]:
-        return {UpdatePair: self._updated, LinkPairReady: self._ready}
+        return {UpdatePair: self._updated, LinkPairReady: self._ready, EndDied: self._died}
 
     def gives(self) -> frozenset[type]:
         return frozenset({SlotFreed, LinkRequested, LinkWithdrawn, PeerRestarted})
@@ -124,6 +126,13 @@ class Sink:
             assert fact.end in self.born
             assert fact.end not in self.released
             self.released[fact.end] = fact.reason
+
+    def _died(self, step: Step, notice: EndDied) -> None:
+        slot = self.slots.holding(notice.end)
+        if slot is not None and slot.state == "held":
+            self.died.append(notice)
+            self.slots.free(slot.index)
+            step.tell(SlotFreed(slot=slot.index))
 
     def _ready(self, step: Step, notice: LinkPairReady) -> None:
         self.ready[notice.end] = (notice.request, notice.tree)
@@ -154,7 +163,7 @@ class LinkBench:
 
     def __init__(self, seed: int, *, station: bool, channel: Channel, held_for_ns: int = 2 * MS) -> None:
         self.random = random.Random(seed)
-        self.network = link_network(station=station)
+        self.network = self.make_network(station)
         self.link = self.network.links["a-b"]
         self.channel = channel
         self.now_ns = 0
@@ -174,6 +183,10 @@ class LinkBench:
         for node in self.network.nodes:
             self.boot(node)
         self._push(PERIOD_NS, 3, "hardware", None)
+
+    def make_network(self, station: bool) -> NetworkSettings:
+        """What the machines are told of the network."""
+        return link_network(station=station)
 
     def boot(self, node: str) -> None:
         """Start or restart a node; its peers are told of the new incarnation."""
