@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from bellwire import __version__
-from bellwire.cli import asking, check, keys, live, plan, processes, reference, replay, simulate
+from bellwire.cli import (
+    asking,
+    check,
+    create,
+    keys,
+    links,
+    live,
+    plan,
+    processes,
+    reference,
+    replay,
+    simulate,
+)
 from bellwire.cli.exits import Commands
 from bellwire.cli.plan_help import SectionedCommand
 
@@ -45,7 +57,9 @@ app.command()(processes.node)
 app.command()(processes.emulate)
 app.command()(asking.request)
 app.command()(asking.replan)
+app.command()(create.create)
 app.command()(check.check)
+app.command()(links.links)
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
 app.command()(replay.replay)

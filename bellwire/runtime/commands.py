@@ -1,5 +1,5 @@
 """What an agent answers on its control channel: submit, cancel, replan, create, cancel_create, release_qubit,
-link_answers, status, ledger, reports, stop.
+link_answers, links, status, ledger, reports, stop.
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.
@@ -29,6 +29,7 @@ from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.control import Command
 from bellwire.runtime.counters import machine_counters
 from bellwire.runtime.instruments import NodeInstruments
+from bellwire.runtime.link_standings import link_standings
 
 REPORTS_KEPT = 20_000
 ANSWERS_KEPT = 20_000
@@ -48,12 +49,14 @@ class ReportShelf:
         fields = {"at_ns": now_ns, "name": report.name, "request": report.request, "fields": report.fields}
         self._reports.append({"number": self._last} | fields)
 
-    def after(self, number: int) -> list[dict[str, Any]]:
-        """Reports with a higher number;
+    def after(self, number: int, name: str | None = None) -> list[dict[str, Any]]:
+        """Reports with a higher number, of one name or (None) of all.
 
-        older ones than the shelf holds are missing, which the numbers show.
+        Older ones than the shelf holds are missing, which the numbers show.
         """
-        return [report for report in self._reports if report["number"] > number]
+        return [
+            report for report in self._reports if report["number"] > number and name in (None, report["name"])
+        ]
 
 
 class AnswerShelf:
@@ -134,6 +137,9 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         only = fields.get("create")
         return answers.after(int(fields.get("after", 0)), None if only is None else int(only))
 
+    async def links(_fields: dict[str, Any]) -> dict[str, Any]:
+        return {"now_ns": clock.now_ns(), "links": link_standings(agent.machine)}
+
     async def status(_fields: dict[str, Any]) -> dict[str, Any]:
         up = all(state == "up" for state in agent.status()["peers"].values())
         return agent.status() | {
@@ -163,7 +169,8 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         ]
 
     async def reports(fields: dict[str, Any]) -> list[dict[str, Any]]:
-        return shelf.after(int(fields.get("after", 0)))
+        only = fields.get("only")
+        return shelf.after(int(fields.get("after", 0)), None if only is None else str(only))
 
     async def stop(_fields: dict[str, Any]) -> None:
         agent.ended.get_loop().call_soon(agent.stop)
@@ -176,6 +183,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         "cancel_create": cancel_create,
         "release_qubit": release_qubit,
         "link_answers": link_answers,
+        "links": links,
         "status": status,
         "ledger": ledger,
         "reports": reports,
