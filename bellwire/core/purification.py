@@ -1,0 +1,89 @@
+"""What rounds of purification make of pairs, with the noise of both memories.
+
+Owns the state maths that link layer and planner share: waiting, one-qubit gates, DEJMPS, and the ladder of
+rounds with its success probabilities (algorithms.md 2.1, 2.2). Refuses protocol: who measures when is told by
+`bellwire.link_layer.purification`.
+
+Frames. Every pair is brought to Phi+ by Paulis at side 1 before its first round, so a state relative to the
+heralded frame enters DEJMPS as it is, and the kept pair leaves the round with frame 0.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from bellwire.core.bell import Bell, Purified, Walsh, decay, dejmps, depolarise, from_walsh, to_walsh
+from bellwire.core.settings import MemorySettings
+
+Memories = tuple[MemorySettings, MemorySettings]
+"""Of side 0 and side 1 of a link."""
+
+PURIFIED_FRAME: Final = 0
+"""Pauli index of every pair that has been through a round: Phi+."""
+
+SCHEME: Final[Literal["dejmps"]] = "dejmps"
+"""Rounds of a link always turn both qubits first: errors of heralded pairs are mostly phase errors, which
+plain recurrence does not see."""
+
+
+class Waiting(NamedTuple):
+    """A pair before a round: its state, and how long each half has waited since that was estimated."""
+
+    state: Walsh  # relative to its frame
+    waited_ns: tuple[int, int]  # at side 0 and side 1
+    corrected: bool  # side 1 applies a Pauli to bring it to Phi+
+
+
+def purified(kept: Waiting, measured: Waiting, memories: Memories) -> Purified:
+    """One round: chance that the bits agree, and the kept pair's state relative to Phi+ if they do.
+
+    The state holds when each side has measured: both halves are as old as their own side's measurement.
+    """
+    return dejmps(
+        _prepared(kept, memories),
+        _prepared(measured, memories),
+        gate_fidelities=(memories[0].gate_fidelity, memories[1].gate_fidelity),
+        readout_fidelities=(memories[0].readout_fidelity, memories[1].readout_fidelity),
+    )
+
+
+def _prepared(pair: Waiting, memories: Memories) -> Bell:
+    """A pair as it enters the CNOTs: waiting and one-qubit gates are Pauli channels and commute."""
+    state = pair.state
+    for memory, waited_ns in zip(memories, pair.waited_ns, strict=True):
+        state = decay(state, memory.rates, waited_ns)
+    here, there = (memory.single_gate_fidelity for memory in memories)
+    survival = here * there * (there if pair.corrected else 1.0)
+    return depolarise(from_walsh(state), survival)
+
+
+def pumps(pumping: bool, rounds: int, room: int) -> bool:
+    """True when fresh pairs purify one kept pair: as asked, or because a recurrence has no room.
+
+    room: pairs that the link can hold at a time. A recurrence of n rounds holds up to n + 1, pumping two.
+    """
+    return pumping or room < rounds + 1
+
+
+def ladder(fresh: Bell, rounds: int, *, pumping: bool, memories: Memories) -> tuple[Purified, ...]:
+    """What each of `rounds` rounds brings while nobody waits: its success probability and its state.
+
+    fresh: mean state of a new pair relative to its frame, which is not Phi+.
+    """
+    new = Waiting(to_walsh(fresh), (0, 0), corrected=True)
+    kept, rungs = new, []
+    for _ in range(rounds):
+        rung = purified(kept, new if pumping else kept, memories)
+        rungs.append(rung)
+        kept = Waiting(to_walsh(rung.state), (0, 0), corrected=False)
+    return tuple(rungs)
+
+
+def pairs_per_product(rungs: Sequence[Purified], *, pumping: bool) -> float:
+    """Mean number of fresh pairs that one purified pair costs (algorithms.md 2.2, without times).
+
+    Recurrence: n_k = 2 n_{k-1} / p_k. Pumping: n_k = (n_{k-1} + 1) / p_k. n_0 = 1.
+    """
+    pairs = 1.0
+    for rung in rungs:
+        pairs = (pairs + 1.0 if pumping else 2.0 * pairs) / rung.success_probability
+    return pairs
