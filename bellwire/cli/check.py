@@ -50,8 +50,10 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     from bellwire.labs.document import read_document
     from bellwire.planner.in_order import plans_in_order
     from bellwire.planner.plans import choose_route
+    from bellwire.planner.points import as_planned
     from bellwire.planner.usable import link_latency_s, link_state
 
+    nodes = lab.network.nodes
     links = {
         name: {
             "nodes": list(link.nodes),
@@ -60,7 +62,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
             "lanes": link.lanes,
             "attempt_period_us": link.period_ns / 1e3,
             "success_probability": link.success_probability,
-            "rate_hz": 1.0 / link_latency_s(link),
+            "rate_hz": 1.0 / link_latency_s(as_planned(link, nodes)),
             "fidelity": fidelity(link_state(link), 0),
         }
         for name, link in lab.network.links.items()
@@ -96,7 +98,8 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
         "ok": True,
         "lab": lab.name,
         "digest": lab.digest,
-        "nodes": len(lab.network.nodes),
+        "figures": "lab file",
+        "nodes": len(nodes),
         "instruments": len(lab.instruments),
         "emulated_instruments": sum(instrument.emulated for instrument in lab.instruments),
         "links": links,
@@ -109,7 +112,7 @@ def _show(summary: dict[str, Any]) -> None:
     from bellwire.cli import show
 
     links = show.table(
-        "Links (all lanes free)",
+        "Links (all lanes free, as the lab file says)",
         ["link", "between", "km", "lanes", "period us", "success per attempt", "pairs/s", "fidelity"],
         [
             [
@@ -126,7 +129,7 @@ def _show(summary: dict[str, Any]) -> None:
         ],
     )
     requests = show.table(
-        "Requests (each alone on the network)",
+        "Requests (each alone on the network, planned as the lab file says)",
         ["request", "route", "pairs/s", "ms per pair", "age ms", "fidelity"],
         [
             [

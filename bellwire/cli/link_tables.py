@@ -3,7 +3,7 @@
 Owns the looks of `bellwire links`. Refuses to compute: it is given the command's document.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bellwire.cli import show
@@ -134,6 +134,18 @@ def _measured(links: Links) -> "RenderableType":
     )
 
 
+def figures_table(links: Mapping[str, Sequence[Mapping[str, Any]]]) -> "RenderableType | None":
+    """What a simulation's links have measured; None when none has."""
+    rows: list[list[Cell]] = [
+        [name, one["name"], _success(one), one["measured"], _interval(one), one["tested"]]
+        for name, figures in links.items()
+        for one in figures
+        if one["measured"] or one["tested"]
+    ]
+    columns = ["link", "point", "success", "heralds", "fidelity", "tests"]
+    return show.table("Measured by the links themselves", columns, rows) if rows else None
+
+
 def _success(figures: Mapping[str, Any]) -> str:
     if not figures["measured"]:
         return f"{figures['success_probability']:.3g} (modelled)"
@@ -147,11 +159,8 @@ def _interval(figures: Mapping[str, Any]) -> str:
 
 
 def _counters(links: Links) -> "RenderableType":
-    counters = {
-        name: one["measured"]["counters"] for name, one in links.items() if one["measured"] is not None
-    }
     return show.link_table(
-        {name: {key: count for key, count in one.items() if count} for name, one in counters.items()}
+        {name: one["measured"]["counters"] for name, one in links.items() if one["measured"] is not None}
     )
 
 

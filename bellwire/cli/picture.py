@@ -40,6 +40,7 @@ class RequestPicture:
     true_fidelities: list[float] = field(default_factory=list)  # as the World knows them
     frames: dict[frozenset[str], int] = field(default_factory=dict)  # the two ends -> frame that was reported
     voided: set[int] = field(default_factory=set)  # numbers of pairs that were taken back
+    measured_links: tuple[str, ...] = ()  # whose measured figures the prediction rests on; else the lab file
     frame_errors: int = 0
 
     @property
@@ -58,6 +59,16 @@ class RequestPicture:
         gaps_s = self.gaps_s
         return len(gaps_s) / sum(gaps_s) if sum(gaps_s) > 0 else None
 
+    def take_plan(self, fields: Mapping[str, Any]) -> None:
+        """A plan is in force: what it promises takes the place of what the lab file promised."""
+        self.prediction = Prediction(
+            rate_hz=fields["rate_hz"],
+            latency_ns=fields["latency_ns"],
+            fidelity=fields["fidelity"],
+            hops=0 if self.prediction is None else self.prediction.hops,
+        )
+        self.measured_links = tuple(fields["measured_links"].split())
+
     def row(self) -> dict[str, Any]:
         """The figures, named as in the report of a simulation. Latencies are times between deliveries."""
         gaps_s, times, begun = self.gaps_s, self.delivered_ns.values(), self.submitted_ns
@@ -74,6 +85,7 @@ class RequestPicture:
             "rate_hz": self.rate_hz,
             "rate_from_submission_hz": len(times) / last_s if last_s else None,
             "predicted_rate_hz": None if prediction is None else prediction.rate_hz,
+            "measured_links": list(self.measured_links),
             "fidelity_mean": mean(self.fidelities),
             "fidelity_standard_error": standard_error(self.fidelities),
             "fidelity_true_mean": mean(self.true_fidelities),
@@ -134,6 +146,8 @@ class LabPicture:
         if report["name"] == "request_status":
             seen.status, seen.error = fields["status"], fields["error_message"]
             seen.earlier = max(seen.earlier, (fields["generated_count"] or 0) - len(seen.delivered_ns))
+        elif report["name"] == "plan_active":
+            seen.take_plan(fields)
         elif report["name"] == "plan_failed" and seen.status not in FINAL:
             seen.status, seen.error = "planning", fields["reason"]
         elif report["name"] == "pair_delivered" and number not in seen.delivered_ns:

@@ -5,7 +5,7 @@ Owns the looks of what commands print. Refuses to compute: it is given rows. Ric
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -131,14 +131,29 @@ def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType"
     return table("Requests", columns, rows)
 
 
+LINK_COUNTERS: Final = ("heralds", "unusable", "unknown")
+"""Counters of a link with a column of their own; the others are told in words where they are not 0."""
+
+
 def link_table(links: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
     """Counters of each link, whatever the link layer counts."""
-    counters = list(dict.fromkeys(name for one in links.values() for name in one))
     return table(
         "Links",
-        ["link", *(name.replace("_", " ") for name in counters)],
-        [[link, *(one.get(name) for name in counters)] for link, one in links.items()],
+        ["link", *LINK_COUNTERS, "also counted"],
+        [
+            [link, *(one.get(name) for name in LINK_COUNTERS), _also_counted(one)]
+            for link, one in links.items()
+        ],
     )
+
+
+def _also_counted(counters: Mapping[str, Any]) -> str | None:
+    words = [
+        f"{name.replace('_', ' ')} {count}"
+        for name, count in counters.items()
+        if count and name not in LINK_COUNTERS
+    ]
+    return ", ".join(words) or None
 
 
 def _milliseconds(value_s: float | None) -> float | None:

@@ -76,7 +76,9 @@ def _bad_news(name: str, request: dict[str, Any]) -> list[str]:
 
 def _show(report: dict[str, Any]) -> None:
     from bellwire.cli import show
+    from bellwire.cli.link_tables import figures_table
 
+    measured = figures_table(report["link_figures"])
     speed = report["duration_s"] / report["wall_s"] if report["wall_s"] > 0 else float("inf")
     show.write(
         f"{report['lab']}: {report['duration_s']:g} s of network time in {report['wall_s']:.2f} s "
@@ -84,4 +86,5 @@ def _show(report: dict[str, Any]) -> None:
         f"trace digest {report['digest'][:12]}",
         show.request_table(report["requests"]),
         show.link_table(report["links"]),
+        *([] if measured is None else [measured]),
     )

@@ -150,11 +150,12 @@ def _lines(seen: RequestPicture) -> list[tuple[str, str]]:
         return lines
     plan_hz = row["predicted_rate_hz"]
     share = f" ({row['rate_hz'] / plan_hz:.0%} of it)" if plan_hz and row["rate_hz"] else ""
+    measured = f", by measured figures of {', '.join(seen.measured_links)}" if seen.measured_links else ""
     lines += [
         (
             "rate",
             f"{_one(row['rate_hz'])} pairs/s from the first pair on, "
-            f"{_one(row['rate_from_submission_hz'])} from submission; plan {_one(plan_hz)}{share}",
+            f"{_one(row['rate_from_submission_hz'])} from submission; plan {_one(plan_hz)}{share}{measured}",
         ),
         (
             "fidelity",

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from bellwire.core.effects import Report
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.units import NS_PER_S, ns_from_s, s_from_ns
@@ -30,6 +32,7 @@ class RequestOutcome:
     error: str | None = None
     predicted_rate_hz: float | None = None
     predicted_fidelity: float | None = None
+    measured_links: tuple[str, ...] = ()  # whose measured figures the prediction rests on
     delivered_ns: list[int] = field(default_factory=list)
     latencies_ns: list[int] = field(default_factory=list)
     fidelities: list[float] = field(default_factory=list)
@@ -89,6 +92,7 @@ class Observer:
         elif report.name == "plan_active":
             outcome.predicted_rate_hz = float(fields["rate_hz"] or 0.0)
             outcome.predicted_fidelity = float(fields["fidelity"] or 0.0)
+            outcome.measured_links = tuple(str(fields["measured_links"]).split())
 
     def _delivered(self, outcome: RequestOutcome, now_ns: int, fields: dict[str, Any]) -> None:
         previous_ns = outcome.delivered_ns[-1] if outcome.delivered_ns else outcome.submitted_ns
@@ -159,6 +163,7 @@ def simulate(
         "seed": seed,
         "requests": {name: _outcome(one, duration_s) for name, one in observer.outcomes.items()},
         "links": _links(host),
+        "link_figures": _link_figures(host),
         "events": host.events,
         "facts": host.logs.facts,
         "fold_applications": sum(
@@ -180,6 +185,7 @@ def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
         "voided": outcome.voided,
         "rate_hz": (delivered - outcome.voided) / active_s if active_s else 0.0,
         "predicted_rate_hz": outcome.predicted_rate_hz,
+        "measured_links": list(outcome.measured_links),
         "fidelity_mean": _mean(outcome.fidelities),
         "fidelity_true_mean": _mean(outcome.true_fidelities),
         "fidelity_predicted": outcome.predicted_fidelity,
@@ -190,6 +196,16 @@ def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
             "p95": _quantile(outcome.latencies_ns, 0.95),
         },
     }
+
+
+def _link_figures(host: VirtualHost) -> dict[str, list[dict[str, Any]]]:
+    """What side 0 of each link has measured of it at the end, by operating point."""
+    figures: dict[str, list[dict[str, Any]]] = {}
+    for name, link in host.network.links.items():
+        machine = host.machines.get(link.nodes[0])
+        if isinstance(machine, QuantumNode):
+            figures[name] = msgspec.to_builtins(machine.links.ends[name].figures())
+    return figures
 
 
 def _links(host: VirtualHost) -> dict[str, dict[str, int]]:
