@@ -70,7 +70,8 @@ def ladder(fresh: Bell, rounds: int, *, pumping: bool, memories: Memories) -> tu
     fresh: mean state of a new pair relative to its frame, which is not Phi+.
     """
     new = Waiting(to_walsh(fresh), (0, 0), corrected=True)
-    kept, rungs = new, []
+    kept = new
+    rungs: list[Purified] = []
     for _ in range(rounds):
         rung = purified(kept, new if pumping else kept, memories)
         rungs.append(rung)

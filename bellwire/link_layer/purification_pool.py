@@ -265,14 +265,18 @@ class Pool:
         left = {pair.key for pair in self.pairs.values()}
         for key in [key for key in self._tallies if key not in self.requests and key not in left]:
             request, tree = key
-            fields = {"link": self.link.link, "tree": tree, **self._tallies.pop(key)}
+            fields: dict[str, str | int | float | bool | None] = {
+                "link": self.link.link,
+                "tree": tree,
+                **self._tallies.pop(key),
+            }
             step.order(Report(name="link_purification", request=request, fields=fields))
 
     # ---- time
 
     def unneeded(self, pairs: Iterable[KeptBack]) -> list[KeptBack]:
         """Those of some pairs that no plan asks to purify any further."""
-        found = []
+        found: list[KeptBack] = []
         for pair in pairs:
             plan = self.requests.get(pair.key)
             if plan is None or plan.rounds <= pair.rounds:

@@ -6,7 +6,7 @@ import pytest
 
 from bellwire.core.bell import Bell, from_walsh
 from bellwire.core.bell import Walsh as WalshState
-from bellwire.core.effects import Report
+from bellwire.core.effects import Effect, Report
 from bellwire.core.events import DeviceChanged
 from bellwire.core.facts import Born
 from bellwire.core.ids import PairId
@@ -245,17 +245,17 @@ def test_plain_pairs_of_another_request_pass_by() -> None:
     assert bench.counted("a", "handed_up") > 20
 
 
-def test_the_accounts_of_a_request_are_told_when_it_has_ended() -> None:
+def test_the_accounts_of_a_request_are_told_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = PurifyingBench(12, channel=GOOD)
     told: list[Report] = []
     execute = bench._execute
 
-    def listening(node: str, effect: object) -> None:
+    def listening(node: str, effect: Effect) -> None:
         if isinstance(effect, Report) and effect.name == "link_purification" and node == "a":
             told.append(effect)
-        execute(node, effect)  # type: ignore[arg-type]  # every effect of the machine goes on
+        execute(node, effect)
 
-    bench._execute = listening  # type: ignore[method-assign]  # listens in front of the bench
+    monkeypatch.setattr(bench, "_execute", listening)
     wanted_at_both(bench, 1)
     bench.run(500 * MS)
     assert not told
