@@ -33,6 +33,14 @@ class OperatingPoint(Word, frozen=True, kw_only=True):
     settings: dict[str, float]  # what it means to the hardware, by name with unit, for people and bindings
 
 
+class EstimationSettings(Word, frozen=True, kw_only=True):
+    """How a link learns its fidelity from test rounds."""
+
+    table_worth: int = 60  # the lab file's state counts like so many tests in each basis, until excluded
+    drift: float = 0.03  # change of the fidelity that is watched for
+    false_alarm_tests: int = 50_000  # mean number of tests between false alarms, falls and rises apart
+
+
 class AheadSettings(Word, frozen=True, kw_only=True):
     """Continuous generation ahead of requests: pairs kept in stock while nobody asks."""
 
@@ -76,6 +84,7 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     scheduler: str = "weighted_round_robin"  # registered name
     calendar: tuple[RequestId | None, ...] = ()  # frames granted in turn, for the scheduler "tdma"
     test_share: float = 0.0  # share of heralded pairs that both ends measure to estimate the fidelity
+    estimation: EstimationSettings = EstimationSettings()
     creates_max: int = 32  # CREATEs in the shared queue, half of them from each end
     ahead: AheadSettings | None = None  # None: pairs are made for requests only
 

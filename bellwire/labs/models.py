@@ -76,6 +76,9 @@ class Memory(Section):
     bsm_success_probability: PositiveProbability = 1.0
     bsm_duration_us: NotNegative = 200.0  # gate and fluorescence readout
     initialise_us: NotNegative = 10.0  # optical pumping before each attempt
+    # slots that all links of the node share, any of them for any lane; null: every lane has one of its own
+    bank: Count | None = None
+    emitters: Count | None = None  # slots that may attempt at the same time; null: all of them
 
     @model_validator(mode="after")
     def _coherence_is_physical(self) -> Self:
@@ -135,6 +138,14 @@ class Attempt(Section):
     fidelity: Fidelity = 1.0  # Werner state
 
 
+class Estimation(Section):
+    """How a link learns its fidelity from test rounds (`test_share`)."""
+
+    table_worth: Count = 60  # this file's state counts like so many tests in each basis, until they exclude it
+    drift: Annotated[float, Field(gt=0, le=0.25)] = 0.03  # change of the fidelity that is watched for
+    false_alarm_tests: Annotated[int, Field(ge=100)] = 50_000  # mean tests between false alarms of a drift
+
+
 class Link(Section):
     """One elementary link: through a heralding station, or in textbook form (`attempt`)."""
 
@@ -158,6 +169,9 @@ class Link(Section):
     attempt: Attempt | None = None
     length_km: NotNegative | None = None  # textbook form only: sets the classical delay
     reserved_for: str | None = None  # only this request may use the link: memories of its own
+    # share of heralded pairs that both ends measure, to know the fidelity; they are not delivered
+    test_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
+    estimation: Estimation = Estimation()
     scheduler: str = "weighted_round_robin"  # how requests share the link (see link_layer/schedulers)
     # tdma: frames of schedule_step_ms in turn, each granted to a request by name or to nobody (null)
     calendar: Annotated[tuple[str | None, ...], Field(max_length=CALENDAR_MAX)] = ()
@@ -269,6 +283,10 @@ class Limits(Section):
     operation_limit_ms: Positive = 250.0  # a device order without result after this long counts as unknown
     window_lease_ms: Positive = 2000.0  # length of an attempt window
     schedule_step_ms: Positive = 10.0  # turn of one request on a shared link
+    # Links that share a bank or an emitter take turns on the common clock.
+    turn_ms: Positive = 10.0
+    turns: Count | None = None  # in a cycle; null: four for each link that must not coincide with others
+    turn_guard_ms: NotNegative = 1.0  # a turn ends with so much time for late heralds, nothing attempts then
 
 
 class Clock(Section):

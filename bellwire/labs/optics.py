@@ -10,7 +10,13 @@ from math import ceil
 from bellwire.core.bell import bsm_cost, permute, to_walsh
 from bellwire.core.ids import LinkId
 from bellwire.core.photonics import HeraldPhysics, herald_index
-from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, OperatingPoint
+from bellwire.core.settings import (
+    EstimationSettings,
+    HeraldEstimate,
+    LinkSettings,
+    MemorySettings,
+    OperatingPoint,
+)
 from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
 from bellwire.labs.light import LinkPoint
@@ -89,9 +95,10 @@ def link_settings(
     physics: tuple[HeraldPhysics, ...],
     *,
     live: bool,
+    shared: tuple[bool, bool] = (False, False),
 ) -> LinkSettings:
     """One link as its ends and its station are told about it. `physics`: of each way in which it can be run,
-    the first of which holds where nobody chooses."""
+    the first of which holds where nobody chooses. `shared`: the slots of an end are a bank."""
     link = lab.links[name]
     period_ns = attempt_period_ns(lab, link)
     if link.fibre_km is None:
@@ -108,6 +115,7 @@ def link_settings(
         period_ns=period_ns,
         lanes=link.lanes,
         slots=slots,
+        shared=shared,
         success_probability=physics[0].success_probability,
         heralds=herald_estimates(physics[0]),
         click_delay_ns=click_ns,
@@ -118,6 +126,8 @@ def link_settings(
         start_margin_ns=round(lab.clock.start_margin_ms * 1e6) if armed_by_pulse else 0,
         whole_second=armed_by_pulse and lab.clock.whole_second,
         reserved_for=link.reserved_for,
+        test_share=link.test_share,
+        estimation=EstimationSettings(**link.estimation.model_dump()),
         scheduler=link.scheduler,
         calendar=link.calendar,
         architecture="textbook" if link.fibre_km is None else link.architecture,
@@ -135,6 +145,7 @@ def memory_settings(memory: Memory, slots: int, limit_ms: float) -> MemorySettin
         bsm_cost=noise.cost,
         bsm_success_probability=memory.bsm_success_probability,
         operation_limit_ns=round(limit_ms * 1e6),
+        emitters=memory.emitters,
         bsm_duration_ns=round(memory.bsm_duration_us * NS_PER_US),
         gate_fidelity=memory.gate_fidelity,
         readout_fidelity=memory.readout_fidelity,

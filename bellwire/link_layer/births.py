@@ -13,12 +13,14 @@ from bellwire.core.errors import PeerViolation
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
+from bellwire.core.messages import ScheduleEntry, Window
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
-from bellwire.core.plans import LinkPlan
+from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, Timers
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook
 from bellwire.link_layer.binding import entry_for
+from bellwire.link_layer.estimation.selection import check_basis
 from bellwire.link_layer.expiry import Expiry
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.uses import FreshPair, LinkHandler, PairUse
@@ -145,14 +147,10 @@ class Births:
                 point,
                 armed_from=armed_from,
             )
-            for use in self.uses:
-                if use.wants(pair):
-                    use.take(step, pair)
-                    return
-            self.hand_up(step, pair)
+            self.pass_on(step, pair)
             return
         self.counters["unusable"] += 1
-        if entry is None or not self._private(entry.request, entry.tree):
+        if entry is None or window is None or not self._private(window, entry, end):
             # Whoever takes the other half at the other end learns from the ledger that this one is gone.
             generation = 0 if slot is None else slot.generation
             born = Born(
@@ -184,10 +182,22 @@ class Births:
         if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
             self._restart(step, lane)
 
-    def _private(self, request: RequestId, tree: int) -> bool:
-        """True when pairs of this request are no facts before they are handed up."""
-        plan = self._requests.get((request, tree))
-        return plan is not None and plan.rounds > 0
+    def _private(self, window: Window, entry: ScheduleEntry, end: End) -> bool:
+        """True when such a pair is no fact before it is handed up: for stock, to be purified, or a test."""
+        if entry.request == PRE_DISTRIBUTED:
+            return True
+        plan = self._requests.get((entry.request, entry.tree))
+        if plan is not None and plan.rounds > 0:
+            return True
+        return check_basis(end.link, end.run, end.attempt, end.lane, window.test_share) is not None
+
+    def pass_on(self, step: Step, pair: FreshPair) -> None:
+        """Give a held pair to the first use that wants it, else to the layers above."""
+        for use in self.uses:
+            if use.wants(pair):
+                use.take(step, pair)
+                return
+        self.hand_up(step, pair)
 
     def birth(self, step: Step, pair: FreshPair) -> None:
         """Make the own half a fact; who waits for it is not told."""

@@ -7,6 +7,7 @@ estimate chooses the operating point, the arbiter of shared memories grants turn
 from typing import NamedTuple
 
 from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.settings import LinkSettings
 
 TEST_SHARE_WHOLE = 1 << 16
 """Of so many heralds, `Window.test_share` are measured as tests."""
@@ -28,3 +29,12 @@ def terms_of(window: Window) -> Terms:
     return Terms(
         window.owners, window.schedule, window.point, window.test_share, window.granted, window.anchored
     )
+
+
+def terms_fault(window: Window, link: LinkSettings) -> str | None:
+    """What is wrong with the operating point or the share of tests of a window; None when nothing is."""
+    if not 0 <= window.point < max(1, len(link.points)):
+        return f"operating point {window.point} of {max(1, len(link.points))}"
+    if not 0 <= window.test_share <= TEST_SHARE_WHOLE or (window.test_share and not link.test_share):
+        return f"{window.test_share} of {TEST_SHARE_WHOLE} as tests; the link's share is {link.test_share}"
+    return None

@@ -26,6 +26,7 @@ class FreshPair(NamedTuple):
     number: int  # of the station's report within the run, 0: told by the hardware directly
     point: int  # operating point of the attempt
     oldest_ns: int | None = None  # herald of the oldest pair that went into a purified one, None: at_ns
+    armed_from: int = 0  # first attempt of the lane's lease at this end
 
 
 LinkHandler = Callable[[Step, NodeId, Any], None]

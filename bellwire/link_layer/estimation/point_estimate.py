@@ -1,0 +1,222 @@
+"""What is known of one operating point: table and calibration, tests, drift, success probability.
+
+Owns the state of one point and when its parts are looked at again. Refuses the comparison of points
+(operating_point.py) and messages.
+
+The table is trusted until tests exclude it with TRUST_CONFIDENCE, or until a drift is noticed; from then on
+only tests count, until somebody calibrates anew. On a drift all tests before its estimated beginning are
+forgotten.
+"""
+
+from typing import Final, NamedTuple
+
+from bellwire.core.bell import Eigenvalues, Walsh, eigenvalues, from_walsh, to_walsh
+from bellwire.core.settings import EstimationSettings, HeraldEstimate, OperatingPoint
+from bellwire.link_layer.estimation.beliefs import (
+    FLAT,
+    Belief,
+    Calibration,
+    calibrated,
+    fidelity_in,
+    physical,
+    updated,
+)
+from bellwire.link_layer.estimation.counts import Counts, Tally
+from bellwire.link_layer.estimation.drift import Direction, DriftWatch
+from bellwire.link_layer.estimation.intervals import Interval, fidelity_interval
+from bellwire.link_layer.estimation.success import SuccessCount
+
+FRAME_TESTS_MIN: Final = 900
+"""A herald code of which so many pairs were tested has an estimate of its own; before, all codes share
+one."""
+
+TESTS_KEPT_MAX: Final = 65_536
+"""Beyond this half of the tests is forgotten, so that what is slower than any drift alarm is followed."""
+
+QUIET_TESTS: Final = 256
+"""After so many tests without suspicion the drift watch compares with the newest estimate."""
+
+REFERENCE_TESTS_MIN: Final = 300
+"""Where no table is trusted, drift is watched for only after so many tests."""
+
+LOOK_AGAIN: Final = 1.1
+"""An interval is worked out anew when there are so many times the tests of the last one."""
+
+TRUST_CONFIDENCE: Final = 0.999
+"""Tests that exclude a table with this confidence end the trust in it. It is looked at some eighty times
+while tests grow from tens to ten thousands, therefore higher than the 0.95 of an interval."""
+
+
+class Drift(NamedTuple):
+    """A drift that was noticed."""
+
+    direction: Direction
+    fidelity_before: float
+    fidelity_after: float
+    interval: Interval  # of the fidelity after, from the tests since it began
+    tests: int  # since it began
+
+
+class PointEstimate:
+    """One operating point at side 0 of a link."""
+
+    def __init__(self, point: OperatingPoint, settings: EstimationSettings) -> None:
+        self.name = point.name
+        self.table_success_probability = point.success_probability
+        self.success = SuccessCount()
+        self.tally = Tally()
+        self.trusted = True
+        self.at_ns = 0  # when the newest test behind the estimate was joined; 0: as in the table
+        self._settings = settings
+        self._codes = {herald.code: herald.frame for herald in point.heralds}
+        self._table: dict[int, Eigenvalues] = {
+            herald.frame: eigenvalues(from_walsh(Walsh(herald.signs, herald.cost)))
+            for herald in point.heralds
+        }
+        self._calibration: Calibration | None = None
+        self._watch = DriftWatch(settings.drift, settings.false_alarm_tests)
+        self._watch.refer(self._mean_belief(0).values)
+        self._since_reference = 0
+        self.heralds = {herald.code: herald for herald in point.heralds}  # what a code means now
+        self._interval: Interval | None = None
+        self._interval_tests = 0
+
+    # ---- what is known
+
+    @property
+    def table_fidelity(self) -> float:
+        """What the lab file, or a calibration, says: mean over the herald codes, which come equally often."""
+        return fidelity_in(self._mean_belief(self.at_ns).values)
+
+    @property
+    def fidelity(self) -> float:
+        """The best guess: belief and tests; mean over all codes."""
+        tests = self.tally.pooled()
+        if not tests.tests:
+            return self.table_fidelity
+        guess = fidelity_in(updated(self._belief(None, self.at_ns), tests))
+        low, high = self.interval
+        return min(high, max(low, guess))
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval from tests alone; the table's value twice before the first test.
+
+        As of a moment ago: it is renewed as tests grow by LOOK_AGAIN.
+        """
+        if self._interval is None:
+            value = self.table_fidelity
+            if self._calibration is None:
+                return Interval(value, value)
+            reach = 1.96 * self._calibration.error
+            return Interval(max(0.0, value - reach), min(1.0, value + reach))
+        return self._interval
+
+    @property
+    def assured_fidelity(self) -> float:
+        """What may be promised: the table's value while it is trusted, or the lower end of the interval.
+
+        The greater of the two where tests say that the link is better than its table.
+        """
+        if self._interval is None:
+            return self.table_fidelity
+        return max(self.table_fidelity, self._interval.low) if self.trusted else self._interval.low
+
+    @property
+    def success_probability(self) -> tuple[float, float]:
+        """Of one attempt, with its standard error; 0.0: as modelled, nothing measured."""
+        return self.success.estimate() or (self.table_success_probability, 0.0)
+
+    # ---- what is learnt
+
+    def calibrate(self, calibration: Calibration, now_ns: int) -> None:
+        """A calibration takes the place of what the file says, and what was measured before it is
+        forgotten."""
+        self._calibration = calibration
+        self.trusted = True
+        self.at_ns = calibration.at_ns
+        self.tally.clear()
+        self._interval = None
+        self._interval_tests = 0
+        self._watch.restart()
+        self._watch.refer(self._mean_belief(now_ns).values)
+        self._since_reference = 0
+        self._renew(now_ns)
+
+    def tested(self, frame: int, basis: int, error: bool, contrast: float, now_ns: int) -> Drift | None:
+        """One test round of a pair of `frame`. `settled` must follow before the estimates are read."""
+        self.tally.add(frame, basis, error, contrast)
+        self.at_ns = now_ns
+        noticed = self._watch.add(frame, basis, error, contrast)
+        if noticed is not None:
+            return self._drifted(*noticed, now_ns)
+        self._since_reference += 1
+        if self._since_reference >= QUIET_TESTS and self._watch.quiet:
+            self._refer()
+        return None
+
+    def settled(self, now_ns: int) -> None:
+        """A batch of tests is complete: renew the estimates."""
+        if self.tally.tests > TESTS_KEPT_MAX:
+            self.tally.halve()
+            self._interval_tests = 0
+        if self.tally.tests > LOOK_AGAIN * self._interval_tests:
+            self._look(now_ns)
+        self._renew(now_ns)
+
+    def _drifted(self, direction: Direction, since: Tally, now_ns: int) -> Drift:
+        before = fidelity_in(self._watch.reference or FLAT.values)
+        self.tally = Tally()
+        self.tally.join(since)
+        self.trusted = False
+        self._watch.restart()
+        self._look(now_ns)
+        self._refer()
+        assert self._interval is not None
+        return Drift(direction, before, self.fidelity, self._interval, self.tally.tests)
+
+    def _look(self, now_ns: int) -> None:
+        """Work out the interval, and whether the tests still bear the table."""
+        tests = self.tally.pooled()
+        self._interval = fidelity_interval(tests)
+        self._interval_tests = tests.tests
+        if self.trusted:
+            low, high = fidelity_interval(tests, TRUST_CONFIDENCE)
+            self.trusted = low <= fidelity_in(self._mean_belief(now_ns).values) <= high
+
+    def _refer(self) -> None:
+        """Compare with the newest estimate from now on."""
+        tests = self.tally.pooled()
+        if self.trusted or tests.tests >= REFERENCE_TESTS_MIN:
+            self._watch.refer(eigenvalues(physical(updated(self._belief(None, self.at_ns), tests))))
+            self._since_reference = 0
+
+    def _renew(self, now_ns: int) -> None:
+        """The states that births are given from now on."""
+        pooled: Counts | None = None
+        for code, frame in self._codes.items():
+            counts = self.tally.by_frame.get(frame)
+            if counts is None or counts.tests < FRAME_TESTS_MIN:
+                counts = pooled = pooled or self.tally.pooled()
+            walsh = to_walsh(physical(updated(self._belief(frame, now_ns), counts)))
+            self.heralds[code] = HeraldEstimate(code=code, frame=frame, signs=walsh.signs, cost=walsh.cost)
+
+    # ---- beliefs
+
+    def _belief(self, frame: int | None, now_ns: int) -> Belief:
+        """Before any test: of one herald code, or (None) of all."""
+        if not self.trusted:
+            return FLAT
+        return self._mean_belief(now_ns) if frame is None else self._table_belief(frame, now_ns)
+
+    def _table_belief(self, frame: int, now_ns: int) -> Belief:
+        belief = Belief(self._table[frame], float(self._settings.table_worth))
+        if self._calibration is None:
+            return belief
+        mean = sum(fidelity_in(values) for values in self._table.values()) / len(self._table)
+        return calibrated(belief, fidelity_in(belief.values) - mean, self._calibration, now_ns)
+
+    def _mean_belief(self, now_ns: int) -> Belief:
+        beliefs = [self._table_belief(frame, now_ns) for frame in self._table]
+        one, two, three = (sum(belief.values[k] for belief in beliefs) / len(beliefs) for k in range(3))
+        return Belief((one, two, three), beliefs[0].worth)
