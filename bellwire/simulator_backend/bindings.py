@@ -11,6 +11,7 @@ from bellwire.core.effects import (
     ApplyPauli,
     MeasureBell,
     MeasureQubit,
+    PurifyPair,
     ReleaseQubit,
     StartAttempts,
     StartRun,
@@ -21,6 +22,7 @@ from bellwire.core.events import (
     Ended,
     Event,
     Heralded,
+    PairPurified,
     PauliApplied,
     QubitHeld,
     QubitMeasured,
@@ -189,8 +191,22 @@ class VirtualBindings:
         """Measure one slot."""
         now_ns = self._clock.now_ns
         self._witness(node, order.slot, self._world.truth(node, order.slot, now_ns))
-        bit = self._world.measure(node, order.slot, order.basis, now_ns)
+        bit = self._world.measure(node, order.slot, order.basis, now_ns, order.rotation)
         self._tell(node, QubitMeasured(operation=order.operation, ended="done", bit=bit, at_ns=now_ns))
+
+    def purify_pair(self, node: NodeId, order: PurifyPair) -> None:
+        """The local half of a purification round."""
+        now_ns = self._clock.now_ns
+        bit = self._world.purify(
+            node,
+            order.kept_slot,
+            order.measured_slot,
+            (order.kept_pauli, order.measured_pauli),
+            order.scheme,
+            order.side,
+            now_ns,
+        )
+        self._tell(node, PairPurified(operation=order.operation, ended="done", bit=bit, at_ns=now_ns))
 
     def apply_pauli(self, node: NodeId, order: ApplyPauli) -> None:
         """Apply a Pauli."""

@@ -85,7 +85,10 @@ class Cluster:
             return slot.cluster
         pair, lone = slot.pair, slot.lone
         if lone is not None:
-            state = (PAULIS[0] + lone.polarisation * PAULIS[_AXES[lone.basis]]) / 2.0
+            turned = sum(
+                size * PAULIS[_AXES[axis]] for axis, size in zip("XYZ", lone.polarisation, strict=True)
+            )
+            state = np.asarray((PAULIS[0] + turned) / 2.0, dtype=np.complex128)
             return cls([Member(slot, lone.end, lone.frame, lone.since_ns)], state)
         if pair is None:
             if slot.fresh_ns is None:

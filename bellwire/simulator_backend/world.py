@@ -13,23 +13,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from bellwire.core.bell import eigenvalues as eigenvalues_of
-from bellwire.core.bell import from_eigenvalues as bell_of
-from bellwire.core.bell import permute
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.simulator_backend.chance import Chance
+from bellwire.simulator_backend.world_gates import (
+    apply_controlled,
+    apply_gate,
+    apply_pauli,
+    bell_uniform,
+    measure_bell_in_cluster,
+    measure_qubit,
+    purify,
+)
 from bellwire.simulator_backend.world_lanes import Lease
 from bellwire.simulator_backend.world_links import WorldLink
-from bellwire.simulator_backend.world_pairs import (
-    BASES,
-    Memory,
-    Pair,
-    Slot,
-)
+from bellwire.simulator_backend.world_pairs import UNTURNED, Memory, Pair, Rotation, Slot, truth_of
+from bellwire.simulator_backend.world_rounds import Rounds, Scheme
 from bellwire.simulator_backend.world_words import (
     Click,
     HeraldScript,
@@ -38,9 +39,6 @@ from bellwire.simulator_backend.world_words import (
     PairTruth,
     PlannedClick,
 )
-
-if TYPE_CHECKING:
-    from bellwire.simulator_backend.clusters import Cluster
 
 __all__ = [
     "Click",
@@ -68,6 +66,7 @@ class World:
             LocalMisuse: two links or memories of one name, or a link to a node without a memory.
         """
         self._chance = Chance(seed)
+        self._rounds = Rounds()
         self._memories: dict[str, Memory] = {}
         for memory in memories:
             if memory.node in self._memories:
@@ -208,9 +207,9 @@ class World:
         one, two = place_a.pair, place_b.pair
         success = place_a.memory.truth.bsm_success_probability
         if one is None or two is None or one is two:
-            return self._measure_bell_in_cluster(place_a, place_b, success, now_ns)
+            return measure_bell_in_cluster(place_a, place_b, success, self._chance, now_ns)
         end_a, end_b = one.ends[place_a.side], two.ends[place_b.side]
-        uniform = self._bsm_uniform(end_a, end_b)
+        uniform = bell_uniform(end_a, end_b, self._chance)
         if uniform >= success:
             one.slots[place_a.side] = two.slots[place_b.side] = None
             place_a.pair = place_b.pair = None
@@ -227,22 +226,13 @@ class World:
             raise LocalMisuse(f"Pauli index {pauli} is outside 0..3")
         place = self._slot(node, slot)
         self._stop(place, now_ns)
-        if pauli == 0:
-            return
-        survival = place.memory.truth.single_gate_fidelity
-        if place.pair is not None:
-            place.pair.frame ^= pauli
-            l1, l2, l3 = place.pair.eigenvalues
-            place.pair.eigenvalues = (l1 * survival, l2 * survival, l3 * survival)
-        else:
-            self._cluster(place, now_ns).pauli(place, pauli, survival, now_ns)
+        apply_pauli(place, pauli, now_ns)
 
     def gate(self, node: str, slot: int, name: str, angle_rad: float, now_ns: int) -> None:
         """One-qubit gate: h (angle ignored), rx, ry or rz by `angle_rad`."""
         place = self._slot(node, slot)
         self._stop(place, now_ns)
-        survival = place.memory.truth.single_gate_fidelity
-        self._cluster(place, now_ns).gate(place, name, angle_rad, survival, now_ns)
+        apply_gate(place, name, angle_rad, now_ns)
 
     def cnot(self, node: str, control: int, target: int, now_ns: int) -> None:
         """Controlled NOT between two slots of one node."""
@@ -252,23 +242,40 @@ class World:
         """Controlled Z between two slots of one node."""
         self._controlled("cz", node, slot_a, slot_b, now_ns)
 
-    def measure(self, node: str, slot: int, basis: str, now_ns: int) -> int:
-        """Reported bit of a measurement in X, Y or Z, 0 = eigenvalue +1. The qubit is gone afterwards."""
+    def purify(
+        self,
+        node: str,
+        kept: int,
+        measured: int,
+        paulis: tuple[int, int],
+        scheme: Scheme,
+        side: int,
+        now_ns: int,
+    ) -> int:
+        """One node's half of a purification round; the reported bit of the measured qubit, which is gone.
+
+        Paulis on (kept, measured); DEJMPS turns both about X by +pi/2 (side 0) or -pi/2 (side 1); CNOT from
+        kept to measured; Z measurement of measured. The noise is that of these gates one by one. Frames and
+        the rule for passing: world_rounds.py.
+        """
+        one, two = self._slot(node, kept), self._slot(node, measured)
+        if one is two:
+            raise LocalMisuse(f"purification of slot {kept} of {node} with itself")
+        if not (0 <= paulis[0] <= 3 and 0 <= paulis[1] <= 3):
+            raise LocalMisuse(f"Pauli indices {paulis} of a purification at {node} must lie in 0..3")
+        if one.lane is not None or two.lane is not None:
+            self._stop(one, now_ns)
+            self._stop(two, now_ns)
+        return purify(one, two, paulis, scheme, side, self._rounds, self._chance, now_ns)
+
+    def measure(self, node: str, slot: int, basis: str, now_ns: int, rotation: Rotation = UNTURNED) -> int:
+        """Reported bit of a measurement in X, Y or Z, 0 = eigenvalue +1. The qubit is gone afterwards.
+
+        rotation: turns before it, each with the noise of a one-qubit gate.
+        """
         place = self._slot(node, slot)
         self._stop(place, now_ns)
-        if place.cluster is None and basis in BASES:  # pairs are measured by the million: no matrices
-            if place.pair is not None:
-                uniform = self._chance.uniform("measure", *place.pair.ends[place.side])
-                return place.pair.measure(place.side, basis, uniform, now_ns)
-            if place.lone is not None:
-                uniform = self._chance.uniform("measure", *place.lone.end)
-                return place.lone.measure(place, basis, uniform, now_ns)
-        cluster = self._cluster(place, now_ns)
-        end = next(member.end for member in cluster.members if member.slot is place)
-        uniform = self._chance.uniform("measure", *end)
-        bit = cluster.measure(place, basis, place.memory.truth.readout_fidelity, uniform, now_ns)
-        cluster.demote()
-        return bit
+        return measure_qubit(place, basis, rotation, self._chance, now_ns)
 
     def initialise(self, node: str, slot: int, now_ns: int) -> None:
         """Prepare |0>; whatever was in the slot is lost."""
@@ -291,26 +298,9 @@ class World:
     def truth(self, node: str, slot: int, now_ns: int) -> PairTruth | None:
         """The pair whose half is in the slot, or None if the partner is gone or this is no pair."""
         place = self._slot(node, slot)
-        pair = place.pair
-        if pair is not None:
-            far = pair.slots[1 - place.side]
-            if far is None:
-                return None
-            state, frame = bell_of(pair.aged(now_ns)), pair.frame
-            ends = (pair.ends[place.side], pair.ends[1 - place.side])
-        else:
-            mates = None if place.cluster is None else place.cluster.mates()
-            if mates is None or place.cluster is None:
-                return None
-            near, other = mates if mates[0].slot is place else (mates[1], mates[0])
-            frame = (near.frame or 0) ^ (other.frame or 0)
-            relative = permute(place.cluster.bell_vector(), frame)
-            aged = Pair(
-                eigenvalues_of(relative), frame, [near.end, other.end], [near.since_ns, other.since_ns]
-            )
-            aged.slots = [near.slot, other.slot]
-            state, far, ends = bell_of(aged.aged(now_ns)), other.slot, (near.end, other.end)
-        return PairTruth((far.memory.truth.node, far.number), frame, state, state[0], ends)
+        if place.pair in self._rounds.halves:
+            return None
+        return truth_of(place, now_ns)
 
     def occupied(self, node: str) -> tuple[int, ...]:
         """Slots that hold a qubit: paired, alone, in a cluster or fresh; attempting slots are not listed."""
@@ -351,10 +341,12 @@ class World:
         if place.lane is not None:
             place.lane.disarm(place.lane_side, now_ns)
             place.lane = None
+        if self._rounds.halves:
+            self._rounds.settle(place.pair)
 
     def _clear(self, place: Slot, now_ns: int) -> None:
         """Make a slot empty; its partner, if any, stays behind alone."""
-        if place.lane is not None:
+        if place.lane is not None or self._rounds.halves:
             self._stop(place, now_ns)
         place.fresh_ns = place.lone = None
         if place.pair is not None:
@@ -365,43 +357,10 @@ class World:
             cluster.discard(place)
             cluster.demote()
 
-    def _cluster(self, place: Slot, now_ns: int) -> Cluster:
-        from bellwire.simulator_backend.clusters import Cluster  # numpy only where a gate needs it
-
-        return Cluster.of_slot(place, now_ns)
-
-    def _joint_cluster(self, one: Slot, two: Slot, now_ns: int) -> Cluster:
-        cluster, other = self._cluster(one, now_ns), self._cluster(two, now_ns)
-        if cluster is not other:
-            cluster.absorb(other)
-        return cluster
-
     def _controlled(self, name: str, node: str, control: int, target: int, now_ns: int) -> None:
         one, two = self._slot(node, control), self._slot(node, target)
         if one is two:
             raise LocalMisuse(f"{name} of slot {control} of {node} with itself")
         self._stop(one, now_ns)
         self._stop(two, now_ns)
-        cluster = self._joint_cluster(one, two, now_ns)
-        cluster.controlled(name, one, two, one.memory.truth.gate_fidelity, now_ns)
-
-    def _bsm_uniform(self, one: End, two: End) -> float:
-        # Sorted, so that the order in which the slots are named does not matter.
-        return (
-            self._chance.uniform("bsm", *one, *two) if one < two else self._chance.uniform("bsm", *two, *one)
-        )
-
-    def _measure_bell_in_cluster(self, one: Slot, two: Slot, success: float, now_ns: int) -> int | None:
-        cluster = self._joint_cluster(one, two, now_ns)
-        ends = {member.slot.number: member.end for member in cluster.members if member.slot in (one, two)}
-        uniform = self._bsm_uniform(ends[one.number], ends[two.number])
-        outcome: int | None = None
-        if uniform < success:
-            memory = one.memory.truth
-            gate, readout = memory.gate_fidelity, memory.readout_fidelity
-            outcome = cluster.measure_bell(one, two, gate, readout, uniform / success, now_ns)
-        else:
-            cluster.discard(one)
-            cluster.discard(two)
-        cluster.demote()
-        return outcome
+        apply_controlled(name, one, two, now_ns)

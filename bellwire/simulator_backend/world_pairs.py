@@ -7,20 +7,45 @@ and chance.
 
 from __future__ import annotations
 
-from math import exp
+from math import cos, exp, sin, tau
 from typing import TYPE_CHECKING, Final
 
-from bellwire.core.bell import COST_UNIT_PER_NEPER, Eigenvalues, bsm_noise, decay_rates
+from bellwire.core.bell import COST_UNIT_PER_NEPER, Eigenvalues, bsm_noise, decay_rates, permute
 from bellwire.core.bell import eigenvalues as eigenvalues_of
+from bellwire.core.bell import from_eigenvalues as bell_of
 from bellwire.core.ids import End
-from bellwire.simulator_backend.world_words import MemoryTruth
+from bellwire.simulator_backend.world_words import MemoryTruth, PairTruth
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.clusters import Cluster
     from bellwire.simulator_backend.world_lanes import Lane
 
-BASES: Final = ("X", "Y", "Z")
+Axis = tuple[float, float, float]
+"""Direction in which a qubit is measured or polarised (x, y, z); shorter than 1 where noise has its part."""
+
+BASES: Final[dict[str, Axis]] = {"X": (1.0, 0.0, 0.0), "Y": (0.0, 1.0, 0.0), "Z": (0.0, 0.0, 1.0)}
 """What a qubit can be measured in."""
+
+Rotation = tuple[int, int, int]
+"""Turns about X, then Y, then X, in units of 2 pi / ROTATION_STEPS."""
+
+ROTATION_STEPS: Final = 256
+UNTURNED: Final[Rotation] = (0, 0, 0)
+
+
+def turned_axis(basis: str, rotation: Rotation, survival: float) -> Axis:
+    """What is measured when a qubit is turned and then measured in a basis.
+
+    survival: weight of the perfect gate in each of the turns that are made; a turn by nothing is none.
+    """
+    x, y, z = BASES[basis]
+    first, second, third = (step * tau / ROTATION_STEPS for step in rotation)
+    # The last turn acts on the observable first, in the opposite sense.
+    y, z = cos(third) * y + sin(third) * z, cos(third) * z - sin(third) * y
+    z, x = cos(second) * z + sin(second) * x, cos(second) * x - sin(second) * z
+    y, z = cos(first) * y + sin(first) * z, cos(first) * z - sin(first) * y
+    weight = survival ** sum(step % ROTATION_STEPS != 0 for step in rotation)
+    return (x * weight, y * weight, z * weight)
 
 
 class Memory:
@@ -139,12 +164,12 @@ class Pair:
             far.pair = self
             far.side = side
 
-    def measure(self, side: int, basis: str, uniform: float, now_ns: int) -> int:
-        """Reported bit of a destructive measurement of our half `side` in X, Y or Z; our other half, if it
+    def measure(self, side: int, axis: Axis, uniform: float, now_ns: int) -> int:
+        """Reported bit of a destructive measurement of our half `side` along an axis; our other half, if it
         still exists, stays behind as a `Lone` qubit that the bit says something about.
 
         Either bit is equally likely: each half of a Bell-diagonal state is fully mixed. The other half is
-        then polarised along the same axis by the correlation <XX>, <YY> or <ZZ>, as far as it is left.
+        then polarised by the correlations <XX>, <YY> and <ZZ>, as far as they are left.
         """
         near, far = self.slots[side], self.slots[1 - side]
         assert near is not None, "a measurement needs a qubit that exists"
@@ -154,38 +179,61 @@ class Pair:
             return bit
         l1, l2, l3 = self.eigenvalues
         phase, flip = near.memory.decay(now_ns - self.since_ns[side])
-        if basis == "X":
-            polarisation, odd = l1 * phase, self.frame & 1
-        elif basis == "Z":
-            polarisation, odd = l2 * flip, self.frame >> 1
-        else:  # lambda_3 is -<YY>
-            polarisation, odd = -l3 * phase, (self.frame ^ self.frame >> 1) & 1
-        polarisation *= 2.0 * near.memory.truth.readout_fidelity - 1.0
-        # As in a cluster, the frame of the pair stays with side 0.
-        frame = self.frame if side == 1 else 0
+        read = 2.0 * near.memory.truth.readout_fidelity - 1.0
+        if bit:
+            read = -read
+        x, y, z = axis
+        frame = self.frame
+        polarisation = (
+            x * l1 * phase * (-read if frame & 1 else read),
+            y * -l3 * phase * (-read if (frame ^ frame >> 1) & 1 else read),  # lambda_3 is -<YY>
+            z * l2 * flip * (-read if frame >> 1 else read),
+        )
         end, since_ns = self.ends[1 - side], self.since_ns[1 - side]
         far.pair = None
-        far.lone = Lone(basis, -polarisation if odd ^ bit else polarisation, end, frame, since_ns)
+        # As in a cluster, the frame of the pair stays with side 0.
+        far.lone = Lone(polarisation, end, frame if side == 1 else 0, since_ns)
         return bit
 
 
 class Lone:
-    """One qubit whose partner was measured: polarised along one axis, -1..1 (as of `since_ns`)."""
+    """One qubit whose partner was measured: its polarisation (as of `since_ns`)."""
 
-    __slots__ = ("basis", "end", "frame", "polarisation", "since_ns")
+    __slots__ = ("end", "frame", "polarisation", "since_ns")
 
-    def __init__(self, basis: str, polarisation: float, end: End, frame: int, since_ns: int) -> None:
-        self.basis = basis
+    def __init__(self, polarisation: Axis, end: End, frame: int, since_ns: int) -> None:
         self.polarisation = polarisation
         self.end = end
         self.frame = frame
         self.since_ns = since_ns
 
-    def measure(self, near: Slot, basis: str, uniform: float, now_ns: int) -> int:
-        """Reported bit in X, Y or Z; across the axis of polarisation both bits are equally likely."""
+    def measure(self, near: Slot, axis: Axis, uniform: float, now_ns: int) -> int:
+        """Reported bit; across the direction of polarisation both bits are equally likely."""
         near.lone = None
-        if basis != self.basis:
-            return 0 if uniform < 0.5 else 1
         phase, flip = near.memory.decay(now_ns - self.since_ns)
         read = 2.0 * near.memory.truth.readout_fidelity - 1.0
-        return 0 if 2.0 * uniform < 1.0 + self.polarisation * (flip if basis == "Z" else phase) * read else 1
+        (x, y, z), (u, v, w) = self.polarisation, axis
+        mean = (x * u * phase + y * v * phase + z * w * flip) * read
+        return 0 if 2.0 * uniform < 1.0 + mean else 1
+
+
+def truth_of(place: Slot, now_ns: int) -> PairTruth | None:
+    """The pair whose half is in a slot, as of `now_ns`; None: the partner is gone, or this is no pair."""
+    pair = place.pair
+    if pair is not None:
+        far = pair.slots[1 - place.side]
+        if far is None:
+            return None
+        state, frame = bell_of(pair.aged(now_ns)), pair.frame
+        ends = (pair.ends[place.side], pair.ends[1 - place.side])
+    else:
+        mates = None if place.cluster is None else place.cluster.mates()
+        if mates is None or place.cluster is None:
+            return None
+        near, other = mates if mates[0].slot is place else (mates[1], mates[0])
+        frame = (near.frame or 0) ^ (other.frame or 0)
+        relative = permute(place.cluster.bell_vector(), frame)
+        aged = Pair(eigenvalues_of(relative), frame, [near.end, other.end], [near.since_ns, other.since_ns])
+        aged.slots = [near.slot, other.slot]
+        state, far, ends = bell_of(aged.aged(now_ns)), other.slot, (near.end, other.end)
+    return PairTruth((far.memory.truth.node, far.number), frame, state, state[0], ends)

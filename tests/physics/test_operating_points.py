@@ -115,6 +115,24 @@ def test_what_is_left_of_a_gap_at_one_point_does_not_depend_on_attempts_at_anoth
         assert mixed.clicks[0].attempt - before == plain.clicks[0].attempt
 
 
+def test_waiting_times_at_two_points_of_one_gap_are_independent() -> None:
+    """Points 1 and 2 alike, 1,000 runs: waits are equal in a share p/(2 - p), their means agree with 1/p."""
+    p, runs = 0.1, 1_000
+    alike = (POINTS[0], physics(p, DIM), physics(p, BRIGHT))
+    waits = []
+    for run in range(runs):
+        players = [Player(world_of(link(alike)), run) for _ in alike[1:]]
+        for point, player in enumerate(players, start=1):
+            player.window(point, 0, 200)
+        waits.append([player.clicks[0].attempt + 1 for player in players])
+    share = p / (2 - p)
+    same = sum(first == second for first, second in waits)
+    assert abs(same - runs * share) < SIGMAS * sqrt(runs * share * (1 - share))
+    for place in (0, 1):
+        mean = sum(wait[place] for wait in waits) / runs
+        assert abs(mean - 1 / p) < SIGMAS * sqrt((1 - p) / p**2 / runs)
+
+
 def test_point_0_meets_the_heralds_of_a_link_without_points() -> None:
     plain, pointed = Player(world_of(link())), Player(world_of(link(POINTS)))
     for player in (plain, pointed):
