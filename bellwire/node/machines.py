@@ -50,6 +50,7 @@ class QuantumNode(NodeMachine):
         self.swapping = Swapping(network, node, self.slots)
         self.delivery: Delivery | None = None
         self.requests: RequestProcessing | None = None
+        self.advertised: AdvertisedLinks | None = None
         messaging = Messaging(network, node, self.slots)
         parts: list[Part] = [
             *self.gem.parts,
@@ -61,10 +62,10 @@ class QuantumNode(NodeMachine):
         if role == "end":
             self.delivery = Delivery(network, node, self.slots)
             self.requests = RequestProcessing(network, node, self.delivery.delivered_count)
-            advertised = AdvertisedLinks(network, node)
+            self.advertised = AdvertisedLinks(network, node)
             parts += [
-                advertised,
-                PlanDispatch(network, node, compute, messaging, advertised),
+                self.advertised,
+                PlanDispatch(network, node, compute, messaging, self.advertised),
                 self.delivery,
                 self.requests,
                 ExecutionMonitoring(network, node),

@@ -91,7 +91,9 @@ def as_planned(
     told = {} if news is None else {each.point: each for each in news.points}
     points = tuple(_learnt(link.point(index), told.get(index)) for index in range(max(1, len(link.points))))
     point = points[chosen_point(points, floor)]
-    duty = (news.duty if news is not None else None) or _duty_as_built(link, nodes)
+    duty = _duty_as_built(link, nodes)
+    if news is not None and news.duty:
+        duty = min(duty, news.duty)
     return msgspec.structs.replace(
         link,
         points=points if link.points else (),
@@ -102,17 +104,19 @@ def as_planned(
 
 
 def _duty_as_built(link: LinkSettings, nodes: Mapping[NodeId, NodeSettings]) -> float:
-    """Share of the time of a link that takes turns, when its plan is alone: all turns, but a node that swaps
-    gives half of them to the link on the other side. Attempts end before the turn does."""
-    if not link.turn_ns:
-        return 1.0
-    flight_ns = link.click_delay_ns + max(link.herald_delay_ns)
-    inside = max(link.period_ns, link.turn_ns - link.turn_guard_ns - flight_ns) / link.turn_ns
+    """Share of the time of a link that takes turns, when its plan is alone on the network: all turns, but a
+    node that swaps gives half of them to the link on its other side. Attempts end before their turns do."""
     halved = any(
-        shared and name in nodes and nodes[name].role == "repeater"
+        (node := nodes.get(name)) is not None
+        and node.role == "repeater"
+        and (shared or (node.memory is not None and node.memory.emitters is not None))
         for name, shared in zip(link.nodes, link.shared, strict=True)
     )
-    return inside / (2.0 if halved else 1.0)
+    if not link.turn_ns or not halved or link.turns == 1:
+        return 1.0
+    stretch_ns = link.turns // 2 * link.turn_ns
+    decided_ns = link.click_delay_ns + max(link.herald_delay_ns) + link.turn_guard_ns
+    return max(link.period_ns, stretch_ns - decided_ns + link.period_ns) / (link.turns * link.turn_ns)
 
 
 def _learnt(point: OperatingPoint, news: PointNews | None) -> OperatingPoint:

@@ -30,6 +30,27 @@ def test_rates_count_from_submission_and_from_the_first_pair() -> None:
     assert row["fidelity_standard_error"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_plan_in_force_says_what_is_promised_and_whose_measured_figures_that_rests_on() -> None:
+    picture, _ = at_work(pairs=3)
+    before = picture.rows()["demo"]
+    assert before["measured_links"] == []
+    fields = {
+        "version": 2,
+        "rate_hz": 12.5,
+        "latency_ns": 80_000_000,
+        "fidelity": 0.81,
+        "tree": "((alice relay) (relay bob))",
+        "measured_links": "alice-relay relay-bob",
+    }
+    picture.take(
+        [{"node": "alice", "name": "plan_active", "request": "demo", "at_ns": SECOND_NS, "fields": fields}]
+    )
+    row = picture.rows()["demo"]
+    assert (row["predicted_rate_hz"], row["fidelity_predicted"]) == (12.5, 0.81)
+    assert row["measured_links"] == ["alice-relay", "relay-bob"]
+    assert before["predicted_rate_hz"] != 12.5
+
+
 def test_a_report_that_comes_twice_counts_once_and_a_void_pair_is_taken_back() -> None:
     picture, _ = at_work(pairs=3)
     void = {**delivered(2), "name": "pair_void"}

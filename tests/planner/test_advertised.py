@@ -307,14 +307,27 @@ def test_plans_hope_for_the_share_of_time_that_a_link_has() -> None:
 
 def test_a_shared_memory_gives_a_swapping_node_half_of_the_turns_to_each_side() -> None:
     terms: dict[str, Any] = {"turn_ns": 10_000_000, "turns": 4, "turn_guard_ns": 900_000}
-    inside = (10_000_000 - 900_000 - PERIOD_NS) / 10_000_000
-    alone = network("az", shared=(True, False), **terms)
+    ends = network("az", shared=(True, False), **terms)  # no node between two links of this plan
+    assert as_planned(ends.links["az"], ends.nodes).period_ns == PERIOD_NS
     hub = network("bz", "ab", shared=(True, True), **terms)
-    for net, name, share in ((alone, "az", inside), (hub, "bz", inside / 2)):
-        copy = as_planned(net.links[name], net.nodes)
-        assert copy.period_ns == round(PERIOD_NS / share)
-        told = LinkNews(link=name, points=(), duty=0.2, measured=0, tested=0, age_ns=0)
-        assert as_planned(net.links[name], net.nodes, told).period_ns == 5 * PERIOD_NS
+    # Two turns of 10 ms of four; the last attempt begins 0.9 ms and its own 0.1 ms before their end.
+    halved = as_planned(hub.links["bz"], hub.nodes)
+    assert halved.period_ns == pytest.approx(PERIOD_NS / ((20 - 0.9) / 40), abs=1)
+    told = LinkNews(link="bz", points=(), duty=0.2, measured=0, tested=0, age_ns=0)
+    assert as_planned(hub.links["bz"], hub.nodes, told).period_ns == 5 * PERIOD_NS
+    # All turns while nobody wants the other link: the plan itself will want it.
+    alone = msgspec.structs.replace(told, duty=1.0)
+    assert as_planned(hub.links["bz"], hub.nodes, alone) == halved
+
+
+def test_one_emitter_halves_the_time_of_both_links_of_a_swapping_node() -> None:
+    hub = network("ab", "bz", turn_ns=10_000_000, turns=4)
+    memory = hub.nodes["b"].memory
+    assert memory is not None
+    one = msgspec.structs.replace(memory, emitters=1)
+    nodes = hub.nodes | {"b": msgspec.structs.replace(hub.nodes["b"], memory=one)}
+    assert as_planned(hub.links["ab"], hub.nodes).period_ns == PERIOD_NS
+    assert as_planned(hub.links["ab"], nodes).period_ns == 2 * PERIOD_NS
 
 
 def test_pairs_measured_as_tests_are_not_promised() -> None:
