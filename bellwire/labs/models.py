@@ -138,10 +138,19 @@ class Attempt(Section):
     fidelity: Fidelity = 1.0  # Werner state
 
 
+class Ahead(Section):
+    """Pairs that a link makes ahead of requests, while nobody asks for any."""
+
+    stock: Count  # pairs kept at most; how many follows their use
+    age_max_s: Positive  # an older pair is given up
+
+
 class Estimation(Section):
     """How a link learns its fidelity from test rounds (`test_share`)."""
 
-    table_worth: Count = 60  # this file's state counts like so many tests in each basis, until they exclude it
+    table_worth: Count = (
+        60  # this file's state counts like so many tests in each basis, until they exclude it
+    )
     drift: Annotated[float, Field(gt=0, le=0.25)] = 0.03  # change of the fidelity that is watched for
     false_alarm_tests: Annotated[int, Field(ge=100)] = 50_000  # mean tests between false alarms of a drift
 
@@ -172,6 +181,7 @@ class Link(Section):
     # share of heralded pairs that both ends measure, to know the fidelity; they are not delivered
     test_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
     estimation: Estimation = Estimation()
+    ahead: Ahead | None = None  # null: pairs are made for requests only
     scheduler: str = "weighted_round_robin"  # how requests share the link (see link_layer/schedulers)
     # tdma: frames of schedule_step_ms in turn, each granted to a request by name or to nobody (null)
     calendar: Annotated[tuple[str | None, ...], Field(max_length=CALENDAR_MAX)] = ()
@@ -223,6 +233,7 @@ class Request(Section):
     cutoff_ms: Positive | None = None
     cutoff_attempts: Count | None = None
     rounds: bool = False
+    link_purification: Annotated[int, Field(ge=0, le=4)] = 0  # rounds on each link pair before it is used
     route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     weight: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_s: Positive | None = None

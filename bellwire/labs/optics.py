@@ -11,13 +11,14 @@ from bellwire.core.bell import bsm_cost, permute, to_walsh
 from bellwire.core.ids import LinkId
 from bellwire.core.photonics import HeraldPhysics, herald_index
 from bellwire.core.settings import (
+    AheadSettings,
     EstimationSettings,
     HeraldEstimate,
     LinkSettings,
     MemorySettings,
     OperatingPoint,
 )
-from bellwire.core.units import NS_PER_US
+from bellwire.core.units import NS_PER_US, ns_from_s
 from bellwire.labs.architectures import attempt_times
 from bellwire.labs.light import LinkPoint
 from bellwire.labs.models import LabFile, Link, Memory
@@ -128,6 +129,9 @@ def link_settings(
         reserved_for=link.reserved_for,
         test_share=link.test_share,
         estimation=EstimationSettings(**link.estimation.model_dump()),
+        ahead=None
+        if link.ahead is None
+        else AheadSettings(stock_max=link.ahead.stock, age_max_ns=ns_from_s(link.ahead.age_max_s)),
         scheduler=link.scheduler,
         calendar=link.calendar,
         architecture="textbook" if link.fibre_km is None else link.architecture,
