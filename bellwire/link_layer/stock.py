@@ -98,8 +98,8 @@ class Stock:
         level_changed: Callable[[Step], None],
         counters: dict[str, int],
     ) -> None:
-        """`room`: (plan, now) -> pairs that a request still takes, None: any number. `level_changed`: the link
-        end looks again whether it wants pairs for stock (side 0)."""
+        """`room`: (plan, now) -> pairs that a request still takes, None: any number. `level_changed`: the
+        link end looks again whether it wants pairs for stock (side 0)."""
         if link.ahead is None:
             raise LocalMisuse(f"link {link.link} makes no pairs ahead of requests")
         self.pairs: dict[End, FreshPair] = {}  # the oldest first
