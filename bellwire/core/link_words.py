@@ -47,7 +47,7 @@ class LinkCreate(Word, frozen=True, kw_only=True):
     count: int | None = None
     rate_hz: float | None = None
     fidelity_min: float | None = None  # None: whatever the link gives
-    within_ns: int | None = None  # allowed time from CREATE to the last OK, None: no deadline
+    within_ns: int | None = None  # allowed time from CREATE to the last OK, None: Timers.request_ns
     priority: int = 0  # 0..7, higher is sooner
     weight: int = 1  # share beside others of the same priority, 1..WEIGHTS_MAX
     atomic: bool = False  # all pairs in one go: for keep, all in memory together
@@ -62,19 +62,20 @@ class LinkItem(Word, frozen=True, kw_only=True):
 
     origin: NodeId
     asked: LinkCreate
+    ticket: int  # counted by the origin: users choose an id again when the CREATE that had it has ended
     queue: int  # number of the queue: its priority class
-    number: int  # place in the queue, given by side 0; equal at both ends
-    left_ns: int | None  # time left to the deadline when the message was written, None: no deadline
+    number: int | None  # place in the queue, given by side 0 and equal at both ends; None: asks for one
+    left_ns: int  # time left to the deadline when the message was written
 
     @property
     def request(self) -> RequestId:
         """Under this name the item stands in windows and in the ledger."""
-        return item_name(self.origin, self.asked.create)
+        return item_name(self.origin, self.asked.create, self.ticket)
 
 
-def item_name(origin: NodeId, create: int) -> RequestId:
+def item_name(origin: NodeId, create: int, ticket: int) -> RequestId:
     """The name of a CREATE in windows, slots and ledger: no request of a user has a colon in its name."""
-    return f"create:{origin}:{create}"
+    return f"create:{origin}:{create}:{ticket}"
 
 
 class LinkAck(TaggedWord, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ class LinkOkKeep(TaggedWord, frozen=True, kw_only=True):
     purpose: int
     remote: NodeId
     goodness: float  # estimated fidelity at `born_ns`
-    goodness_at_ns: int  # when the estimate behind it was made
+    goodness_at_ns: int  # when the estimate behind it was made, 0: the lab file's value
     born_ns: int
 
 

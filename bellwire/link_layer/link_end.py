@@ -22,17 +22,24 @@ from bellwire.core.messages import (
     WindowOffer,
     WindowOpened,
 )
-from bellwire.core.plans import LinkPlan
-from bellwire.core.settings import LinkSettings, NetworkSettings
+from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
+from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings
 from bellwire.core.view import SlotBook
-from bellwire.link_layer.advertising import modelled_figures
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.births import Births
+from bellwire.link_layer.check_rounds import CheckRounds
+from bellwire.link_layer.creates import Creates
 from bellwire.link_layer.division import Division
+from bellwire.link_layer.estimation.unit import FidelityEstimation, estimation_of
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
+from bellwire.link_layer.point_switch import PointSwitch
+from bellwire.link_layer.purification import LinkPurification
 from bellwire.link_layer.schedulers.words import Shares
-from bellwire.link_layer.terms import Terms
+from bellwire.link_layer.sharing import Sharing, shares_anything
+from bellwire.link_layer.stock import Stock
+from bellwire.link_layer.terms import TEST_SHARE_WHOLE, Terms, terms_fault
+from bellwire.link_layer.turns import turns_fault
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 
 REFUSED_REPEAT_SHARE = 10
@@ -54,6 +61,7 @@ class LinkEnd:
         self.book = WindowBook(link)
         self.keeper = QueueKeeper(link, self.book)
         self.division = Division(link)
+        self.keeper.whole_frames = self.division.remembers
         self.sequence = HeraldSequence()
         self.memory_ready = True
         self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
@@ -81,24 +89,123 @@ class LinkEnd:
             self._restart,
             self.counters,
         )
+        self.estimation: FidelityEstimation = estimation_of(network, link)
+        self.births.estimate = self.estimation.estimate
+        self._switch = PointSwitch(self.book, self.arm_all)
         self._codes = {
             herald.code for index in range(max(1, len(link.points))) for herald in link.point(index).heralds
         }
+        self.purification = self._make_purification()
+        self.creates = Creates(
+            network,
+            network.nodes[node],
+            memory,
+            link,
+            self.side,
+            slots,
+            self.book,
+            self.lanes,
+            self.births,
+            self.requests,
+            self.estimation,
+            self.counters,
+        )
+        self.stock = self._make_stock()
+        self.division.together = self.creates.together
         self.uses: tuple[PairUse, ...] = self._make_uses()
         self.births.uses = self.uses
         self._timed: tuple[Timed, ...] = (self.births, *self.uses)
+        if len(link.points) > 1:
+            self._timed += (self._switch,)
         self.handlers: dict[type, LinkHandler] = dict(self.births.on_messages())
         for use in self.uses:
             self.handlers.update(use.on_messages())
+        self.sharing: Sharing | None = None  # None: every lane has memories and emitters of its own
+        if shares_anything(network, link):
+            self.sharing = Sharing(network, self, slots, self.arm)
+            self._timed += (self.sharing,)
+            self.handlers.update(self.sharing.on_messages())
         self._stale = False  # the schedule changed since the last offer
         self._deadline_ns: int | None = None
         self._deadline_moved = True  # something that deadlines depend on has changed
 
     def _make_uses(self) -> tuple[PairUse, ...]:
         """Who may take a pair before it is handed up, in the order in which they are asked."""
-        return ()
+        stock = () if self.stock is None else (self.stock,)
+        return (*self._check_rounds(), *stock, self.purification, self.creates)
+
+    def _check_rounds(self) -> tuple[PairUse, ...]:
+        memory = self._network.nodes[self.settings.nodes[self.side]].memory
+        if not self.settings.test_share or memory is None:
+            return ()
+        return (
+            CheckRounds(
+                self.settings,
+                self.side,
+                memory,
+                self._timers,
+                self._slots,
+                self.book,
+                self.estimation,
+                self._learnt,
+                self.counters,
+            ),
+        )
+
+    def _make_stock(self) -> Stock | None:
+        if self.settings.ahead is None:
+            return None
+        return Stock(
+            self.settings,
+            self.side,
+            self._memories(),
+            self._timers,
+            self._slots,
+            self.requests,
+            self.births.pass_on,
+            self.births.let_go,
+            lambda plan, now_ns: self.creates.room(plan.request, now_ns),
+            self._look_at_stock,
+            self.counters,
+        )
+
+    def _memories(self) -> tuple[MemorySettings, MemorySettings]:
+        one, other = (self._network.nodes[name].memory for name in self.settings.nodes)
+        if one is None or other is None:
+            raise LocalMisuse(f"{self.settings.link} ends at a node without a memory")
+        return one, other
+
+    def _make_purification(self) -> LinkPurification:
+        return LinkPurification(
+            self.settings,
+            self.side,
+            self._memories(),
+            self._timers,
+            self._slots,
+            self.requests,
+            self.births.hand_up,
+            self.births.let_go,
+            self.counters,
+        )
 
     # ---- demand
+
+    def started(self, step: Step) -> None:
+        """The node runs: pairs ahead of requests are wanted from now on."""
+        if self.stock is not None and self.side == 1:
+            self.want(step, self.stock.plan())
+        elif self.stock is not None:
+            self._look_at_stock(step)
+
+    def _look_at_stock(self, step: Step) -> None:
+        """Side 0: the link makes pairs for stock as long as it is below its level."""
+        assert self.stock is not None
+        if self.side == 1:
+            return
+        if self.stock.short(step.now_ns):
+            self.want(step, self.stock.plan())
+        else:
+            self.drop(step, PRE_DISTRIBUTED)
 
     def want(self, step: Step, plan: LinkPlan) -> None:
         """A request wants pairs of this link."""
@@ -118,11 +225,19 @@ class LinkEnd:
 
     def _demand_changed(self, step: Step) -> None:
         self._deadline_moved = True
+        self.purification.demand_changed(step)
+        if self.stock is not None:
+            self.stock.demand_changed(step)
         if not self.requests:
             self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
                 self._close(step)
-        elif self.side == 0 and self.keeper.differs(self._terms(step.now_ns)):
+        else:
+            self.look_at_terms(step)
+
+    def look_at_terms(self, step: Step) -> None:
+        """Something that the terms depend on has changed: side 0 offers others when they differ."""
+        if self.side == 0 and self.requests and self.keeper.differs(self._terms(step.now_ns)):
             self._stale = True
             self._offer(step)
 
@@ -132,23 +247,42 @@ class LinkEnd:
         """What side 0 wants to agree on next; in the past: as if it had been asked when the newest window
         began."""
         owners, cycle, anchored = self._shares(now_ns)
-        return Terms(owners, cycle, anchored=anchored)
+        share = round(self.settings.test_share * TEST_SHARE_WHOLE)
+        granted = () if self.sharing is None else self.sharing.wished(now_ns)
+        return Terms(
+            owners, cycle, point=self._point(), test_share=share, granted=granted, anchored=anchored
+        )
+
+    def _point(self) -> int:
+        """The operating point that serves the most demanding request."""
+        wanted = [plan.fidelity_min for plan in self.requests.values() if plan.fidelity_min is not None]
+        return self.estimation.point_for(max(wanted, default=None), self.point_in_force())
+
+    def _learnt(self, step: Step, point: int) -> None:
+        """Tests changed what is known of an operating point: perhaps another one serves better now."""
+        newest = self.keeper.offered or (self.book.windows[-1] if self.book.windows else None)
+        if self.side == 0 and self.requests and newest is not None and newest.point != self._point():
+            self._stale = True
+            self._offer(step)
 
     def _shares(self, now_ns: int) -> Shares:
         """Whom the lanes serve from the next window on."""
         first = self.keeper.soonest(self._delay_ns, now_ns)
-        point = self.book.windows[-1].point if self.book.windows else 0
-        return self.division.shares(self.requests, self.book.run, first, point)
+        return self.division.shares(self.requests, self.book.run, first, self._point())
 
     # ---- what planners are told
 
     def figures(self) -> tuple[LinkFigures, ...]:
         """How fast and how good the link is, at each operating point."""
-        return modelled_figures(self.settings)
+        return self.estimation.figures()
+
+    def best_fidelity(self) -> float:
+        """The highest fidelity that the link is assured to give at any of its operating points, 0..1."""
+        return self.estimation.best_fidelity()
 
     def duty(self) -> float:
         """Share of the time in which the link may attempt, 0..1."""
-        return 1.0
+        return 1.0 if self.sharing is None else self.sharing.duty()
 
     def point_in_force(self) -> int | None:
         """The operating point of the newest window, None: nobody wants the link at the moment."""
@@ -181,6 +315,10 @@ class LinkEnd:
             self._new_run(step)
         window = keeper.offered
         if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
+            if self.sharing is not None and self.sharing.without_turn(step.now_ns):
+                self.counters["no_turn"] += 1
+                keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns // REFUSED_REPEAT_SHARE
+                return
             window = keeper.propose(self._terms(step.now_ns), self._delay_ns, step.now_ns)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
@@ -208,6 +346,7 @@ class LinkEnd:
         window = self.keeper.offered
         if window is None or (answer.run, answer.fence) != (window.run, window.fence):
             return
+        again = self.sharing is not None and self.sharing.answered(answer)
         if answer.accepted:
             self.keeper.agreed()
             self._agreed(step, window)
@@ -217,6 +356,8 @@ class LinkEnd:
         self.counters["refused"] += 1
         if answer.reason in ("reset", "old run"):
             self.renew_run(step)
+        elif again:
+            self._offer(step)
         else:
             if answer.reason == "late":
                 self.keeper.was_late(step.now_ns)
@@ -228,18 +369,30 @@ class LinkEnd:
     def offered(self, step: Step, offer: WindowOffer) -> None:
         """Side 0 proposes a window. Raises PeerViolation when it rules nothing."""
         window = offer.window
-        fault = fault_of(window, self.settings.lanes)
+        fault = (
+            fault_of(window, self.settings.lanes)
+            or terms_fault(window, self.settings)
+            or turns_fault(window, self.settings)
+        )
         if fault is not None:
             raise PeerViolation(self.peer, f"{offer.link}: offers {fault}")
         self._deadline_moved = True
         known = {request for request, _ in self.requests}
         reason = "congested" if self.valve_shut else refusal(self.book, window, known.__contains__)
+        granted: tuple[int, ...] = ()
+        if not reason and self.sharing is not None:
+            reason, granted = self.sharing.judged(window)
         if not reason and window.run != self.book.run:
             self._leave_run(step)
             self.book.begin(window.run, window.epoch_ns)
             self._new_run(step)
         answer = WindowAnswer(
-            link=offer.link, run=window.run, fence=window.fence, accepted=not reason, reason=reason
+            link=offer.link,
+            run=window.run,
+            fence=window.fence,
+            accepted=not reason,
+            reason=reason,
+            granted=granted,
         )
         step.send(self.peer, answer)
         if reason:
@@ -261,6 +414,8 @@ class LinkEnd:
         if self.book.run is not None:
             self.births.leave(step, self.book.run)
         self.book.close()
+        if self.sharing is not None:
+            self.sharing.left_run()
 
     def _new_run(self, step: Step) -> None:
         self._deadline_moved = True
@@ -272,10 +427,21 @@ class LinkEnd:
         self._deadline_moved = True
         self.book.add(window)
         self.counters["windows"] += 1
+        self._switch.look(step.now_ns)
         if self.side == 0:
             self.division.agreed(window)
         if self.settings.station is not None:
             step.send(self.settings.station, WindowOpened(link=self.settings.link, window=window))
+        if self.sharing is not None:
+            self.sharing.windows_changed(step)
+        else:
+            self.arm_all(step)
+
+    def arm_all(self, step: Step) -> None:
+        """Attempt on every lane that may."""
+        if self.sharing is not None:
+            self.sharing.arm_all(step)
+            return
         for lane in range(self.settings.lanes):
             self.arm(step, lane)
 
@@ -293,8 +459,7 @@ class LinkEnd:
     def memory_back(self, step: Step) -> None:
         """The memory answers: lost slots are free again."""
         self.lanes.recover()
-        for lane in range(self.settings.lanes):
-            self.arm(step, lane)
+        self.arm_all(step)
 
     # ---- heralds
 
@@ -317,6 +482,8 @@ class LinkEnd:
                 report.at_ns,
                 report.sigma_ns,
             )
+            if self.sharing is not None:
+                self.sharing.born(step, report.run, report.attempt, report.lane)
         if report.run == self.sequence.run:
             self._ask_for_hole(step, report.number)
 
@@ -361,6 +528,8 @@ class LinkEnd:
         self.births.heralded(
             step, event.run, 0, event.attempt, event.lane, event.code, event.at_ns, event.sigma_ns
         )
+        if self.sharing is not None:
+            self.sharing.born(step, event.run, event.attempt, event.lane)
 
     # ---- time
 

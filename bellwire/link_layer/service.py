@@ -10,6 +10,9 @@ from bellwire.core.effects import Report
 from bellwire.core.events import (
     DeviceChanged,
     Heralded,
+    LinkCreateCancelled,
+    LinkCreateSubmitted,
+    LinkQubitReleased,
     OutboxChanged,
     PairPurified,
     PauliApplied,
@@ -42,7 +45,11 @@ from bellwire.core.notices import (
 )
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
+from bellwire.link_layer.arbiter import Arbiter
+from bellwire.link_layer.creates import refuse
+from bellwire.link_layer.feasibility import Refusal
 from bellwire.link_layer.link_end import LinkEnd
+from bellwire.link_layer.sharing import Sharing
 
 LINK_MESSAGES = (WindowOffer, WindowAnswer, WindowClosed, LinkReset, HeraldReport, HeraldBound, HeraldUnknown)
 
@@ -62,6 +69,10 @@ class LinkService:
         self.ends: dict[LinkId, LinkEnd] = {
             name: LinkEnd(network, node, network.links[name], slots) for name in network.nodes[node].links
         }
+        self._sharing: list[Sharing] = [end.sharing for end in self.ends.values() if end.sharing is not None]
+        arbiter = Arbiter(network, node, self.ends, slots) if self._sharing else None
+        for sharing in self._sharing:
+            sharing.arbiter = arbiter
 
     def on_events(self) -> Mapping[type, Handler]:
         return {
@@ -73,6 +84,9 @@ class LinkService:
             QubitMeasured: self._device_order_ended,
             PairPurified: self._device_order_ended,
             PauliApplied: self._device_order_ended,
+            LinkCreateSubmitted: self._create_submitted,
+            LinkCreateCancelled: self._create_cancelled,
+            LinkQubitReleased: self._qubit_released,
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
@@ -97,7 +111,18 @@ class LinkService:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset({UpdatePair, LinkPairReady, EndDied, SlotFreed, MemoryLost, MemoryReady})
+        return frozenset(
+            {
+                UpdatePair,
+                LinkPairReady,
+                EndDied,
+                SlotFreed,
+                MemoryLost,
+                MemoryReady,
+                LinkRequested,
+                LinkWithdrawn,
+            }
+        )
 
     def deadline_ns(self) -> int | None:
         earliest: int | None = None
@@ -108,6 +133,8 @@ class LinkService:
         return earliest
 
     def on_deadline(self, step: Step) -> None:
+        for sharing in self._sharing:
+            sharing.end_turn_if_over(step)  # of all links, before any of them takes what is free
         for end in self.ends.values():
             deadline = end.deadline_ns()
             if deadline is not None and deadline <= step.now_ns:
@@ -137,12 +164,45 @@ class LinkService:
                 if handler is not None:
                     handler(step, event)
 
+    def _create_submitted(self, step: Step, event: LinkCreateSubmitted) -> None:
+        """A user's CREATE goes to the link that leads to its partner."""
+        asked = event.asked
+        ends = [end for end in self.ends.values() if end.peer == asked.partner]
+        if any(end.creates.queue.uses(asked.create) for end in self.ends.values()):
+            reason = f"id {asked.create} is in use by a CREATE that has not ended: choose another"
+            refuse(step, ends[0].settings.link if ends else None, asked.create, Refusal("CREATE", reason))
+        elif not ends:
+            known = ", ".join(sorted({end.peer for end in self.ends.values()}))
+            reason = f"no link leads from {step.node} to {asked.partner}: choose one of {known}"
+            refuse(step, None, asked.create, Refusal("CREATE", reason))
+        else:
+            unreserved = [end for end in ends if end.settings.reserved_for is None]
+            if unreserved:
+                unreserved[0].creates.submit(step, asked)
+            else:
+                reason = f"the link to {asked.partner} is reserved for {ends[0].settings.reserved_for}"
+                refuse(step, ends[0].settings.link, asked.create, Refusal("REJECTED", reason))
+
+    def _create_cancelled(self, step: Step, event: LinkCreateCancelled) -> None:
+        """A CREATE that has ended meanwhile cannot be withdrawn any more, and was answered."""
+        for end in self.ends.values():
+            if end.creates.cancel(step, event.create):
+                return
+
+    def _qubit_released(self, step: Step, event: LinkQubitReleased) -> None:
+        """A qubit that was taken back meanwhile is gone, and its user was told."""
+        end = self.ends.get(event.end.link)
+        if end is not None:
+            end.creates.release(step, event.end)
+
     def _started(self, step: Step, event: Started) -> None:
         """A fresh process follows no run: side 1 says so, side 0 will start a run of its own."""
         if event.incarnation > 1:
             for end in self.ends.values():
                 if end.side == 1:
                     step.send(end.peer, LinkReset(link=end.settings.link, reason="restarted"))
+        for end in self.ends.values():
+            end.started(step)
 
     def _heralded(self, step: Step, event: Heralded) -> None:
         self.ends[event.link].heralded(step, event)
@@ -219,13 +279,26 @@ class LinkService:
 
     def _requested(self, step: Step, notice: LinkRequested) -> None:
         self.ends[notice.plan.link].want(step, notice.plan)
+        self._look_beside(step, notice.plan.link)
 
     def _withdrawn(self, step: Step, notice: LinkWithdrawn) -> None:
         self.ends[notice.link].drop(step, notice.request)
+        self._look_beside(step, notice.link)
+
+    def _look_beside(self, step: Step, link: LinkId) -> None:
+        """The shares of links that share memories with this one may have changed."""
+        for end in self.ends.values():
+            if end.sharing is not None and end.settings.turn_ns and end.settings.link != link:
+                end.look_at_terms(step)
 
     def _freed(self, step: Step, notice: SlotFreed) -> None:
         slot = self._slots.slot(notice.slot)
-        self.ends[slot.link].arm(step, slot.lane)
+        if not self._sharing:
+            self.ends[slot.link].arm(step, slot.lane)
+            return
+        for end in self.ends.values():
+            if slot in self._slots.of_link(end.settings.link):
+                end.arm_all(step)
 
     def _peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
         for end in self.ends.values():

@@ -29,6 +29,8 @@ LOOPS: dict[Edge, str] = {
     ("Delivery", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("LinkService", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("LinkService", "LinkRequested", "LinkService"): "a CREATE is wanted once, when its turn comes",
+    ("LinkService", "LinkWithdrawn", "LinkService"): "a CREATE is withdrawn once, when it ends",
     ("LinkService", "UpdatePair", "Broadcast"): "an end of the link layer is born once and released once",
     ("LinkService", "MemoryReady", "LinkService"): "told by an event, answered with orders only",
     ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
