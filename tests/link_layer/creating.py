@@ -1,10 +1,9 @@
 """A bench for CREATEs: users at both ends of one link, and memories whose measurements follow a Bell pair.
 
-Owns what users were answered and when, the joint state of each pair (a density matrix in numpy), and the checks
+Owns what users were answered and when, the joint state of each pair (a density matrix in numpy), and checks
 that hold whatever the channel did.
 """
 
-from collections import defaultdict
 from typing import TypeVar
 
 import msgspec
@@ -22,17 +21,13 @@ from bellwire.core.events import (
 )
 from bellwire.core.ids import End
 from bellwire.core.link_words import (
-    LinkAck,
     LinkAnswer,
     LinkCreate,
-    LinkDone,
-    LinkErr,
     LinkOkKeep,
-    LinkOkMeasure,
 )
 from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings, Timers
 from bellwire.link_layer.creates import Creates
-from tests.link_layer.bench import MS, Channel, LinkBench, link_network
+from tests.link_layer.bench import Channel, LinkBench, link_network
 
 MEASURE_NS = 10_000
 """A measurement takes so long."""
