@@ -49,9 +49,9 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     from bellwire.core.bell import fidelity
     from bellwire.labs.document import read_document
     from bellwire.planner.in_order import plans_in_order
+    from bellwire.planner.lane_times import link_latency_s, link_state
     from bellwire.planner.plans import choose_route
     from bellwire.planner.points import as_planned
-    from bellwire.planner.usable import link_latency_s, link_state
 
     nodes = lab.network.nodes
     links = {

@@ -79,8 +79,8 @@ def as_in_file(network: "NetworkSettings", link: "LinkSettings") -> dict[str, An
 def _point(network: "NetworkSettings", link: "LinkSettings", index: int) -> dict[str, Any]:
     import msgspec
 
+    from bellwire.planner.lane_times import link_latency_s
     from bellwire.planner.points import as_planned, fidelity_at
-    from bellwire.planner.usable import link_latency_s
 
     point = link.point(index)
     alone = msgspec.structs.replace(

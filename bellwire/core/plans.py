@@ -179,3 +179,4 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     cutoff_ns: int | None = None  # age cutoff at inner nodes, None: the planner's choice or none
     route: tuple[NodeId, ...] | None = None  # None: the planner's choice
     rounds: bool = False  # textbook generation, see SwapPlan.rounds
+    link_purification: int = 0  # rounds that every link pair goes through before it is used

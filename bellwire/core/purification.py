@@ -64,16 +64,20 @@ def pumps(pumping: bool, rounds: int, room: int) -> bool:
     return pumping or room < rounds + 1
 
 
-def ladder(fresh: Bell, rounds: int, *, pumping: bool, memories: Memories) -> tuple[Purified, ...]:
-    """What each of `rounds` rounds brings while nobody waits: its success probability and its state.
+def ladder(
+    fresh: Bell, rounds: int, *, pumping: bool, memories: Memories, waited_ns: int = 0
+) -> tuple[Purified, ...]:
+    """What each of `rounds` rounds brings: its success probability and its state.
 
-    fresh: mean state of a new pair relative to its frame, which is not Phi+.
+    fresh: mean state of a new pair relative to its frame, which is not Phi+. waited_ns: how long the kept
+    pair of every round has waited for the measured one, which is new.
     """
     new = Waiting(to_walsh(fresh), (0, 0), corrected=True)
     kept = new
     rungs: list[Purified] = []
     for _ in range(rounds):
-        rung = purified(kept, new if pumping else kept, memories)
+        measured = new if pumping else kept
+        rung = purified(kept._replace(waited_ns=(waited_ns, waited_ns)), measured, memories)
         rungs.append(rung)
         kept = Waiting(to_walsh(rung.state), (0, 0), corrected=False)
     return tuple(rungs)

@@ -16,6 +16,7 @@ from bellwire.core.ids import LinkId
 from bellwire.core.plans import EntanglementRequest, LinkRoom
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.predictions import outlook
+from bellwire.planner.purified_links import lanes_needed
 from bellwire.planner.reservations import lack_of
 from bellwire.planner.routes import Route
 
@@ -31,13 +32,18 @@ def lanes_for(
     room: what links have left where that is known; others are taken to be empty.
     """
     wanted_hz = request.rate_threshold_hz
+    fewest = tuple(lanes_needed(link, request.link_purification) for link in route.links)
+    left = lanes_left(route, room)
     if not wanted_hz:
+        if any(fewest):
+            return fewest if all(few <= some for few, some in zip(fewest, left, strict=True)) else None
         return None if lack_of_sharing(route, request, room) else (0,) * route.hops
 
     def enough(some: Lanes) -> bool:
+        if any(count < few for count, few in zip(some, fewest, strict=True)):
+            return False
         return rate_hz(route, tree, some) >= wanted_hz
 
-    left = lanes_left(route, room)
     if not enough(left):
         return None
     # First the same number on all links, so that none is burdened more than it must be; then whatever single
@@ -59,10 +65,11 @@ def side_by_side(
     """Routes and lanes that together have a rate which no route has alone, or None.
 
     Each route in turn, the fastest first, gives all that its links have left, until the last one gives what
-    is still missing. A route that the request names is the only one; textbook rounds have one tree.
+    is still missing. A route that the request names is the only one; textbook rounds have one tree, and so
+    have pairs that links purify.
     """
     missing_hz = request.rate_threshold_hz
-    if not missing_hz or request.rounds:
+    if not missing_hz or request.rounds or request.link_purification:
         return None
     found: list[tuple[Route, Lanes]] = []
     for route, lanes, made_hz in whole_routes(routes, room):

@@ -22,6 +22,7 @@ from bellwire.core.plans import (
     SwapPlan,
     shape_of,
 )
+from bellwire.core.purification import pumps
 from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
@@ -30,6 +31,7 @@ from bellwire.planner.intervals import SwapTree, throttled
 from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
 from bellwire.planner.points import fidelity_wish, floors
 from bellwire.planner.predictions import Outlook, outlook
+from bellwire.planner.purified_links import ROUNDS_MAX
 from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.usable import usable_network
 
@@ -119,6 +121,8 @@ def choose(
         return f'unknown generation mode "{request.generation_mode}"{hint}'
     if len(request.target_nodes) != 2 or request.target_nodes[0] == request.target_nodes[1]:
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
+    if not 0 <= request.link_purification <= ROUNDS_MAX:
+        return f"link purification has 0 to {ROUNDS_MAX} rounds, not {request.link_purification}"
     found = _good_routes(network, request, circumstances)
     if isinstance(found, str):
         return found
@@ -149,7 +153,14 @@ def _good_routes(
     seen: list[Route] = []
     wanted = request.fidelity_threshold
     for floor in floors(network.links.values()) if wanted is not None else (None,):
-        usable = usable_network(network, request.request_id, circumstances.avoid, circumstances.links, floor)
+        usable = usable_network(
+            network,
+            request.request_id,
+            circumstances.avoid,
+            circumstances.links,
+            floor,
+            request.link_purification,
+        )
         routes = candidate_routes(usable, request)
         if isinstance(routes, str):
             return routes
@@ -276,6 +287,7 @@ def _link_plan(
     request: EntanglementRequest, number: int, way: Way, index: int, position: int, rate_hz: float
 ) -> LinkPlan:
     other = index if position == index + 1 else index + 1
+    rounds = request.link_purification
     return LinkPlan(
         request=request.request_id,
         tree=number,
@@ -285,6 +297,9 @@ def _link_plan(
         lanes=way.lanes[index],
         weight=request.priority,
         fidelity_min=fidelity_wish(way.route.links[index], way.floor),
+        rounds=rounds,
+        pumping=rounds > 0 and pumps(False, rounds, way.route.links[index].lanes),
+        cutoff_ns=request.cutoff_ns if rounds else None,
     )
 
 

@@ -14,7 +14,7 @@ from bellwire.core.plans import Prediction
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import NS_PER_S
 from bellwire.planner.intervals import RouteTimes, SwapTree
-from bellwire.planner.usable import lane_latency_s, link_state
+from bellwire.planner.lane_times import lane_latency_s, link_state
 
 
 class Meeting(NamedTuple):

@@ -9,6 +9,7 @@ from bellwire.core.ids import LinkId
 from bellwire.core.plans import EntanglementRequest, LinkRoom
 from bellwire.planner.lanes import lack_of_sharing, lanes_left, rate_hz, whole_routes
 from bellwire.planner.predictions import named
+from bellwire.planner.purified_links import lanes_needed
 from bellwire.planner.routes import Route, trees_on
 
 
@@ -55,7 +56,18 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
             f"{left[scarce]} of {best.links[scarce].lanes} lanes left, "
             f"at most {most_hz(best, room):.4g}/s over {named(best.nodes)}"
         )
-    return f"no room beside other plans: {lack_of_sharing(routes[0], request, room)}"
+    return f"no room beside other plans: {_lack(routes[0], request, room)}"
+
+
+def _lack(route: Route, request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]) -> str | None:
+    """What is missing on a route for a request without a rate."""
+    if not request.link_purification:
+        return lack_of_sharing(route, request, room)
+    for link, some in zip(route.links, lanes_left(route, room), strict=True):
+        few = lanes_needed(link, request.link_purification)
+        if some < few:
+            return f"link {link.link} has {some} of {link.lanes} lanes left, purification needs {few}"
+    return None
 
 
 def _together_hz(routes: Sequence[Route], room: Mapping[LinkId, LinkRoom]) -> tuple[float, int]:

@@ -13,8 +13,9 @@ from bellwire.core.plans import TREE_FREE_POLICIES, EntanglementRequest, PolicyN
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
 from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree, trees_by_root
+from bellwire.planner.lane_times import link_latency_s
 from bellwire.planner.predictions import Outlook, ceiling, named, outlook
-from bellwire.planner.usable import UsableNetwork, link_latency_s
+from bellwire.planner.usable import UsableNetwork
 
 ROUTES_TRIED_MAX = 16
 """Candidate routes whose trees are worked out; the cheapest by `hop_cost` come first."""

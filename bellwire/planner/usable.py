@@ -7,13 +7,13 @@ load: a plan is made as if the request were alone, and nodes refuse what they ca
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bellwire.core.bell import Bell, from_walsh
-from bellwire.core.bell import Walsh as WalshState
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.plans import LinkNews
 from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings
 from bellwire.core.units import s_from_ns
+from bellwire.planner.lane_times import link_latency_s
 from bellwire.planner.points import as_planned
+from bellwire.planner.purified_links import LANES_MIN, as_purified
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ def usable_network(
     avoid: Collection[NodeId] = (),
     news: Iterable[LinkNews] = (),
     floor: float | None = None,
+    rounds: int = 0,
 ) -> UsableNetwork:
     """The part of a network that a request may use.
 
     Links that are reserved for another request are left out; of parallel links one reserved for this request
     wins, then the fastest. `avoid`: nodes that do not answer; links whose station is avoided are left out
     too. `news`: what links advertise. `floor`: fidelity that links with several operating points should keep.
+    `rounds`: of link purification; links with less than two lanes cannot do any, and are left out.
     """
     told = {each.link: each for each in news}
     nodes = {
@@ -57,7 +59,10 @@ def usable_network(
             continue
         if link.reserved_for is not None and link.reserved_for != request:
             continue
+        if rounds and link.lanes < LANES_MIN:
+            continue
         planned = as_planned(link, network.nodes, told.get(link.link), floor)
+        planned = as_purified(planned, network.nodes, network.delay_ns(a, b), rounds)
         known = links[a].get(b)
         if known is None or _rank(planned, request) > _rank(known, request):
             links[a][b] = links[b][a] = planned
@@ -66,27 +71,3 @@ def usable_network(
 
 def _rank(link: LinkSettings, request: RequestId | None) -> tuple[bool, float]:
     return (request is not None and link.reserved_for == request, -link_latency_s(link))
-
-
-def lane_latency_s(link: LinkSettings) -> float:
-    """Mean time from a free lane to a pair known at both ends.
-
-    (1/q - 1) failed attempts, then flight to the click and the herald's way to the farther end. Pairs that
-    are measured as tests are not delivered: their share of the time is lost.
-    """
-    failed_s = (1.0 / link.success_probability - 1.0) * s_from_ns(link.period_ns)
-    pair_s = failed_s + s_from_ns(link.click_delay_ns + max(link.herald_delay_ns))
-    return pair_s / (1.0 - link.test_share)
-
-
-def link_latency_s(link: LinkSettings) -> float:
-    """T_link: mean seconds per pair while all lanes are free to attempt."""
-    return lane_latency_s(link) / link.lanes
-
-
-def link_state(link: LinkSettings) -> Bell:
-    """Mean state of a fresh pair relative to its herald's frame; herald codes come equally often."""
-    states = [from_walsh(WalshState(herald.signs, herald.cost)) for herald in link.heralds]
-    n = len(states)
-    a, b, c, d = (sum(state[index] for state in states) / n for index in range(4))
-    return (a, b, c, d)

@@ -25,10 +25,10 @@ from bellwire.core.settings import (
 from bellwire.core.units import NS_PER_S
 from bellwire.node.routing import NodeMachine
 from bellwire.planner.advertised import AGE_MAX_NS, EVIDENCE_HALF_NS, AdvertisedLinks, learnt
+from bellwire.planner.lane_times import link_latency_s, link_state
 from bellwire.planner.plans import compute_plan
 from bellwire.planner.points import as_planned, fidelity_at, fidelity_wish, floors, with_fidelity
 from bellwire.planner.protocols import Messaging, PlanDispatch
-from bellwire.planner.usable import link_latency_s, link_state
 from tests.link_layer.lone import Lone
 from tests.planner.plan_bench import Listener
 

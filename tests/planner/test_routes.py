@@ -13,8 +13,9 @@ import yaml
 from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.labs import load_lab
+from bellwire.planner.lane_times import link_latency_s
 from bellwire.planner.plans import choose_route, compute_plan, predict
-from bellwire.planner.usable import link_latency_s, usable_network
+from bellwire.planner.usable import usable_network
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 

@@ -13,8 +13,9 @@ from bellwire.core.bell import COST_UNIT_PER_NEPER, Bell, Walsh, from_walsh
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
 from bellwire.core.units import NS_PER_S, s_from_ns
+from bellwire.planner.lane_times import link_latency_s, link_state
 from bellwire.planner.topology import Architecture, Link, Node, Topology, pair_of
-from bellwire.planner.usable import UsableNetwork, link_latency_s, link_state, usable_network
+from bellwire.planner.usable import UsableNetwork, usable_network
 
 ARCHITECTURES: Final[dict[settings.Architecture, Architecture]] = {
     "double_click": "meet_in_the_middle",

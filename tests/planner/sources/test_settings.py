@@ -15,11 +15,12 @@ from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.labs import load_lab
 from bellwire.planner.assessment import stored
 from bellwire.planner.capacity import Residual
+from bellwire.planner.lane_times import link_latency_s
 from bellwire.planner.methods import plan_pair
 from bellwire.planner.requests import PairRequest
 from bellwire.planner.sources.settings import topology_of
 from bellwire.planner.topology import pair_of
-from bellwire.planner.usable import link_latency_s, usable_network
+from bellwire.planner.usable import usable_network
 
 LABS = sorted((Path(__file__).parents[3] / "lab_configs").glob("*.yaml"))
 
