@@ -187,7 +187,7 @@ class LabPicture:
                 continue
             entry = json.loads(line)
             truth = entry["truth"]
-            if truth is None or entry["operation"].startswith("pauli"):
+            if truth is None or entry["operation"].startswith(("pauli", "rotation")):
                 continue
             told = waiting.pop(frozenset(_end_name(*end) for end in truth["ends"]), None)
             if told is None:

@@ -182,11 +182,13 @@ class MemoryController(FramedInstrument):
         first_attempt: int,
         last_attempt: int,
         fence: int,
+        point: int = 0,
     ) -> None:
         """Let a slot attempt in [first_attempt, last_attempt] of a run that began at unix second `epoch_s`.
 
-        A slot already armed for the same port, lane and run only has its range changed. `fence`: a token that
-        grows with each owner of the controller; older tokens are refused. Raises OperationRefused,
+        A slot already armed for the same port, lane and run only has its range and operating point changed.
+        `fence`: a token that grows with each owner of the controller; older tokens are refused. `point`:
+        number of the operating point, as the link's hardware counts them. Raises OperationRefused,
         OperationUnknown.
         """
         await self._operate(
@@ -199,6 +201,7 @@ class MemoryController(FramedInstrument):
             *split_u64(first_attempt),
             *split_u64(last_attempt),
             *split_u64(fence),
+            point,
         )
 
     async def disarm(self, slot: int) -> None:

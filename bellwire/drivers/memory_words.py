@@ -23,7 +23,7 @@ class Operation(IntEnum):
     Arguments in the mailbox, in order, are given in brackets; 64-bit ones take two words.
     """
 
-    ARM = 1  # slot, port, lane, run_short, epoch_s, first_attempt(2), last_attempt(2), fence(2)
+    ARM = 1  # slot, port, lane, run_short, epoch_s, first_attempt(2), last_attempt(2), fence(2), point
     DISARM = 2  # slot
     INITIALISE = 3  # slot
     HADAMARD = 4  # slot
@@ -37,7 +37,7 @@ class Operation(IntEnum):
 
 
 ARGUMENTS_OF: dict[Operation, int] = {
-    Operation.ARM: 11,
+    Operation.ARM: 12,
     Operation.DISARM: 1,
     Operation.INITIALISE: 1,
     Operation.HADAMARD: 1,

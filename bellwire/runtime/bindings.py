@@ -8,6 +8,7 @@ never stops it.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -16,6 +17,7 @@ from bellwire.core.effects import (
     Effect,
     MeasureBell,
     MeasureQubit,
+    PurifyPair,
     ReleaseQubit,
     StartAttempts,
     StartRun,
@@ -24,9 +26,9 @@ from bellwire.core.effects import (
 from bellwire.core.errors import DeviceFault, LocalMisuse
 from bellwire.core.events import (
     BellMeasured,
-    DeviceChanged,
     Ended,
     Event,
+    PairPurified,
     PauliApplied,
     QubitHeld,
     QubitMeasured,
@@ -39,66 +41,19 @@ from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers.faults import OperationRefused
 from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
-from bellwire.drivers.instrument import Condition, InstrumentState
 from bellwire.drivers.memory_controller import MemoryController
 from bellwire.drivers.memory_words import SlotState
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_orders import DeviceOrderBook
+from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
 from bellwire.runtime.runs_short import ShortRuns
 
 HERALD_SIGMA_NS = 1
 """Standard uncertainty of a station's stamp: fine bins of 1 ns (fpga.md, time base)."""
 TAG_MASK = (1 << 32) - 1
-
-
-class DeviceWatch:
-    """Turns the states of one instrument into DeviceChanged."""
-
-    def __init__(
-        self, role: Literal["memory", "station", "timing"], feed: Callable[[Event], None], health: Health
-    ) -> None:
-        self.ready = False
-        self._role: Literal["memory", "station", "timing"] = role
-        self._feed = feed
-        self._health = health
-        self.prepare: Callable[[], Awaitable[None]] | None = (
-            None  # done once, before the first "ready" is told
-        )
-        self._preparing: asyncio.Task[None] | None = None
-
-    def on_reset(self) -> None:
-        """The device forgot what it held; told at once, because qubits are gone."""
-        self._tell(ready=False, lost_state=True, reason="the device was reset")
-
-    def on_state(self, state: InstrumentState) -> None:
-        """The driver's state changed."""
-        ready = state.condition is Condition.READY
-        if ready and self.prepare is not None:
-            if self._preparing is None or self._preparing.done():
-                self._preparing = asyncio.get_running_loop().create_task(self._prepare(self.prepare, state))
-        elif ready != self.ready:
-            self._tell(ready=ready, lost_state=False, reason=state.reason)
-        elif not ready:
-            self._health.count(
-                f"{self._role}_not_ready", condition=state.condition.value, reason=state.reason
-            )
-
-    async def _prepare(self, prepare: Callable[[], Awaitable[None]], state: InstrumentState) -> None:
-        try:
-            await prepare()
-        except DeviceFault as fault:
-            # The driver will bring the device up again, and then this is tried anew.
-            self._health.tell(f"{self._role}_not_prepared", problem=str(fault))
-            return
-        self.prepare = None
-        self._tell(ready=True, lost_state=False, reason=state.reason)
-
-    def _tell(self, *, ready: bool, lost_state: bool, reason: str) -> None:
-        self.ready = ready
-        name = f"{self._role}_{'ready' if ready else 'reset' if lost_state else 'lost'}"
-        self._health.tell(name, reason=reason)
-        self._feed(DeviceChanged(role=self._role, ready=ready, lost_state=lost_state, reason=reason))
+ROTATION_STEPS = 256
+"""Steps of a full turn in `MeasureQubit.rotation`."""
 
 
 class MemoryBindings:
@@ -144,6 +99,8 @@ class MemoryBindings:
                 self._measure_bell(order)
             case MeasureQubit():
                 self._measure_qubit(order)
+            case PurifyPair():
+                self._purify_pair(order)
             case ApplyPauli():
                 self._apply_pauli(order)
             case _:
@@ -187,6 +144,7 @@ class MemoryBindings:
                 # The device's fence is one for all links and tells owners apart. A window's own fence counts
                 # within one run of one link: it begins at 1 in a new run, which the device would refuse.
                 self._incarnation,
+                order.point,
             ),
         )
 
@@ -225,9 +183,35 @@ class MemoryBindings:
             return QubitMeasured(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
 
         async def measure() -> QubitMeasured:
+            axes: tuple[Literal["x", "y"], ...] = ("x", "y", "x")
+            for axis, steps in zip(axes, order.rotation, strict=True):
+                if steps % ROTATION_STEPS:
+                    await self._memory.rotation(order.slot, axis, steps * math.tau / ROTATION_STEPS)
             return told("done", await self._memory.measure(order.slot, order.basis))
 
         self._to_one_end((order.slot,), order.within_ns, measure, lambda ended: told(ended, None))
+
+    def _purify_pair(self, order: PurifyPair) -> None:
+        kept, measured = order.kept_slot, order.measured_slot
+
+        def told(ended: Ended, bit: int | None) -> PairPurified:
+            return PairPurified(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
+
+        async def purify() -> PairPurified:
+            for slot, pauli in ((kept, order.kept_pauli), (measured, order.measured_pauli)):
+                if pauli:
+                    await self._memory.pauli(slot, pauli)
+            if order.scheme == "dejmps":
+                angle_rad = -math.pi / 2 if order.side else math.pi / 2
+                for slot in (kept, measured):
+                    await self._memory.rotation(slot, "x", angle_rad)
+            await self._memory.cnot(kept, measured)
+            return told("done", await self._memory.measure(measured, "Z"))
+
+        async def empty() -> None:
+            await self._memory.release(measured)
+
+        self._to_one_end((kept, measured), order.within_ns, purify, lambda ended: told(ended, None), empty)
 
     def _apply_pauli(self, order: ApplyPauli) -> None:
         def told(ended: Ended) -> PauliApplied:
@@ -245,18 +229,29 @@ class MemoryBindings:
         within_ns: int,
         call: Callable[[], Awaitable[Event]],
         without_result: Callable[[Ended], Event],
+        undo: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`undo`: what is left to do at the device when there is no result, before the slots' next orders."""
+
         async def run() -> None:
+            ended: Ended = "done"
+            event: Event | None = None
             try:
                 async with asyncio.timeout(within_ns / NS_PER_S):
                     event = await call()
             except OperationRefused as fault:
                 self._health.count("device_order_refused", slots=list(slots), problem=str(fault))
-                event = without_result("failed")
+                ended = "failed"
             except (DeviceFault, TimeoutError) as fault:
                 self._health.count("device_order_unknown", slots=list(slots), problem=str(fault))
-                event = without_result("unknown")
-            self._feed(event)
+                ended = "unknown"
+            self._feed(without_result(ended) if event is None else event)
+            if event is not None or undo is None:
+                return
+            try:
+                await undo()
+            except DeviceFault as fault:
+                self._health.count("device_order_not_undone", slots=list(slots), problem=str(fault))
 
         if not self._book.begin(slots, run):
             asyncio.get_running_loop().call_soon(self._feed, without_result("unknown"))

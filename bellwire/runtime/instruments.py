@@ -22,8 +22,9 @@ from bellwire.drivers.herald_settings import settings_for_travel
 from bellwire.drivers.instrument import Instrument
 from bellwire.drivers.memory_controller import MemoryController, MemorySettings
 from bellwire.runtime.agent import DeviceOrders, NoDevices
-from bellwire.runtime.bindings import DeviceWatch, MemoryBindings, StationBindings
+from bellwire.runtime.bindings import MemoryBindings, StationBindings
 from bellwire.runtime.clock import LiveClock
+from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import InstrumentEntry
 

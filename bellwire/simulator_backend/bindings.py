@@ -128,6 +128,8 @@ class VirtualBindings:
             node, delay_ns = link.nodes[side], link.herald_delay_ns[side]
             event: Event | None = heralded
             if event is None:
+                if not click.held[side]:
+                    continue  # the slot had left the attempt: no herald line is waited for any more
                 event = QubitHeld(
                     slot=click.slots[side],
                     link=click.link,

@@ -141,7 +141,8 @@ async def test_every_operation_is_carried_out_on_the_world(lab: Lab) -> None:
     assert await memory.measure(1, "Z") == 0
     await memory.rotation(0, "x", 3.141592653589793)
     assert await memory.measure(0, "Z") == 0
-    assert [entry[2] for entry in lab.truth_log] == ["pauli_2", "measure_Z", "measure_Z"]
+    operations = [entry[2] for entry in lab.truth_log]
+    assert operations == ["pauli_2", "measure_Z", "rotation_x", "measure_Z"]
     status = await memory.read_status()
     assert {slot.state for slot in status.slots} == {SlotState.EMPTY}
 

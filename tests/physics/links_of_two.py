@@ -64,11 +64,21 @@ COUPLING = 0.8
 WINDOW_NS = 10.0
 
 
+def emulated(driver: str, name: str) -> dict[str, Any]:
+    """The entry of an emulated serial instrument."""
+    return {"driver": driver, "address": f"pty:{name}", "emulated": True}
+
+
 def lab_of(
-    case: LinkCase, *, lanes: int = 1, requests: tuple[dict[str, Any], ...] = (), memory: Any = None
+    case: LinkCase,
+    *,
+    lanes: int = 1,
+    requests: tuple[dict[str, Any], ...] = (),
+    memory: Any = None,
+    live: bool = False,
 ) -> Lab:
-    """The lab of one point of the grid."""
-    nodes = {
+    """The lab of one point of the grid. live: with emulated instruments, and runs on whole seconds."""
+    nodes: dict[str, Any] = {
         name: {
             "role": "end",
             "memory": {
@@ -84,6 +94,11 @@ def lab_of(
         }
         for name, emission in zip(NAMES, case.emission, strict=True)
     }
+    station: dict[str, Any] = {}
+    if live:
+        station["instruments"] = {"herald": emulated("herald_fpga", "mid")}
+        for name, node in nodes.items():
+            node["instruments"] = {"memory": emulated("memory_controller", name)}
     detectors = {
         "efficiency": case.detector,
         "dark_rate_hz": case.dark / WINDOW_NS * 1e9,
@@ -112,11 +127,12 @@ def lab_of(
             {
                 "lab": "two",
                 "nodes": nodes,
-                "stations": {"mid": {"detectors": detectors}},
+                "stations": {"mid": {"detectors": detectors, **station}},
                 "links": {"ann-bob": link | case.link},
                 "requests": requests,
             }
-        )
+        ),
+        live=live,
     )
 
 

@@ -1,6 +1,7 @@
 """Device orders and device events: every order ends in exactly one event, names are mapped both ways."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from bellwire.core.effects import (
     ApplyPauli,
     MeasureBell,
     MeasureQubit,
+    PurifyPair,
     ReleaseQubit,
     StartAttempts,
     StartRun,
@@ -20,6 +22,7 @@ from bellwire.core.events import (
     BellMeasured,
     DeviceChanged,
     Event,
+    PairPurified,
     PauliApplied,
     QubitHeld,
     QubitMeasured,
@@ -33,9 +36,10 @@ from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
 from bellwire.drivers.instrument import Condition, InstrumentState
 from bellwire.drivers.memory_controller import BellResult, MemoryController, MemoryStatus, SlotStatus
 from bellwire.drivers.memory_words import SlotState
-from bellwire.runtime.bindings import DeviceWatch, MemoryBindings, StationBindings
+from bellwire.runtime.bindings import MemoryBindings, StationBindings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_orders import ORDERS_MAX
+from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
 from bellwire.runtime.runs_short import ShortRuns
 from tests.runtime.buses import until
@@ -105,6 +109,12 @@ class FakeMemory:
     async def pauli(self, slot: int, index: int) -> None:
         await self._do("pauli", slot, index)
 
+    async def rotation(self, slot: int, axis: str, angle_rad: float) -> None:
+        await self._do("rotation", slot, axis, angle_rad)
+
+    async def cnot(self, control: int, target: int) -> None:
+        await self._do("cnot", control, target)
+
     async def read_status(self) -> MemoryStatus:
         return MemoryStatus(self.slots, 0, 0, 0, False)
 
@@ -153,7 +163,7 @@ async def test_attempts_are_armed_by_port_short_run_and_second_and_heralds_come_
     bench = Bench()
     bench.bindings.carry_out(arm_order())
     await until(lambda: bool(bench.memory.calls), "the arm")
-    assert bench.memory.calls == [("arm", 5, 1, 1, 9, 4, 10, 20, 4)]
+    assert bench.memory.calls == [("arm", 5, 1, 1, 9, 4, 10, 20, 4, 0)]
     bench.memory.on_held(5, 1, 1, 9, 12, 4_012_000_000)
     held = QubitHeld(slot=5, link="east", run=(7 << 32) + 9, attempt=12, lane=1, at_ns=4_012_000_000)
     assert bench.events == [held]
@@ -201,6 +211,116 @@ async def test_every_measuring_order_ends_in_exactly_one_event(fault: Exception 
     assert (qubit.operation, qubit.ended, qubit.bit) == (2, ended, 1 if fault is None else None)
     assert (pauli.operation, pauli.ended) == (3, ended)
     assert len(bench.events) == 3
+
+
+async def test_an_attempt_is_armed_at_its_operating_point() -> None:
+    bench = Bench()
+    bench.bindings.carry_out(arm_order(point=3))
+    await until(lambda: bool(bench.memory.calls), "the arm")
+    assert bench.memory.calls == [("arm", 5, 1, 1, 9, 4, 10, 20, 4, 3)]
+
+
+async def test_a_measurement_is_turned_about_x_y_and_x_first_and_turns_by_nothing_are_left_out() -> None:
+    bench = Bench()
+    for operation, rotation in enumerate([(64, 0, 192), (0, 32, 256), (0, 0, 0)]):
+        order = MeasureQubit(
+            operation=operation, slot=2, basis="Z", tag=0, within_ns=SECOND_NS, rotation=rotation
+        )
+        bench.bindings.carry_out(order)
+    await bench.ended(3)
+    assert bench.memory.calls == [
+        ("rotation", 2, "x", pytest.approx(math.pi / 2)),
+        ("rotation", 2, "x", pytest.approx(3 * math.pi / 2)),
+        ("measure", 2, "Z"),
+        ("rotation", 2, "y", pytest.approx(math.pi / 4)),
+        ("measure", 2, "Z"),
+        ("measure", 2, "Z"),
+    ]
+    assert [event.bit for event in bench.events if isinstance(event, QubitMeasured)] == [1, 1, 1]
+
+
+def purify_order(**changes: Any) -> PurifyPair:
+    fields: dict[str, Any] = {
+        "operation": 8,
+        "kept_slot": 0,
+        "measured_slot": 1,
+        "kept_pauli": 3,
+        "measured_pauli": 2,
+        "scheme": "dejmps",
+        "side": 0,
+        "within_ns": SECOND_NS,
+    }
+    return PurifyPair(**(fields | changes))
+
+
+async def test_half_a_purification_round_is_one_order_of_paulis_turns_cnot_and_measurement() -> None:
+    for side, quarter in ((0, math.pi / 2), (1, -math.pi / 2)):
+        bench = Bench()
+        bench.bindings.carry_out(purify_order(side=side))
+        (event,) = await bench.ended()
+        assert isinstance(event, PairPurified)
+        assert (event.operation, event.ended, event.bit) == (8, "done", 1)
+        assert bench.memory.calls == [
+            ("pauli", 0, 3),
+            ("pauli", 1, 2),
+            ("rotation", 0, "x", pytest.approx(quarter)),
+            ("rotation", 1, "x", pytest.approx(quarter)),
+            ("cnot", 0, 1),
+            ("measure", 1, "Z"),
+        ]
+
+
+async def test_a_round_without_paulis_and_turns_is_a_cnot_and_a_measurement() -> None:
+    bench = Bench()
+    bench.bindings.carry_out(purify_order(kept_pauli=0, measured_pauli=0, scheme="bbpssw"))
+    await bench.ended()
+    assert bench.memory.calls == [("cnot", 0, 1), ("measure", 1, "Z")]
+
+
+@pytest.mark.parametrize("stage", ["pauli", "rotation", "cnot", "measure"])
+@pytest.mark.parametrize(
+    ("fault", "ended"),
+    [(OperationRefused("fake", "x", "slot empty"), "failed"), (Disconnected("fake", "gone"), "unknown")],
+)
+async def test_a_round_that_breaks_off_ends_once_and_leaves_the_measured_slot_empty(
+    stage: str, fault: Exception, ended: str
+) -> None:
+    bench = Bench()
+    bench.memory.faults[stage] = fault
+    bench.bindings.carry_out(purify_order())
+    bench.bindings.carry_out(arm_order(slot=1))  # waits for both
+    await until(lambda: bench.memory.calls[-1:] == [("arm", 1, 1, 1, 9, 4, 10, 20, 4, 0)], "the next order")
+    (event,) = bench.events
+    assert isinstance(event, PairPurified)
+    assert (event.ended, event.bit) == (ended, None)
+    assert [call[0] for call in bench.memory.calls].count(stage) == 1
+    assert bench.memory.calls[-2] == ("release", 1, 0)
+
+
+async def test_both_slots_are_busy_until_the_round_has_ended_and_a_late_round_is_unknown() -> None:
+    bench = Bench()
+    gate = bench.memory.gates["cnot"] = asyncio.get_running_loop().create_future()
+    bench.bindings.carry_out(purify_order(within_ns=20_000_000))
+    for slot in (0, 1, 2):
+        bench.bindings.carry_out(ApplyPauli(operation=slot, slot=slot, pauli=1, within_ns=SECOND_NS))
+    await until(lambda: ("cnot", 0, 1) in bench.memory.calls, "the gate")
+    await until(lambda: ("pauli", 2, 1) in bench.memory.calls, "a slot that has no part in it")
+    assert ("pauli", 0, 1) not in bench.memory.calls
+    await bench.ended(4)
+    ends = [event for event in bench.events if isinstance(event, PairPurified)]
+    assert [(event.ended, event.bit) for event in ends] == [("unknown", None)]
+    assert gate.cancelled()
+    release = bench.memory.calls.index(("release", 1, 0))
+    assert release < bench.memory.calls.index(("pauli", 0, 1))
+    assert release < bench.memory.calls.index(("pauli", 1, 1))
+
+
+async def test_a_device_that_cannot_empty_the_measured_slot_is_counted() -> None:
+    bench = Bench()
+    bench.memory.faults = dict.fromkeys(("cnot", "release"), Disconnected("fake", "gone"))
+    bench.bindings.carry_out(purify_order())
+    await until(lambda: bench.health.counts.get("device_order_not_undone") == 1, "the count")
+    assert len(bench.events) == 1
 
 
 async def test_an_order_without_result_in_time_is_unknown_and_a_late_result_is_not_told() -> None:

@@ -45,6 +45,7 @@ class _Arm:
     epoch_ns: int
     first: int
     last: int
+    point: int
 
 
 @dataclass(slots=True)
@@ -198,7 +199,8 @@ class MemoryCore:
                 world.gate(node, self._loaded(slot), "h", 0.0, now_ns)
             case Operation.ROTATION:
                 axis = self._choice(AXES, arguments[1])
-                world.gate(node, self._loaded(slot), f"r{axis}", angle_of(arguments[2]), now_ns)
+                self._log_truth(self._loaded(slot), f"rotation_{axis}", 0)
+                world.gate(node, slot, f"r{axis}", angle_of(arguments[2]), now_ns)
             case Operation.PAULI:
                 if arguments[1] > 3:
                     raise OperationFailed(Reason.BAD_ARGUMENT)
@@ -227,7 +229,7 @@ class MemoryCore:
         return 0
 
     def _arm(self, slot: int, arguments: tuple[int, ...]) -> None:
-        _, port, lane, run_short, epoch_s, *wide = arguments
+        _, port, lane, run_short, epoch_s, *wide, point = arguments
         first, last, fence = (wide[k] | wide[k + 1] << 32 for k in (0, 2, 4))
         if fence < self._fence:
             raise OperationFailed(Reason.FENCED)
@@ -241,7 +243,7 @@ class MemoryCore:
             or not self.registers.value("PORT_PERIOD", port)
         ):
             raise OperationFailed(Reason.PORT_NOT_CONFIGURED)
-        arm = _Arm(port, link, lane, run_short, epoch_s * SECOND_NS, first, last)
+        arm = _Arm(port, link, lane, run_short, epoch_s * SECOND_NS, first, last, point)
         entry = self._slots[slot]
         if entry.state is SlotState.HELD:
             raise OperationFailed(Reason.SLOT_IN_USE)
@@ -258,8 +260,9 @@ class MemoryCore:
             arm.first,
             arm.last,
             self.now_ns,
+            arm.point,
         )
-        # A lane has one slot per side: the newer replaces the older.
+        # A lane has one attempting slot per side: the newer replaces it. What an older slot holds, it keeps.
         for number, other in enumerate(self._slots):
             armed = other.arm if other.state is SlotState.ARMED and number != slot else None
             if armed is not None and (armed.link, armed.lane) == (arm.link, arm.lane):

@@ -12,7 +12,7 @@ from bellwire.simulator_backend.world_words import Click, PairTruth, PlannedClic
 
 TruthLog = Callable[[str, int, str, int, PairTruth | None, int], None]
 """(node, slot, operation, at_ns, truth before the operation, tag of a release) on each release, measure,
-pauli.
+pauli and rotation.
 """
 
 
@@ -30,6 +30,7 @@ class WorldPort(Protocol):
         first_attempt: int,
         last_attempt: int,
         now_ns: int,
+        point: int = 0,
     ) -> PlannedClick | None: ...
 
     def disarm(self, node: str, slot: int, now_ns: int) -> None: ...

@@ -465,7 +465,7 @@ def end_of(wire: Wire, operation: int) -> tuple[int, int]:
 
 
 def arm(wire: Wire, operation: int, fence: int, slot: int = 0) -> int:
-    return post(wire, operation, Operation.ARM, slot, 0, 0, 1, 2000, 0, 0, 10, 0, fence, 0)
+    return post(wire, operation, Operation.ARM, slot, 0, 0, 1, 2000, 0, 0, 10, 0, fence, 0, 0)
 
 
 def an_id_is_carried_out_once() -> None:
