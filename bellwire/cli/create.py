@@ -1,14 +1,14 @@
 """`bellwire create`: ask the link layer of a running lab for pairs between two neighbours.
 
 Owns the command: what may be asked is checked here before anybody is asked, then the answers are followed to
-the last one. Refuses the life of the CREATE, which is the two link ends', and its answers in words
-(create_words.py).
+the last one. A kept pair is shown and let go at both ends, or nobody could use their memories. Refuses the
+life of the CREATE, which is the two link ends', and its answers in words (create_words.py).
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bellwire.core.settings import NetworkSettings
 
 POLL_S = 0.1
+SETTLE_POLLS_MAX = 20
+"""The other end is given two seconds to say that it has heard of the end."""
 
 # Random choices with their weights, of 255. A fixed X or Y is a choice that always falls on it.
 BASES: Final[dict[str, tuple[Literal["none", "XZ", "XYZ", "CHSH"], int, int]]] = {
@@ -165,38 +167,84 @@ def _choice(basis: str) -> "BasisChoice":
     return BasisChoice(random=random, first=first, second=second)
 
 
+class Ends:
+    """The ends of a link as the user of one CREATE: answers are read, kept qubits let go at both."""
+
+    def __init__(self, picture: "CreatePicture", state: Path) -> None:
+        from bellwire.cli.create_words import CreatePicture
+
+        self.here = picture
+        self._state = state
+        asked = picture.asked
+        self._pictures = {picture.source: picture}
+        if asked.kind == "keep":
+            self._pictures[asked.partner] = CreatePicture(asked, picture.source, picture.link)
+        self._after = dict.fromkeys(self._pictures, 0)  # number of the last answer that was read
+
+    async def submit(self) -> None:
+        """Send the CREATE. Answers of an earlier one with the same id are none of ours."""
+        import msgspec
+
+        for node in self._pictures:
+            earlier = await self._ask(node, "link_answers", create=self.here.asked.create)
+            self._after[node] = earlier[-1]["number"] if earlier else 0
+        await self._ask(self.here.source, "create", asked=msgspec.to_builtins(self.here.asked))
+
+    async def look(self) -> list[str]:
+        """New answers at the asking end in words; what is kept and not to be held is let go."""
+        lines: list[str] = []
+        for node, picture in self._pictures.items():
+            after, create_id = self._after[node], self.here.asked.create
+            for one in await self._ask(node, "link_answers", after=after, create=create_id):
+                self._after[node] = one["number"]
+                said = picture.take(one["at_ns"], one["answer"])
+                lines += said if picture is self.here else []
+            for end in picture.to_release():
+                await self._ask(node, "release_qubit", end=list(end))
+        return lines
+
+    async def settle(self) -> None:
+        """Wait for the last answers of the other end, for a short while: qubits that it keeps are let go."""
+        import asyncio
+
+        for _ in range(SETTLE_POLLS_MAX):
+            if all(picture.status != "waiting" for picture in self._pictures.values()):
+                return
+            await asyncio.sleep(POLL_S)
+            await self.look()
+
+    async def withdraw(self) -> None:
+        """Take the CREATE back."""
+        await self._ask(self.here.source, "cancel_create", create=self.here.asked.create)
+        await self.settle()
+
+    async def _ask(self, node: str, do: str, **fields: Any) -> Any:
+        from bellwire.runtime.control import ask
+
+        return await ask(self._state, node, do, **fields)
+
+
 def _run(picture: "CreatePicture", state: Path, say: Callable[[str], None] | None) -> None:
     """Follow the CREATE to its end. Ctrl-C withdraws it."""
     import asyncio
 
-    from bellwire.runtime.control import ask
-
+    ends = Ends(picture, state)
     try:
-        asyncio.run(_follow(picture, state, say))
+        asyncio.run(_follow(ends, say))
     except KeyboardInterrupt:
         picture.cancelled()
-        asyncio.run(ask(state, picture.source, "cancel_create", create=picture.asked.create))
+        asyncio.run(ends.withdraw())
 
 
-async def _follow(picture: "CreatePicture", state: Path, say: Callable[[str], None] | None) -> None:
+async def _follow(ends: Ends, say: Callable[[str], None] | None) -> None:
     import asyncio
 
-    import msgspec
-
-    from bellwire.runtime.control import ask
-
-    source, create_id = picture.source, picture.asked.create
-    earlier = await ask(state, source, "link_answers", create=create_id)
-    after = earlier[-1]["number"] if earlier else 0  # of a CREATE of the same id that is over
-    await ask(state, source, "create", asked=msgspec.to_builtins(picture.asked))
-    while picture.status == "waiting":
-        answers = await ask(state, source, "link_answers", after=after, create=create_id)
-        for one in answers:
-            after = one["number"]
-            for line in picture.take(one["at_ns"], one["answer"]):
-                if say is not None:
-                    say(line)
-        for end in picture.to_release():
-            await ask(state, source, "release_qubit", end=list(end))
-        if picture.status == "waiting":
+    await ends.submit()
+    while ends.here.status == "waiting":
+        for line in await ends.look():
+            if say is not None:
+                say(line)
+        if ends.here.status == "waiting":
             await asyncio.sleep(POLL_S)
+    if ends.here.acknowledged:
+        await ends.settle()

@@ -62,7 +62,8 @@ class CreatePicture:
                 self._told(at_ns, answer)
                 return [f"OK {answer.sequence}: {answer.basis} gave {answer.bit}, {_quality(answer)}"]
             case LinkDone():
-                self.status = "done"
+                if self.status == "waiting":
+                    self.status = "done"
                 return [f"done: {answer.pairs} pairs{self._rate()}"]
             case LinkErr(code="EXPIRE"):
                 for end in answer.ends:
@@ -70,7 +71,8 @@ class CreatePicture:
                 self.expired += len(answer.ends)
                 return [f"EXPIRE: {len(answer.ends)} pairs are taken back ({answer.reason})"]
             case LinkErr():
-                self.status = "failed"
+                if self.status == "waiting":
+                    self.status = "failed"
                 self.code = answer.code
                 self.error = f"{answer.code} ({answer.where}): {answer.reason}"
                 return [f"ERR {self.error}"]

@@ -3,6 +3,7 @@
 One walk goes through a live lab; everything else runs in this process.
 """
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from bellwire.core.link_words import (
 from bellwire.core.messages import LinkFigures
 from bellwire.labs import load_lab
 from bellwire.planner.plans import predict
+from bellwire.runtime.control import ask
 from tests.cli.processes import PROGRAM, bellwire
 
 LABS = Path(__file__).parents[2] / "lab_configs"
@@ -289,6 +291,13 @@ def test_an_error_ends_it_with_its_code_and_reason() -> None:
     assert document["error"] == "TIMEOUT (remote): why"
 
 
+def test_what_is_told_after_the_user_withdrew_it_leaves_it_withdrawn() -> None:
+    seen = picture()
+    seen.cancelled()
+    seen.take(0, told(failed("OTHER")))
+    assert seen.document()["status"] == "cancelled"
+
+
 def test_answers_for_a_create_of_the_same_id_from_the_other_end_are_not_taken() -> None:
     seen = picture()
     assert seen.take(0, told(kept(1, origin="bob"))) == []
@@ -318,6 +327,9 @@ def test_a_running_lab_answers_creates_and_shows_what_its_links_do(
     assert first.startswith("ACK: alice and bob have it")
     assert [line.split(":")[0] for line in oks] == ["OK 1", "OK 2"]
     assert last.startswith("done: 2 pairs")
+    for node in ("alice", "bob"):  # nobody holds a qubit for a command that is over
+        slots = asyncio.run(ask(tmp_path / "state", node, "status"))["slots"]
+        assert {slot["state"] for slot in slots} <= {"free", "attempting"}
 
     terms = ["--count", "3", "--measure", "--basis", "XZ", "--id", "11", "--json"]
     asked = bellwire("create", str(lab), "bob", "alice", *terms, *where)
