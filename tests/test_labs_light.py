@@ -1,13 +1,14 @@
-"""Architectures, operating points and hidden truths in lab files: what good ones become, and what bad ones get.
-"""
+"""Architectures, operating points and hidden truths in lab files: what good ones become, what bad ones get."""
 
 import json
+from math import exp
 from pathlib import Path
 
 import pytest
 
 from bellwire.core.bell import Walsh, fidelity_of
 from bellwire.core.errors import ConfigError
+from bellwire.core.photonics import double_click, windowed_visibility
 from bellwire.labs import Lab, LabProblems, lab_from_document, lab_schema, load_lab
 
 HEAD = """\
@@ -76,6 +77,32 @@ def test_either_node_may_be_the_sender(tmp_path: Path) -> None:
     one, other = (lab_of(tmp_path, link).network.links["ab"] for link in (SEND, turned))
     assert other.herald_delay_ns == (0, 45_000)
     assert (one.success_probability, one.heralds) == (other.success_probability, other.heralds)
+
+
+def test_the_sender_emits_and_the_receiver_stores(tmp_path: Path) -> None:
+    """s = emission x conversion (sender) x fibre x conversion x absorption x herald (receiver)."""
+    able = "bob: {role: end, memory: {emission_efficiency: 0.7, absorption_efficiency: 0.8}}"
+    head = HEAD.replace("bob: {role: end}", able)
+    turned = with_key(SEND, "sender: bob").replace("[9, 0]", "[0, 9]")
+    fibre = 10 ** (-0.2 * 9 / 10)
+    for link, emission, absorption in ((SEND, 0.35, 0.8), (turned, 0.7, 0.4)):
+        signal = emission * 0.5 * fibre * 0.5 * absorption * 0.6
+        dark = 50 * 50e-9
+        found = lab_of(tmp_path, link, head).network.links["ab"]
+        assert found.success_probability == pytest.approx(signal + (1 - signal) * dark, rel=1e-12)
+
+
+def test_a_window_takes_its_share_of_each_photon_and_makes_it_purer(tmp_path: Path) -> None:
+    """Photons of 10 ns, windows of 3 and 30 ns: 1 - exp(-w/tau) of each, and darks of the window."""
+    points = "operating_points: [{name: dim, window_ns: 3}, {name: bright, window_ns: 30}]"
+    found = lab_of(tmp_path, with_key(DOUBLE, points), HEAD.replace("mid: {}", DECAYING)).network.links["ab"]
+    for point, window_ns in zip(found.points, (3, 30), strict=True):
+        arm = 0.35 * 0.5 * 10 ** (-0.2 * 5 / 10) * 0.9 * (1 - exp(-window_ns / 10))
+        visibility = windowed_visibility(0.9, window_ns, 10)
+        expected = double_click(arm, arm, visibility, 100 * window_ns * 1e-9, False)
+        assert point.success_probability == pytest.approx(expected.success_probability, rel=1e-12)
+        herald = point.heralds[0]
+        assert fidelity_of(Walsh(herald.signs, herald.cost)) == pytest.approx(expected.fidelity, rel=1e-9)
 
 
 @pytest.mark.parametrize(
