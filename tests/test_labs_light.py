@@ -1,4 +1,4 @@
-"""Architectures, operating points and hidden truths in lab files: what good ones become, what bad ones get."""
+"""Architectures, operating points and truths of links in lab files: what good ones become, what bad ones get."""
 
 import json
 from math import exp
