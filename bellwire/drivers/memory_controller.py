@@ -188,9 +188,11 @@ class MemoryController(FramedInstrument):
 
         A slot already armed for the same port, lane and run only has its range and operating point changed.
         `fence`: a token that grows with each owner of the controller; older tokens are refused. `point`:
-        number of the operating point, as the link's hardware counts them. Raises OperationRefused,
-        OperationUnknown.
+        number of the operating point, as the link's hardware counts them. Raises LocalMisuse for a point
+        below 0, OperationRefused, OperationUnknown.
         """
+        if point < 0:
+            raise LocalMisuse(f"{self.name}: operating point {point} is below 0")
         await self._operate(
             Operation.ARM,
             slot,

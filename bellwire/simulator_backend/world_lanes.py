@@ -109,6 +109,10 @@ class Lane:
         """
         self._account(now_ns)
         self._link = link
+        for side, lease in enumerate(self.leases):
+            if lease is not None:  # what was attempted in the dark was in vain
+                start = max(lease.start, self.boundary(lease.epoch_ns, now_ns))
+                self.leases[side] = lease._replace(start=start)
         rates = tuple(physics.success_probability for physics in link.physics)
         if rates != self._rates:
             self._rates = rates

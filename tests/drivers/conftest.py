@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bellwire.core.photonics import HeraldOutcome
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.drivers.framed_device import FramedSettings
 from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
 from bellwire.drivers.herald_settings import HeraldSettings
@@ -85,20 +85,33 @@ class Lab:
         await self.fpga.start_run(run_short, epoch_s)
         return epoch_s
 
-    async def arm_both(self, slot: int, lane: int, run_short: int, epoch_s: int, fence: int = 1) -> None:
+    async def arm_both(
+        self, slot: int, lane: int, run_short: int, epoch_s: int, fence: int = 1, point: int = 0
+    ) -> None:
         for memory in (self.alice, self.bob):
-            await memory.arm(slot, 3, lane, run_short, epoch_s, 0, 10**9, fence)
+            await memory.arm(slot, 3, lane, run_short, epoch_s, 0, 10**9, fence, point)
+
+
+PERFECT_HERALDS = (
+    HeraldOutcome(1, 0.5, (0.0, 0.0, 1.0, 0.0)),
+    HeraldOutcome(2, 0.5, (0.0, 0.0, 0.0, 1.0)),
+)
 
 
 def make_lab(
-    tmp_path: Path, *, success: float, durations: OperationDurations | None, ring_log2: int = 8
+    tmp_path: Path,
+    *,
+    success: float,
+    durations: OperationDurations | None,
+    ring_log2: int = 8,
+    outcomes: tuple[HeraldOutcome, ...] = PERFECT_HERALDS,
+    points: tuple[HeraldPhysics, ...] = (),
 ) -> Lab:
     shift_ns = 800_000_000 - time.time_ns() % 10**9
 
     def clock() -> int:
         return time.time_ns() + shift_ns
 
-    outcomes = (HeraldOutcome(1, 0.5, (0.0, 0.0, 1.0, 0.0)), HeraldOutcome(2, 0.5, (0.0, 0.0, 0.0, 1.0)))
     world = World(
         [
             LinkTruth(
@@ -109,6 +122,7 @@ def make_lab(
                 outcomes=outcomes,
                 lanes=2,
                 click_delay_ns=CLICK_DELAY_NS,
+                points=points,
             )
         ],
         [MemoryTruth(node="alice", slots=4), MemoryTruth(node="bob", slots=4)],

@@ -16,6 +16,7 @@ from bellwire.core.effects import (
     MeasureQubit,
     Persist,
     Publish,
+    PurifyPair,
     ReleaseQubit,
     Send,
     StartAttempts,
@@ -24,6 +25,7 @@ from bellwire.core.effects import (
 from bellwire.core.events import (
     BellMeasured,
     Event,
+    PairPurified,
     PauliApplied,
     Persisted,
     QubitMeasured,
@@ -126,7 +128,7 @@ class Invariants:
                 raise Broken("early timer", f"{node} at {now_ns}, deadline {deadline_ns}")
         elif isinstance(event, Received):
             self._received(now_ns, node, event)
-        elif isinstance(event, (BellMeasured, QubitMeasured, PauliApplied)):
+        elif isinstance(event, (BellMeasured, QubitMeasured, PairPurified, PauliApplied)):
             self._answered(node, "order", event.operation, event)
         elif isinstance(event, Persisted):
             self._answered(node, "record", event.token, event)
@@ -195,6 +197,10 @@ class Invariants:
         elif isinstance(effect, MeasureQubit):
             self._use(node, effect.slot, "MeasureQubit", consume=True)
             self._orders[node, "order", effect.operation] = "MeasureQubit"
+        elif isinstance(effect, PurifyPair):
+            self._use(node, effect.kept_slot, "PurifyPair", consume=False)
+            self._use(node, effect.measured_slot, "PurifyPair", consume=True)
+            self._orders[node, "order", effect.operation] = "PurifyPair"
         elif isinstance(effect, ApplyPauli):
             self._use(node, effect.slot, "ApplyPauli", consume=False)
             self._orders[node, "order", effect.operation] = "ApplyPauli"
