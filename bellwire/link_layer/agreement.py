@@ -166,12 +166,14 @@ class QueueKeeper:
         "runs",
         "settings",
         "silent_runs",
+        "whole_frames",
     )
 
     def __init__(self, settings: LinkSettings, book: WindowBook) -> None:
         self.settings = settings
         self.book = book
         self.runs = 0
+        self.whole_frames = False  # windows begin and end with frames, for a scheduler that keeps account
         self.silent_runs = 0  # runs in a row of which the station never said a word
         self.offered: Window | None = None
         self.offered_at_ns = 0
@@ -245,8 +247,11 @@ class QueueKeeper:
             return 0
         if not book.windows:
             return book.attempt_at(now_ns)
-        soonest = book.attempt_at(now_ns + 2 * delay_ns + self.lead_ns)
-        return max(soonest + 1, book.windows[-1].first)
+        present = book.windows[-1]
+        first = max(book.attempt_at(now_ns + 2 * delay_ns + self.lead_ns) + 1, present.first)
+        if self.whole_frames and first <= present.last:
+            first += (present.first - first) % present.frame_attempts
+        return first
 
     def propose(self, terms: Terms, delay_ns: int, now_ns: int) -> Window:
         """The next window. Unchanged terms continue without a gap; changed ones rule after both could hear
@@ -255,6 +260,8 @@ class QueueKeeper:
         assert book.run is not None
         period_ns = settings.period_ns
         attempts = max(1, settings.lease_ns // period_ns)
+        if self.whole_frames:
+            attempts = max(attempts - attempts % frame_attempts(settings), frame_attempts(settings))
         present = book.windows[-1] if book.windows else None
         fence = max(book.fence(), self.offered.fence if self.offered else 0, self._refused_fence) + 1
         if present is not None and terms_of(present) == terms:

@@ -30,6 +30,7 @@ class Division:
         """Pairs that a request must have in one go; whoever serves atomic CREATEs puts its own here."""
         self._link = link
         self._scheduler = scheduler_of(link)
+        self.remembers = self._scheduler.remembers
         frame_attempts = max(1, link.frame_ns // link.period_ns)
         lease_attempts = max(1, link.lease_ns // link.period_ns)
         self._frames = Frames(frame_attempts, -(-lease_attempts // frame_attempts))
@@ -68,7 +69,7 @@ class Division:
 
     def agreed(self, window: Window) -> None:
         """A window rules from its first attempt on: what the one before gave until then counts."""
-        if not self._scheduler.remembers:
+        if not self.remembers:
             return
         if self._window is not None and self._window.run == window.run:
             self._standings = self._after(self._window, window.first)
@@ -82,6 +83,6 @@ class Division:
         if end <= 0 or (turns is None and not self._standings):
             return self._standings
         if turns is None:
-            return after(self._standings, {}, {}, end * round_lanes)
+            return after(self._standings, {}, {}, end * max(1, round_lanes))
         had = served(window.schedule, len(window.owners), self._link.lanes, window.frame_attempts, end)
         return after(self._standings, turns, had, end * round_lanes)

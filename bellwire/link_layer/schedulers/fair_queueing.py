@@ -29,6 +29,9 @@ JOB_FRAMES_MAX: Final = 16
 """Frames of a job: rarer pairs are fetched in several jobs, so that nobody waits long for the others'
 turn."""
 
+LAG_STEPS: Final = 1 << 64
+"""Of a lag, for each attempt: fractions of many different divisions would grow without bound."""
+
 NOTHING: Final = Standing(Fraction(0), 0)
 """Of a newcomer."""
 
@@ -57,9 +60,11 @@ class WeightedFairQueueing:
             (one.entry.request, one.entry.tree): Turn(part, unit * _job_frames(one, unit))
             for one, part in parts
         }
-        standings = level({key: history.get(key, NOTHING) for key in turns}, turns)
+        standings = level(history, turns)
         chosen = sequence(list(turns.values()), list(standings.values()), unit, frames.number)
-        return Divided(Shares(owners, tuple(parts[index][0].entry for index in chosen)), turns)
+        # The first lane that goes round begins with place len(owners) of a cycle (binding.py).
+        turned = (chosen[(place - len(owners)) % len(chosen)] for place in range(len(chosen)))
+        return Divided(Shares(owners, tuple(parts[index][0].entry for index in turned)), turns)
 
 
 def _job_frames(demand: Demand, unit: int) -> int:
@@ -67,10 +72,12 @@ def _job_frames(demand: Demand, unit: int) -> int:
     return min(JOB_FRAMES_MAX, max(1, ceil(demand.attempts * demand.together / unit)))
 
 
-def level(standings: Mapping[Key, Standing], turns: Mapping[Key, Turn]) -> dict[Key, Standing]:
-    """Standings whose lags sum to zero: what a leaver owed or was owed is shared by those who stay."""
+def level(history: Mapping[Key, Standing], turns: Mapping[Key, Turn]) -> dict[Key, Standing]:
+    """Standings of those who have turns, with lags that sum to zero: what leavers owed or were owed is shared
+    by those who stay, in proportion to their parts."""
+    standings = {key: history.get(key, NOTHING) for key in turns}
     total = sum((one.lag for one in standings.values()), Fraction(0))
-    parts = sum((turns[key].part for key in standings), Fraction(0))
+    parts = sum((turn.part for turn in turns.values()), Fraction(0))
     return {
         key: one._replace(lag=one.lag - total * turns[key].part / parts) for key, one in standings.items()
     }
@@ -119,22 +126,19 @@ def after(
     """
     total = sum((turn.part for turn in turns.values()), Fraction(0))
     standings: dict[Key, Standing] = {}
-    for key, turn in turns.items():
-        lag, done = history.get(key, NOTHING)
+    for key, (lag, done) in level(history, turns).items() if turns else ():
         own = had.get(key, 0)
-        standings[key] = Standing(_rounded(lag + attempts * turn.part / total - own), (done + own) % turn.job)
+        gain = attempts * turns[key].part / total
+        standings[key] = Standing(_bounded(lag + gain - own), (done + own) % turns[key].job)
     for key, (lag, done) in history.items():
         if key not in turns and lag + attempts < 0:
             standings[key] = Standing(lag + attempts, done)
     return standings
 
 
-LAG_STEPS: Final = 1 << 16
-"""Of a lag, for each attempt: fractions of many different divisions would grow without bound."""
-
-
-def _rounded(lag: Fraction) -> Fraction:
-    return Fraction(round(lag * LAG_STEPS), LAG_STEPS)
+def _bounded(lag: Fraction) -> Fraction:
+    """The lag, to the nearest of LAG_STEPS if its denominator is larger."""
+    return lag if lag.denominator <= LAG_STEPS else Fraction(round(lag * LAG_STEPS), LAG_STEPS)
 
 
 def served(
