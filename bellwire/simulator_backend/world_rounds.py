@@ -56,7 +56,7 @@ class HalfRound:
         self.measured = measured.pair
         self.kept_slot = kept
         self.measured_side = measured.side
-        self.scheme = scheme
+        self.scheme: Scheme = scheme
         self.side = side
         self.uniform = uniform
         self.at_ns = at_ns
