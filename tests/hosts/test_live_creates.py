@@ -1,4 +1,4 @@
-"""A user of the link service on a running lab: CREATE and answers by the control channel, the run replayed."""
+"""A user of the link service on a running lab: CREATE and answers by the control channel, and the replay."""
 
 from pathlib import Path
 from typing import Any
