@@ -204,6 +204,15 @@ def test_instruments_and_addresses_are_listed(tmp_path: Path) -> None:
     ]
 
 
+def test_links_are_told_their_schedulers_and_calendars(tmp_path: Path) -> None:
+    text = GOOD.replace("lanes: 3}", "lanes: 3, scheduler: weighted_fair_queueing}")
+    text = text.replace("lanes: 2}", "lanes: 2, scheduler: tdma, calendar: [demo, null, demo]}")
+    links = load_lab(written(tmp_path, text)).network.links
+    assert (links["left"].scheduler, links["left"].calendar) == ("weighted_fair_queueing", ())
+    assert (links["right"].scheduler, links["right"].calendar) == ("tdma", ("demo", None, "demo"))
+    assert {link.scheduler for link in good(tmp_path).network.links.values()} == {"weighted_round_robin"}
+
+
 def test_the_world_is_told_what_the_file_says(tmp_path: Path) -> None:
     lab = good(tmp_path)
     links, memories = lab.world()
@@ -279,6 +288,30 @@ BAD = [
         19,
         "links.right.station",
         'unknown station "eats" (did you mean "east"?)',
+    ),
+    (
+        "unknown scheduler",
+        "lanes: 2}",
+        "lanes: 2, scheduler: strict_prio}",
+        19,
+        "links.right.scheduler",
+        'unknown scheduler "strict_prio" (did you mean "strict_priority"?)',
+    ),
+    (
+        "time division without a calendar",
+        "lanes: 2}",
+        "lanes: 2, scheduler: tdma}",
+        19,
+        "links.right",
+        "calendar (frames granted in turn) goes with scheduler: tdma, and only there",
+    ),
+    (
+        "calendar that nobody keeps",
+        "lanes: 2}",
+        "lanes: 2, calendar: [demo, null]}",
+        19,
+        "links.right",
+        "calendar (frames granted in turn) goes with scheduler: tdma, and only there",
     ),
     (
         "unknown driver",
