@@ -22,7 +22,8 @@ from bellwire.planner.intervals import (
     tree_of_shape,
     waiting_s,
 )
-from bellwire.planner.predictions import ceiling, meeting, outlook
+from bellwire.planner.meetings import meeting
+from bellwire.planner.predictions import ceiling, outlook
 
 LINK_10_KM_S = 7.569886459e-3  # half of both nodes' capacity (1.7)
 LINK_5_KM_S = 5.895433502e-3
