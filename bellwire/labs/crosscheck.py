@@ -12,6 +12,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
 from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
+from bellwire.labs.banks import check_banks
 from bellwire.labs.document import KeyPath
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
@@ -33,6 +34,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     for name in sorted(set(lab.nodes) & set(lab.stations)):
         problems.add(("stations", name), f'"{name}" is also a node; every name stands for one machine')
     _check_links(lab, problems)
+    check_banks(lab, problems)
     for name in lab.classical.delay_us:
         if name not in lab.links:
             problems.add(("classical", "delay_us", name), f'unknown link "{name}"{nearest(name, lab.links)}')

@@ -17,6 +17,7 @@ from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings
 from bellwire.core.units import NS_PER_US, ns_from_s
 from bellwire.labs import models
 from bellwire.labs.architectures import believed_physics, true_physics
+from bellwire.labs.banks import places_of, with_turns
 from bellwire.labs.delays import delay_table
 from bellwire.labs.optics import (
     TEXTBOOK_CUTOFF_MARGIN_NS,
@@ -180,15 +181,14 @@ def file_of_document(document: Mapping[str, Any]) -> models.LabFile:
 def _network(
     file: models.LabFile, physics: dict[LinkId, tuple[HeraldPhysics, ...]], *, live: bool
 ) -> NetworkSettings:
-    used = dict.fromkeys(file.nodes, 0)
+    places = places_of(file)
     incident: dict[NodeId, list[LinkId]] = {name: [] for name in (*file.nodes, *file.stations)}
     links: dict[LinkId, LinkSettings] = {}
     for name, link in file.links.items():
-        # Slots are numbered node by node, over its incident links in file order.
-        a, b = (tuple(range(used[node], used[node] + link.lanes)) for node in link.nodes)
-        links[name] = link_settings(file, name, (a, b), physics[name], live=live)
+        links[name] = link_settings(
+            file, name, places.slots[name], physics[name], live=live, shared=places.shared[name]
+        )
         for node in link.nodes:
-            used[node] += link.lanes
             incident[node].append(name)
         if link.station is not None:
             incident[link.station].append(name)
@@ -196,20 +196,21 @@ def _network(
         name: NodeSettings(
             name=name,
             role=node.role,
-            memory=_memory(file, node, used[name]),
+            memory=_memory(file, node, places.sizes[name]),
             links=tuple(incident[name]),
         )
         for name, node in file.nodes.items()
     }
     for name in file.stations:
         nodes[name] = NodeSettings(name=name, role="station", memory=None, links=tuple(incident[name]))
-    return NetworkSettings(
+    network = NetworkSettings(
         nodes=nodes,
         links=links,
         delays_ns=delay_table(file),
         timers=_timers(file.timers),
         correct_frames=file.correct_frames,
     )
+    return with_turns(file, network)
 
 
 def _memory(file: models.LabFile, node: models.Node, slots: int) -> MemorySettings:
@@ -243,6 +244,7 @@ def _request(file: models.LabFile, request: models.Request) -> EntanglementReque
         cutoff_ns=cutoff_ns,
         route=request.route,
         rounds=request.rounds,
+        link_purification=request.link_purification,
     )
 
 

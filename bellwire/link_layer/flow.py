@@ -40,7 +40,7 @@ class Belief:
 
     def deadline_ns(self) -> int | None:
         """When the belief is given up, if it keeps any lane from attempting."""
-        return self._until_ns if self.lanes is not None and not self._everything() else None
+        return None if self._enough() else self._until_ns
 
     def expire(self, now_ns: int) -> bool:
         """Give up an old belief; True when that was due."""
@@ -65,7 +65,7 @@ class Belief:
             return
         if self.lanes is None:
             if self._in_bank:
-                return
+                return  # how many more it has is not known
             self.lanes = frozenset(self._all)
         self._run = run
         self._attempt = attempt
@@ -74,7 +74,7 @@ class Belief:
 
     def takes_part(self, lane: int, busy: Sequence[int]) -> bool:
         """True when that end can attempt on a lane while the lanes in `busy` attempt here."""
-        if self.lanes is None or lane in self.lanes:
+        if self.lanes is None or self._enough() or lane in self.lanes:
             return True
         return sum(one not in self.lanes for one in busy) < self.free
 
@@ -84,10 +84,11 @@ class Belief:
         return sorted(self._all, key=lambda lane: (lane not in known, lane))
 
     def says(self, lanes: Sequence[int], free: int) -> bool:
-        """True when these are the memories that end is believed to have."""
-        if self.lanes is None:
-            return len(lanes) + free >= len(self._all)
+        """True when these are the memories that end is believed to have. Which lanes it serves matters only
+        where there are too few for all."""
+        if self._enough() or len(lanes) + free >= len(self._all):
+            return self._enough() and len(lanes) + free >= len(self._all)
         return frozenset(lanes) == self.lanes and free == self.free
 
-    def _everything(self) -> bool:
-        return self.lanes is not None and len(self.lanes) + self.free >= len(self._all)
+    def _enough(self) -> bool:
+        return self.lanes is None or len(self.lanes) + self.free >= len(self._all)

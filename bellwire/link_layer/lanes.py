@@ -31,6 +31,8 @@ class Lanes:
         self._lanes = range(link.lanes)
         self._slots = slots
         self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
+        self._takes_turns = link.turn_ns > 0
+        self._armed_to: dict[int, tuple[int, int]] = {}  # with turns: lane -> (last attempt, point) ordered
         # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
         # walks over all that were deleted before it.
         self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
@@ -40,6 +42,7 @@ class Lanes:
     def begin_run(self) -> None:
         """A new run: nothing of the old one counts."""
         self._armed_from.clear()
+        self._armed_to.clear()
         self._births.clear()
         self._forgotten_to = -1
         self._frozen.clear()
@@ -71,6 +74,13 @@ class Lanes:
         assert slot is not None
         if fresh:
             self._armed_from[lane] = first
+        point = book.point_at(first)
+        if self._takes_turns:
+            if not fresh and self._armed_to.get(lane) == (last, point):
+                return  # looked at whenever a memory or a turn changes: most often there is nothing to order
+            self._armed_to[lane] = last, point
+            if first < self._armed_from[lane]:
+                self._armed_from[lane] = first  # armed for a later turn before, and now for this one
         generation = slot.generation
         assert book.run is not None
         step.order(
@@ -84,7 +94,7 @@ class Lanes:
                 first=first,
                 last=last,
                 fence=book.fence(),
-                point=book.point_at(first),
+                point=point,
             )
         )
 

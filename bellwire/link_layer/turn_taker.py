@@ -21,7 +21,8 @@ class TurnTaker:
         self._book = book
         self._lanes = lanes
         self._arm = arm
-        self._until_ns: int | None = None  # the last attempt of the present stretch is decided then
+        self._last = -1  # attempt of the present stretch
+        self._until_ns: int | None = None  # that attempt is decided then
         self._due_ns: int | None = None
 
     def deadline_ns(self) -> int | None:
@@ -40,18 +41,20 @@ class TurnTaker:
         """Give back what others may use, when the present stretch is over."""
         if self._until_ns is None or self._until_ns > step.now_ns:
             return
-        self._until_ns = self._end_of_turn_ns(step.now_ns)  # a later window may have made it longer
-        if self._until_ns is None and self._lanes.may_start is not None:
+        self._until_ns = None
+        if not self._goes_on(step.now_ns) and self._lanes.may_start is not None:
             self._lanes.end_turn(step)
 
-    def _end_of_turn_ns(self, now_ns: int) -> int | None:
-        """When the last attempt of the present stretch is decided; None: it is not our turn."""
+    def _goes_on(self, now_ns: int) -> bool:
+        """True when it is our turn; notes how long."""
         book = self._book
-        if book.run is None or not book.windows:
-            return None
         now = book.attempt_at(now_ns)
-        span = book.span_from(now)
-        return book.decided_ns(span[1]) if span is not None and span[0] == now else None
+        span = book.span_from(now) if book.run is not None and book.windows else None
+        if span is None or span[0] > now:
+            return False
+        self._last = span[1]
+        self._until_ns = book.decided_ns(self._last)
+        return True
 
     def look(self, step: Step) -> None:
         """The time or the windows have changed: attempt when it is our turn."""
@@ -60,14 +63,19 @@ class TurnTaker:
         if book.run is None or not book.windows:
             self.forget()
             return
-        end_ns = self._end_of_turn_ns(step.now_ns)
-        if end_ns is not None:
-            if self._until_ns is None:
-                self.begun += 1
-            self._until_ns = self._due_ns = end_ns
+        was_ours = self._until_ns is not None
+        if self._goes_on(step.now_ns):
+            self.begun += not was_ours
+            self._due_ns = self._until_ns
             self._arm(step)
             return
-        span = book.span_from(book.attempt_at(step.now_ns))
+        now = book.attempt_at(step.now_ns)
+        if was_ours and now <= self._last:
+            # A window that was agreed late has ended the turn before its time.
+            self._until_ns = None
+            if self._lanes.may_start is not None:
+                self._lanes.end_turn(step)
+        span = book.span_from(now)
         if self._lanes.may_start is None and span is not None:
             self._arm(step)  # memories of its own can be armed for the next turn at once
         self._due_ns = self._until_ns
