@@ -15,11 +15,15 @@ from bellwire.cli.main import app
 GUIDE = Path(__file__).parents[2] / "docs" / "planning.md"
 
 
-def blocks(kind: str) -> list[str]:
+def fenced(text: str, kind: str) -> list[str]:
     """Fenced blocks of a language, in order."""
-    text = GUIDE.read_text(encoding="utf-8")
     found: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
     return [body for language, body in found if language == kind]
+
+
+def blocks(kind: str) -> list[str]:
+    """Fenced blocks of the guide."""
+    return fenced(GUIDE.read_text(encoding="utf-8"), kind)
 
 
 SHOWN = [block for block in blocks("") if block.startswith("$ ")]
