@@ -8,7 +8,7 @@ lambda_k c and the same prior, whose mean it equals up to terms of order 1/n. A 
 at lambda = 0: every error probability is equally likely.
 """
 
-from math import exp, log
+from math import exp, inf, log, sqrt
 from typing import Final, NamedTuple
 
 from bellwire.core.bell import Bell, Eigenvalues, eigenvalues, from_eigenvalues
@@ -41,6 +41,17 @@ class Calibration(NamedTuple):
 def fidelity_in(values: Eigenvalues) -> float:
     """Fidelity to the state that the frame names, 0..1."""
     return min(1.0, max(0.0, (1.0 + values[0] + values[1] + values[2]) / 4.0))
+
+
+def fidelity_error(values: Eigenvalues, counts: Counts) -> float:
+    """Standard error of the fidelity of such a state from these tests alone; infinite where a basis has
+    none."""
+    variance = 0.0
+    for value, one in zip(values, counts.bases, strict=True):
+        if not one.tests:
+            return inf
+        variance += (1.0 - (value * one.contrast) ** 2) / (one.tests * one.contrast**2)
+    return sqrt(variance) / 4.0
 
 
 def updated(belief: Belief, counts: Counts) -> Eigenvalues:

@@ -87,6 +87,16 @@ class Counts:
             one.tests, one.errors = one.tests - one.tests // 2, one.errors - one.errors // 2
             one.contrast_sum = mean * one.tests
 
+    def without(self, other: "Counts") -> "Counts":
+        """What is left when another's tests are taken away; where half of ours was forgotten, at least
+        none."""
+        left = Counts()
+        for mine, theirs, one in zip(self.bases, other.bases, left.bases, strict=True):
+            one.tests = max(0, mine.tests - theirs.tests)
+            one.errors = min(one.tests, max(0, mine.errors - theirs.errors))
+            one.contrast_sum = mine.contrast * one.tests
+        return left
+
     def join(self, other: "Counts") -> None:
         """Take in the counts of another."""
         for mine, theirs in zip(self.bases, other.bases, strict=True):

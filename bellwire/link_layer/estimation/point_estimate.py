@@ -5,7 +5,9 @@ Owns the state of one point and when its parts are looked at again. Refuses the 
 
 The table is trusted until tests exclude it with TRUST_CONFIDENCE, or until a drift is noticed; from then on
 only tests count, until somebody calibrates anew. On a drift all tests before its estimated beginning are
-forgotten.
+forgotten. Those from there to the alarm count at first, but they were chosen for looking bad (or good): the
+interval is a wider one, of TRUST_CONFIDENCE (the distance that an alarm takes, sqrt(2 limit) standard
+errors), until as many tests have followed; then they are forgotten as well, and the interval is fair again.
 """
 
 from typing import Final, NamedTuple
@@ -17,6 +19,7 @@ from bellwire.link_layer.estimation.beliefs import (
     Belief,
     Calibration,
     calibrated,
+    fidelity_error,
     fidelity_in,
     physical,
     updated,
@@ -33,18 +36,25 @@ one."""
 TESTS_KEPT_MAX: Final = 65_536
 """Beyond this half of the tests is forgotten, so that what is slower than any drift alarm is followed."""
 
-QUIET_TESTS: Final = 256
-"""After so many tests without suspicion the drift watch compares with the newest estimate."""
+REFERENCE_GROWTH: Final = 3.0
+"""When there are so many times the tests of the last time, and no suspicion, drift is looked for against the
+newest estimate. Tests that a sum holds against the present reference have no part in the new one, or a
+reference would follow a drift that is not noticed yet."""
 
-REFERENCE_TESTS_MIN: Final = 300
-"""Where no table is trusted, drift is watched for only after so many tests."""
+REFERENCE_ERROR_MAX: Final = 0.25
+"""Standard error of a reference in units of the drift that is watched for. Until tests reach it, the table is
+the reference while it is trusted, and without one there is no watch: some 1800 tests at F = 0.93."""
 
-LOOK_AGAIN: Final = 1.1
+LOOK_AGAIN: Final = 1.2
 """An interval is worked out anew when there are so many times the tests of the last one."""
 
+CONFIDENCE: Final = 0.95
+"""Of an interval."""
+
 TRUST_CONFIDENCE: Final = 0.999
-"""Tests that exclude a table with this confidence end the trust in it. It is looked at some eighty times
-while tests grow from tens to ten thousands, therefore higher than the 0.95 of an interval."""
+"""Confidence of the interval while it rests on tests that were chosen by an alarm, too. Tests that exclude a
+table with this confidence end the trust in it. It is looked at some forty times while tests grow from tens
+to ten thousands, therefore higher than the 0.95 of an interval."""
 
 
 class Drift(NamedTuple):
@@ -60,11 +70,13 @@ class Drift(NamedTuple):
 class PointEstimate:
     """One operating point at side 0 of a link."""
 
-    def __init__(self, point: OperatingPoint, settings: EstimationSettings) -> None:
+    def __init__(self, point: OperatingPoint, settings: EstimationSettings, contrast: float) -> None:
+        """contrast: of a test that is measured at once: what the readout of both ends leaves (counts.py)."""
         self.name = point.name
         self.table_success_probability = point.success_probability
         self.success = SuccessCount()
         self.tally = Tally()
+        self._fresh: Tally | None = None  # tests since an alarm, None: those before it are forgotten
         self.trusted = True
         self.at_ns = 0  # when the newest test behind the estimate was joined; 0: as in the table
         self._settings = settings
@@ -75,8 +87,9 @@ class PointEstimate:
         }
         self._calibration: Calibration | None = None
         self._watch = DriftWatch(settings.drift, settings.false_alarm_tests)
-        self._watch.refer(self._mean_belief(0).values)
-        self._since_reference = 0
+        self._contrast = contrast
+        self._watch.refer(self._mean_belief(0).values, contrast)
+        self._reference_tests = 0
         self.heralds = {herald.code: herald for herald in point.heralds}  # what a code means now
         self._interval: Interval | None = None
         self._interval_tests = 0
@@ -100,7 +113,8 @@ class PointEstimate:
 
     @property
     def interval(self) -> Interval:
-        """95 % interval from tests alone; the table's value twice before the first test.
+        """95 % interval (after an alarm for a while a wider one) from tests alone; the table's value twice
+        before the first test.
 
         As of a moment ago: it is renewed as tests grow by LOOK_AGAIN.
         """
@@ -136,60 +150,72 @@ class PointEstimate:
         self.trusted = True
         self.at_ns = calibration.at_ns
         self.tally.clear()
+        self._fresh = None
         self._interval = None
         self._interval_tests = 0
         self._watch.restart()
-        self._watch.refer(self._mean_belief(now_ns).values)
-        self._since_reference = 0
+        self._watch.refer(self._mean_belief(now_ns).values, self._contrast)
+        self._reference_tests = 0
         self._renew(now_ns)
 
     def tested(self, frame: int, basis: int, error: bool, contrast: float, now_ns: int) -> Drift | None:
         """One test round of a pair of `frame`. `settled` must follow before the estimates are read."""
         self.tally.add(frame, basis, error, contrast)
+        if self._fresh is not None:
+            self._fresh.add(frame, basis, error, contrast)
         self.at_ns = now_ns
         noticed = self._watch.add(frame, basis, error, contrast)
         if noticed is not None:
             return self._drifted(*noticed, now_ns)
-        self._since_reference += 1
-        if self._since_reference >= QUIET_TESTS and self._watch.quiet:
-            self._refer()
         return None
 
     def settled(self, now_ns: int) -> None:
         """A batch of tests is complete: renew the estimates."""
+        if self._fresh is not None and 2 * self._fresh.tests >= self.tally.tests:
+            self.tally, self._fresh = self._fresh, None
+            self._interval_tests = 0
         if self.tally.tests > TESTS_KEPT_MAX:
             self.tally.halve()
-            self._interval_tests = 0
+            self._interval_tests = self._reference_tests = 0
         if self.tally.tests > LOOK_AGAIN * self._interval_tests:
             self._look(now_ns)
+            self._refer()
         self._renew(now_ns)
 
     def _drifted(self, direction: Direction, since: Tally, now_ns: int) -> Drift:
         before = fidelity_in(self._watch.reference or FLAT.values)
-        self.tally = Tally()
+        self.tally, self._fresh = Tally(), Tally()
         self.tally.join(since)
         self.trusted = False
         self._watch.restart()
+        self._reference_tests = 0
         self._look(now_ns)
-        self._refer()
         assert self._interval is not None
         return Drift(direction, before, self.fidelity, self._interval, self.tally.tests)
 
     def _look(self, now_ns: int) -> None:
         """Work out the interval, and whether the tests still bear the table."""
         tests = self.tally.pooled()
-        self._interval = fidelity_interval(tests)
+        self._interval = fidelity_interval(tests, CONFIDENCE if self._fresh is None else TRUST_CONFIDENCE)
         self._interval_tests = tests.tests
         if self.trusted:
-            low, high = fidelity_interval(tests, TRUST_CONFIDENCE)
-            self.trusted = low <= fidelity_in(self._mean_belief(now_ns).values) <= high
+            table = fidelity_in(self._mean_belief(now_ns).values)
+            if not self._interval.low <= table <= self._interval.high:
+                low, high = fidelity_interval(tests, TRUST_CONFIDENCE)
+                self.trusted = low <= table <= high
 
     def _refer(self) -> None:
-        """Compare with the newest estimate from now on."""
-        tests = self.tally.pooled()
-        if self.trusted or tests.tests >= REFERENCE_TESTS_MIN:
-            self._watch.refer(eigenvalues(physical(updated(self._belief(None, self.at_ns), tests))))
-            self._since_reference = 0
+        """Compare with the newest estimate from now on, if it is exact enough and nothing is suspected."""
+        if self._fresh is not None:
+            return
+        tests = self.tally.pooled().without(self._watch.suspected().pooled())
+        if tests.tests < REFERENCE_GROWTH * self._reference_tests or not self._watch.quiet:
+            return
+        state = eigenvalues(physical(updated(self._belief(None, self.at_ns), tests)))
+        if fidelity_error(state, tests) > REFERENCE_ERROR_MAX * self._settings.drift:
+            return
+        self._reference_tests = tests.tests
+        self._watch.refer(state, sum(one.contrast for one in tests.bases) / len(tests.bases))
 
     def _renew(self, now_ns: int) -> None:
         """The states that births are given from now on."""

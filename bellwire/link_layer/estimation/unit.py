@@ -41,7 +41,12 @@ class FidelityEstimation:
         self._rates = rates
         self._readout_fidelities = readout_fidelities
         self.points = tuple(
-            PointEstimate(link.point(index), link.estimation) for index in range(max(1, len(link.points)))
+            PointEstimate(
+                link.point(index),
+                link.estimation,
+                contrast(0, rates, (0, 0), readout_fidelities),
+            )
+            for index in range(max(1, len(link.points)))
         )
         self._heralds = tuple(point.heralds for point in self.points)  # asked for every pair
 
