@@ -345,6 +345,9 @@ class LinkEnd:
         self._deadline_moved = True
         window = self.keeper.offered
         if window is None or (answer.run, answer.fence) != (window.run, window.fence):
+            if self.sharing is not None:
+                self.sharing.turns_told(answer)
+                self.look_at_terms(step)
             return
         again = self.sharing is not None and self.sharing.answered(answer)
         if answer.accepted:

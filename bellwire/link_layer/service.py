@@ -250,6 +250,7 @@ class LinkService:
         end = self._of(received)
         if end is not None and end.side == 1 and isinstance(received.message, WindowClosed):
             end.closed(step, received.message)
+            self._look_beside(step, end.settings.link)
 
     def _reset(self, step: Step, received: Received) -> None:
         end = self._of(received)
@@ -290,6 +291,7 @@ class LinkService:
         for end in self.ends.values():
             if end.sharing is not None and end.settings.turn_ns and end.settings.link != link:
                 end.look_at_terms(step)
+                end.sharing.tell_turns(step)
 
     def _freed(self, step: Step, notice: SlotFreed) -> None:
         slot = self._slots.slot(notice.slot)

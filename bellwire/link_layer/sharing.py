@@ -107,6 +107,31 @@ class Sharing:
             self._end.counters["turns_refused"] += 1
         return refused and news and bool(answer.granted)
 
+    def tell_turns(self, step: Step) -> None:
+        """Side 1: shares have changed. Side 0 need not wait for its next offer to hear what could be granted;
+        when the word is lost, it will."""
+        end = self._end
+        if end.side == 0 or not end.settings.turn_ns or end.book.run is None or not end.book.windows:
+            return
+        window = end.book.windows[-1]
+        granted = self._node().judged(end.settings.link, window).granted
+        if granted and granted != window.granted:
+            answer = WindowAnswer(
+                link=end.settings.link,
+                run=window.run,
+                fence=window.fence,
+                accepted=True,
+                reason="",
+                granted=granted,
+            )
+            step.send(end.peer, answer)
+
+    def turns_told(self, answer: WindowAnswer) -> None:
+        """Side 0 hears that the turns which side 1 could grant have changed since it took the window."""
+        book = self._end.book
+        if answer.accepted and (answer.run, answer.fence) == (book.run, book.fence()):
+            self._hint = answer.granted
+
     def duty(self) -> float:
         """Share of the time in which the link may attempt; while it has no window, what it could have."""
         end, link = self._end, self._end.settings
