@@ -20,6 +20,7 @@ import msgspec
 
 from bellwire.core.errors import BellwireError, ConfigError
 from bellwire.core.ids import NodeId
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
@@ -185,7 +186,8 @@ async def run_emulation(
     """Play the lab's emulated instruments until told to stop by signal, command or the end of stdin.
 
     Commands on the socket, one JSON object a line: status; power_cycle(device, off_s); power_off(device);
-    power_on(device); set_fault(device, fault, rate, delay_s, times); clear_fault(device, fault); stop.
+    power_on(device); set_fault(device, fault, rate, delay_s, times); clear_fault(device, fault);
+    change_link(link, success_probability, outcomes, points), what is not given stays; stop.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -243,6 +245,16 @@ def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event)
         fault = fields.get("fault")
         bench.clear_fault(str(fields["device"]), None if fault is None else str(fault))
 
+    async def change_link(fields: dict[str, Any]) -> None:
+        success = fields.get("success_probability")
+        outcomes, points = fields.get("outcomes"), fields.get("points")
+        bench.change_link(
+            str(fields["link"]),
+            success_probability=None if success is None else float(success),
+            outcomes=None if outcomes is None else msgspec.convert(outcomes, tuple[HeraldOutcome, ...]),
+            points=None if points is None else msgspec.convert(points, tuple[HeraldPhysics, ...]),
+        )
+
     async def stop(_: dict[str, Any]) -> None:
         ended.set()
 
@@ -253,6 +265,7 @@ def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event)
         "power_on": power_on,
         "set_fault": set_fault,
         "clear_fault": clear_fault,
+        "change_link": change_link,
         "stop": stop,
     }
 

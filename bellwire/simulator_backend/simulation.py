@@ -6,10 +6,11 @@ truth.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -41,6 +42,11 @@ class RequestOutcome:
     voided: int = 0
 
 
+TRUTHS_MAX: Final = 10_000
+"""Pairs seen by the World that no report has named yet. The oldest is forgotten: it was measured for a test,
+or for a user of a link, which no report tells."""
+
+
 class Observer:
     """Listens to a virtual host and gathers outcomes."""
 
@@ -53,7 +59,8 @@ class Observer:
             for request in host.lab.requests
         }
         self._sources = {request.request_id: request.target_nodes[0] for request in host.lab.requests}
-        self._truths: dict[frozenset[str], PairTruth] = {}  # pairs seen by the World, not yet reported
+        # Pairs seen by the World, not yet reported.
+        self._truths: OrderedDict[frozenset[str], PairTruth] = OrderedDict()
         self._untold: dict[frozenset[str], tuple[RequestOutcome, int]] = {}  # reported, not yet seen
         host.reports.append(self._reported)
         host.witnesses.append(self._witnessed)
@@ -64,6 +71,8 @@ class Observer:
         untold = self._untold.pop(pair, None)
         if untold is None:
             self._truths.setdefault(pair, truth)
+            if len(self._truths) > TRUTHS_MAX:
+                self._truths.popitem(last=False)
         else:
             self._compare(*untold, truth)
 

@@ -1,5 +1,6 @@
 """Slots that change lanes, operating points and purification rounds on emulated controllers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bellwire.runtime.bindings import MemoryBindings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
+from bellwire.simulator_backend.emulation import _commands
 from tests.drivers.conftest import Lab, make_lab
 
 STATE: bell.Bell = (0.85, 0.06, 0.05, 0.04)
@@ -117,6 +119,29 @@ async def test_a_point_that_the_hardware_does_not_have_is_refused_by_it(noisy_la
         await noisy_lab.alice.arm(0, 3, 0, 7, noisy_lab.next_epoch_s(), 0, 10**9, 1, 2)
     with pytest.raises(LocalMisuse, match="operating point -1 is below 0"):
         await noisy_lab.alice.arm(0, 3, 0, 7, noisy_lab.next_epoch_s(), 0, 10**9, 1, -1)
+
+
+async def test_a_link_drifts_under_memories_that_attempt_and_the_pairs_tell(noisy_lab: Lab) -> None:
+    """By the emulator's command, as a test with real processes would say it; dark first, then worse."""
+    lab, worse = noisy_lab, (0.55, 0.2, 0.15, 0.1)
+    commands = _commands(lab.bench, None, asyncio.Event())
+    epoch_s = await lab.start_run(7)
+    await herald(lab, 0, 0, epoch_s)
+    dark = [[0.0, heralds(STATE)], [0.0, heralds(BRIGHT)]]
+    await commands["change_link"]({"link": "alice-bob", "points": dark})
+    await lab.arm_both(1, 1, 7, epoch_s)
+    seen = len(lab.bounds)
+    await lab.eventually(lambda: len(lab.bounds) > seen + 5, "attempts in the dark")
+    assert len(lab.held["alice"]) == 1
+    bright = [[0.3, heralds(worse)], [0.3, heralds(BRIGHT)]]
+    await commands["change_link"]({"link": "alice-bob", "points": bright})
+    await lab.eventually(lambda: len(lab.held["alice"]) == len(lab.held["bob"]) == 2, "a herald")
+    for slot, expected in ((0, STATE), (1, worse)):
+        truth = lab.world.truth("alice", slot, lab.clock())
+        assert truth is not None
+        assert truth.state == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(LocalMisuse, match="no link of the name"):
+        await commands["change_link"]({"link": "nowhere", "success_probability": 0.5})
 
 
 # --- orders of the live host, carried out by driver and emulator --------------------------------------------

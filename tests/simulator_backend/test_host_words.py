@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from bellwire.core.effects import AnswerLink, Effect
 from bellwire.core.events import (
     Event,
@@ -17,7 +19,9 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.labs import Lab, load_lab
 from bellwire.node.routing import NodeMachine
 from bellwire.planner.plans import compute_plan
+from bellwire.simulator_backend import simulation
 from bellwire.simulator_backend.host import VirtualHost
+from bellwire.simulator_backend.world import PairTruth
 
 MS = 1_000_000
 OWN_END = End("alice-bob", 3, 14, 1, 0)
@@ -96,6 +100,20 @@ def test_a_user_of_a_link_acts_through_the_host_and_hears_the_answers() -> None:
     assert told == [(number * MS, word) for number, word in enumerate(words, start=1)]
     assert heard == [(MS, "alice", LinkAck(link="alice-bob", create=9, queue=0, number=1))]
     assert watched.host.digest.hexdigest() != silent  # an answer is part of what a run is known by
+
+
+def test_an_observer_forgets_the_oldest_pairs_that_no_report_ever_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(simulation, "TRUTHS_MAX", 3)
+    observer = simulation.Observer(Watched(7, make=make).host)
+    names = []
+    for attempt in range(5):
+        ends = (End("alice-bob", 1, attempt, 0, 0), End("alice-bob", 1, attempt, 0, 1))
+        names.append(frozenset(str(end) for end in ends))
+        truth = PairTruth(("bob", 0), 2, (1.0, 0.0, 0.0, 0.0), 1.0, ends)
+        observer._witnessed(attempt, "alice", 0, truth)
+    assert list(observer._truths) == names[2:]
 
 
 def test_a_link_goes_dark_and_comes_back_when_its_truth_is_told_to_change() -> None:

@@ -2,7 +2,7 @@
 
 Owns the wiring of devices to paths and links, and the planned clicks until they happen. Refuses to be a
 shortcut: drivers reach the devices by their serial lines and sockets only; what is offered here beside them
-is power and faults.
+is power, faults, and links that drift.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from bellwire.core.errors import LocalMisuse
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import Architecture
 from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
 from bellwire.simulator_backend.devices.faults import Fault
@@ -204,6 +205,21 @@ class EmulatedBench:
     def clear_fault(self, name: str, fault: Fault | str | None = None) -> None:
         """Switch one fault of a device, or all, off."""
         self._device(name).clear_fault(None if fault is None else Fault(fault))
+
+    def change_link(
+        self,
+        link: str,
+        *,
+        success_probability: float | None = None,
+        outcomes: tuple[HeraldOutcome, ...] | None = None,
+        points: tuple[HeraldPhysics, ...] | None = None,
+    ) -> None:
+        """The hidden truth of a link changes now (`World.change_link`); no device can tell."""
+        now_ns = self.now()
+        for planned in self._world.change_link(
+            link, now_ns, success_probability=success_probability, outcomes=outcomes, points=points
+        ):
+            self._plan(planned)
 
     def _device(self, name: str) -> FramedEmulator[HeraldCore] | FramedEmulator[MemoryCore] | Dg645Emulator:
         for devices in (self.stations, self.nodes, self.triggers):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.simulator_backend.world_words import Click, PairTruth, PlannedClick
 
 TruthLog = Callable[[str, int, str, int, PairTruth | None, int], None]
@@ -54,5 +55,15 @@ class WorldPort(Protocol):
     def initialise(self, node: str, slot: int, now_ns: int) -> None: ...
 
     def lose_node(self, node: str, now_ns: int) -> None: ...
+
+    def change_link(
+        self,
+        link: str,
+        now_ns: int,
+        *,
+        success_probability: float | None = None,
+        outcomes: tuple[HeraldOutcome, ...] | None = None,
+        points: tuple[HeraldPhysics, ...] | None = None,
+    ) -> tuple[PlannedClick, ...]: ...
 
     def truth(self, node: str, slot: int, now_ns: int) -> PairTruth | None: ...
