@@ -237,7 +237,7 @@ class CreatePairs:
 
     def _put_aside(self, served: ServedPair) -> None:
         """What was told and holds no qubit any more needs only its name."""
-        if not served.told or not served.shared or served.state not in ("measured", "released"):
+        if not served.told or not served.shared or served.state in ("kept", "measuring"):
             return
         if self._pairs.pop(served.end, None) is not None:
             self._told[served.end] = served
@@ -249,12 +249,12 @@ class CreatePairs:
         served = self._pairs.get(end)
         if served is None or not served.told or served.state != "kept":
             return False
-        self._give_back(step, served)
+        self._give_back(step, served, "released")
         return True
 
-    def _give_back(self, step: Step, served: ServedPair) -> None:
+    def _give_back(self, step: Step, served: ServedPair, state: Literal["released", "lapsed"]) -> None:
         """The user had the qubit: the other half is not touched by its end here."""
-        served.state = "released"
+        served.state = state
         served.until_ns = None
         step.tell(UpdatePair(fact=Released(end=served.end, reason="delivered", at_ns=step.now_ns)))
         self._births.let_go(step, served.end, tell=False)
@@ -307,6 +307,8 @@ class CreatePairs:
             self._expire(step, served, "local" if tell else "remote", _REASONS[reason])
 
     def _expire(self, step: Step, served: ServedPair, where: Literal["local", "remote"], reason: str) -> None:
+        if served.state == "lapsed":
+            return  # the user knows that it is gone
         self._counters["create_expired"] += 1
         answer = LinkErr(
             link=self._link.link,
@@ -338,6 +340,10 @@ class CreatePairs:
             self._take_back(step, served, "partner_lost", tell=False)
         self._told.clear()
 
+    def idle(self) -> bool:
+        """True when no pair is in anybody's hands and no word about one is awaited."""
+        return not (self._pairs or self._measuring or self.counting.unheard)
+
     # ---- time
 
     def deadline_ns(self) -> int | None:
@@ -358,8 +364,8 @@ class CreatePairs:
                 continue  # went with an atomic set
             self._counters["create_aged"] += 1
             if served.told:
-                self._give_back(step, served)
                 self._expire(step, served, "local", "not released in its time")
+                self._give_back(step, served, "lapsed")
             else:
                 self._start_over(step, served)
 

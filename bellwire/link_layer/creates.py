@@ -245,11 +245,14 @@ class Creates:
         step.order(AnswerLink(answer=answer))
 
     def satisfied(self, item: Item) -> bool:
-        """At the deadline: a rate has done its time, a count needs all its pairs told."""
+        """At the deadline: a rate has done its time. A count needs all its pairs; side 1, which has had no
+        word of the end from side 0, can only tell that it has all of them itself."""
         serving = self._servings.get(item.name)
         if item.asked.count is None:
             return True
-        return serving is not None and serving.told >= item.asked.count
+        if serving is None:
+            return False
+        return serving.complete() if self._side == 0 else serving.told >= item.asked.count
 
     def told(self, item: Item) -> int:
         """Pairs of the item that were ever told at this end."""

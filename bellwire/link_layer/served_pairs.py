@@ -14,8 +14,8 @@ from bellwire.core.units import NS_PER_S
 from bellwire.link_layer.queue import Item
 from bellwire.link_layer.uses import FreshPair
 
-PairState = Literal["kept", "measuring", "measured", "released"]
-"""kept: in the memory. released: its user, or the end of its holding time, gave the qubit up."""
+PairState = Literal["kept", "measuring", "measured", "released", "lapsed"]
+"""kept: in the memory. released: given back by its user. lapsed: its time was over, as its user knows."""
 
 
 class ServedPair:

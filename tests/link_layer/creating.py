@@ -4,12 +4,14 @@ Owns what users were answered and when, the joint state of each pair (a density 
 that hold whatever the channel did.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 
-from bellwire.core.effects import AnswerLink, Effect, MeasureQubit
+from bellwire.core.bell import to_walsh, werner
+from bellwire.core.effects import AnswerLink, Effect, MeasureQubit, Send
 from bellwire.core.events import (
     DeviceChanged,
     Event,
@@ -21,18 +23,23 @@ from bellwire.core.events import (
 )
 from bellwire.core.ids import End
 from bellwire.core.link_words import (
+    LinkAck,
     LinkAnswer,
     LinkCreate,
+    LinkDone,
+    LinkErr,
     LinkOkKeep,
+    LinkOkMeasure,
 )
 from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings, Timers
 from bellwire.link_layer.creates import Creates
-from tests.link_layer.bench import Channel, LinkBench, link_network
+from tests.link_layer.bench import MS, Channel, LinkBench, link_network
 
 MEASURE_NS = 10_000
 """A measurement takes so long."""
 
 Kind = TypeVar("Kind")
+Ok = LinkOkKeep | LinkOkMeasure
 
 PAULIS = {
     "X": np.array([[0, 1], [1, 0]], complex),
@@ -63,7 +70,8 @@ def turned(rotation: tuple[int, int, int]) -> np.ndarray:
 def projector(order: MeasureQubit) -> np.ndarray:
     """Onto bit 0 of a measurement order."""
     unitary = turned(order.rotation)
-    return unitary.conj().T @ (np.eye(2) + PAULIS[order.basis]) @ unitary / 2
+    onto: np.ndarray = unitary.conj().T @ (np.eye(2) + PAULIS[order.basis]) @ unitary / 2
+    return onto
 
 
 class CreateBench(LinkBench):
@@ -79,13 +87,18 @@ class CreateBench(LinkBench):
         timers: Timers | None = None,
         purposes: dict[str, tuple[int, ...]] | None = None,
         no_result: float = 0.0,
+        fidelity: float = 1.0,
+        delay_ns: int = 50_000,
     ) -> None:
-        """`link`, `timers`, `purposes`: what differs from `link_network`. `no_result`: share of measurements
-        that end without a bit."""
+        """`link`, `timers`, `purposes`, `fidelity` (as believed), `delay_ns`: what differs from
+        `link_network`. `no_result`: share of measurements that end without a bit."""
+        self._fidelity = fidelity
+        self._delay_ns = delay_ns
         self._changes = link or {}
         self._given_timers = timers
         self._purposes = purposes or {}
         self.no_result = no_result
+        self.lose: Callable[[object], bool] = lambda message: False  # messages that the channel swallows
         self.answers: dict[str, list[tuple[int, LinkAnswer]]] = {"a": [], "b": []}
         self.asked: dict[str, list[tuple[int, LinkCreate]]] = {"a": [], "b": []}
         self.restarts: dict[str, list[int]] = {"a": [], "b": [], "m": []}
@@ -94,8 +107,14 @@ class CreateBench(LinkBench):
         super().__init__(seed, station=station, channel=channel or Channel())
 
     def make_network(self, station: bool) -> NetworkSettings:
-        network = link_network(station=station)
-        changed: LinkSettings = msgspec.structs.replace(network.links["a-b"], **self._changes)
+        network = link_network(station=station, delay_ns=self._delay_ns)
+        signs, cost = to_walsh(werner(self._fidelity))
+        heralds = tuple(
+            msgspec.structs.replace(herald, signs=signs, cost=cost) for herald in network.links["a-b"].heralds
+        )
+        changed: LinkSettings = msgspec.structs.replace(
+            network.links["a-b"], **{"heralds": heralds, **self._changes}
+        )
         nodes: dict[str, NodeSettings] = {
             name: msgspec.structs.replace(node, purposes=self._purposes.get(name))
             for name, node in network.nodes.items()
@@ -151,6 +170,8 @@ class CreateBench(LinkBench):
             self.answers[node].append((self.now_ns, effect.answer))
         elif isinstance(effect, MeasureQubit):
             self._measure(node, effect)
+        elif isinstance(effect, Send) and self.lose(effect.message):
+            return
         else:
             super()._execute(node, effect)
 
@@ -180,3 +201,84 @@ class CreateBench(LinkBench):
     def of(self, node: str, kind: type[Kind]) -> list[Kind]:
         """Answers of a kind, in order."""
         return [answer for _, answer in self.answers[node] if isinstance(answer, kind)]
+
+    def endings(self, node: str) -> list[LinkDone | LinkErr]:
+        """Ends of CREATEs as a user hears of them, in order; EXPIRE is none."""
+        return [
+            answer
+            for _, answer in self.answers[node]
+            if isinstance(answer, LinkDone) or (isinstance(answer, LinkErr) and answer.code != "EXPIRE")
+        ]
+
+    def standing(self, node: str, origin: str, create: int) -> dict[End, Ok]:
+        """Pairs of a CREATE that were told at a node and not taken back."""
+        pairs: dict[End, Ok] = {}
+        for _, answer in self.answers[node]:
+            if isinstance(answer, LinkAck) or (answer.origin, answer.create) != (origin, create):
+                continue
+            if isinstance(answer, LinkOkKeep | LinkOkMeasure):
+                assert answer.end not in pairs, f"{answer.end} told twice"
+                pairs[answer.end] = answer
+            elif isinstance(answer, LinkErr):
+                for end in answer.ends:
+                    assert end in pairs, f"{end} taken back without having been told"
+                    del pairs[end]
+        return pairs
+
+
+def check_shared(bench: CreateBench, origin: str, create: int, *, pairs: int) -> None:
+    """Both users stand with the same pairs, under the same numbers, frames and birth times."""
+    here, there = (bench.standing(node, origin, create) for node in ("a", "b"))
+    assert len(here) == pairs
+    assert {end.partner for end in here} == set(there)
+    for end, ok in here.items():
+        other = there[end.partner]
+        assert (ok.sequence, ok.frame, ok.born_ns) == (other.sequence, other.frame, other.born_ns)
+    assert len({ok.sequence for ok in here.values()}) == pairs
+
+
+def check_each_ended_once(bench: CreateBench) -> None:
+    """Every CREATE of a user whose node lives since then has ended exactly once at its origin, and at most
+    once at the other end."""
+    for node in ("a", "b"):
+        since_ns = bench.restarts[node][-1]
+        for asker in ("a", "b"):
+            # An id may be used again: count.
+            asked = [word.create for at_ns, word in bench.asked[asker] if at_ns >= since_ns]
+            ended = [
+                answer.create
+                for at_ns, answer in bench.answers[node]
+                if isinstance(answer, LinkDone | LinkErr)
+                and not (isinstance(answer, LinkErr) and answer.code == "EXPIRE")
+                and answer.origin == asker
+                and at_ns >= since_ns
+            ]
+            if asker == node:
+                assert sorted(ended) == sorted(asked)
+            else:
+                assert len(ended) == len(set(ended))
+
+
+def quiet(bench: CreateBench, node: str) -> bool:
+    """True when no word about CREATEs is awaited and every slot is free."""
+    creates = bench.creates(node)
+    waiting = creates.queue.items or creates.queue.leaving or not creates.pairs.idle()
+    return not waiting and {slot.state for slot in bench.sinks[node][-1].slots.slots()} == {"free"}
+
+
+def check_nothing_is_left(bench: CreateBench) -> None:
+    """After everybody gave back what he had, and some time, no slot, item, pair or word is left anywhere."""
+    bench.release_all()
+    bench.channel = Channel()
+    until_ns = bench.now_ns + 20_000 * MS
+    while bench.now_ns < until_ns and not all(quiet(bench, node) for node in ("a", "b")):
+        bench.run(bench.now_ns + 100 * MS)
+    for node in ("a", "b"):
+        creates = bench.creates(node)
+        assert not creates.queue.items
+        assert not creates.queue.leaving
+        assert creates.pairs.idle()
+        assert not bench.services[node].ends["a-b"].requests
+        sink = bench.sinks[node][-1]
+        assert {slot.state for slot in sink.slots.slots()} == {"free"}, node
+        assert set(sink.released) == set(sink.born)
