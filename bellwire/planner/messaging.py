@@ -18,7 +18,7 @@ from bellwire.core.notices import LinkRequested, LinkWithdrawn, PlanInstalled, P
 from bellwire.core.plans import WEIGHTS_MAX, NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
-from bellwire.planner.reservations import Lack, Reservations
+from bellwire.planner.reservations import Lack, Reservations, banks_at
 
 ENDED_MAX: Final = 4096
 """Withdrawn versions remembered, so that an installation that was overtaken stays without effect."""
@@ -32,7 +32,7 @@ class Messaging:
         self.node = node
         self.plans: dict[RequestId, NodePlan] = {}
         lanes = {link: settings.links[link].lanes for link in settings.nodes[node].links}
-        self.reservations = Reservations(lanes, slots, self.plans)
+        self.reservations = Reservations(lanes, slots, self.plans, banks_at(settings, node))
         self._lapses_ns: dict[RequestId, int] = {}
         self._first_lapse_ns: int | None = None  # asked for in every step; None: no plan
         self._ended: dict[RequestId, int] = {}

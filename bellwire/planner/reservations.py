@@ -1,16 +1,17 @@
 """What the plans in force take of one node, and whether another plan fits beside them.
 
-Owns the node's own account: lanes and weights on its links, and stored pairs. Refuses leases and
-messages (messaging.py) and any opinion about other nodes: each node judges its own capacity, so nothing is
-ever sold twice, whoever plans at the same time.
+Owns the node's own account: lanes and weights on its links, slots of a bank that several of them share, and
+stored pairs. Refuses leases and messages (messaging.py) and any opinion about other nodes: each node judges
+its own capacity, so nothing is ever sold twice, whoever plans at the same time.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bellwire.core.ids import End, LinkId, RequestId
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.plans import WEIGHTS_MAX, LinkPlan, LinkRoom, NodePlan
+from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
 
 
@@ -19,6 +20,23 @@ class Lack(NamedTuple):
 
     reason: str
     room: tuple[LinkRoom, ...]  # empty: room is not what is missing
+
+
+class Bank(NamedTuple):
+    """Memory slots that several links of a node share: a lane that is reserved is a slot of the bank."""
+
+    links: tuple[LinkId, ...]
+    slots: int
+
+
+def banks_at(network: NetworkSettings, node: NodeId) -> dict[LinkId, Bank]:
+    """The bank of each link of a node whose slots are a bank there."""
+    banked: dict[tuple[int, ...], list[LinkId]] = {}
+    for name in network.nodes[node].links:
+        link = network.links[name]
+        if node in link.nodes and link.shared[link.nodes.index(node)]:
+            banked.setdefault(link.slots[link.nodes.index(node)], []).append(name)
+    return {name: Bank(tuple(links), len(slots)) for slots, links in banked.items() for name in links}
 
 
 def lack_of(link: LinkId, lanes: int, room: LinkRoom, wanted: int, weight: int) -> str | None:
@@ -44,6 +62,7 @@ class Reservations:
     lanes: Mapping[LinkId, int]  # of each link of the node
     slots: SlotBook | None  # None: a node without qubits of its own to reserve
     plans: Mapping[RequestId, NodePlan]
+    banks: Mapping[LinkId, Bank] = field(default_factory=dict[LinkId, Bank])  # of links that share slots
 
     def on(self, link: LinkId, besides: RequestId | None = None) -> Iterator[LinkPlan]:
         """Parts of plans in force on a link, those of one request left out."""
@@ -54,16 +73,30 @@ class Reservations:
     def room(self, link: LinkId, besides: RequestId | None = None) -> LinkRoom:
         """What a link has left beside the plans of other requests.
 
-        As long as some of them share, one lane stays unreserved for them.
+        As long as some of them share, one lane stays unreserved for them; of a bank one slot, whichever of
+        its links they share.
         """
         parts = list(self.on(link, besides))
         free = self.lanes[link] - sum(part.lanes for part in parts)
         sharing = sum(part.weight for part in parts if part.lanes == 0)
+        lanes = free - (sharing > 0)
+        bank = self.banks.get(link)
+        if bank is not None:
+            free = min(free, self._unreserved(bank, besides))
+            lanes = min(lanes, self._left_of(bank, besides))
         return LinkRoom(
             link=link,
-            lanes=max(0, free - (sharing > 0)),
+            lanes=max(0, lanes),
             weight=WEIGHTS_MAX - sharing if free > 0 else 0,
         )
+
+    def _unreserved(self, bank: Bank, besides: RequestId | None) -> int:
+        return bank.slots - sum(part.lanes for link in bank.links for part in self.on(link, besides))
+
+    def _left_of(self, bank: Bank, besides: RequestId | None) -> int:
+        """Slots of a bank that can still be reserved."""
+        sharing = any(part.lanes == 0 for link in bank.links for part in self.on(link, besides))
+        return max(0, self._unreserved(bank, besides) - sharing)
 
     def lack(self, plan: NodePlan) -> Lack | None:
         """The first thing that is missing for a plan in place of its request's older version, or None."""
@@ -74,6 +107,28 @@ class Reservations:
             missing = lack_of(link, self.lanes[link], room, lanes, weight)
             if missing is not None:
                 return Lack(missing, tuple(rooms.values()))
+        return self._lack_in_banks(plan, rooms) or self._lack_of_stored(plan)
+
+    def _lack_in_banks(self, plan: NodePlan, rooms: Mapping[LinkId, LinkRoom]) -> Lack | None:
+        """A plan that takes slots of one bank for several links: does it get them all?"""
+        for bank in dict.fromkeys(self.banks[link] for link in rooms if link in self.banks):
+            parts = [part for part in plan.links if part.link in bank.links]
+            wanted, left = sum(part.lanes for part in parts), self._left_of(bank, plan.request)
+            if wanted > left:
+                links = sorted({part.link for part in parts})
+                # What is left is told in equal parts, or the next plan would ask for the same again.
+                told = {link: min(rooms[link].lanes, left // len(links)) for link in links}
+                return Lack(
+                    f"the bank of links {', '.join(links)} has {left} of {bank.slots} slots left, "
+                    f"the plan needs {wanted}",
+                    tuple(
+                        LinkRoom(link=link, lanes=told.get(link, room.lanes), weight=room.weight)
+                        for link, room in rooms.items()
+                    ),
+                )
+        return None
+
+    def _lack_of_stored(self, plan: NodePlan) -> Lack | None:
         reserved = {
             end: request
             for request, other in self.plans.items()
