@@ -81,12 +81,13 @@ def as_planned(
     floor: float | None = None,
 ) -> LinkSettings:
     """The planner's copy of a link: the chosen operating point stands in place of the base figures, and a
-    link that may attempt for a share of the time has a longer period.
+    link that may attempt for a share of the time, or with fewer emitters than lanes, has a longer period.
 
     news: None: everything as in the lab file. A duty of 0 says that nobody wants the link now, which is no
     figure for somebody who will.
     """
-    if not link.points and news is None and not link.turn_ns:
+    emitting = _emitting(link, nodes)
+    if not link.points and news is None and not link.turn_ns and emitting == 1.0:
         return link
     told = {} if news is None else {each.point: each for each in news.points}
     points = tuple(_learnt(link.point(index), told.get(index)) for index in range(max(1, len(link.points))))
@@ -99,8 +100,18 @@ def as_planned(
         points=points if link.points else (),
         success_probability=point.success_probability,
         heralds=point.heralds,
-        period_ns=round(link.period_ns / duty),
+        period_ns=round(link.period_ns / (duty * emitting)),
     )
+
+
+def _emitting(link: LinkSettings, nodes: Mapping[NodeId, NodeSettings]) -> float:
+    """Share of a link's lanes that may attempt at the same time, 0..1."""
+    memories = [node.memory for name in link.nodes if (node := nodes.get(name)) is not None]
+    fewest = min(
+        (memory.emitters for memory in memories if memory is not None and memory.emitters is not None),
+        default=link.lanes,
+    )
+    return min(1.0, fewest / link.lanes)
 
 
 def _duty_as_built(link: LinkSettings, nodes: Mapping[NodeId, NodeSettings]) -> float:

@@ -20,6 +20,9 @@ from bellwire.planner.usable import UsableNetwork
 ROUTES_TRIED_MAX = 16
 """Candidate routes whose trees are worked out; the cheapest by `hop_cost` come first."""
 
+RELAY_SLOTS = 2
+"""A swap needs a qubit towards either side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -62,6 +65,8 @@ def route_along(usable: UsableNetwork, nodes: tuple[NodeId, ...]) -> Route | str
         memory = usable.nodes[name].memory
         if memory is None:
             return f"{name} has no quantum memory"
+        if memory.slots < RELAY_SLOTS and name not in (nodes[0], nodes[-1]):
+            return f"{name} has {memory.slots} memory, and swapping on the route {named(nodes)} takes two"
         memories.append(memory)
     times = RouteTimes(
         link_s=tuple(link_latency_s(link) for link in links),
@@ -110,7 +115,7 @@ def _simple_paths(usable: UsableNetwork, source: NodeId, destination: NodeId) ->
 
 def _may_relay(usable: UsableNetwork, name: NodeId) -> bool:
     node = usable.nodes[name]
-    return node.role == "repeater" and node.memory is not None and node.memory.slots >= 2
+    return node.role == "repeater" and node.memory is not None and node.memory.slots >= RELAY_SLOTS
 
 
 def hop_cost(usable: UsableNetwork, link: LinkSettings) -> float:

@@ -320,6 +320,14 @@ def test_a_shared_memory_gives_a_swapping_node_half_of_the_turns_to_each_side() 
     assert as_planned(hub.links["bz"], hub.nodes, alone) == halved
 
 
+def test_fewer_emitters_than_lanes_slow_a_link_down() -> None:
+    net = network("az", lanes=4)
+    memory = net.nodes["a"].memory
+    assert memory is not None
+    three = msgspec.structs.replace(net.nodes["a"], memory=msgspec.structs.replace(memory, emitters=3))
+    assert as_planned(net.links["az"], net.nodes | {"a": three}).period_ns == round(PERIOD_NS * 4 / 3)
+
+
 def test_one_emitter_halves_the_time_of_both_links_of_a_swapping_node() -> None:
     hub = network("ab", "bz", turn_ns=10_000_000, turns=4)
     memory = hub.nodes["b"].memory
