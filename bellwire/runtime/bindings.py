@@ -9,7 +9,7 @@ never stops it.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Literal
 
 from bellwire.core.effects import (
@@ -131,7 +131,8 @@ class MemoryBindings:
         port = self._links.index(order.link)
         short = self._runs.short_of(order.link, order.run)
         self._quietly(
-            (order.slot,),
+            # A lane's arms keep their order too: the device lets the latest slot of a lane attempt.
+            (order.slot, (order.link, order.lane)),
             "arm",
             lambda: self._memory.arm(
                 order.slot,
@@ -153,15 +154,15 @@ class MemoryBindings:
         await self._memory.disarm(slot)
         await self._memory.release(slot)
 
-    def _quietly(self, slots: tuple[int, ...], what: str, call: Callable[[], Awaitable[None]]) -> None:
+    def _quietly(self, things: tuple[Hashable, ...], what: str, call: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
             try:
                 await call()
             except DeviceFault as fault:
                 # The lease of the window bounds the damage: a slot that never attempts holds nothing.
-                self._health.count(f"device_order_failed_{what}", slots=list(slots), problem=str(fault))
+                self._health.count(f"device_order_failed_{what}", slot=things[0], problem=str(fault))
 
-        self._book.begin(slots, run)
+        self._book.begin(things, run)
 
     # ---- orders with a result
 

@@ -185,6 +185,23 @@ async def test_orders_on_one_slot_are_carried_out_in_order_and_others_do_not_wai
     assert bench.memory.calls[3] == ("release", 1, 0)
 
 
+async def test_a_lane_is_armed_in_the_order_of_its_slots_also_when_the_first_slot_is_late() -> None:
+    """Else the device would take the late slot for the newer one, and stop the slot that shall attempt."""
+    bench = Bench()
+    release = bench.memory.gates["release"] = asyncio.get_running_loop().create_future()
+    bench.bindings.carry_out(ReleaseQubit(slot=0, tag=0))
+    bench.bindings.carry_out(arm_order(slot=0))
+    bench.bindings.carry_out(StopAttempts(slot=0, generation=1))
+    bench.bindings.carry_out(arm_order(slot=2))
+    bench.bindings.carry_out(arm_order(slot=3, lane=0))
+    await until(lambda: len(bench.memory.calls) == 2, "the release, and a lane that need not wait")
+    assert [call[:2] for call in bench.memory.calls] == [("release", 0), ("arm", 3)]
+    release.set_result(None)
+    await until(lambda: len(bench.memory.calls) == 6, "all orders")
+    arms = [call[1] for call in bench.memory.calls if call[0] == "arm"]
+    assert arms == [3, 0, 2]
+
+
 @pytest.mark.parametrize(
     ("fault", "ended"),
     [
