@@ -44,6 +44,12 @@ class AdvertisedEnd(Protocol):
         ...
 
 
+def may_have_news(link: LinkSettings) -> bool:
+    """True when a link can ever differ from its lab file: it tests pairs, takes turns, or has a choice of
+    operating points. Nobody looks at the others."""
+    return link.test_share > 0.0 or link.turn_ns > 0 or len(link.points) > 1
+
+
 def modelled_figures(link: LinkSettings) -> tuple[LinkFigures, ...]:
     """Figures of a link as its settings say, nothing measured; herald codes come equally often."""
     found: list[LinkFigures] = []
@@ -91,7 +97,9 @@ class LinkAdvertising:
         self._timers = network.timers
         self._planners = tuple(name for name, one in network.nodes.items() if one.role == "end")
         self._own = node in self._planners
-        self._ends = {name: end for name, end in ends.items() if end.side == 0}
+        self._ends = {
+            name: end for name, end in ends.items() if end.side == 0 and may_have_news(end.settings)
+        }
         self._adverts = {
             name: Advert(_advert(end.settings, 0, 1.0, 0, modelled_figures(end.settings)))
             for name, end in self._ends.items()

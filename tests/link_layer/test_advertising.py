@@ -20,6 +20,10 @@ from tests.node.networks import chain
 
 SECOND = 1_000_000_000
 NETWORK = chain(lanes=1)
+NETWORK = msgspec.structs.replace(
+    NETWORK,
+    links={name: msgspec.structs.replace(link, test_share=0.1) for name, link in NETWORK.links.items()},
+)
 LOOK = NETWORK.timers.advert_look_ns
 REPEAT = NETWORK.timers.advert_repeat_ns
 
@@ -115,6 +119,14 @@ def test_a_link_of_which_nothing_was_measured_says_nothing() -> None:
     speaker.wait(100 * SECOND)
     assert speaker.effects == []
     assert speaker.machine.next_deadline_ns == 100 * SECOND + LOOK
+
+
+def test_nobody_looks_at_a_link_that_can_never_differ_from_its_lab_file() -> None:
+    plain = msgspec.structs.replace(NETWORK.links["r-b"], test_share=0.0)
+    speaker = Speaker("r", MadeUpEnd(plain))
+    assert speaker.machine.next_deadline_ns is None
+    turns = msgspec.structs.replace(plain, turn_ns=1_000_000, turns=4)
+    assert Speaker("r", MadeUpEnd(turns)).machine.next_deadline_ns == LOOK
 
 
 def test_a_measured_link_tells_every_end_node_and_no_repeater_or_station() -> None:

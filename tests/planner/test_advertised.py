@@ -23,6 +23,7 @@ from bellwire.core.settings import (
     OperatingPoint,
 )
 from bellwire.core.units import NS_PER_S
+from bellwire.link_layer.estimation.operating_point import Candidate, chosen_point
 from bellwire.node.routing import NodeMachine
 from bellwire.planner.advertised import AGE_MAX_NS, EVIDENCE_HALF_NS, AdvertisedLinks, learnt
 from bellwire.planner.lane_times import link_latency_s, link_state
@@ -406,15 +407,13 @@ def test_floors_lie_between_neighbours_and_are_few_however_many_points_there_are
 
 def test_the_wish_leads_the_link_to_the_point_that_the_plan_counts_with() -> None:
     link = network("az", points=THREE_POINTS).links["az"]
-    for floor in (0.25, 0.85, 0.94, 0.99):
-        wish = fidelity_wish(link, floor)
-        assert wish is not None
-        good = [each for each in THREE_POINTS if fidelity_at(each) >= wish]
-        fastest = max(good, key=lambda each: each.success_probability)
+    believed = [Candidate(fidelity_at(each), each.success_probability, False) for each in THREE_POINTS]
+    for floor in (None, 0.25, 0.85, 0.94, 0.99):
+        taken = THREE_POINTS[chosen_point(believed, fidelity_wish(link, floor), None)]
         counted = as_planned(link, {}, None, floor)
-        assert counted.success_probability == fastest.success_probability
+        assert counted.success_probability == taken.success_probability
         first = counted.heralds[0]
-        assert fidelity_of(Walsh(first.signs, first.cost)) == pytest.approx(fidelity_at(fastest))
+        assert fidelity_of(Walsh(first.signs, first.cost)) == pytest.approx(fidelity_at(taken))
 
 
 # --- dispatch ---------------------------------------------------------------------------------------------
