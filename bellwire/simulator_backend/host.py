@@ -213,14 +213,18 @@ class VirtualHost:
         self._tell(peer, PeerChanged(peer=node, state="down", incarnation=incarnation))
 
     def _restart(self, node: NodeId) -> None:
+        """Peers hear of the old life too, which nobody told them when all began, or none would know that this
+        is a restart."""
+        lives = [self.incarnations[node]]
         self._boot(node)
+        lives.append(self.incarnations[node])
         now_ns = self.clock.now_ns
         for peer in self.network.nodes:
             if peer != node:
-                greeting = PeerChanged(peer=node, state="up", incarnation=self.incarnations[node])
-                self.clock.at(
-                    now_ns + self.network.delay_ns(node, peer), HOUSEKEEPING, self._tell, peer, greeting
-                )
+                at_ns = now_ns + self.network.delay_ns(node, peer)
+                for life in lives:
+                    greeting = PeerChanged(peer=node, state="up", incarnation=life)
+                    self.clock.at(at_ns, HOUSEKEEPING, self._tell, peer, greeting)
 
     # ---- steps
 
