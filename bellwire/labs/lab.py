@@ -198,6 +198,7 @@ def _network(
             role=node.role,
             memory=_memory(file, node, places.sizes[name]),
             links=tuple(incident[name]),
+            purposes=node.purposes,
         )
         for name, node in file.nodes.items()
     }

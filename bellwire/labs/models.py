@@ -101,6 +101,8 @@ class Node(Section):
     address: BusAddress | None = None  # where the node's agent listens; None: only virtual time
     memory: Memory = Memory()
     instruments: NodeInstruments = NodeInstruments()
+    # purpose numbers of link CREATEs that the node takes part in; null: all
+    purposes: tuple[Annotated[int, Field(ge=0, le=65535)], ...] | None = None
 
 
 class Detectors(Section):
@@ -182,6 +184,7 @@ class Link(Section):
     test_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
     estimation: Estimation = Estimation()
     ahead: Ahead | None = None  # null: pairs are made for requests only
+    creates_max: Annotated[int, Field(ge=2, le=1024)] = 32  # link CREATEs in the queue, half from each end
     scheduler: str = "weighted_round_robin"  # how requests share the link (see link_layer/schedulers)
     # tdma: frames of schedule_step_ms in turn, each granted to a request by name or to nobody (null)
     calendar: Annotated[tuple[str | None, ...], Field(max_length=CALENDAR_MAX)] = ()

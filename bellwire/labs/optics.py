@@ -132,6 +132,7 @@ def link_settings(
         ahead=None
         if link.ahead is None
         else AheadSettings(stock_max=link.ahead.stock, age_max_ns=ns_from_s(link.ahead.age_max_s)),
+        creates_max=link.creates_max,
         scheduler=link.scheduler,
         calendar=link.calendar,
         architecture="textbook" if link.fibre_km is None else link.architecture,

@@ -7,17 +7,20 @@ import pytest
 
 from bellwire.core.bell import Walsh, fidelity_of
 from bellwire.core.effects import ReleaseQubit
-from bellwire.core.events import LinkQubitReleased
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import LinkQubitReleased, Received
 from bellwire.core.ids import End
 from bellwire.core.link_words import (
     BasisChoice,
     LinkAck,
+    LinkCreate,
     LinkDone,
     LinkErr,
+    LinkItem,
     LinkOkKeep,
     LinkOkMeasure,
 )
-from bellwire.core.messages import PairsVoid
+from bellwire.core.messages import PairsVoid, QueueAdd
 from bellwire.core.settings import Timers
 from tests.link_layer.bench import MS, Channel
 from tests.link_layer.creating import (
@@ -218,6 +221,17 @@ def test_surplus_pairs_are_let_go_at_both_ends(node: str) -> None:
         sink = bench.sinks[user][-1]
         held = [slot.end for slot in sink.slots.slots() if slot.end is not None]
         assert {ok.end for ok in bench.of(user, LinkOkKeep)} == set(held)
+    check_nothing_is_left(bench)
+
+
+def test_what_a_rate_has_no_use_for_is_let_go_at_both_ends_at_once() -> None:
+    bench = CreateBench(29)
+    bench.create("b", 1, rate_hz=4.0, within_ns=200 * MS)
+    bench.run(150 * MS)
+    assert bench.services["a"].ends["a-b"].counters["create_surplus"] > 50
+    for user in ("a", "b"):
+        (ok,) = bench.of(user, LinkOkKeep)
+        assert {slot.end for slot in bench.sinks[user][-1].slots.slots()} <= {None, ok.end}
     check_nothing_is_left(bench)
 
 
@@ -474,6 +488,53 @@ def test_a_create_of_the_living_end_of_which_pairs_were_told_ends_with_other(nod
 
 
 # ---- words on the way
+
+
+@BOTH
+def test_a_late_copy_of_a_create_does_not_bring_it_back_after_its_end(node: str) -> None:
+    bench = CreateBench(30)
+    sent: list[QueueAdd] = []
+
+    def look_on(message: object) -> bool:
+        if isinstance(message, QueueAdd):
+            sent.append(message)
+        return False
+
+    bench.lose = look_on
+    bench.create(node, 1, count=2, kind="measure")
+    bench.run(100 * MS)
+    (word,) = [message for message in sent if message.item.origin == node]
+    bench.tell(OTHER[node], Received(source=node, incarnation=1, message=word))
+    assert not bench.creates(OTHER[node]).queue.items
+    bench.run(200 * MS)
+    check_each_ended_once(bench)
+    check_nothing_is_left(bench)
+
+
+@BOTH
+def test_an_answer_about_a_create_that_nobody_knows_any_more_removes_it_where_it_stands(node: str) -> None:
+    bench = CreateBench(31)
+    asked = LinkCreate(create=1, partner=OTHER[node], count=2)
+    number = 5 if node == "a" else None
+    item = LinkItem(origin=node, asked=asked, ticket=77, queue=0, number=number, left_ns=10**9)
+    bench.tell(OTHER[node], Received(source=node, incarnation=1, message=QueueAdd(link="a-b", item=item)))
+    assert len(bench.creates(OTHER[node]).queue.items) == 1
+    bench.run(5 * MS)
+    assert not bench.creates(OTHER[node]).queue.items
+    check_nothing_is_left(bench)
+
+
+@pytest.mark.parametrize(
+    "change", [{"origin": "b"}, {"origin": "m"}, {"number": None}, {"partner": "a"}], ids=str
+)
+def test_a_create_that_is_not_the_senders_to_tell_is_a_violation(change: dict[str, object]) -> None:
+    bench = CreateBench(32)
+    asked = LinkCreate(create=1, partner=str(change.get("partner", "b")), count=2)
+    fields: dict[str, object] = {"origin": "a", "number": 5, **change}
+    fields.pop("partner", None)
+    item = LinkItem(asked=asked, ticket=77, queue=0, left_ns=10**9, **fields)  # type: ignore[arg-type]
+    with pytest.raises(PeerViolation, match="a broke the protocol"):
+        bench.tell("b", Received(source="a", incarnation=1, message=QueueAdd(link="a-b", item=item)))
 
 
 def silenced(kind: type) -> Callable[[object], bool]:

@@ -1,8 +1,8 @@
 """Users at both ends ask, cancel and give back as chance has it, over a channel that loses, doubles, delays
 and reorders; memories forget, measurements fail, nodes restart. What must hold, holds in every story.
 
-A story is replayed by its seed. The check of endings was tried against a queue without memory of ended items,
-against surplus that side 1 is not told of, and against counts without the other end's word: each fails here.
+A story is replayed by its seed. The checks were tried against pairs that settle without the other end's word,
+failed measurements that the other end is not told of, and removals that are said only once: each fails here.
 """
 
 import random

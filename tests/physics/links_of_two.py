@@ -75,9 +75,11 @@ def lab_of(
     lanes: int = 1,
     requests: tuple[dict[str, Any], ...] = (),
     memory: Any = None,
+    node: Any = None,
     live: bool = False,
 ) -> Lab:
-    """The lab of one point of the grid. live: with emulated instruments, and runs on whole seconds."""
+    """The lab of one point of the grid. memory, node: further keys, of both nodes. live: with emulated
+    instruments, and runs on whole seconds."""
     nodes: dict[str, Any] = {
         name: {
             "role": "end",
@@ -91,14 +93,15 @@ def lab_of(
                 "herald_window_ns": WINDOW_NS,
                 **(memory or {}),
             },
+            **(node or {}),
         }
         for name, emission in zip(NAMES, case.emission, strict=True)
     }
     station: dict[str, Any] = {}
     if live:
         station["instruments"] = {"herald": emulated("herald_fpga", "mid")}
-        for name, node in nodes.items():
-            node["instruments"] = {"memory": emulated("memory_controller", name)}
+        for name, one in nodes.items():
+            one["instruments"] = {"memory": emulated("memory_controller", name)}
     detectors = {
         "efficiency": case.detector,
         "dark_rate_hz": case.dark / WINDOW_NS * 1e9,

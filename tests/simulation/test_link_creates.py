@@ -198,3 +198,16 @@ def test_a_node_that_crashes_leaves_no_create_without_an_end_and_no_qubit_behind
     assert [answer.origin for answer in users.of(other, LinkErr) if answer.code == "OTHER"] == [node, other]
     for name in ("ann", "bob"):
         assert {slot.state for slot in users.machine(name).slots.slots()} == {"free"}
+
+
+def test_queue_rules_and_the_length_of_the_queue_stand_in_the_lab_file() -> None:
+    case = LinkCase(architecture="double_click", km=(5, 5), link={"creates_max": 6})
+    users = Users(lab_of(case, node={"purposes": (3, 4)}), 35)
+    for number in range(5):
+        asked = LinkCreate(create=number, partner="bob", count=9_000, kind="measure", purpose=min(number, 3))
+        users.create(1_000, "ann", asked)
+    users.create(2_000, "ann", LinkCreate(create=8, partner="bob", count=1, purpose=3))
+    users.create(2_000, "ann", LinkCreate(create=9, partner="bob", count=1, purpose=4))
+    users.host.run(3_000_000)
+    codes = {answer.create: answer.code for answer in users.of("ann", LinkErr)}
+    assert codes == {0: "REJECTED", 1: "REJECTED", 2: "REJECTED", 9: "NORES"}
