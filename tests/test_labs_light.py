@@ -1,4 +1,4 @@
-"""Architectures, operating points and truths of links in lab files: what good ones become, what bad ones get."""
+"""Architectures, operating points and truths of links in lab files: what good and bad ones become."""
 
 import json
 from math import exp
