@@ -19,6 +19,7 @@ from bellwire.cli.create_words import CreatePicture
 from bellwire.cli.link_tables import memory_in_words
 from bellwire.cli.links import as_measured
 from bellwire.cli.main import app
+from bellwire.core.errors import ConfigError
 from bellwire.core.ids import End
 from bellwire.core.link_words import (
     LinkAck,
@@ -32,8 +33,9 @@ from bellwire.core.link_words import (
 )
 from bellwire.core.messages import LinkFigures
 from bellwire.labs import load_lab
+from bellwire.link_layer.advertising import modelled_figures
 from bellwire.planner.plans import predict
-from bellwire.runtime.control import ask
+from bellwire.runtime import control
 from tests.cli.processes import PROGRAM, bellwire
 
 LABS = Path(__file__).parents[2] / "lab_configs"
@@ -136,6 +138,50 @@ def test_measured_figures_have_ages_and_only_the_drifts_of_their_own_link() -> N
     assert measured["figures"][0]["fidelity_low"] == 0.91
     (drift,) = measured["drifts"]
     assert drift == {"point": 0, "direction": "down", "fidelity_before": 0.95, "age_s": 1.0}
+
+
+def test_a_silent_node_costs_its_links_their_measured_figures_and_the_command_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    network = load_lab(LABS / "three_node_repeater.yaml").network
+    figures = msgspec.to_builtins(modelled_figures(network.links["alice-relay"]))
+    drift = {
+        "link": "alice-relay",
+        "point": 0,
+        "direction": "down",
+        "fidelity_before": 0.95,
+        "fidelity_after": 0.91,
+        "fidelity_low": 0.9,
+        "fidelity_high": 0.92,
+        "tests": 400,
+    }
+    standing = {
+        "point": 0,
+        "duty": 1.0,
+        "wanted_by": ["demo"],
+        "figures": figures,
+        "counters": {"heralds": 7, "windows": 2},
+    }
+
+    async def ask_one(_state: Path, node: str, do: str, **_fields: Any) -> Any:
+        if node != "alice":
+            raise ConfigError(f"{node} does not answer")
+        if do == "links":
+            return {"now_ns": 5 * SECOND, "links": {"alice-relay": standing}}
+        return [{"at_ns": 2 * SECOND, "fields": drift}]
+
+    monkeypatch.setattr(control, "ask", ask_one)
+    result = run("links", "three_node_repeater", "--live", "--state", str(tmp_path))
+    assert result.exit_code == 1
+    assert result.stderr == "relay does not answer: of its links nothing measured is known\n"
+    for said in (
+        "(modelled)",
+        "relay-bob     does not answer",
+        "windows 2",
+        "alice-relay drifted at operating point only, 3 s ago: fidelity 0.950, then 0.910 "
+        "(0.900 to 0.920, 400 tests)",
+    ):
+        assert said in result.stdout, result.stdout
 
 
 def test_a_lab_that_is_not_up_has_no_measured_figures(tmp_path: Path) -> None:
@@ -328,7 +374,7 @@ def test_a_running_lab_answers_creates_and_shows_what_its_links_do(
     assert [line.split(":")[0] for line in oks] == ["OK 1", "OK 2"]
     assert last.startswith("done: 2 pairs")
     for node in ("alice", "bob"):  # nobody holds a qubit for a command that is over
-        slots = asyncio.run(ask(tmp_path / "state", node, "status"))["slots"]
+        slots = asyncio.run(control.ask(tmp_path / "state", node, "status"))["slots"]
         assert {slot["state"] for slot in slots} <= {"free", "attempting"}
 
     terms = ["--count", "3", "--measure", "--basis", "XZ", "--id", "11", "--json"]
