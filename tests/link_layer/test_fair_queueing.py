@@ -11,7 +11,7 @@ from math import ceil
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bellwire.core.messages import Window
@@ -22,9 +22,10 @@ from bellwire.link_layer.schedulers.fair_queueing import (
     JOB_FRAMES_MAX,
     SEQUENCE_MAX,
     WeightedFairQueueing,
+    after,
     served,
 )
-from bellwire.link_layer.schedulers.words import Frames, Key, Shares, Standing
+from bellwire.link_layer.schedulers.words import Frames, Key, Shares, Standing, Turn
 from tests.link_layer.bench import PERIOD_NS, link_network
 from tests.link_layer.wishes import demand, divided, entry, lane_attempts, plan, written
 
@@ -95,6 +96,8 @@ CUTS = st.lists(st.integers(1, LEASE // FRAME).map(FRAME.__mul__), min_size=1, m
 
 
 @given(st.integers(1, 5), st.sampled_from([0.2, 0.02]), WEIGHTS, CUTS)
+@example(3, 0.2, [1, 3, 9], [10, 40])  # rounded lags made eligible ones wait
+@example(4, 0.2, [2, 5], [20, 380, 10])  # the lane that goes round began in the middle of the sequence
 @EXACT
 def test_nobody_is_ever_further_from_a_fair_share_than_its_bound(
     lanes: int, probability: float, weights: list[int], cuts: list[int]
@@ -167,6 +170,27 @@ def test_a_newcomer_has_its_share_from_now_on_and_no_more() -> None:
     for had in windows.attempt(plans_of([1, 1, 2]), LEASE):
         attempts = had.total() - before.total()
         assert abs(had["2"] - Fraction(attempts, 2)) <= windows.bound()
+
+
+@given(st.lists(st.fractions(-90, 90, max_denominator=60), min_size=2, max_size=6), st.integers(0, 100))
+@EXACT
+def test_what_leavers_owe_or_are_owed_is_shared_by_those_who_stay(
+    lags: list[Fraction], attempts: int
+) -> None:
+    """All but two leave. Lags of the two sum to zero again, and stand to each other, for their parts, as
+    before."""
+    history: dict[Key, Standing] = {(str(index), 0): Standing(lag, 0) for index, lag in enumerate(lags)}
+    parts = {("0", 0): Fraction(1, 3), ("1", 0): Fraction(2, 3)}
+    turns = {key: Turn(part, FRAME) for key, part in parts.items()}
+    stay = after(history, turns, {("0", 0): attempts}, attempts)
+    one, two = (stay[key].lag for key in parts)
+    assert one + two == 0
+    apart = lags[0] / Fraction(1, 3) - lags[1] / Fraction(2, 3)
+    assert one / Fraction(1, 3) - two / Fraction(2, 3) == apart - 3 * attempts
+    gone = {key: standing.lag for key, standing in stay.items() if key not in parts}
+    assert gone == {
+        (str(index), 0): lag + attempts for index, lag in enumerate(lags) if index > 1 and lag < -attempts
+    }
 
 
 def test_whoever_left_ahead_comes_back_ahead_unless_the_link_went_on_for_as_long() -> None:

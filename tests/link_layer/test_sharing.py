@@ -6,13 +6,15 @@ seeded, so nothing here ever fails by it; the stated false-alarm rates are those
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 
+from bellwire.core.effects import Effect, Send
 from bellwire.core.ids import End
-from bellwire.core.messages import PairsVoid
+from bellwire.core.messages import Message, PairsVoid, WindowOpened
 from bellwire.core.notices import LinkRequested
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import NetworkSettings
@@ -64,6 +66,20 @@ class SharedBench(LinkBench):
         return self.services["a"].ends["a-b"].counters[name]
 
 
+def listened(bench: SharedBench) -> list[Message]:
+    """Everything that machines say from now on."""
+    said: list[Message] = []
+    execute = bench._execute
+
+    def listen(node: str, effect: Effect) -> None:
+        if isinstance(effect, Send):
+            said.append(effect.message)
+        execute(node, effect)
+
+    bench._execute = listen  # type: ignore[method-assign]  # a tap
+    return said
+
+
 # ---- shares
 
 
@@ -99,6 +115,7 @@ def test_fair_queueing_keeps_the_shares_of_those_who_stay_while_others_come_and_
     Allowed: 4.4 standard errors of more than 1500 pairs, false alarm 1e-5.
     """
     bench = SharedBench(12, {"scheduler": "weighted_fair_queueing", "success_probability": 0.1})
+    said = listened(bench)
     bench.ask(plan("small", weight=1), plan("large", weight=2))
     for number in range(200):
         bench.ask(plan(f"guest {number}", weight=3))
@@ -111,6 +128,12 @@ def test_fair_queueing_keeps_the_shares_of_those_who_stay_while_others_come_and_
     assert sum(counts.values()) - hosts > 300
     assert abs(counts["small"] / hosts - 1 / 3) < 4.4 * (2 / 9 / hosts) ** 0.5
     check_agreement(bench)
+    opened = [message.window for message in said if isinstance(message, WindowOpened)]
+    windows = sorted({window.first: window for window in opened}.values(), key=lambda one: one.first)
+    assert len(windows) > 300
+    for earlier, later in pairwise(windows):
+        assert later.first <= earlier.last + 1
+        assert (later.first - earlier.first) % FRAME_ATTEMPTS == 0  # no frame is cut
 
 
 # ---- strict priority
@@ -196,14 +219,7 @@ def test_no_success_is_ever_bound_outside_the_frames_of_its_request(seed: int, c
 
 def test_heralds_in_frames_of_nobody_are_dropped_at_both_ends_without_a_word() -> None:
     bench = SharedBench(15, {"scheduler": "tdma", "calendar": ("r", None)})
-    said = []
-    execute = bench._execute
-
-    def listen(node: str, effect: Any) -> None:
-        said.append(getattr(effect, "message", None))
-        execute(node, effect)
-
-    bench._execute = listen  # type: ignore[method-assign]
+    said = listened(bench)
     bench.ask(plan("r"))
     bench.run(3000 * MS)
     idle = bench.counter("idle")

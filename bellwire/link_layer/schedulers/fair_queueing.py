@@ -7,10 +7,12 @@ and is due at start + expected duration / weight; among those whose start has co
 the next frame. Virtual time runs so that lags sum to zero, hence "start has come" reads lag + done >= 0, and
 "due" reads (job - lag - done) / part. Attempts are memoryless, so a job that pauses loses nothing.
 
-Whole lanes are divided as everywhere (whole_lanes.py); frames divide the lanes that go round. With jobs of
-one frame nobody's lag leaves (-1, 1) frames while demands stay; with longer jobs (pairs that take longer than
-a frame, atomic CREATEs) it stays within the longest job. Refuses to know windows: their attempts are told by
-division.py.
+Whole lanes are divided as everywhere (whole_lanes.py); frames divide the lanes that go round. On one such
+lane nobody's lag leaves (-j, j) while demands stay, j the longest job: one frame, unless pairs take longer or
+are made in one go. k lanes go through the sequence one frame behind each other, which adds up to k (k - 1) /
+2 frames. Windows begin and end with frames (agreement.py). Refuses to know windows: their attempts are told
+by division.py. A newcomer begins with lag zero, so whoever comes under ever new names for a frame gets more
+than its share.
 """
 
 from collections.abc import Mapping, Sequence
