@@ -5,7 +5,7 @@ import pytest
 
 from bellwire.core.effects import PurifyPair
 from bellwire.core.errors import PeerViolation
-from bellwire.core.events import DeviceChanged, PairPurified, PeerChanged
+from bellwire.core.events import DeviceChanged, Ended, PairPurified, PeerChanged
 from bellwire.core.ids import End
 from bellwire.core.messages import (
     PairsVoid,
@@ -63,7 +63,7 @@ def held_back(end: LoneEnd) -> set[tuple[int, int]]:
 def ended(end: LoneEnd, now_ns: int, bit: int | None) -> None:
     """The latest device order ends."""
     operation = end.ordered(PurifyPair)[-1].operation
-    how = "unknown" if bit is None else "done"
+    how: Ended = "unknown" if bit is None else "done"
     end.tell(now_ns, PairPurified(operation=operation, ended=how, bit=bit, at_ns=now_ns))
 
 
