@@ -98,7 +98,8 @@ class CreateBench(LinkBench):
         self._given_timers = timers
         self._purposes = purposes or {}
         self.no_result = no_result
-        self.lose: Callable[[object], bool] = lambda message: False  # messages that the channel swallows
+        # (to, message) -> the channel swallows it
+        self.lose: Callable[[str, object], bool] = lambda to, message: False
         self.answers: dict[str, list[tuple[int, LinkAnswer]]] = {"a": [], "b": []}
         self.asked: dict[str, list[tuple[int, LinkCreate]]] = {"a": [], "b": []}
         self.restarts: dict[str, list[int]] = {"a": [], "b": [], "m": []}
@@ -170,7 +171,7 @@ class CreateBench(LinkBench):
             self.answers[node].append((self.now_ns, effect.answer))
         elif isinstance(effect, MeasureQubit):
             self._measure(node, effect)
-        elif isinstance(effect, Send) and self.lose(effect.message):
+        elif isinstance(effect, Send) and self.lose(effect.to, effect.message):
             return
         else:
             super()._execute(node, effect)

@@ -20,7 +20,7 @@ from bellwire.core.link_words import (
     LinkOkKeep,
     LinkOkMeasure,
 )
-from bellwire.core.messages import PairsVoid, QueueAdd
+from bellwire.core.messages import HeraldReport, PairsCounted, PairsVoid, QueueAdd
 from bellwire.core.settings import Timers
 from tests.link_layer.bench import MS, Channel
 from tests.link_layer.creating import (
@@ -495,7 +495,7 @@ def test_a_late_copy_of_a_create_does_not_bring_it_back_after_its_end(node: str)
     bench = CreateBench(30)
     sent: list[QueueAdd] = []
 
-    def look_on(message: object) -> bool:
+    def look_on(to: str, message: object) -> bool:
         if isinstance(message, QueueAdd):
             sent.append(message)
         return False
@@ -537,8 +537,8 @@ def test_a_create_that_is_not_the_senders_to_tell_is_a_violation(change: dict[st
         bench.tell("b", Received(source="a", incarnation=1, message=QueueAdd(link="a-b", item=item)))
 
 
-def silenced(kind: type) -> Callable[[object], bool]:
-    return lambda message: isinstance(message, kind)
+def silenced(kind: type) -> Callable[[str, object], bool]:
+    return lambda to, message: isinstance(message, kind)
 
 
 @BOTH
@@ -551,7 +551,57 @@ def test_void_words_that_are_lost_are_said_again_until_both_users_stand_alike(no
     bench.run(100 * MS)
     assert len(expired(bench, node)) == 3
     assert not expired(bench, OTHER[node])
-    bench.lose = lambda message: False
+    bench.lose = lambda to, message: False
     bench.run(111 * MS)
     assert len(expired(bench, OTHER[node])) == 3
+    check_nothing_is_left(bench)
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["keep", "measure"])
+def test_pairs_whose_number_never_reaches_side_one_are_taken_back_by_each_end_and_made_anew(
+    node: str, kind: str
+) -> None:
+    bench = CreateBench(33, timers=Timers(answer_ns=5 * MS))
+    # `node` does not hear that the other end gave up either.
+    bench.lose = lambda to, message: (
+        isinstance(message, PairsCounted) or (to == node and isinstance(message, PairsVoid))
+    )
+    bench.create("b", 1, count=2, kind=kind)
+    bench.run(40 * MS)
+    first = set(bench.standing("a", "b", 1))
+    assert len(first) == 2
+    assert not bench.standing("b", "b", 1)
+    bench.run(90 * MS)  # twelve words in 60 ms were lost
+    if node == "a":
+        assert bench.services["a"].ends["a-b"].counters["count_unheard"] >= 2
+        assert first <= set(expired(bench, "a"))
+    else:
+        kept = {end.partner for end in first} & {
+            slot.end for slot in bench.sinks["b"][-1].slots.slots() if slot.end is not None
+        }
+        assert not kept
+        assert bench.services["b"].ends["a-b"].counters["create_aged"] >= 2
+    bench.lose = lambda to, message: False
+    bench.run(300 * MS)
+    check_shared(bench, "b", 1, pairs=2)
+    check_nothing_is_left(bench)
+
+
+def test_a_number_that_comes_before_the_herald_is_not_told_again_to_be_known() -> None:
+    bench = CreateBench(34, timers=Timers(answer_ns=10_000 * MS))  # nothing is said twice in this test
+    lost: list[HeraldReport] = []
+
+    def first_report(to: str, message: object) -> bool:
+        if to != "b" or not isinstance(message, HeraldReport) or lost:
+            return False
+        lost.append(message)
+        return True
+
+    bench.lose = first_report
+    bench.create("a", 1, count=1)
+    bench.run(1_000 * MS)
+    (ok,) = bench.of("b", LinkOkKeep)
+    assert (ok.end.attempt, ok.end.lane) == (lost[0].attempt, lost[0].lane)
+    check_shared(bench, "a", 1, pairs=1)
     check_nothing_is_left(bench)
