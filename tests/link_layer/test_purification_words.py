@@ -26,7 +26,7 @@ KEPT = End("a-b", RUN, 3, 0, 0)
 MEASURED = End("a-b", RUN, 4, 1, 0)
 
 
-def want_rounds(end: LoneEnd, rounds: int) -> None:
+def want_rounds(end: LoneEnd, rounds: int, cutoff_ns: int | None = None) -> None:
     plan = LinkPlan(
         request="r",
         tree=0,
@@ -37,6 +37,7 @@ def want_rounds(end: LoneEnd, rounds: int) -> None:
         weight=1,
         fidelity_min=None,
         rounds=rounds,
+        cutoff_ns=cutoff_ns,
     )
     end._notice(0, LinkRequested(plan=plan))
 
@@ -250,6 +251,20 @@ def test_a_verdict_before_the_own_bit_is_a_violation() -> None:
     end.hear(MS, "a", wanted(end))
     with pytest.raises(PeerViolation, match="without our bit"):
         end.hear(2 * MS, "a", verdict())
+
+
+def test_side_one_gives_an_old_pair_up_a_lease_later_than_side_zero_would() -> None:
+    """Side 0 may just be asking for it."""
+    end = LoneEnd("b", station=True)
+    want_rounds(end, 1, cutoff_ns=30 * MS)
+    end.offered(0, window(0, 9_999, 1, "r"))
+    end.hear(PERIOD_NS * 5, "m", report(1, 3))
+    limit_ns = 3 * PERIOD_NS + 30 * MS + lease_ns(end)
+    end.wait(limit_ns - 1)
+    assert held_back(end) == {(3, 0)}
+    end.wait(limit_ns)
+    assert held_back(end) == set()
+    assert void(end) == {(3, 0)}
 
 
 # ---- side 0
