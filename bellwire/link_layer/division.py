@@ -12,6 +12,7 @@ from bellwire.core.ids import RequestId
 from bellwire.core.messages import ScheduleEntry, Window
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings
+from bellwire.link_layer.agreement import frame_attempts
 from bellwire.link_layer.schedulers.budgets import budget_lanes
 from bellwire.link_layer.schedulers.fair_queueing import after, served
 from bellwire.link_layer.schedulers.table import scheduler_of
@@ -31,9 +32,8 @@ class Division:
         self._link = link
         self._scheduler = scheduler_of(link)
         self.remembers = self._scheduler.remembers
-        frame_attempts = max(1, link.frame_ns // link.period_ns)
-        lease_attempts = max(1, link.lease_ns // link.period_ns)
-        self._frames = Frames(frame_attempts, -(-lease_attempts // frame_attempts))
+        attempts = frame_attempts(link)
+        self._frames = Frames(attempts, max(1, -(-link.lease_ns // link.period_ns // attempts)))
         self._window: Window | None = None  # agreed last; accounted for up to its first attempt
         self._standings: Mapping[Key, Standing] = {}
         self._turns: OrderedDict[Shares, Mapping[Key, Turn]] = OrderedDict()
