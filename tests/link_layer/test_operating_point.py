@@ -13,9 +13,9 @@ from bellwire.link_layer.estimation.unit import FidelityEstimation
 from tests.link_layer.bench import link_network
 
 DIM, MIDDLE, BRIGHT = (
-    Candidate(0.95, 1e-4, False),
-    Candidate(0.90, 3e-4, False),
-    Candidate(0.80, 9e-4, False),
+    Candidate(0.95, 0.95, 1e-4, 0),
+    Candidate(0.90, 0.90, 3e-4, 0),
+    Candidate(0.80, 0.80, 9e-4, 0),
 )
 POINTS = (DIM, MIDDLE, BRIGHT)
 
@@ -35,10 +35,10 @@ def test_when_nobody_asks_for_a_fidelity_the_first_point_serves() -> None:
 
 
 def test_a_good_enough_point_in_force_gives_way_only_to_a_clearly_faster_one() -> None:
-    slightly = (Candidate(0.95, 1.00e-4, True), Candidate(0.94, 1.05e-4, True))
+    slightly = (Candidate(0.95, 0.95, 1.00e-4, 900), Candidate(0.94, 0.94, 1.05e-4, 900))
     assert chosen_point(slightly, 0.90, 0) == 0
     assert chosen_point(slightly, 0.90, None) == 1
-    clearly = (Candidate(0.95, 1.00e-4, True), Candidate(0.94, 1.2e-4, True))
+    clearly = (Candidate(0.95, 0.95, 1.00e-4, 900), Candidate(0.94, 0.94, 1.2e-4, 900))
     assert chosen_point(clearly, 0.90, 0) == 1
 
 
@@ -47,7 +47,7 @@ def test_an_estimate_that_wavers_around_the_minimum_changes_the_point_once() -> 
     present: int | None = None
     changes = -1
     for wave in (0.002, -0.002, 0.004, -0.004, 0.003, -0.003, 0.004):
-        points = (Candidate(0.95, 1e-4, False), Candidate(0.90 + wave, 3e-4, True))
+        points = (Candidate(0.95, 0.95, 1e-4, 0), Candidate(0.90 + wave, 0.90 + wave, 3e-4, 900))
         chosen = chosen_point(points, 0.90, present)
         changes += chosen != present
         present = chosen
@@ -55,11 +55,13 @@ def test_an_estimate_that_wavers_around_the_minimum_changes_the_point_once() -> 
     assert present == 0
 
 
-def test_the_best_of_points_that_are_not_good_enough_does_not_change_with_every_batch() -> None:
-    points = (Candidate(0.900, 1e-4, True), Candidate(0.902, 3e-4, True))
-    assert chosen_point(points, 0.95, 0) == 0
-    assert chosen_point(points, 0.95, 1) == 1
-    assert chosen_point((Candidate(0.88, 1e-4, True), points[1]), 0.95, 0) == 1
+def test_where_none_is_good_enough_the_point_that_may_be_best_is_looked_at_long_enough() -> None:
+    other = Candidate(0.88, 0.902, 3e-4, 5000)
+    assert chosen_point((Candidate(0.80, 0.93, 1e-4, 300), other), 0.95, 1) == 0
+    assert chosen_point((Candidate(0.70, 0.86, 1e-4, 300), other), 0.95, 0) == 0, "too few tests to leave it"
+    assert chosen_point((Candidate(0.80, 0.86, 1e-4, 700), other), 0.95, 0) == 1
+    assert chosen_point((Candidate(0.80, 0.89, 1e-4, 700), other), 0.95, 0) == 0, "hardly better"
+    assert chosen_point((Candidate(0.80, 0.89, 1e-4, 700), other), 0.95, 1) == 1
 
 
 def test_success_probability_from_waits_has_the_stated_error() -> None:

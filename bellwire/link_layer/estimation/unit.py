@@ -101,7 +101,9 @@ class FidelityEstimation:
         if len(self.points) == 1:
             return 0
         candidates = [
-            Candidate(point.assured_fidelity, point.success_probability[0], point.tally.tests > 0)
+            Candidate(
+                point.assured_fidelity, point.interval.high, point.success_probability[0], point.tally.tests
+            )
             for point in self.points
         ]
         return chosen_point(candidates, fidelity_min, present)
