@@ -36,6 +36,7 @@ def sharing_network(
     emitters: Mapping[str, int] | None = None,
     lanes: int = 1,
     turns: int = TURNS,
+    turn_ns: int = TURN_NS,
     delay_ns: int = 50_000,
 ) -> NetworkSettings:
     """Links by name with their nodes. `banks`: slots of nodes that share them; others have a slot a lane."""
@@ -61,9 +62,9 @@ def sharing_network(
             lanes=lanes,
             slots=(slots[0], slots[1]),
             shared=(one, other),
-            turn_ns=TURN_NS,
+            turn_ns=turn_ns,
             turns=turns,
-            turn_guard_ns=GUARD_NS,
+            turn_guard_ns=GUARD_NS if turn_ns else 0,
             lease_ns=LEASE_NS,
         )
     some = emitters or {}
@@ -266,7 +267,7 @@ class SharedBench:
         """Invariants of every node that shares memories, while a link attempts."""
         for node in link.nodes:
             ours = any(self._attempts_now(node, link.link, lane) is not None for lane in range(link.lanes))
-            for rival in self._rivals[node][link.link]:
+            for rival in self._rivals[node].get(link.link, ()):
                 other = self.network.links[rival]
                 for lane in range(other.lanes):
                     assert not ours or self._attempts_now(node, rival, lane) is None, (
