@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final, Literal, Protocol
 
+from bellwire.core.errors import PeerViolation
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.messages import CountedPair, PairsCounted, PairsCountedHeard
@@ -104,6 +105,9 @@ class Counting:
         self._foretold.pop(end, None)
 
     def _heard(self, step: Step, source: NodeId, message: PairsCountedHeard) -> None:
+        """Raises PeerViolation when we are the side that counts nothing."""
+        if self._side == 1:
+            raise PeerViolation(self._peer, f"{message.link}: hears of numbers that only side 0 gives")
         for attempt, lane in message.kept:
             end = End(self._link, message.run, attempt, lane, self._side)
             if self.unheard.pop(end, None) is not None:
@@ -124,6 +128,9 @@ class Counting:
         step.send(self._peer, heard, "outcome")
 
     def _counted_there(self, step: Step, source: NodeId, message: PairsCounted) -> None:
+        """Raises PeerViolation when the sender is not the side that counts."""
+        if self._side == 0:
+            raise PeerViolation(self._peer, f"{message.link}: counts pairs, which only side 0 does")
         kept: list[tuple[int, int]] = []
         void: list[tuple[int, int]] = []
         for pair in message.pairs:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
+from bellwire.core.bell import fidelity_of
 from bellwire.core.effects import AnswerLink, MeasureQubit
 from bellwire.core.events import QubitMeasured
 from bellwire.core.facts import Released, ReleaseReason
@@ -25,6 +26,7 @@ from bellwire.link_layer.agreement import WindowBook
 from bellwire.link_layer.bases import measurement_of
 from bellwire.link_layer.births import Births
 from bellwire.link_layer.counting import COUNT_TRIES_MAX, Counting, Judgement
+from bellwire.link_layer.feasibility import too_poor
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.queue import Item
 from bellwire.link_layer.served_pairs import ServedPair, Serving, ok_keep, ok_measure
@@ -76,7 +78,16 @@ class CreatePairs:
         self._estimated_at_ns = estimated_at_ns
         self._counters = counters
         counters.update(
-            dict.fromkeys(("create_surplus", "create_expired", "create_no_result", "create_aged"), 0)
+            dict.fromkeys(
+                (
+                    "create_surplus",
+                    "create_too_poor",
+                    "create_expired",
+                    "create_no_result",
+                    "create_aged",
+                ),
+                0,
+            )
         )
         self.counting = Counting(link.link, side, self._peer, timers, self, counters)
         self._pairs: dict[End, ServedPair] = {}
@@ -90,11 +101,11 @@ class CreatePairs:
     # ---- fresh pairs
 
     def take(self, step: Step, pair: FreshPair) -> None:
-        """Keep or measure it, and number it with the other end. What nobody needs any more is let go, and the
-        other end hears of it."""
+        """Keep or measure it, and number it with the other end. Side 0 lets go what nobody needs any more, or
+        what is worse than its user wants it, and the other end hears of it."""
         serving = self._servings[pair.request]
-        if self._side == 0 and not serving.room(step.now_ns):
-            self._counters["create_surplus"] += 1
+        if self._side == 0 and (why := self._why_not(serving, pair, step.now_ns)) is not None:
+            self._counters[why] += 1
             self._births.let_go(step, pair.end, tell=True)
             return
         self._births.birth(step, pair)
@@ -114,6 +125,14 @@ class CreatePairs:
                 wait_ns = step.now_ns + self._count_wait_ns
                 served.until_ns = wait_ns if served.until_ns is None else min(wait_ns, served.until_ns)
         self._advance(step, served)
+
+    @staticmethod
+    def _why_not(serving: Serving, pair: FreshPair, now_ns: int) -> str | None:
+        """The counter of pairs that are let go for this reason; None: the CREATE takes the pair."""
+        if not serving.room(now_ns):
+            return "create_surplus"
+        poor = too_poor(fidelity_of(pair.state), serving.item.asked)
+        return "create_too_poor" if poor else None
 
     def _age_limit_ns(self, served: ServedPair) -> int | None:
         """When a kept qubit is too old; a measured pair does not age."""

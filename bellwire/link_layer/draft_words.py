@@ -356,14 +356,14 @@ def answer_from_words(packed: bytes) -> Answer:
             packed, _OK_MEASURE, "OK-M"
         )
         _refuse_unused(unused | rest)
-        bases = {code: name for name, code in BASIS_CODES.items()}
+        bases: dict[int, Basis] = {code: name for name, code in BASIS_CODES.items()}
         if basis not in bases:
             raise PeerViolation("user", f"OK-M with basis code {basis}, which the draft does not use")
         return OkMeasureWords(create, bit, bool(there), bases[basis], sequence, purpose, remote, goodness)
     if kind == ERR:
         _, create, code, by_sequence, unused, low, high, origin = _unpack(packed, _ERR, "ERR")
         _refuse_unused(unused)
-        codes = {number: name for name, number in ERROR_CODES.items()}
+        codes: dict[int, LinkErrorCode] = {number: name for name, number in ERROR_CODES.items()}
         if code not in codes:
             raise PeerViolation("user", f"ERR with code {code}, which the draft does not use")
         return ErrWords(create, codes[code], bool(by_sequence), low, high, origin)

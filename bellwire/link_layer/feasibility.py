@@ -18,6 +18,10 @@ NUMBER_MAX: Final = (1 << 16) - 1
 """Pairs of one CREATE, its id and its purpose: 16 bits in the draft."""
 
 
+FIDELITY_ROUNDING: Final = 1e-9
+"""An estimate in integers may lie so much below the fidelity that it was made from."""
+
+
 class Refusal(NamedTuple):
     """Why a CREATE is not taken."""
 
@@ -79,6 +83,11 @@ def _fault_of_basis(whose: str, choice: BasisChoice) -> str | None:
     return None
 
 
+def too_poor(fidelity: float, asked: LinkCreate) -> bool:
+    """True for pairs of less than the fidelity that the user wants."""
+    return asked.fidelity_min is not None and fidelity < asked.fidelity_min - FIDELITY_ROUNDING
+
+
 def time_min_ns(asked: LinkCreate, link: LinkSettings) -> int:
     """Within less no count of pairs can be made: attempts of all lanes succeed at once, every time.
 
@@ -112,7 +121,7 @@ def unsupported(
     fidelity: the best that the link gives now. delay_ns: one way to the other end, which must hear of the
     CREATE first. slots: of `slots_for_creates`.
     """
-    if asked.fidelity_min is not None and fidelity < asked.fidelity_min:
+    if too_poor(fidelity, asked):
         return f"fidelity {asked.fidelity_min:.4f} is out of reach: the link gives at most {fidelity:.4f}"
     if asked.rate_hz is not None and asked.rate_hz > rate_max_hz(link):
         return f"rate {asked.rate_hz:g} Hz is out of reach: the link makes {rate_max_hz(link):g} Hz at most"

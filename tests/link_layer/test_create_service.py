@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from bellwire.core.bell import Walsh, fidelity_of
+from bellwire.core.bell import Walsh, fidelity_of, to_walsh, werner
 from bellwire.core.effects import ReleaseQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import LinkQubitReleased, Received
@@ -20,8 +20,8 @@ from bellwire.core.link_words import (
     LinkOkKeep,
     LinkOkMeasure,
 )
-from bellwire.core.messages import HeraldReport, PairsCounted, PairsVoid, QueueAdd
-from bellwire.core.settings import Timers
+from bellwire.core.messages import HeraldReport, PairsCounted, PairsCountedHeard, PairsVoid, QueueAdd
+from bellwire.core.settings import HeraldEstimate, Timers
 from tests.link_layer.bench import MS, Channel
 from tests.link_layer.creating import (
     CreateBench,
@@ -232,6 +232,28 @@ def test_what_a_rate_has_no_use_for_is_let_go_at_both_ends_at_once() -> None:
     for user in ("a", "b"):
         (ok,) = bench.of(user, LinkOkKeep)
         assert {slot.end for slot in bench.sinks[user][-1].slots.slots()} <= {None, ok.end}
+    check_nothing_is_left(bench)
+
+
+@BOTH
+def test_pairs_that_have_become_worse_than_their_user_wants_them_are_not_told(node: str) -> None:
+    bench = CreateBench(35, fidelity=0.95)
+    bench.create(node, 1, count=1_500, kind="measure", fidelity_min=0.95, within_ns=200 * MS)
+    bench.run(20 * MS)
+    told = {user: len(bench.of(user, LinkOkMeasure)) for user in ("a", "b")}
+    assert told["a"] > 5
+    signs, cost = to_walsh(werner(0.9))
+    for user in ("a", "b"):
+        bench.services[user].ends["a-b"].births.estimate = lambda point, code: HeraldEstimate(
+            code=code, frame=code + 1, signs=signs, cost=cost
+        )
+    bench.run(200 * MS)
+    for user in ("a", "b"):
+        assert len(bench.of(user, LinkOkMeasure)) - told[user] <= 2  # on their way
+        (err,) = bench.endings(user)
+        assert isinstance(err, LinkErr)
+        assert err.code == "TIMEOUT"
+    assert bench.services["a"].ends["a-b"].counters["create_too_poor"] > 50
     check_nothing_is_left(bench)
 
 
@@ -605,3 +627,13 @@ def test_a_number_that_comes_before_the_herald_is_not_told_again_to_be_known() -
     assert (ok.end.attempt, ok.end.lane) == (lost[0].attempt, lost[0].lane)
     check_shared(bench, "a", 1, pairs=1)
     check_nothing_is_left(bench)
+
+
+@BOTH
+def test_only_side_zero_counts_pairs(node: str) -> None:
+    bench = CreateBench(36)
+    word: PairsCounted | PairsCountedHeard = PairsCounted(link="a-b", request="r", run=1, pairs=())
+    if node == "b":
+        word = PairsCountedHeard(link="a-b", run=1, kept=(), void=())
+    with pytest.raises(PeerViolation, match="only side 0"):
+        bench.tell(node, Received(source=OTHER[node], incarnation=1, message=word))
