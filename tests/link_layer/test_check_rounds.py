@@ -292,22 +292,47 @@ def test_results_of_a_stranger_are_ignored() -> None:
     assert lone.end.counters["tests_joined"] == 0
 
 
-def test_a_void_test_meets_no_bit_of_the_other_end() -> None:
+def measured_by_side_0() -> tuple[LoneChecker, int, int]:
+    """An agreed window, and one test of which side 0 has its bit: the end, the run and the attempt."""
     lone = side_0()
-    window_ = lone.sent(WindowOffer, "b")[0].window
-    lone.hear(0, "b", WindowAnswer(link="a-b", run=window_.run, fence=1, accepted=True, reason=""))
-    attempt = next(
-        one for one in range(10, 999) if check_basis("a-b", window_.run, one, 0, WHOLE // 2) is not None
-    )
+    offered = lone.sent(WindowOffer, "b")[0].window
+    lone.hear(0, "b", WindowAnswer(link="a-b", run=offered.run, fence=1, accepted=True, reason=""))
+    run = offered.run
+    attempt = next(one for one in range(10, 999) if check_basis("a-b", run, one, 0, WHOLE // 2) is not None)
     lone.take()
-    lone.hear(attempt * PERIOD_NS, "m", report(1, attempt, run=window_.run))
+    now_ns = attempt * PERIOD_NS
+    lone.hear(now_ns, "m", report(1, attempt, run=run))
     (order,) = lone.ordered(MeasureQubit)
-    lone.tell(
-        attempt * PERIOD_NS,
-        QubitMeasured(operation=order.operation, ended="done", bit=1, at_ns=attempt * PERIOD_NS),
+    lone.tell(now_ns, QubitMeasured(operation=order.operation, ended="done", bit=1, at_ns=now_ns))
+    return lone, run, attempt
+
+
+def test_results_that_come_twice_count_once() -> None:
+    lone, run, attempt = measured_by_side_0()
+    for _ in range(3):
+        lone.hear(attempt * PERIOD_NS + MS, "b", checked(result(attempt), run=run))
+    assert lone.end.counters["tests_joined"] == 1
+    assert lone.end.figures()[0].tested == 1
+
+
+def test_results_that_come_before_the_own_bit_wait_for_it() -> None:
+    lone, run, attempt = measured_by_side_0()
+    other = next(
+        one for one in range(attempt + 1, 999) if check_basis("a-b", run, one, 0, WHOLE // 2) is not None
     )
-    lone.hear(attempt * PERIOD_NS, "b", PairsVoid(link="a-b", run=window_.run, pairs=((attempt, 0),)))
-    lone.hear(attempt * PERIOD_NS + MS, "b", checked(result(attempt), run=window_.run))
+    now_ns = other * PERIOD_NS
+    lone.hear(now_ns, "b", checked(result(other), run=run))
+    lone.take()
+    lone.hear(now_ns, "m", report(2, other, run=run))
+    (order,) = lone.ordered(MeasureQubit)
+    lone.tell(now_ns, QubitMeasured(operation=order.operation, ended="done", bit=1, at_ns=now_ns))
+    assert lone.end.counters["tests_joined"] == 1
+
+
+def test_a_void_test_meets_no_bit_of_the_other_end() -> None:
+    lone, run, attempt = measured_by_side_0()
+    lone.hear(attempt * PERIOD_NS, "b", PairsVoid(link="a-b", run=run, pairs=((attempt, 0),)))
+    lone.hear(attempt * PERIOD_NS + MS, "b", checked(result(attempt), run=run))
     assert lone.end.counters["tests_joined"] == 0
 
 
