@@ -16,7 +16,7 @@ from bellwire.link_layer.estimation.drift import (
     ratio,
     shifted,
 )
-from bellwire.link_layer.estimation.point_estimate import Drift, PointEstimate
+from bellwire.link_layer.estimation.point_estimate import TESTS_KEPT_MAX, Drift, PointEstimate
 
 FALSE_ALARM_TESTS = 50_000
 FALLS = {
@@ -223,3 +223,13 @@ def test_a_table_that_is_right_stays_trusted_and_one_that_is_wrong_does_not() ->
         assert bad.assured_fidelity < 0.90
     assert right >= 14
     assert wrong == 0
+
+
+def test_old_tests_are_forgotten_by_halves_and_the_interval_stays_fair() -> None:
+    """100 000 tests; the interval of what is kept covers 0.97 (one seed, which 95 of 100 would pass)."""
+    estimate = PointEstimate(point_of(0.97), EstimationSettings(false_alarm_tests=10**8), 0.97)
+    feed(estimate, random.Random(1), werner(0.97), 100_000)
+    assert TESTS_KEPT_MAX // 2 <= estimate.tally.tests <= TESTS_KEPT_MAX
+    low, high = estimate.interval
+    assert low < 0.97 < high
+    assert high - low < 0.0065, "that of half of the tests that are kept at most"

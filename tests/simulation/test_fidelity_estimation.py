@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 
 from bellwire.core.bell import Bell, permute, werner
 from bellwire.core.effects import Report
 from bellwire.core.messages import LinkFigures
 from bellwire.core.photonics import CODE_PSI_PLUS, HeraldOutcome, HeraldPhysics, herald_index
+from bellwire.core.settings import EstimationSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.labs import Lab, build_lab
 from bellwire.labs.models import LabFile
@@ -292,3 +294,13 @@ def test_one_seed_is_one_history_with_test_rounds_too() -> None:
         host.run(NS_PER_S // 5)
         digests.add(host.digest.hexdigest())
     assert len(digests) == 1
+
+
+def test_a_lab_file_says_how_much_is_tested_and_what_drift_is_watched_for() -> None:
+    keys = {"test_share": 0.2, "estimation": {"table_worth": 7, "drift": 0.05, "false_alarm_tests": 9000}}
+    settings = lab_of({"l": textbook_links(1, 0.0)["l00"] | keys}, MEMORY).network.links["l"]
+    assert settings.test_share == 0.2
+    assert settings.estimation == EstimationSettings(table_worth=7, drift=0.05, false_alarm_tests=9000)
+    for key, value in (("test_share", 1.0), ("test_share", -0.1), ("estimation", {"drift": 0.0})):
+        with pytest.raises(ValidationError, match=key):
+            lab_of({"l": textbook_links(1, 0.0)["l00"] | {key: value}}, MEMORY)
