@@ -1,13 +1,14 @@
 """Test rounds: a share of the pairs that both ends measure in one basis, so that the link knows its fidelity.
 
-Owns the measurement of own halves, the way of side 1's bits to side 0, and their joining there. Refuses the
-choice of pairs (estimation/selection.py) and what the bits say (estimation/unit.py). Test pairs are no facts:
-nobody above hears of them.
+Owns the measurement of own halves, the exchange of bits, and their joining. Refuses the choice of pairs
+(estimation/selection.py) and what the bits say (estimation/unit.py). Test pairs are no facts: nobody above
+hears of them. Both ends send their bits and both estimate, so that both can say what a pair is worth;
+decisions are side 0's.
 
 A pair of which both bits do not come together does not count. What makes a bit go missing (a lost message, an
 instrument without an answer, a pair that only one end has) does not depend on the bit, so the rest stays a
-fair sample. Bounds: JOIN_MAX pairs wait for their other bit, the oldest gives way; side 1 sends a batch when
-it is full or `answer_ns` after its first bit; every measurement ends by the memory's operation limit.
+fair sample. Bounds: JOIN_MAX pairs wait for their other bit, the oldest gives way; a batch is sent when it is
+full or `answer_ns` after its first bit; every measurement ends by the memory's operation limit.
 """
 
 from collections import OrderedDict
@@ -34,10 +35,10 @@ BATCH_MAX: Final = 64
 """Results in one message."""
 
 JOIN_MAX: Final = 1024
-"""Pairs that wait for their other bit, at side 0; those of each side are counted apart."""
+"""Pairs that wait for their other bit; those of each side are counted apart."""
 
 TEST_COUNTERS: Final = ("tests", "tests_no_result", "tests_joined", "tests_not_joined", "tests_faded")
-"""Pairs taken as tests; of them: without an own bit, with both bits at side 0, whose other bit did not come,
+"""Pairs taken as tests; of them: without an own bit, with both bits, whose other bit did not come,
 and with too little left of the state when they were measured."""
 
 Kind = TypeVar("Kind")
@@ -47,7 +48,7 @@ Name = tuple[int, int, int]
 
 
 class _Own(NamedTuple):
-    """What side 0 knows of a pair that it measured."""
+    """What an end knows of a pair that it measured."""
 
     pair: FreshPair
     basis: int
@@ -70,7 +71,7 @@ class CheckRounds:
         learnt: Callable[[Step, int], None],
         counters: dict[str, int],
     ) -> None:
-        """`learnt`: side 0 joined tests of an operating point, and its estimate is renewed. `counters`: of
+        """`learnt`: tests of an operating point were joined, and its estimate is renewed. `counters`: of
         the end."""
         self.counters = counters
         counters.update(dict.fromkeys((*TEST_COUNTERS, "drifts"), 0))
@@ -84,9 +85,9 @@ class CheckRounds:
         self._estimation = estimation
         self._learnt = learnt
         self._measuring: dict[int, tuple[FreshPair, int]] = {}  # operation -> pair and basis
-        self._own: OrderedDict[Name, _Own] = OrderedDict()  # side 0: measured, the other bit has not come
-        self._theirs: OrderedDict[Name, CheckedPair] = OrderedDict()  # side 0: came before the own bit
-        self._batch: list[CheckedPair] = []  # side 1: not sent yet
+        self._own: OrderedDict[Name, _Own] = OrderedDict()  # measured, the other bit has not come
+        self._theirs: OrderedDict[Name, CheckedPair] = OrderedDict()  # came before the own bit
+        self._batch: list[CheckedPair] = []  # not sent yet
         self._batch_run = 0
         self._send_ns: int | None = None
 
@@ -162,16 +163,10 @@ class CheckRounds:
             self.counters["tests_no_result"] += 1
             return
         end = pair.end
-        if self._side == 1:
-            result = CheckedPair(
-                attempt=end.attempt,
-                lane=end.lane,
-                bit=event.bit,
-                at_ns=event.at_ns,
-                armed_from=pair.armed_from,
-            )
-            self._collect(step, end.run, result)
-            return
+        result = CheckedPair(
+            attempt=end.attempt, lane=end.lane, bit=event.bit, at_ns=event.at_ns, armed_from=pair.armed_from
+        )
+        self._collect(step, end.run, result)
         own = _Own(pair, basis, event.bit, event.at_ns)
         theirs = self._theirs.pop((end.run, end.attempt, end.lane), None)
         if theirs is None:
@@ -181,7 +176,7 @@ class CheckRounds:
             self._settle(step, {pair.point})
 
     def _collect(self, step: Step, run: int, result: CheckedPair) -> None:
-        """Side 1: one more bit for side 0."""
+        """One more bit for the other end."""
         if self._batch and run != self._batch_run:
             self._send(step)
         self._batch_run = run
@@ -205,7 +200,7 @@ class CheckRounds:
         self._send(step)
 
     def _heard(self, step: Step, source: NodeId, message: PairsChecked) -> None:
-        """Side 0: bits of the other end. Raises PeerViolation for what no honest side 1 sends."""
+        """Bits of the other end. Raises PeerViolation for what no honest side 1 sends."""
         fault = self._fault(message)
         if fault is not None:
             raise PeerViolation(source, f"{message.link}: test results of {fault}")
@@ -221,8 +216,6 @@ class CheckRounds:
         self._settle(step, touched)
 
     def _fault(self, message: PairsChecked) -> str | None:
-        if self._side == 1:
-            return "side 0, which keeps them"
         if len(message.results) > BATCH_MAX:
             return f"{len(message.results)} pairs in one message, at most {BATCH_MAX} are allowed"
         for one in message.results:
@@ -234,7 +227,8 @@ class CheckRounds:
 
     def _join(self, step: Step, own: _Own, theirs: CheckedPair) -> None:
         pair = own.pair
-        waited_ns = (own.at_ns - pair.at_ns, theirs.at_ns - pair.at_ns)
+        mine, other = own.at_ns - pair.at_ns, theirs.at_ns - pair.at_ns
+        waited_ns = (other, mine) if self._side else (mine, other)
         counted, drift = self._estimation.tested(
             pair.point, pair.frame, own.basis, (own.bit, theirs.bit), waited_ns, step.now_ns
         )
@@ -244,7 +238,8 @@ class CheckRounds:
             self._estimation.waited(pair.point, theirs.attempt - first + 1)
         if drift is not None:
             self.counters["drifts"] += 1
-            self._report(step, pair.point, drift)
+            if self._side == 0:
+                self._report(step, pair.point, drift)
 
     def _settle(self, step: Step, points: set[int]) -> None:
         for point in sorted(points):

@@ -12,6 +12,7 @@ from bellwire.core.settings import NetworkSettings, OperatingPoint
 from bellwire.link_layer import check_rounds
 from bellwire.link_layer.estimation.counts import BASES
 from bellwire.link_layer.estimation.selection import check_basis
+from bellwire.link_layer.estimation.unit import FidelityEstimation
 from bellwire.link_layer.service import LinkService
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
@@ -140,6 +141,20 @@ def test_births_of_side_0_carry_what_the_tests_have_shown() -> None:
     assert end.best_fidelity() < 0.86
 
 
+def test_both_ends_come_to_the_same_estimate() -> None:
+    """Over a good channel from the same tests, but for those on their way in the end."""
+    bench = wanted(CheckBench(12, share=0.6, errors={"X": 0.1, "Y": 0.02, "Z": 0.05}))
+    bench.run(3 * S)
+    here, there = (bench.services[node].ends["a-b"] for node in ("a", "b"))
+    assert here.counters["tests_joined"] > 1000
+    assert abs(here.counters["tests_joined"] - there.counters["tests_joined"]) <= 2 * check_rounds.BATCH_MAX
+    one, two = here.figures()[0], there.figures()[0]
+    assert one.fidelity == pytest.approx(two.fidelity, abs=0.005)
+    assert one.success_probability == pytest.approx(two.success_probability, rel=0.05)
+    assert here.best_fidelity() == pytest.approx(there.best_fidelity(), abs=0.02)
+    assert all(node == "a" for node, report in bench.reports if report.name == "link_fidelity_drifted")
+
+
 # ---- one end alone
 
 
@@ -191,7 +206,7 @@ def measure(lone: LoneChecker, now_ns: int, number: int, attempt: int, bit: int 
     )
 
 
-def test_side_1_sends_its_bits_in_batches_full_or_after_a_while() -> None:
+def test_an_end_sends_its_bits_in_batches_full_or_after_a_while() -> None:
     lone = side_1()
     attempts = attempts_that_are_tests(0, check_rounds.BATCH_MAX + 1)
     for number, attempt in enumerate(attempts, start=1):
@@ -281,11 +296,6 @@ def test_results_that_no_honest_end_sends_are_a_violation(results: tuple[Checked
         side_0().hear(0, "b", checked(*results))
 
 
-def test_side_0_never_sends_results() -> None:
-    with pytest.raises(PeerViolation, match="which keeps them"):
-        side_1().hear(0, "a", checked(result(5)))
-
-
 def test_results_of_a_stranger_are_ignored() -> None:
     lone = side_0()
     lone.hear(0, "m", checked(*(result(attempt) for attempt in range(65))))
@@ -313,6 +323,37 @@ def test_results_that_come_twice_count_once() -> None:
         lone.hear(attempt * PERIOD_NS + MS, "b", checked(result(attempt), run=run))
     assert lone.end.counters["tests_joined"] == 1
     assert lone.end.figures()[0].tested == 1
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_waiting_times_are_those_of_side_0_and_side_1_at_either_end(
+    node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Born at its attempt; the end itself measured at once, the other end 7 us later."""
+    told: list[tuple[int, int]] = []
+
+    def heard(
+        self: FidelityEstimation,
+        point: int,
+        frame: int,
+        basis: int,
+        bits: tuple[int, int],
+        waited_ns: tuple[int, int],
+        now_ns: int,
+    ) -> tuple[bool, None]:
+        told.append(waited_ns)
+        return True, None
+
+    monkeypatch.setattr(FidelityEstimation, "tested", heard)
+    if node == "a":
+        lone, run, attempt = measured_by_side_0()
+    else:
+        lone, run = side_1(), RUN
+        (attempt,) = attempts_that_are_tests(0, 1)
+        measure(lone, attempt * PERIOD_NS, 1, attempt)
+    theirs = msgspec.structs.replace(result(attempt), at_ns=attempt * PERIOD_NS + 7000)
+    lone.hear(attempt * PERIOD_NS + MS, "b" if node == "a" else "a", checked(theirs, run=run))
+    assert told == [(0, 7000) if node == "a" else (7000, 0)]
 
 
 def test_results_that_come_before_the_own_bit_wait_for_it() -> None:

@@ -68,7 +68,7 @@ class Drift(NamedTuple):
 
 
 class PointEstimate:
-    """One operating point at side 0 of a link."""
+    """One operating point of a link, as one of its ends knows it."""
 
     def __init__(self, point: OperatingPoint, settings: EstimationSettings, contrast: float) -> None:
         """contrast: of a test that is measured at once: what the readout of both ends leaves (counts.py)."""

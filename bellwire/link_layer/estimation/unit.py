@@ -1,8 +1,8 @@
 """The fidelity estimation unit of a link (FEU, algorithms.md 10.2): what each operating point gives.
 
-Owns the estimates of all operating points of one link at one end. Refuses qubits, messages and windows. Only
-side 0 hears both bits of a test; side 1 keeps what the table says, which nobody else reads: the attributes of
-a pair count from side 0's half (core/facts.py).
+Owns the estimates of all operating points of one link at one end. Refuses qubits, messages and windows. Both
+ends estimate from the same tests, but for messages that got lost; where they differ, side 0's counts: it
+chooses the operating point, and the attributes of a pair are those of its half (core/facts.py).
 """
 
 from bellwire.core.bell import Cost
