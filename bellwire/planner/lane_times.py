@@ -10,14 +10,20 @@ from bellwire.core.units import s_from_ns
 
 
 def lane_latency_s(link: LinkSettings) -> float:
-    """Mean time from a free lane to a pair known at both ends.
+    """Mean time from one pair of a lane to the next, while its memories are emptied at once.
 
-    (1/q - 1) failed attempts, then flight to the click and the herald's way to the farther end. Pairs that
-    are measured as tests are not delivered: their share of the time is lost.
+    (1/q - 1) failed attempts of one period each, and the periods that pass until the successful one is known
+    at both ends: the next attempt waits for the start of a period. Pairs that are measured as tests are not
+    delivered: their share of the time is lost.
     """
-    failed_s = (1.0 / link.success_probability - 1.0) * s_from_ns(link.period_ns)
-    pair_s = failed_s + s_from_ns(link.click_delay_ns + max(link.herald_delay_ns))
-    return pair_s / (1.0 - link.test_share)
+    periods = 1.0 / link.success_probability - 1.0 + decided_periods(link)
+    return periods * s_from_ns(link.period_ns) / (1.0 - link.test_share)
+
+
+def decided_periods(link: LinkSettings) -> int:
+    """Whole attempt periods from the start of an attempt until both ends know what it gave, 1 or more."""
+    decided_ns = link.click_delay_ns + max(link.herald_delay_ns)
+    return max(1, -(-decided_ns // link.period_ns))
 
 
 def link_latency_s(link: LinkSettings) -> float:

@@ -19,7 +19,7 @@ from bellwire.core.ids import NodeId
 from bellwire.core.purification import PURIFIED_FRAME, Memories, ladder, pumps
 from bellwire.core.settings import HeraldEstimate, LinkSettings, NodeSettings
 from bellwire.core.units import NS_PER_S, s_from_ns
-from bellwire.planner.lane_times import lane_latency_s, link_state
+from bellwire.planner.lane_times import decided_periods, lane_latency_s, link_state
 
 ROUNDS_MAX: Final = 4
 """Rounds that a request may ask for: a product of four rounds of recurrence costs some 25 pairs."""
@@ -161,6 +161,5 @@ def _memories(link: LinkSettings, nodes: Mapping[NodeId, NodeSettings]) -> Memor
 
 def _success_probability(link: LinkSettings, lane_s: float) -> float:
     """That of a link whose lanes take `lane_s` for a pair: the inverse of `lane_latency_s`."""
-    flight_s = s_from_ns(link.click_delay_ns + max(link.herald_delay_ns))
-    failed_s = lane_s * (1.0 - link.test_share) - flight_s
-    return 1.0 / (1.0 + failed_s / s_from_ns(link.period_ns))
+    periods = lane_s * (1.0 - link.test_share) / s_from_ns(link.period_ns)
+    return 1.0 / (1.0 + periods - decided_periods(link))

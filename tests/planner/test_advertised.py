@@ -301,8 +301,8 @@ def test_plans_hope_for_the_share_of_time_that_a_link_has() -> None:
     quarter = LinkNews(link="az", points=(), duty=0.25, measured=0, tested=0, age_ns=0)
     plan = planned(direct, asked(), quarter)
     attempts = 1 / FILE
-    # 19 of 20 attempts fail and wait for the next turn; the one that succeeds takes its flight.
-    assert plan.latency_ns == pytest.approx(((attempts - 1) * 4 + 1) * PERIOD_NS)
+    # It attempts a quarter of the time and makes a quarter of the pairs.
+    assert plan.latency_ns == pytest.approx(attempts * 4 * PERIOD_NS)
     assert plan.measured == ()
 
 
@@ -407,7 +407,9 @@ def test_floors_lie_between_neighbours_and_are_few_however_many_points_there_are
 
 def test_the_wish_leads_the_link_to_the_point_that_the_plan_counts_with() -> None:
     link = network("az", points=THREE_POINTS).links["az"]
-    believed = [Candidate(fidelity_at(each), each.success_probability, False) for each in THREE_POINTS]
+    believed = [
+        Candidate(fidelity_at(each), fidelity_at(each), each.success_probability, 0) for each in THREE_POINTS
+    ]
     for floor in (None, 0.25, 0.85, 0.94, 0.99):
         taken = THREE_POINTS[chosen_point(believed, fidelity_wish(link, floor), None)]
         counted = as_planned(link, {}, None, floor)

@@ -129,8 +129,7 @@ def test_sender_receiver_plans_are_those_of_the_planners_own_model() -> None:
     assert s_from_ns(link.period_ns) == pytest.approx(model.attempt_s, rel=1e-9)
     ours = topology_of(SEND.network).links["ann", "bob"]
     assert ours.architecture == "sender_receiver"
-    # The topology of a lab counts the last attempt until its herald is known, without a new preparation.
-    assert ours.capacity_hz == pytest.approx(model.capacity_hz, rel=0.03)
+    assert ours.capacity_hz == pytest.approx(model.capacity_hz, rel=1e-9)
     assert ours.capacity_hz == pytest.approx(planned_hz(SEND), rel=1e-9)
 
 
@@ -144,11 +143,6 @@ def test_a_link_is_as_fast_as_planned_at_the_papers_defaults() -> None:
     "lab", [IN_TURN, SEND, SOURCE], ids=["in turn", "sender receiver", "midpoint source"]
 )
 def test_the_other_architectures_are_as_fast_as_planned(lab: Lab) -> None:
-    """Sender-receiver succeeds in one of twelve attempts, and what the plan leaves out of the last of them,
-    t_g of t_g + 2 d/c, is 2.7 % of the rate: it is compared with the plan's own account of a cycle."""
-    link = lab.network.links[LINK]
-    cycle_hz = link.success_probability / s_from_ns(link.period_ns)
-    measured = measured_hz(lab, PAIRS, seed=6)
-    assert measured == pytest.approx(cycle_hz, rel=0.02)
-    if link.success_probability < 0.05:
-        assert measured == pytest.approx(planned_hz(lab), rel=0.02)
+    """Sender-receiver succeeds in one of twelve attempts: there it matters that a lane waits for the start of
+    a period after each pair."""
+    assert measured_hz(lab, PAIRS, seed=6) == pytest.approx(planned_hz(lab), rel=0.02)
