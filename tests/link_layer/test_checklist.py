@@ -5,8 +5,8 @@ One test a line; what a line means in every corner stands in the file of the roo
 
 import pytest
 
+from bellwire.core.link_messages import HeraldReport, PairsVoid
 from bellwire.core.link_words import LinkAck, LinkDone, LinkErr, LinkOkKeep, LinkOkMeasure
-from bellwire.core.messages import HeraldReport, PairsVoid
 from bellwire.core.plans import LinkPlan
 from bellwire.link_layer.schedulers.budgets import budget_lanes
 from tests.link_layer.bench import MS, Channel, LinkBench
@@ -112,7 +112,7 @@ def test_lost_message_detection_and_expire() -> None:
     bench.run(100 * MS)
     assert len(bench.standing("a", "a", 1)) == 2
     lost_from = bench.now_ns
-    bench.lose = lambda message: isinstance(message, PairsVoid) and bench.now_ns < lost_from + 300 * MS
+    bench.lose = lambda to, message: isinstance(message, PairsVoid) and bench.now_ns < lost_from + 300 * MS
     bench.forget_memory("b")  # halves at b are gone; the first words about it are lost
     bench.run(lost_from + 2_000 * MS)
     expired = [error for error in bench.of("a", LinkErr) if error.code == "EXPIRE"]
