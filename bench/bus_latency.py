@@ -28,7 +28,8 @@ from bellwire.core.effects import Effect, Publish, Send
 from bellwire.core.events import Event, Received
 from bellwire.core.facts import Swapped
 from bellwire.core.ids import End, NodeId
-from bellwire.core.messages import EndNews, FactBatch, HeraldReport, Message
+from bellwire.core.link_messages import HeraldReport
+from bellwire.core.messages import EndNews, FactBatch, Message
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.health import Health

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
-from bellwire.core.messages import LinkAdvertised
+from bellwire.core.link_messages import LinkAdvertised
 from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, RequestPlan
 from bellwire.core.record import Word
 from bellwire.core.view import LedgerView

@@ -15,7 +15,12 @@ from bellwire.core.events import PeerChanged, Received, Started
 from bellwire.core.facts import Fact, Released, Swapped
 from bellwire.core.ids import End, NodeId
 from bellwire.core.machine import Handler, Part, Step
-from bellwire.core.messages import EndNews, FactBatch, FactsWanted, Watermark
+from bellwire.core.messages import (
+    EndNews,
+    FactBatch,
+    FactsWanted,
+    Watermark,
+)
 from bellwire.core.notices import (
     EndChanged,
     EndDied,

@@ -16,8 +16,8 @@ from bellwire.core.bell import Walsh, fidelity_of
 from bellwire.core.effects import Report
 from bellwire.core.events import Started
 from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.link_messages import LinkAdvertised, LinkFigures
 from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import LinkAdvertised, LinkFigures
 from bellwire.core.notices import LinkFiguresTold, PeerRestarted
 from bellwire.core.settings import LinkSettings, NetworkSettings
 

@@ -8,7 +8,7 @@ end once that end knows that both have it, so an attempt without agreement is an
 from collections.abc import Callable
 
 from bellwire.core.ids import RequestId, run_number
-from bellwire.core.messages import Window
+from bellwire.core.link_messages import Window
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.link_layer.binding import covering

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from bellwire.core.ids import LinkId, NodeId, RequestId
-from bellwire.core.messages import Window
+from bellwire.core.link_messages import Window
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook

@@ -8,7 +8,7 @@ done by side 0 alone (schedulers).
 from collections.abc import Sequence
 from typing import Final
 
-from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.link_messages import ScheduleEntry, Window
 
 NOBODY: Final = ScheduleEntry(request="", tree=0)
 """A place of a cycle that serves nobody."""

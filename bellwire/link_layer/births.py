@@ -12,8 +12,8 @@ from bellwire.core.effects import ReleaseQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.facts import Born, Released
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.machine import Step
-from bellwire.core.messages import ScheduleEntry, Window
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
 from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, Timers

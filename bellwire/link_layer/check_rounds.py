@@ -19,8 +19,8 @@ from bellwire.core.effects import MeasureQubit, Report
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import QubitMeasured
 from bellwire.core.ids import End, NodeId
+from bellwire.core.link_messages import CheckedPair, PairsChecked
 from bellwire.core.machine import Step
-from bellwire.core.messages import CheckedPair, PairsChecked
 from bellwire.core.notices import SlotFreed
 from bellwire.core.settings import LinkSettings, MemorySettings, Timers
 from bellwire.core.view import SlotBook
@@ -233,9 +233,9 @@ class CheckRounds:
             pair.point, pair.frame, own.basis, (own.bit, theirs.bit), waited_ns, step.now_ns
         )
         self.counters["tests_joined" if counted else "tests_faded"] += 1
-        if not self._link.turn_ns:  # in turns a lane's lease has gaps in which nobody attempts
-            first = max(pair.armed_from, theirs.armed_from)
-            self._estimation.waited(pair.point, theirs.attempt - first + 1)
+        # In turns: an end that gives its memories back between them counts attempts only (Lanes.armed_from).
+        first = max(pair.armed_from, theirs.armed_from)
+        self._estimation.waited(pair.point, theirs.attempt - first + 1)
         if drift is not None:
             self.counters["drifts"] += 1
             if self._side == 0:

@@ -14,8 +14,8 @@ from typing import Final, Literal, Protocol
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.link_messages import CountedPair, PairsCounted, PairsCountedHeard
 from bellwire.core.machine import Step
-from bellwire.core.messages import CountedPair, PairsCounted, PairsCountedHeard
 from bellwire.core.settings import Timers
 from bellwire.link_layer.uses import LinkHandler
 

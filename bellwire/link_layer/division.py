@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bellwire.core.ids import RequestId
-from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings
 from bellwire.link_layer.agreement import frame_attempts

@@ -12,8 +12,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.core.link_messages import (
+    PairsHeld,
+    PairsKnown,
+    PairsVoid,
+    PairsVoidHeard,
+)
 from bellwire.core.machine import Step
-from bellwire.core.messages import PairsHeld, PairsKnown, PairsVoid, PairsVoidHeard
 from bellwire.core.settings import Timers
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import WindowBook

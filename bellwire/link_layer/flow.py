@@ -13,7 +13,7 @@ how many attempts of a lane are in flight one after the other is set by its peri
 
 from collections.abc import Sequence
 
-from bellwire.core.messages import MemoryFree
+from bellwire.core.link_messages import MemoryFree
 
 TRUST_SHARE = 4
 """What was heard is believed for lease_ns / this, then the other end is taken to have memories again: a lost

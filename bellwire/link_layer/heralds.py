@@ -6,7 +6,7 @@ behind a hole are used at once, because successes of different attempts are inde
 waited for.
 """
 
-from bellwire.core.messages import HeraldReport
+from bellwire.core.link_messages import HeraldReport
 
 REPORTS_AHEAD_MAX = 1024
 """Reports taken beyond a hole; further ones are dropped, counted, and come again with the hole."""

@@ -33,6 +33,9 @@ class Lanes:
         self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
         self._takes_turns = link.turn_ns > 0
         self._armed_to: dict[int, tuple[int, int]] = {}  # with turns: lane -> (last attempt, point) ordered
+        self._waited: dict[int, int] = {}  # with turns: lane -> attempts without success in turns before
+        self._period_ns = link.period_ns
+        self._epoch_ns = 0
         # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
         # walks over all that were deleted before it.
         self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
@@ -43,6 +46,7 @@ class Lanes:
         """A new run: nothing of the old one counts."""
         self._armed_from.clear()
         self._armed_to.clear()
+        self._waited.clear()
         self._births.clear()
         self._forgotten_to = -1
         self._frozen.clear()
@@ -78,7 +82,10 @@ class Lanes:
         if self._takes_turns:
             if not fresh and self._armed_to.get(lane) == (last, point):
                 return  # looked at whenever a memory or a turn changes: most often there is nothing to order
+            if point != self._armed_to.get(lane, (0, point))[1]:
+                self._waited.pop(lane, None)
             self._armed_to[lane] = last, point
+            self._epoch_ns = book.epoch_ns
             if first < self._armed_from[lane]:
                 self._armed_from[lane] = first  # armed for a later turn before, and now for this one
         generation = slot.generation
@@ -104,8 +111,12 @@ class Lanes:
         return first is not None and first <= attempt
 
     def armed_from(self, lane: int) -> int:
-        """First attempt of the lane's present lease. Raises KeyError when it never had one in this run."""
-        return self._armed_from[lane]
+        """First attempt of the lane's present lease. Raises KeyError when it never had one in this run.
+
+        Where memories are given back between turns: as if the attempts of the turns before, without success,
+        had come just before this turn. So many attempts ago the lane had its last success.
+        """
+        return self._armed_from[lane] - self._waited.get(lane, 0)
 
     def stop(self, step: Step, lane: int) -> bool:
         """Stop attempting on a lane; False when it did not attempt."""
@@ -113,6 +124,10 @@ class Lanes:
         slot = self._slots.of_lane(self._link, lane)
         if slot is None or slot.state != "attempting":
             return False
+        if lane in self._armed_to:
+            begun = -((self._epoch_ns - step.now_ns) // self._period_ns)
+            made = min(self._armed_to[lane][0] + 1, begun) - self._armed_from[lane]
+            self._waited[lane] = self._waited.get(lane, 0) + max(0, made)
         self._slots.stand_down(slot.index)
         step.order(StopAttempts(slot=slot.index, generation=slot.generation))
         return True
@@ -172,6 +187,7 @@ class Lanes:
     def hold(self, lane: int, end: End, request: RequestId, tree: int, at_ns: int) -> None:
         """The lane's attempt succeeded: its slot holds the qubit."""
         self.thaw(lane)
+        self._waited.pop(lane, None)
         slot = self._slots.of_lane(self._link, lane)
         assert slot is not None
         self._slots.hold(slot.index, end, request, tree, at_ns)

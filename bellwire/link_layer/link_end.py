@@ -8,8 +8,7 @@ part.
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.events import Heralded
 from bellwire.core.ids import NodeId, RequestId
-from bellwire.core.machine import Step
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
     HeraldUnknown,
@@ -22,6 +21,7 @@ from bellwire.core.messages import (
     WindowOffer,
     WindowOpened,
 )
+from bellwire.core.machine import Step
 from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings
 from bellwire.core.view import SlotBook
@@ -249,9 +249,7 @@ class LinkEnd:
         owners, cycle, anchored = self._shares(now_ns)
         share = round(self.settings.test_share * TEST_SHARE_WHOLE)
         granted = () if self.sharing is None else self.sharing.wished(now_ns)
-        return Terms(
-            owners, cycle, point=self._point(), test_share=share, granted=granted, anchored=anchored
-        )
+        return Terms(owners, cycle, point=self._point(), test_share=share, granted=granted, anchored=anchored)
 
     def _point(self) -> int:
         """The operating point that serves the most demanding request."""

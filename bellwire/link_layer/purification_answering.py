@@ -13,8 +13,13 @@ from bellwire.core.bell import Walsh
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import PairPurified
 from bellwire.core.ids import End, NodeId
+from bellwire.core.link_messages import (
+    PurifyAnswer,
+    PurifyHeard,
+    PurifyVerdict,
+    PurifyWanted,
+)
 from bellwire.core.machine import Step
-from bellwire.core.messages import PurifyAnswer, PurifyHeard, PurifyVerdict, PurifyWanted
 from bellwire.core.purification import SCHEME
 from bellwire.link_layer.purification_pool import KeptBack, Pool
 from bellwire.link_layer.uses import LetGo, LinkHandler

@@ -13,8 +13,13 @@ from typing import Final
 from bellwire.core.bell import PERFECT, Walsh, to_walsh
 from bellwire.core.events import PairPurified
 from bellwire.core.ids import NodeId
+from bellwire.core.link_messages import (
+    PurifyAnswer,
+    PurifyHeard,
+    PurifyVerdict,
+    PurifyWanted,
+)
 from bellwire.core.machine import Step
-from bellwire.core.messages import PurifyAnswer, PurifyHeard, PurifyVerdict, PurifyWanted
 from bellwire.core.purification import SCHEME, Memories, Waiting, pumps, purified
 from bellwire.link_layer.purification_pool import KeptBack, Key, Pool, choose
 from bellwire.link_layer.uses import LinkHandler

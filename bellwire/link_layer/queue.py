@@ -21,9 +21,14 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.ids import NodeId, RequestId, run_number
+from bellwire.core.link_messages import (
+    QueueAdd,
+    QueueAnswer,
+    QueueRemove,
+    QueueRemoved,
+)
 from bellwire.core.link_words import LinkCreate, LinkErrorCode, LinkItem, item_name
 from bellwire.core.machine import Step
-from bellwire.core.messages import QueueAdd, QueueAnswer, QueueRemove, QueueRemoved
 from bellwire.core.settings import LinkSettings, Timers
 from bellwire.link_layer.feasibility import Refusal
 from bellwire.link_layer.uses import LinkHandler

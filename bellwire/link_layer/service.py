@@ -22,8 +22,7 @@ from bellwire.core.events import (
     Started,
 )
 from bellwire.core.ids import LinkId, NodeId
-from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
     HeraldUnknown,
@@ -32,6 +31,7 @@ from bellwire.core.messages import (
     WindowClosed,
     WindowOffer,
 )
+from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
     EndDied,
     LinkPairReady,

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId
+from bellwire.core.link_messages import MemoryFree, Window, WindowAnswer
 from bellwire.core.machine import Step
-from bellwire.core.messages import MemoryFree, Window, WindowAnswer
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import TURNS

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from bellwire.core.effects import Report, StartRun
 from bellwire.core.events import DeviceChanged, Received, StationDecided, StationHeralded, StationLost
 from bellwire.core.ids import NodeId
-from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
     HeraldUnknown,
@@ -22,6 +21,7 @@ from bellwire.core.messages import (
     WindowClosed,
     WindowOpened,
 )
+from bellwire.core.machine import Handler, Step
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.link_layer.agreement import WINDOWS_KEPT
 from bellwire.link_layer.binding import covering

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 from bellwire.core.bell import decay, fidelity_of
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.link_messages import StockAssigned, StockTaken
 from bellwire.core.machine import Step
-from bellwire.core.messages import StockAssigned, StockTaken
 from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
 from bellwire.core.settings import AheadSettings, LinkSettings, MemorySettings, Timers
 from bellwire.core.view import SlotBook

@@ -6,7 +6,7 @@ estimate chooses the operating point, the arbiter of shared memories grants turn
 
 from typing import NamedTuple
 
-from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.settings import LinkSettings
 
 TEST_SHARE_WHOLE = 1 << 16

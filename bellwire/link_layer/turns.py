@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.messages import Window
+from bellwire.core.link_messages import Window
 from bellwire.core.settings import LinkSettings
 
 EVER: Final = 1 << 62

@@ -15,8 +15,8 @@ from typing import Final
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
 from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.link_messages import LinkAdvertised, LinkFigures
 from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import LinkAdvertised, LinkFigures
 from bellwire.core.notices import LinkFiguresTold
 from bellwire.core.plans import LinkNews, PointNews
 from bellwire.core.settings import LinkSettings, NetworkSettings

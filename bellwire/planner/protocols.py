@@ -22,7 +22,13 @@ from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import PlanAnswer, PlanInstall, PlanProposed, PlanWanted, PlanWithdrawn
+from bellwire.core.messages import (
+    PlanAnswer,
+    PlanInstall,
+    PlanProposed,
+    PlanWanted,
+    PlanWithdrawn,
+)
 from bellwire.core.notices import (
     PeerRestarted,
     PlanActive,

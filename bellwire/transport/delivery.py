@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from bellwire.core.events import PauliApplied, Persisted, QubitMeasured, Started
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import Aborted, Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.messages import (
+    Aborted,
+    Commit,
+    Inquiry,
+    Offer,
+    OfferAnswer,
+    Settled,
+)
 from bellwire.core.notices import (
     EndChanged,
     EndDied,

@@ -12,7 +12,13 @@ from bellwire.core.effects import Report
 from bellwire.core.events import QubitMeasured, Received
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
-from bellwire.core.messages import Aborted, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.messages import (
+    Aborted,
+    Inquiry,
+    Offer,
+    OfferAnswer,
+    Settled,
+)
 from bellwire.core.notices import EntanglementReported
 from bellwire.core.view import LedgerView, SlotView
 from bellwire.transport.delivery_pairs import HeadPair

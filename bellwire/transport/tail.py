@@ -15,7 +15,14 @@ from bellwire.core.events import PauliApplied, QubitMeasured, Received
 from bellwire.core.facts import Corrected
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
-from bellwire.core.messages import Aborted, Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.messages import (
+    Aborted,
+    Commit,
+    Inquiry,
+    Offer,
+    OfferAnswer,
+    Settled,
+)
 from bellwire.core.notices import UpdatePair
 from bellwire.core.view import LedgerView
 from bellwire.transport.delivery_pairs import TailPair

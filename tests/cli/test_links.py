@@ -21,6 +21,7 @@ from bellwire.cli.links import as_measured
 from bellwire.cli.main import app
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import End
+from bellwire.core.link_messages import LinkFigures
 from bellwire.core.link_words import (
     LinkAck,
     LinkAnswer,
@@ -31,7 +32,6 @@ from bellwire.core.link_words import (
     LinkOkKeep,
     LinkOkMeasure,
 )
-from bellwire.core.messages import LinkFigures
 from bellwire.labs import load_lab
 from bellwire.link_layer.advertising import modelled_figures
 from bellwire.planner.plans import predict

@@ -19,15 +19,17 @@ from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Event, TimerFired
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End
+from bellwire.core.link_messages import (
+    LinkReset,
+    ScheduleEntry,
+    Window,
+    WindowOffer,
+)
 from bellwire.core.messages import (
     Aborted,
     FactBatch,
     Inquiry,
-    LinkReset,
     Message,
-    ScheduleEntry,
-    Window,
-    WindowOffer,
 )
 from tests.core.words import values
 

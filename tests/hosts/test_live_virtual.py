@@ -16,7 +16,7 @@ import pytest
 
 from bellwire.core.codec import decode_event, encode
 from bellwire.core.events import BellMeasured, Event, Received
-from bellwire.core.messages import HeraldReport
+from bellwire.core.link_messages import HeraldReport
 from bellwire.runtime.node_process import machine_factory
 from bellwire.runtime.replay import replay_run
 from bellwire.runtime.trace import StepEntry, effects_digest, read_steps

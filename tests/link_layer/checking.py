@@ -10,7 +10,7 @@ from bellwire.core.bell import to_walsh, werner
 from bellwire.core.effects import Effect, MeasureQubit, Report
 from bellwire.core.events import Event, Heralded, QubitMeasured, StationHeralded
 from bellwire.core.ids import End
-from bellwire.core.messages import LinkFigures
+from bellwire.core.link_messages import LinkFigures
 from bellwire.core.notices import LinkRequested
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import HeraldEstimate, NetworkSettings, OperatingPoint

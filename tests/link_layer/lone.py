@@ -5,7 +5,14 @@ from typing import TypeVar
 from bellwire.core.effects import Effect, Send, StartAttempts, StopAttempts
 from bellwire.core.events import DeviceChanged, Event, Received, StationDecided, StationHeralded, TimerFired
 from bellwire.core.ids import RequestId
-from bellwire.core.messages import HeraldReport, Message, ScheduleEntry, Window, WindowOffer, WindowOpened
+from bellwire.core.link_messages import (
+    HeraldReport,
+    ScheduleEntry,
+    Window,
+    WindowOffer,
+    WindowOpened,
+)
+from bellwire.core.messages import Message
 from bellwire.core.notices import LinkRequested, LinkWithdrawn, SlotFreed
 from bellwire.core.plans import LinkPlan
 from bellwire.link_layer.service import LinkService

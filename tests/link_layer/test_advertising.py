@@ -7,8 +7,8 @@ import pytest
 
 from bellwire.core.effects import Report, Send
 from bellwire.core.events import PeerChanged, Started, TimerFired
+from bellwire.core.link_messages import LinkAdvertised, LinkFigures
 from bellwire.core.machine import Handler, Step
-from bellwire.core.messages import LinkAdvertised, LinkFigures
 from bellwire.core.notices import LinkFiguresTold, PeerRestarted
 from bellwire.core.settings import HeraldEstimate, LinkSettings, OperatingPoint
 from bellwire.link_layer.advertising import LinkAdvertising, modelled_figures

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Heralded, Started
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     LinkReset,
     ScheduleEntry,
     Window,

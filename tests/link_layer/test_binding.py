@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bellwire.core.messages import Window
+from bellwire.core.link_messages import Window
 from bellwire.link_layer.binding import covering, entry_for
 from tests.link_layer.wishes import window
 

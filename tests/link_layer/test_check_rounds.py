@@ -7,7 +7,14 @@ from scipy import stats
 from bellwire.core.effects import MeasureQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import DeviceChanged, QubitMeasured
-from bellwire.core.messages import CheckedPair, PairsChecked, PairsVoid, Window, WindowAnswer, WindowOffer
+from bellwire.core.link_messages import (
+    CheckedPair,
+    PairsChecked,
+    PairsVoid,
+    Window,
+    WindowAnswer,
+    WindowOffer,
+)
 from bellwire.core.settings import NetworkSettings, OperatingPoint
 from bellwire.link_layer import check_rounds
 from bellwire.link_layer.estimation.counts import BASES

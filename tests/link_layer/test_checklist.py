@@ -174,7 +174,7 @@ def test_per_link_purification_before_ok() -> None:
     bench.run(2_000 * MS)
     handed = bench.services["a"].ends["a-b"].counters
     assert bench.measured > 20
-    assert set(bench.sinks["a"][-1].ready) <= {end for end in bench.sinks["a"][-1].born}
+    assert set(bench.sinks["a"][-1].ready) <= set(bench.sinks["a"][-1].born)
     assert len(bench.sinks["a"][-1].ready) < bench.heralds / 2  # two heralds for each, and the failures
     assert handed["heralds"] > 2 * len(bench.sinks["a"][-1].ready)
 

@@ -10,6 +10,13 @@ from bellwire.core.effects import ReleaseQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import LinkQubitReleased, Received
 from bellwire.core.ids import End
+from bellwire.core.link_messages import (
+    HeraldReport,
+    PairsCounted,
+    PairsCountedHeard,
+    PairsVoid,
+    QueueAdd,
+)
 from bellwire.core.link_words import (
     BasisChoice,
     LinkAck,
@@ -20,7 +27,6 @@ from bellwire.core.link_words import (
     LinkOkKeep,
     LinkOkMeasure,
 )
-from bellwire.core.messages import HeraldReport, PairsCounted, PairsCountedHeard, PairsVoid, QueueAdd
 from bellwire.core.settings import HeraldEstimate, Timers
 from tests.link_layer.bench import MS, Channel
 from tests.link_layer.creating import (

@@ -2,7 +2,7 @@
 
 from bellwire.core.events import Heralded
 from bellwire.core.facts import Born
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     PairsHeld,
     PairsKnown,
     PairsVoid,

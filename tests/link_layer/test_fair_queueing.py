@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bellwire.core.messages import Window
+from bellwire.core.link_messages import Window
 from bellwire.core.plans import LinkPlan
 from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.division import Division

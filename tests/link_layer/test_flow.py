@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellwire.core.messages import MemoryFree
+from bellwire.core.link_messages import MemoryFree
 from bellwire.core.settings import NetworkSettings
 from bellwire.link_layer.flow import TRUST_SHARE, Belief
 from tests.link_layer.bench import MS, Channel

@@ -4,7 +4,7 @@ import pytest
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import DeviceChanged, QubitHeld
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
     HeraldUnknown,

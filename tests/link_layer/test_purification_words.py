@@ -7,7 +7,7 @@ from bellwire.core.effects import PurifyPair
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import DeviceChanged, Ended, PairPurified, PeerChanged
 from bellwire.core.ids import End
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     PairsVoid,
     PurifyAnswer,
     PurifyHeard,

@@ -14,7 +14,8 @@ import pytest
 
 from bellwire.core.effects import Effect, Send
 from bellwire.core.ids import End
-from bellwire.core.messages import Message, PairsVoid, WindowOpened
+from bellwire.core.link_messages import PairsVoid, WindowOpened
+from bellwire.core.messages import Message
 from bellwire.core.notices import LinkRequested
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import NetworkSettings

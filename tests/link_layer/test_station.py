@@ -2,7 +2,7 @@
 
 from bellwire.core.effects import StartRun
 from bellwire.core.events import DeviceChanged, StationLost
-from bellwire.core.messages import (
+from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
     HeraldUnknown,

@@ -5,7 +5,7 @@ import pytest
 
 from bellwire.core.bell import decay_rates, to_walsh, werner
 from bellwire.core.ids import End
-from bellwire.core.messages import StockTaken
+from bellwire.core.link_messages import StockTaken
 from bellwire.core.notices import LinkRequested
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import AheadSettings, HeraldEstimate, NetworkSettings

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.messages import Window
+from bellwire.core.link_messages import Window
 from bellwire.core.settings import LinkSettings
 from bellwire.link_layer.agreement import frame_attempts
 from bellwire.link_layer.binding import entry_for

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from bellwire.core.messages import ScheduleEntry, Window
+from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.plans import LinkPlan
 from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.schedulers.words import Demand, Frames, Key, Scheduler, Shares, Standing

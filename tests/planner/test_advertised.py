@@ -12,7 +12,8 @@ import pytest
 from bellwire.core.bell import Walsh, fidelity_of, to_walsh, werner
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received, Started
-from bellwire.core.messages import LinkAdvertised, LinkFigures, PlanProposed, PlanWanted
+from bellwire.core.link_messages import LinkAdvertised, LinkFigures
+from bellwire.core.messages import PlanProposed, PlanWanted
 from bellwire.core.plans import Circumstances, EntanglementRequest, LinkNews, PointNews, RequestPlan
 from bellwire.core.settings import (
     HeraldEstimate,

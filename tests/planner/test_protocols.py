@@ -9,7 +9,12 @@ from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Step
-from bellwire.core.messages import PlanInstall, PlanProposed, PlanWanted, PlanWithdrawn
+from bellwire.core.messages import (
+    PlanInstall,
+    PlanProposed,
+    PlanWanted,
+    PlanWithdrawn,
+)
 from bellwire.core.notices import (
     LinkRequested,
     LinkWithdrawn,

@@ -14,7 +14,7 @@ from scipy import stats
 
 from bellwire.core.bell import Bell, permute, werner
 from bellwire.core.effects import Report
-from bellwire.core.messages import LinkFigures
+from bellwire.core.link_messages import LinkFigures
 from bellwire.core.photonics import CODE_PSI_PLUS, HeraldOutcome, HeraldPhysics, herald_index
 from bellwire.core.settings import EstimationSettings
 from bellwire.core.units import NS_PER_S

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from bellwire.core.ids import End
-from bellwire.core.messages import Aborted, Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.messages import (
+    Aborted,
+    Commit,
+    Inquiry,
+    Offer,
+    OfferAnswer,
+    Settled,
+)
 from bellwire.core.notices import MemoryLost, PlanRemoved
 from tests.transport.bench import DEVICE_NS, HOP_NS, MS, REQUEST, Bench, Tell, check_quiet, network
 

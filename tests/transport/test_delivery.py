@@ -6,7 +6,13 @@ from bellwire.core.effects import ApplyPauli, MeasureQubit, Publish, ReleaseQubi
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import Corrected
 from bellwire.core.machine import Step
-from bellwire.core.messages import Commit, Inquiry, Offer, OfferAnswer, Settled
+from bellwire.core.messages import (
+    Commit,
+    Inquiry,
+    Offer,
+    OfferAnswer,
+    Settled,
+)
 from bellwire.core.notices import ViewWanted
 from bellwire.transport.alarms import Alarms
 from bellwire.transport.delivery_states import HEAD_ROWS, TAIL_ROWS

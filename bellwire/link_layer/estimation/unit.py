@@ -7,7 +7,7 @@ chooses the operating point, and the attributes of a pair are those of its half 
 
 from bellwire.core.bell import Cost
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.messages import LinkFigures
+from bellwire.core.link_messages import LinkFigures
 from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, NetworkSettings
 from bellwire.link_layer.estimation.beliefs import Calibration
 from bellwire.link_layer.estimation.counts import CONTRAST_MIN, contrast, expected_parity

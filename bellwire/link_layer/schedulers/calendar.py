@@ -15,7 +15,7 @@ from math import lcm
 from typing import Final
 
 from bellwire.core.ids import RequestId
-from bellwire.core.messages import ScheduleEntry
+from bellwire.core.link_messages import ScheduleEntry
 from bellwire.link_layer.binding import NOBODY
 from bellwire.link_layer.schedulers.whole_lanes import by_name, even_cycle
 from bellwire.link_layer.schedulers.words import Demand, Divided, Frames, Key, Shares, Standing

@@ -20,7 +20,7 @@ from fractions import Fraction
 from math import ceil, lcm
 from typing import Final
 
-from bellwire.core.messages import ScheduleEntry
+from bellwire.core.link_messages import ScheduleEntry
 from bellwire.link_layer.schedulers.whole_lanes import even_cycle, lanes_for
 from bellwire.link_layer.schedulers.words import Demand, Divided, Frames, Key, Shares, Standing, Turn
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import NamedTuple
 
-from bellwire.core.messages import ScheduleEntry
+from bellwire.core.link_messages import ScheduleEntry
 from bellwire.core.plans import WEIGHTS_MAX
 from bellwire.link_layer.schedulers.budgets import fill_classes
 from bellwire.link_layer.schedulers.words import Demand

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from bellwire.core.ids import RequestId
-from bellwire.core.messages import ScheduleEntry
+from bellwire.core.link_messages import ScheduleEntry
 from bellwire.core.plans import LinkPlan
 
 Key = tuple[RequestId, int]
