@@ -11,8 +11,6 @@ from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
-    HeraldUnknown,
-    HeraldWanted,
     LinkFigures,
     LinkReset,
     Window,
@@ -23,31 +21,25 @@ from bellwire.core.link_messages import (
 )
 from bellwire.core.machine import Step
 from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
-from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings
+from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
 from bellwire.link_layer.births import Births
-from bellwire.link_layer.check_rounds import CheckRounds
-from bellwire.link_layer.creates import Creates
 from bellwire.link_layer.division import Division
 from bellwire.link_layer.estimation.unit import FidelityEstimation, estimation_of
-from bellwire.link_layer.heralds import HeraldSequence
+from bellwire.link_layer.herald_reports import HeraldReports
 from bellwire.link_layer.lanes import Lanes
+from bellwire.link_layer.pair_uses import PairUses
 from bellwire.link_layer.point_switch import PointSwitch
-from bellwire.link_layer.purification import LinkPurification
-from bellwire.link_layer.schedulers.words import Shares
 from bellwire.link_layer.sharing import Sharing, shares_anything
-from bellwire.link_layer.stock import Stock
-from bellwire.link_layer.terms import TEST_SHARE_WHOLE, Terms, terms_fault
+from bellwire.link_layer.terms import terms_fault
 from bellwire.link_layer.turns import turns_fault
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
+from bellwire.link_layer.wishes import Wishes
 
 REFUSED_REPEAT_SHARE = 10
 """A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
 request."""
-
-HOLE_REPEAT_SHARE = 4
-"""A missing report is asked for again after answer_ns / this: a memory waits for it."""
 
 
 class LinkEnd:
@@ -62,7 +54,6 @@ class LinkEnd:
         self.keeper = QueueKeeper(link, self.book)
         self.division = Division(link)
         self.keeper.whole_frames = self.division.remembers
-        self.sequence = HeraldSequence()
         self.memory_ready = True
         self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
         self.counters: dict[str, int] = dict.fromkeys(
@@ -92,101 +83,56 @@ class LinkEnd:
         self.estimation: FidelityEstimation = estimation_of(network, link)
         self.births.estimate = self.estimation.estimate
         self._switch = PointSwitch(self.book, self.arm_all)
-        self._codes = {
-            herald.code for index in range(max(1, len(link.points))) for herald in link.point(index).heralds
-        }
-        self.purification = self._make_purification()
-        self.creates = Creates(
+        pair_uses = PairUses(
             network,
-            network.nodes[node],
-            memory,
+            node,
             link,
-            self.side,
             slots,
             self.book,
             self.lanes,
             self.births,
-            self.requests,
             self.estimation,
+            self.requests,
             self.counters,
+            learnt=self._learnt,
+            level_changed=self._look_at_stock,
         )
-        self.stock = self._make_stock()
+        self.purification, self.creates, self.stock = (
+            pair_uses.purification,
+            pair_uses.creates,
+            pair_uses.stock,
+        )
         self.division.together = self.creates.together
-        self.uses: tuple[PairUse, ...] = self._make_uses()
+        self.uses: tuple[PairUse, ...] = pair_uses.in_order
         self.births.uses = self.uses
+        self._demand_news = pair_uses.demand_changed
         self._timed: tuple[Timed, ...] = (self.births, *self.uses)
         if len(link.points) > 1:
             self._timed += (self._switch,)
         self.handlers: dict[type, LinkHandler] = dict(self.births.on_messages())
         for use in self.uses:
             self.handlers.update(use.on_messages())
+        self.reports = HeraldReports(
+            link,
+            self.side,
+            network.timers,
+            self.book,
+            self.keeper,
+            self.lanes,
+            self._report_born,
+            self._restart,
+        )
+        self.wishes = Wishes(
+            link, self._delay_ns, self.book, self.keeper, self.division, self.estimation, self.requests
+        )
         self.sharing: Sharing | None = None  # None: every lane has memories and emitters of its own
         if shares_anything(network, link):
-            self.sharing = Sharing(network, self, slots, self.arm)
+            self.sharing = self.wishes.sharing = Sharing(network, self, slots, self.arm)
             self._timed += (self.sharing,)
             self.handlers.update(self.sharing.on_messages())
         self._stale = False  # the schedule changed since the last offer
         self._deadline_ns: int | None = None
         self._deadline_moved = True  # something that deadlines depend on has changed
-
-    def _make_uses(self) -> tuple[PairUse, ...]:
-        """Who may take a pair before it is handed up, in the order in which they are asked."""
-        stock = () if self.stock is None else (self.stock,)
-        return (*self._check_rounds(), *stock, self.purification, self.creates)
-
-    def _check_rounds(self) -> tuple[PairUse, ...]:
-        memory = self._network.nodes[self.settings.nodes[self.side]].memory
-        if not self.settings.test_share or memory is None:
-            return ()
-        return (
-            CheckRounds(
-                self.settings,
-                self.side,
-                memory,
-                self._timers,
-                self._slots,
-                self.book,
-                self.estimation,
-                self._learnt,
-                self.counters,
-            ),
-        )
-
-    def _make_stock(self) -> Stock | None:
-        if self.settings.ahead is None:
-            return None
-        return Stock(
-            self.settings,
-            self.side,
-            self._memories(),
-            self._timers,
-            self._slots,
-            self.requests,
-            self.births.pass_on,
-            self.births.let_go,
-            lambda plan, now_ns: self.creates.room(plan.request, now_ns),
-            self._look_at_stock,
-            self.counters,
-        )
-
-    def _memories(self) -> tuple[MemorySettings, MemorySettings]:
-        one, other = (self._network.nodes[name].memory for name in self.settings.nodes)
-        if one is None or other is None:
-            raise LocalMisuse(f"{self.settings.link} ends at a node without a memory")
-        return one, other
-
-    def _make_purification(self) -> LinkPurification:
-        return LinkPurification(
-            self.settings,
-            self.side,
-            self._memories(),
-            self._timers,
-            self._slots,
-            self.requests,
-            self.births.hand_up,
-            self.births.let_go,
-            self.counters,
-        )
 
     # ---- demand
 
@@ -225,9 +171,7 @@ class LinkEnd:
 
     def _demand_changed(self, step: Step) -> None:
         self._deadline_moved = True
-        self.purification.demand_changed(step)
-        if self.stock is not None:
-            self.stock.demand_changed(step)
+        self._demand_news(step)
         if not self.requests:
             self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
@@ -237,54 +181,31 @@ class LinkEnd:
 
     def look_at_terms(self, step: Step) -> None:
         """Something that the terms depend on has changed: side 0 offers others when they differ."""
-        if self.side == 0 and self.requests and self.keeper.differs(self._terms(step.now_ns)):
+        if self.side == 0 and self.requests and self.keeper.differs(self.wishes.terms(step.now_ns)):
             self._stale = True
             self._offer(step)
-
-    # ---- side 0
-
-    def _terms(self, now_ns: int = 0) -> Terms:
-        """What side 0 wants to agree on next; in the past: as if it had been asked when the newest window
-        began."""
-        owners, cycle, anchored = self._shares(now_ns)
-        share = round(self.settings.test_share * TEST_SHARE_WHOLE)
-        granted = () if self.sharing is None else self.sharing.wished(now_ns)
-        return Terms(owners, cycle, point=self._point(), test_share=share, granted=granted, anchored=anchored)
-
-    def _point(self) -> int:
-        """The operating point that serves the most demanding request."""
-        wanted = [plan.fidelity_min for plan in self.requests.values() if plan.fidelity_min is not None]
-        return self.estimation.point_for(max(wanted, default=None), self.point_in_force())
 
     def _learnt(self, step: Step, point: int) -> None:
         """Tests changed what is known of an operating point: perhaps another one serves better now."""
-        newest = self.keeper.offered or (self.book.windows[-1] if self.book.windows else None)
-        if self.side == 0 and self.requests and newest is not None and newest.point != self._point():
+        if self.side == 0 and self.requests and self.wishes.other_point():
             self._stale = True
             self._offer(step)
-
-    def _shares(self, now_ns: int) -> Shares:
-        """Whom the lanes serve from the next window on."""
-        first = self.keeper.soonest(self._delay_ns, now_ns)
-        return self.division.shares(self.requests, self.book.run, first, self._point())
 
     # ---- what planners are told
 
     def figures(self) -> tuple[LinkFigures, ...]:
         """How fast and how good the link is, at each operating point."""
-        return self.estimation.figures()
-
-    def best_fidelity(self) -> float:
-        """The highest fidelity that the link is assured to give at any of its operating points, 0..1."""
-        return self.estimation.best_fidelity()
+        return self.wishes.figures()
 
     def duty(self) -> float:
         """Share of the time in which the link may attempt, 0..1."""
-        return 1.0 if self.sharing is None else self.sharing.duty()
+        return self.wishes.duty()
 
     def point_in_force(self) -> int | None:
         """The operating point of the newest window, None: nobody wants the link at the moment."""
-        return self.book.windows[-1].point if self.book.windows else None
+        return self.wishes.point_in_force()
+
+    # ---- side 0
 
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
@@ -317,7 +238,7 @@ class LinkEnd:
                 self.counters["no_turn"] += 1
                 keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns // REFUSED_REPEAT_SHARE
                 return
-            window = keeper.propose(self._terms(step.now_ns), self._delay_ns, step.now_ns)
+            window = keeper.propose(self.wishes.terms(step.now_ns), self._delay_ns, step.now_ns)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
         step.send(self.peer, WindowOffer(link=self.settings.link, window=window))
@@ -421,7 +342,7 @@ class LinkEnd:
     def _new_run(self, step: Step) -> None:
         self._deadline_moved = True
         assert self.book.run is not None
-        self.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
+        self.reports.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
         self.lanes.begin_run()
 
     def _agreed(self, step: Step, window: Window) -> None:
@@ -465,59 +386,28 @@ class LinkEnd:
     # ---- heralds
 
     def reported(self, step: Step, report: HeraldReport) -> None:
-        """A numbered report of the station. Raises PeerViolation for a code or lane that the link lacks."""
-        if report.code not in self._codes or not 0 <= report.lane < self.settings.lanes:
-            raise PeerViolation(
-                self.settings.station or self.peer, f"{report.link}: code {report.code} on lane {report.lane}"
-            )
+        """A numbered report of the station."""
         self._deadline_moved = True
-        if self.sequence.take(report, step.now_ns):
-            self.keeper.silent_runs = 0
-            self.births.heralded(
-                step,
-                report.run,
-                report.number,
-                report.attempt,
-                report.lane,
-                report.code,
-                report.at_ns,
-                report.sigma_ns,
-            )
-            if self.sharing is not None:
-                self.sharing.born(step, report.run, report.attempt, report.lane)
-        if report.run == self.sequence.run:
-            self._ask_for_hole(step, report.number)
+        self.reports.reported(step, report)
+
+    def _report_born(self, step: Step, report: HeraldReport) -> None:
+        self.births.heralded(
+            step,
+            report.run,
+            report.number,
+            report.attempt,
+            report.lane,
+            report.code,
+            report.at_ns,
+            report.sigma_ns,
+        )
+        if self.sharing is not None:
+            self.sharing.born(step, report.run, report.attempt, report.lane)
 
     def bounded(self, step: Step, bound: HeraldBound) -> None:
-        """The station's bound: a success up to there that we did not hear of is a hole."""
-        if bound.run != self.sequence.run:
-            return
+        """A bound of the station."""
         self._deadline_moved = True
-        self.keeper.silent_runs = 0
-        self.sequence.heard_ns = step.now_ns
-        if bound.fences[self.side] < self.book.fence() and self.settings.station is not None:
-            for window in self.book.windows:
-                if window.fence > bound.fences[self.side]:
-                    step.send(self.settings.station, WindowOpened(link=self.settings.link, window=window))
-        self._ask_for_hole(step, bound.number)
-
-    def _ask_for_hole(self, step: Step, number: int) -> None:
-        wanted = self.sequence.hole(number, step.now_ns, self._timers.answer_ns // HOLE_REPEAT_SHARE)
-        if wanted is not None and self.settings.station is not None and self.sequence.run is not None:
-            step.send(
-                self.settings.station,
-                HeraldWanted(link=self.settings.link, run=self.sequence.run, number=wanted),
-                "outcome",
-            )
-
-    def unknown(self, step: Step, unknown: HeraldUnknown) -> None:
-        """The station cannot say what these attempts gave: slots that took part may hold anything."""
-        if unknown.run != self.sequence.run:
-            return
-        self.sequence.skip_to(unknown.number)
-        for lane in range(self.settings.lanes):
-            if self.lanes.armed_by(lane, unknown.last):
-                self._restart(step, lane)
+        self.reports.bounded(step, bound)
 
     def held(self, step: Step, lane: int, run: int, attempt: int) -> None:
         """Hardware froze a slot; the report must follow."""
@@ -552,8 +442,8 @@ class LinkEnd:
             due = self._renewal_ns() if self.side == 0 else self._lapse_ns()
             if deadline is None or due < deadline:
                 deadline = due
-            if self.settings.station is not None and self.requests:
-                silent = self.sequence.heard_ns + self._timers.station_silence_ns
+            silent = self.reports.silent_ns()
+            if silent is not None and self.requests:
                 deadline = min(deadline, silent)
         frozen = self.lanes.earliest_ns()
         return frozen if deadline is None or (frozen is not None and frozen < deadline) else deadline
@@ -582,10 +472,9 @@ class LinkEnd:
             self.counters["given_up"] += 1
             self._restart(step, lane)
         if self.book.run is not None and self.book.windows:
-            silent = self.settings.station is not None and self.requests
-            if silent and self.sequence.heard_ns + self._timers.station_silence_ns <= now_ns:
-                self.sequence.heard_ns = now_ns
-                self.keeper.silent_runs += 1
+            silent = self.reports.silent_ns()
+            if silent is not None and self.requests and silent <= now_ns:
+                self.reports.gave_up(now_ns)
                 self.renew_run(step)
             elif self._lapse_ns() <= now_ns:
                 self._leave_run(step)

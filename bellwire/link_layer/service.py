@@ -276,7 +276,7 @@ class LinkService:
         if end is None or received.source != end.settings.station:
             return
         if isinstance(received.message, HeraldUnknown):
-            end.unknown(step, received.message)
+            end.reports.unknown(step, received.message)
 
     def _requested(self, step: Step, notice: LinkRequested) -> None:
         self.ends[notice.plan.link].want(step, notice.plan)

@@ -145,7 +145,7 @@ def test_births_of_side_0_carry_what_the_tests_have_shown() -> None:
     estimate = end.estimation.estimate(0, newest.frame - 1)
     assert abs(newest.cost[0] - estimate.cost[0]) < 0.05 * (1 << 56)
     assert newest.cost[0] > heralds_of(0.90)[0].cost[0]
-    assert end.best_fidelity() < 0.86
+    assert end.wishes.best_fidelity() < 0.86
 
 
 def test_both_ends_come_to_the_same_estimate() -> None:
@@ -158,7 +158,7 @@ def test_both_ends_come_to_the_same_estimate() -> None:
     one, two = here.figures()[0], there.figures()[0]
     assert one.fidelity == pytest.approx(two.fidelity, abs=0.005)
     assert one.success_probability == pytest.approx(two.success_probability, rel=0.05)
-    assert here.best_fidelity() == pytest.approx(there.best_fidelity(), abs=0.02)
+    assert here.wishes.best_fidelity() == pytest.approx(there.wishes.best_fidelity(), abs=0.02)
     assert all(node == "a" for node, report in bench.reports if report.name == "link_fidelity_drifted")
 
 
