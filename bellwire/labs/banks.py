@@ -16,7 +16,7 @@ from bellwire.labs.architectures import attempt_times
 from bellwire.labs.models import LabFile
 from bellwire.labs.optics import attempt_period_ns
 from bellwire.labs.problems import ProblemList
-from bellwire.link_layer.arbiter import turns_needed
+from bellwire.link_layer.arbiter import coloured, turns_needed
 
 TURNS_EACH: Final = 4
 """Home turns of a link in a cycle where the file gives no number: shares are kept to a twelfth of three
@@ -113,12 +113,14 @@ def check_banks(lab: LabFile, problems: ProblemList) -> None:
                 f"link {name} takes turns, and an attempt with its herald and turn_guard_ms needs "
                 f"{needed_us / 1e3:g} ms; a turn has {lab.limits.turn_ms:g} ms",
             )
-    least = max((sum(1 for _ in _beside(lab, name)) + 1 for name in turn_taking(lab)), default=0)
+    least = 1 + max(
+        coloured({name: set(_beside(lab, name)) for name in turn_taking(lab)}).values(), default=0
+    )
     if lab.limits.turns is not None and lab.limits.turns < least:
         problems.add(
             ("limits", "turns"),
-            f"up to {least} links may wait for each other's turns; a cycle of {lab.limits.turns} has none "
-            f"for some of them, give at least {least}",
+            f"{least} links may need turns of their own beside each other; a cycle of {lab.limits.turns} has "
+            f"none for some of them, give at least {least}",
         )
 
 

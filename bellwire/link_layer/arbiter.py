@@ -12,7 +12,7 @@ so all nodes know the same ones. A link that wants pairs is never kept from its 
 whatever the topology, nobody starves, and nobody waits for ever for a turn (docs/adr/0012).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import NamedTuple, Protocol
 
 from bellwire.core.ids import LinkId, NodeId, RequestId
@@ -64,13 +64,17 @@ def _bank(link: LinkSettings, node: NodeId) -> tuple[int, ...]:
 
 
 def colours_of(network: NetworkSettings) -> dict[LinkId, int]:
-    """A number for each link that takes turns, different from those of all its rivals at either end: the
-    lowest that is left, in the order of names."""
+    """A number for each link that takes turns, different from those of all its rivals at either end."""
     rivals: dict[LinkId, set[LinkId]] = {}
     for node in network.nodes.values():
         if node.role != "station":
             for link, others in rivals_at(network, node.name).items():
                 rivals.setdefault(link, set()).update(others)
+    return coloured(rivals)
+
+
+def coloured(rivals: Mapping[LinkId, Set[LinkId]]) -> dict[LinkId, int]:
+    """Greedy colouring: for each link the lowest number that none of its rivals before it has."""
     colours: dict[LinkId, int] = {}
     for link in sorted(rivals):
         taken = {colours[other] for other in rivals[link] if other in colours}
