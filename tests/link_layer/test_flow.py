@@ -2,6 +2,7 @@
 
 import pytest
 
+from bellwire.core.effects import Effect
 from bellwire.core.link_messages import MemoryFree
 from bellwire.core.settings import NetworkSettings
 from bellwire.link_layer.flow import TRUST_SHARE, Belief
@@ -101,17 +102,17 @@ def test_a_bank_spends_its_memories_on_lanes_whose_partner_is_free(seed: int) ->
     assert bench.counted("unusable") == 0
 
 
-def test_a_lost_word_costs_no_more_than_the_trust_in_it() -> None:
+def test_a_lost_word_costs_no_more_than_the_trust_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every word of free memory is lost: the lane goes on when the belief is given up."""
     network = one_bank(1, 1)
     bench = SharedBench(network, 4)
     execute = bench._execute
 
-    def losing(node: str, effect: object) -> None:
+    def losing(node: str, effect: Effect) -> None:
         if not isinstance(getattr(effect, "message", None), MemoryFree):
-            execute(node, effect)  # type: ignore[arg-type]  # whatever the machine ordered
+            execute(node, effect)
 
-    bench._execute = losing  # type: ignore[method-assign]  # the channel of this test
+    monkeypatch.setattr(bench, "_execute", losing)
     bench.want("l0")
     bench.run(10 * LEASE_NS)
     pairs = bench.heralds["l0"]
