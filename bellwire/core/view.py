@@ -33,6 +33,7 @@ class Chain(Protocol):
 
     frame: int
     dead: bool
+    taken: bool  # an outer half was delivered; both of its facts are known
     oldest_ns: int
     request: RequestId | None
     tree: int

@@ -182,7 +182,10 @@ def frame_known(view: LedgerView, end: End) -> bool:
     """True when the frame of this end's chain is final here.
 
     Inner halves are born before they are swapped, hence only the far half can still be missing, and it
-    matters only as side 0, whose half carries the pair's attributes.
+    matters only as side 0, whose half carries the pair's attributes. A far half that was delivered, which a
+    tail that measures does at once, was born before.
     """
-    far = view.far_end(end)
-    return far is not None and (far.side == 1 or view.complete(end))
+    far, chain = view.far_end(end), view.chain(end)
+    if far is None or chain is None:
+        return False
+    return far.side == 1 or chain.taken or view.complete(end)

@@ -37,6 +37,7 @@ class FakeChain:
     def __init__(self) -> None:
         self.frame = 0
         self.dead = False
+        self.taken = False
         self.oldest_ns = 0
         self.request: RequestId | None = "r"
         self.tree = 0
