@@ -89,6 +89,7 @@ class CreateBench(LinkBench):
         no_result: float = 0.0,
         fidelity: float = 1.0,
         delay_ns: int = 50_000,
+        held_for_ns: int = 2 * MS,
     ) -> None:
         """`link`, `timers`, `purposes`, `fidelity` (as believed), `delay_ns`: what differs from
         `link_network`. `no_result`: share of measurements that end without a bit."""
@@ -105,7 +106,7 @@ class CreateBench(LinkBench):
         self.restarts: dict[str, list[int]] = {"a": [], "b": [], "m": []}
         self.orders: list[tuple[str, End, MeasureQubit]] = []
         self._states: dict[tuple[int, int, int], np.ndarray] = {}
-        super().__init__(seed, station=station, channel=channel or Channel())
+        super().__init__(seed, station=station, channel=channel or Channel(), held_for_ns=held_for_ns)
 
     def make_network(self, station: bool) -> NetworkSettings:
         network = link_network(station=station, delay_ns=self._delay_ns)
