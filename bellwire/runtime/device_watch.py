@@ -1,6 +1,7 @@
 """States of one instrument, told to a machine: ready, lost, or reset with everything that it held.
 
-Owns the rule that preparation comes before the first "ready". Refuses the driver's business of getting there.
+Owns the rule that preparation comes before the first "ready", and that a machine hears at once of an instrument
+that is not ready yet: what it ordered meanwhile would be refused, and no end would come of it. Refuses the driver's business of getting there.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ class DeviceWatch:
         self, role: Literal["memory", "station", "timing"], feed: Callable[[Event], None], health: Health
     ) -> None:
         self.ready = False
+        self._told = False  # the machine has heard of this instrument
         self._role: Literal["memory", "station", "timing"] = role
         self._feed = feed
         self._health = health
@@ -44,6 +46,8 @@ class DeviceWatch:
             self._health.count(
                 f"{self._role}_not_ready", condition=state.condition.value, reason=state.reason
             )
+            if not self._told:
+                self._feed_change(ready=False, lost_state=False, reason=state.reason)
 
     async def _prepare(self, prepare: Callable[[], Awaitable[None]], state: InstrumentState) -> None:
         try:
@@ -59,4 +63,8 @@ class DeviceWatch:
         self.ready = ready
         name = f"{self._role}_{'ready' if ready else 'reset' if lost_state else 'lost'}"
         self._health.tell(name, reason=reason)
+        self._feed_change(ready=ready, lost_state=lost_state, reason=reason)
+
+    def _feed_change(self, *, ready: bool, lost_state: bool, reason: str) -> None:
+        self._told = True
         self._feed(DeviceChanged(role=self._role, ready=ready, lost_state=lost_state, reason=reason))

@@ -442,3 +442,16 @@ async def test_a_station_tells_attempts_and_lanes_and_only_whole_attempts_as_dec
         StationLost(link="west", run=run, first=30, last=31),
     ]
     assert health.counts["station_record_of_unknown_run"] == 1
+
+
+def test_a_machine_hears_at_once_of_an_instrument_that_is_not_ready_yet_and_once_only() -> None:
+    """A run that a station ordered while its analyser came up used to be silent until its ends gave it up."""
+    events, health = cast(list[Event], []), Health()
+    watch = DeviceWatch("station", events.append, health)
+    for condition in (Condition.CONNECTING, Condition.ABSENT, Condition.READY):
+        watch.on_state(state(condition))
+    assert events == [
+        DeviceChanged(role="station", ready=False, lost_state=False, reason="connecting"),
+        DeviceChanged(role="station", ready=True, lost_state=False, reason="ready"),
+    ]
+    assert health.counts["station_not_ready"] == 2
