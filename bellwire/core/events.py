@@ -130,6 +130,7 @@ class PairPurified(TaggedWord, frozen=True, kw_only=True):
     ended: Ended
     bit: int | None  # of the measured qubit in Z, 0: eigenvalue +1; None unless ended is done
     at_ns: int
+    turned_ns: int | None = None  # when the qubits were turned (mean of both), None: at `at_ns`
 
 
 class PauliApplied(TaggedWord, frozen=True, kw_only=True):

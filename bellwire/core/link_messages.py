@@ -279,6 +279,7 @@ class PurifyAnswer(TaggedWord, frozen=True, kw_only=True):
     bit: int | None  # None: refused, or the instrument gave no result
     at_ns: int | None = None  # when side 1 measured, None: it did not
     missing: tuple[End, ...] = ()  # refused: those of the two (of side 0) of which side 1 keeps no half
+    turned_ns: int | None = None  # when side 1 turned its qubits, None: at `at_ns`
 
 
 class PurifyVerdict(TaggedWord, frozen=True, kw_only=True):

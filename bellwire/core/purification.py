@@ -11,7 +11,17 @@ heralded frame enters DEJMPS as it is, and the kept pair leaves the round with f
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from bellwire.core.bell import Bell, Purified, Walsh, decay, dejmps, depolarise, from_walsh, to_walsh
+from bellwire.core.bell import (
+    Bell,
+    Purified,
+    Walsh,
+    decay,
+    dejmps,
+    depolarise,
+    from_walsh,
+    recurrence,
+    to_walsh,
+)
 from bellwire.core.settings import MemorySettings
 
 Memories = tuple[MemorySettings, MemorySettings]
@@ -33,17 +43,30 @@ class Waiting(NamedTuple):
     corrected: bool  # side 1 applies a Pauli to bring it to Phi+
 
 
-def purified(kept: Waiting, measured: Waiting, memories: Memories) -> Purified:
+def purified(
+    kept: Waiting, measured: Waiting, memories: Memories, turned_for_ns: tuple[int, int] = (0, 0)
+) -> Purified:
     """One round: chance that the bits agree, and the kept pair's state relative to Phi+ if they do.
 
-    The state holds when each side has measured: both halves are as old as their own side's measurement.
+    `waited_ns` of both pairs ends when each side turns its qubits, and turned_for_ns is how long each side
+    then takes to measure: a phase error of that time is not one that the bits can tell. The state holds when
+    each side has measured.
     """
-    return dejmps(
-        _prepared(kept, memories),
-        _prepared(measured, memories),
-        gate_fidelities=(memories[0].gate_fidelity, memories[1].gate_fidelity),
-        readout_fidelities=(memories[0].readout_fidelity, memories[1].readout_fidelity),
-    )
+    gates = (memories[0].gate_fidelity, memories[1].gate_fidelity)
+    readouts = (memories[0].readout_fidelity, memories[1].readout_fidelity)
+    one, two = _prepared(kept, memories), _prepared(measured, memories)
+    if turned_for_ns == (0, 0):
+        return dejmps(one, two, gate_fidelities=gates, readout_fidelities=readouts)
+    one, two = (_turned(pair, memories, turned_for_ns) for pair in (one, two))
+    return recurrence(one, two, gate_fidelities=gates, readout_fidelities=readouts)
+
+
+def _turned(pair: Bell, memories: Memories, lapse_ns: tuple[int, int]) -> Bell:
+    """The turns of a DEJMPS round exchange components 1 and 3; then the pair waits for its gate."""
+    state = to_walsh((pair[0], pair[3], pair[2], pair[1]))
+    for memory, one_ns in zip(memories, lapse_ns, strict=True):
+        state = decay(state, memory.rates, one_ns)
+    return from_walsh(state)
 
 
 def _prepared(pair: Waiting, memories: Memories) -> Bell:

@@ -170,6 +170,7 @@ class Answering:
             accepted=True,
             bit=bit,
             at_ns=None if bit is None else event.at_ns,
+            turned_ns=None if bit is None else event.turned_ns,
         )
         taken.lapse_ns = step.now_ns + taken.wanted.lease_ns
         step.send(self._peer, taken.answer, "outcome")

@@ -27,6 +27,9 @@ from bellwire.link_layer.uses import LinkHandler
 VERDICTS_MAX: Final = 256
 """Verdicts that wait for confirmation; the oldest is forgotten and counted."""
 
+Moments = tuple[int, int]
+"""Times in ns at side 0 and at side 1."""
+
 
 class Round:
     """One round that side 1 was asked for."""
@@ -149,13 +152,14 @@ class Asking:
         if event.ended != "done" or event.bit is None or event.bit != answer.bit:
             self._fail(step, one)
         else:
-            self._pass(step, one, (event.at_ns, answer.at_ns))
+            as_of_ns = (event.at_ns, answer.at_ns)
+            self._pass(step, one, as_of_ns, _turns_ns((event.turned_ns, answer.turned_ns), as_of_ns))
 
-    def _pass(self, step: Step, one: Round, as_of_ns: tuple[int, int]) -> None:
+    def _pass(self, step: Step, one: Round, as_of_ns: Moments, turned_ns: Moments) -> None:
         kept = one.kept
-        state = to_walsh(
-            purified(_waiting(kept, as_of_ns), _waiting(one.measured, as_of_ns), self._memories).state
-        )
+        lapse_ns = (as_of_ns[0] - turned_ns[0], as_of_ns[1] - turned_ns[1])
+        before, beside = _waiting(kept, turned_ns), _waiting(one.measured, turned_ns)
+        state = to_walsh(purified(before, beside, self._memories, lapse_ns).state)
         kept.joined(one.measured, one.asked.rounds, state, as_of_ns)
         self._pool.count(kept.key, "passed")
         plan = self._pool.requests.get(kept.key)
@@ -256,6 +260,15 @@ class Asking:
             self.look(step, key)
 
 
-def _waiting(pair: KeptBack, as_of_ns: tuple[int, int]) -> Waiting:
+def _turns_ns(told_ns: tuple[int | None, int | None], as_of_ns: Moments) -> Moments:
+    """When each side turned its qubits: not after its measurement, and at once with it where nobody says."""
+    here_ns, there_ns = (
+        end_ns if turned_ns is None else min(turned_ns, end_ns)
+        for turned_ns, end_ns in zip(told_ns, as_of_ns, strict=True)
+    )
+    return here_ns, there_ns
+
+
+def _waiting(pair: KeptBack, as_of_ns: Moments) -> Waiting:
     waited_ns = (max(0, as_of_ns[0] - pair.as_of_ns[0]), max(0, as_of_ns[1] - pair.as_of_ns[1]))
     return Waiting(pair.state, waited_ns, corrected=pair.frame != 0)

@@ -195,19 +195,31 @@ class MemoryBindings:
     def _purify_pair(self, order: PurifyPair) -> None:
         kept, measured = order.kept_slot, order.measured_slot
 
-        def told(ended: Ended, bit: int | None) -> PairPurified:
-            return PairPurified(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
+        def told(ended: Ended, bit: int | None, exposed_ns: int | None = None) -> PairPurified:
+            at_ns = self._clock.now_ns()
+            turned_ns = None if exposed_ns is None else at_ns - exposed_ns // 2
+            return PairPurified(
+                operation=order.operation, ended=ended, bit=bit, at_ns=at_ns, turned_ns=turned_ns
+            )
 
         async def purify() -> PairPurified:
             for slot, pauli in ((kept, order.kept_pauli), (measured, order.measured_pauli)):
                 if pauli:
                     await self._memory.pauli(slot, pauli)
+            turns_ns: list[int] = []
             if order.scheme == "dejmps":
                 angle_rad = -math.pi / 2 if order.side else math.pi / 2
                 for slot in (kept, measured):
                     await self._memory.rotation(slot, "x", angle_rad)
+                    turns_ns.append(self._clock.now_ns())
             await self._memory.cnot(kept, measured)
-            return told("done", await self._memory.measure(measured, "Z"))
+            gate_ns = self._clock.now_ns()
+            bit = await self._memory.measure(measured, "Z")
+            if not turns_ns:
+                return told("done", bit)
+            # Both qubits gather phase from their turns on: the kept one until now, the measured one until the
+            # gate, after which its phase means nothing.
+            return told("done", bit, self._clock.now_ns() - turns_ns[0] + gate_ns - turns_ns[1])
 
         async def empty() -> None:
             await self._memory.release(measured)

@@ -1,7 +1,8 @@
 """States of one instrument, told to a machine: ready, lost, or reset with everything that it held.
 
-Owns the rule that preparation comes before the first "ready", and that a machine hears at once of an instrument
-that is not ready yet: what it ordered meanwhile would be refused, and no end would come of it. Refuses the driver's business of getting there.
+Owns the rules that preparation comes before the first "ready", and that a machine hears at once of an
+instrument that is not ready yet: what it ordered meanwhile would be refused, and nothing would come of it.
+Refuses the driver's business of getting there.
 """
 
 import asyncio

@@ -22,6 +22,7 @@ from bellwire.core.errors import BellwireError, ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
+from bellwire.simulator_backend import clusters as clusters  # loading it within the first gate would be late
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World

@@ -105,6 +105,7 @@ def simulated(
     memories: tuple[MemorySettings, MemorySettings],
     times_ns: tuple[tuple[int, int, int], tuple[int, int, int]],
     waits_ns: tuple[tuple[int, int], tuple[int, int]],
+    turned_for_ns: tuple[int, int] = (0, 0),
 ) -> tuple[float, Bell]:
     """Chance that the reported bits agree, and the diagonal of the kept pair if they do."""
     pairs = [
@@ -128,6 +129,7 @@ def simulated(
         for qubit in (side, 2 + side):
             rho = turned(rho, on((qubit,), rotation(angle)))
             rho = spoilt(rho, (qubit,), memories[side].single_gate_fidelity)
+            rho = waited(rho, qubit, times_ns[side], turned_for_ns[side])
         rho = turned(rho, on((side, 2 + side), CNOT))
         rho = spoilt(rho, (side, 2 + side), memories[side].gate_fidelity)
     agreed = np.zeros((4, 4), dtype=np.complex128)
@@ -159,15 +161,17 @@ def test_a_round_equals_four_qubits_in_every_pair_of_frames(frames: tuple[int, i
         ),
     )
     waits = ((1_500, 1_200), (300, 0))
-    chance, state = simulated(KEPT, MEASURED, frames, memories, times, waits)
-    ours = purified(
-        Waiting(to_walsh(KEPT), waits[0], corrected=frames[0] != 0),
-        Waiting(to_walsh(MEASURED), waits[1], corrected=frames[1] != 0),
-        memories,
-    )
-    # Rates are rounded to 2**-56 neper per ns: nothing of that is left in ten digits.
-    assert ours.success_probability == pytest.approx(chance, abs=1e-10)
-    assert ours.state == pytest.approx(state, abs=1e-10)
+    for turned_for in ((0, 0), (400, 900)):
+        chance, state = simulated(KEPT, MEASURED, frames, memories, times, waits, turned_for)
+        ours = purified(
+            Waiting(to_walsh(KEPT), waits[0], corrected=frames[0] != 0),
+            Waiting(to_walsh(MEASURED), waits[1], corrected=frames[1] != 0),
+            memories,
+            turned_for,
+        )
+        # Rates are rounded to 2**-56 neper per ns: nothing of that is left in ten digits.
+        assert ours.success_probability == pytest.approx(chance, abs=1e-10)
+        assert ours.state == pytest.approx(state, abs=1e-10)
 
 
 def test_without_noise_a_round_has_the_printed_numbers() -> None:
