@@ -50,7 +50,7 @@ class CreatePicture:
                 self.acknowledged = True
                 self.link = answer.link
                 return [
-                    f"ACK: {self.source} and {self.asked.partner} have it, place {answer.number} of queue "
+                    f"ACK: {self.source} and {self.asked.partner} have it, number {answer.number} of queue "
                     f"{answer.queue} of {answer.link}"
                 ]
             case LinkOkKeep():

@@ -128,7 +128,7 @@ def unsupported(
     if asked.within_ns is not None:
         needed_ns = max(time_min_ns(asked, link), delay_ns)
         if asked.within_ns < needed_ns:
-            return f"{asked.within_ns} ns are too short: at least {needed_ns} ns are needed"
+            return f"{asked.within_ns / 1e9:g} s are too short: at least {needed_ns / 1e9:g} s are needed"
     together = asked.kind == "keep" and (asked.atomic or not asked.consecutive)
     if together and asked.count is not None and asked.count > slots:
         return f"{asked.count} pairs in memory together: this link has room for {slots}"

@@ -117,9 +117,9 @@ async def ask(state_dir: Path, name: str, do: str, *, within_s: float = ANSWER_S
             finally:
                 writer.close()
     except (OSError, TimeoutError) as problem:
-        text = str(problem) or type(problem).__name__
         raise ConfigError(
-            f"{name} does not answer ({text}); is the lab up?", where=str(state_dir)
+            f"{name} does not answer ({_why(problem, within_s)}); is the lab up? (--state says where)",
+            where=str(state_dir),
         ) from problem
     if not line:
         raise ConfigError(f"{name} ended while it was asked to {do}", where=str(state_dir))
@@ -127,3 +127,13 @@ async def ask(state_dir: Path, name: str, do: str, *, within_s: float = ANSWER_S
     if not answer["ok"]:
         raise ConfigError(f"{name} refuses to {do}: {answer['error']}")
     return answer["result"]
+
+
+def _why(problem: OSError | TimeoutError, within_s: float) -> str:
+    match problem:
+        case FileNotFoundError() | ConnectionRefusedError():
+            return "no process of that name runs here"
+        case TimeoutError():
+            return f"no word within {within_s:g} s"
+        case _:
+            return str(problem) or type(problem).__name__

@@ -207,10 +207,9 @@ async def test_links_of_one_bank_share_it_by_weight_and_outlive_the_node_that_ow
         return {one: live.delivered(one, f"{one}-hub") + more for one in sources}
 
     async with lab_up(lab, state) as live:
-        for one in lab.requests:
-            await live.supervisor.submit(
-                msgspec.structs.replace(one, duration_ns=None, deadline_ns=None, count=1_000_000)
-            )
+        for request in lab.requests:
+            endless = msgspec.structs.replace(request, duration_ns=None, deadline_ns=None, count=1_000_000)
+            await live.supervisor.submit(endless)
 
         async def agreed() -> bool:
             found = await shares()
@@ -221,10 +220,11 @@ async def test_links_of_one_bank_share_it_by_weight_and_outlive_the_node_that_ow
             if fault != "none":
                 live.supervisor.kill("hub")
             wanted = flowing(live, 4)
-            await live.until(
-                lambda wanted=wanted: all(live.delivered(o, f"{o}-hub") >= wanted[o] for o in sources),
-                f"pairs flow on all links: {fault}",
-            )
+
+            def flow(wanted: dict[str, int] = wanted) -> bool:
+                return all(flowing(live, 0)[one] >= wanted[one] for one in sources)
+
+            await live.until(flow, f"pairs flow on all links: {fault}")
         counters = {one: (await live.supervisor.status(one))["links"][f"{one}-hub"] for one in sources}
         for one in sources:
             await live.supervisor.cancel(one, f"{one}-hub")

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -76,6 +76,7 @@ class FakeMemory:
     name = "fake"
 
     def __init__(self) -> None:
+        self.passed: Callable[[str], None] = lambda name: None  # time goes on
         self.calls: list[tuple[Any, ...]] = []
         self.gates: dict[str, asyncio.Future[Any]] = {}
         self.faults: dict[str, Exception] = {}
@@ -85,6 +86,7 @@ class FakeMemory:
 
     async def _do(self, name: str, *arguments: Any, result: Any = None) -> Any:
         self.calls.append((name, *arguments))
+        self.passed(name)
         if name in self.gates:
             await self.gates[name]
         if name in self.faults:
@@ -122,7 +124,7 @@ class FakeMemory:
 class Bench:
     """Memory bindings of the relay on a fake memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: LiveClock | None = None) -> None:
         self.memory = FakeMemory()
         self.events: list[Event] = []
         self.health = Health()
@@ -134,7 +136,7 @@ class Bench:
             controller,
             self.watch,
             self.events.append,
-            LiveClock(),
+            clock or LiveClock(),
             self.health,
             incarnation=4,
         )
@@ -144,7 +146,7 @@ class Bench:
         return self.events
 
 
-def arm_order(**changes: int) -> StartAttempts:
+def arm_order(**changes: Any) -> StartAttempts:
     fields: dict[str, Any] = {
         "slot": 5,
         "generation": 1,
@@ -290,8 +292,39 @@ async def test_half_a_purification_round_is_one_order_of_paulis_turns_cnot_and_m
 async def test_a_round_without_paulis_and_turns_is_a_cnot_and_a_measurement() -> None:
     bench = Bench()
     bench.bindings.carry_out(purify_order(kept_pauli=0, measured_pauli=0, scheme="bbpssw"))
-    await bench.ended()
+    (event,) = await bench.ended()
     assert bench.memory.calls == [("cnot", 0, 1), ("measure", 1, "Z")]
+    assert isinstance(event, PairPurified)
+    assert event.turned_ns is None
+
+
+class StagedClock(LiveClock):
+    """Stands still but for what operations take."""
+
+    TAKES_NS: Mapping[str, int] = {"pauli": 7, "rotation": 1_000, "cnot": 40_000, "measure": 300_000}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ns = 5_000_000
+
+    def now_ns(self) -> int:
+        return self.ns
+
+    def passed(self, name: str) -> None:
+        self.ns += self.TAKES_NS.get(name, 0)
+
+
+async def test_a_round_says_for_how_long_its_qubits_gathered_phase_after_their_turns() -> None:
+    """The kept qubit from its turn to the end, the measured one from its turn to the gate: half of both."""
+    clock = StagedClock()
+    bench = Bench(clock)
+    bench.memory.passed = clock.passed
+    bench.bindings.carry_out(purify_order())
+    (event,) = await bench.ended()
+    assert isinstance(event, PairPurified)
+    assert event.at_ns == clock.ns == 5_000_000 + 14 + 2_000 + 340_000
+    kept_ns, measured_ns = 1_000 + 40_000 + 300_000, 40_000
+    assert event.turned_ns == event.at_ns - (kept_ns + measured_ns) // 2
 
 
 @pytest.mark.parametrize("stage", ["pauli", "rotation", "cnot", "measure"])
