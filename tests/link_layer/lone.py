@@ -2,6 +2,9 @@
 
 from typing import TypeVar
 
+import msgspec
+
+from bellwire.core.bell import Cost
 from bellwire.core.effects import Effect, Send, StartAttempts, StopAttempts
 from bellwire.core.events import DeviceChanged, Event, Received, StationDecided, StationHeralded, TimerFired
 from bellwire.core.ids import RequestId
@@ -15,6 +18,7 @@ from bellwire.core.link_messages import (
 from bellwire.core.messages import Message
 from bellwire.core.notices import LinkRequested, LinkWithdrawn, SlotFreed
 from bellwire.core.plans import LinkPlan
+from bellwire.core.settings import NetworkSettings, NodeSettings
 from bellwire.link_layer.service import LinkService
 from bellwire.link_layer.station import HeraldingStation
 from bellwire.node.routing import NodeMachine
@@ -89,11 +93,21 @@ class Lone:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
 
+def decaying(network: NetworkSettings, rates: Cost) -> NetworkSettings:
+    """The network with memories that forget."""
+    nodes: dict[str, NodeSettings] = {}
+    for name, node in network.nodes.items():
+        memory = None if node.memory is None else msgspec.structs.replace(node.memory, rates=rates)
+        nodes[name] = msgspec.structs.replace(node, memory=memory)
+    return msgspec.structs.replace(network, nodes=nodes)
+
+
 class LoneEnd(Lone):
     """An end with its slots and a sink for what it tells."""
 
-    def __init__(self, node: str, *, station: bool, lanes: int = 3) -> None:
-        self.network = link_network(station=station, lanes=lanes)
+    def __init__(self, node: str, *, station: bool, lanes: int = 3, rates: Cost = (0, 0, 0)) -> None:
+        """rates: decay of both memories."""
+        self.network = decaying(link_network(station=station, lanes=lanes), rates)
         self.slots = SlotTable(self.network, node)
         self.sink = Sink(self.slots, held_for_ns=10**15)
         self.service = LinkService(self.network, node, self.slots)

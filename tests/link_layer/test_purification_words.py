@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from bellwire.core.bell import Cost, Walsh, decay_rates, fidelity_of
 from bellwire.core.effects import PurifyPair
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import DeviceChanged, Ended, PairPurified, PeerChanged
@@ -61,11 +62,12 @@ def held_back(end: LoneEnd) -> set[tuple[int, int]]:
     return {(one.attempt, one.lane) for one in end.end.purification.pool.pairs}
 
 
-def ended(end: LoneEnd, now_ns: int, bit: int | None) -> None:
+def ended(end: LoneEnd, now_ns: int, bit: int | None, turned_ns: int | None = None) -> None:
     """The latest device order ends."""
     operation = end.ordered(PurifyPair)[-1].operation
     how: Ended = "unknown" if bit is None else "done"
-    end.tell(now_ns, PairPurified(operation=operation, ended=how, bit=bit, at_ns=now_ns))
+    event = PairPurified(operation=operation, ended=how, bit=bit, at_ns=now_ns, turned_ns=turned_ns)
+    end.tell(now_ns, event)
 
 
 # ---- side 1
@@ -270,9 +272,9 @@ def test_side_one_gives_an_old_pair_up_a_lease_later_than_side_zero_would() -> N
 # ---- side 0
 
 
-def side_zero(rounds: int = 1) -> tuple[LoneEnd, PurifyWanted]:
-    """Side 0 with two halves, and what it asked side 1."""
-    end = LoneEnd("a", station=True)
+def side_zero(rounds: int = 1, rates: Cost = (0, 0, 0)) -> tuple[LoneEnd, PurifyWanted]:
+    """Side 0 with two halves, and what it asked side 1. rates: decay of both memories."""
+    end = LoneEnd("a", station=True, rates=rates)
     want_rounds(end, rounds)
     (offer,) = end.sent(WindowOffer)
     run, fence = offer.window.run, offer.window.fence
@@ -319,6 +321,35 @@ def test_the_verdict_is_that_the_bits_agree(bit: int | None, passed: bool) -> No
     assert (len(end.sink.ready) == 1) is passed
     assert held_back(end) == set()
     assert void(end) == set()
+
+
+def test_side_one_says_when_it_turned_its_qubits() -> None:
+    end = side_one()
+    end.hear(MS, "a", wanted(end))
+    ended(end, 2 * MS, 1, turned_ns=2 * MS - 9)
+    (answer,) = end.sent(PurifyAnswer, "a")
+    assert (answer.at_ns, answer.turned_ns) == (2 * MS, 2 * MS - 9)
+
+
+def worth(there_ns: int | None, here_ns: int | None) -> float:
+    """Fidelity by the verdict of a round measured at 1 ms by side 1 and at 3 ms by side 0, which turned their
+    qubits at these times."""
+    end, asked = side_zero(rates=decay_rates(None, 100 * MS, None))
+    end.hear(2 * MS, "b", msgspec.structs.replace(answered(asked), turned_ns=there_ns))
+    ended(end, 3 * MS, 1, here_ns)
+    (told,) = end.sent(PurifyVerdict, "b")
+    return fidelity_of(Walsh(told.signs, told.cost))
+
+
+def test_phases_gathered_after_the_turns_of_either_side_lower_what_the_pair_is_worth() -> None:
+    """Both pairs lose 1/2 (1 - exp(-lapse/T2)) each to phases that no bit tells, less what they would have
+    lost to flips that one of the bits tells."""
+    at_once = worth(None, None)
+    assert worth(MS, 3 * MS) == at_once
+    assert worth(MS // 2, None) < at_once
+    assert worth(None, 2 * MS) < at_once
+    assert worth(MS // 2, 2 * MS) < min(worth(MS // 2, None), worth(None, 2 * MS))
+    assert worth(5 * MS, None) == at_once, "nobody turns after the measurement"
 
 
 def test_a_verdict_is_repeated_until_it_is_heard() -> None:
