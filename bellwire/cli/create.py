@@ -214,9 +214,13 @@ class Ends:
             await self.look()
 
     async def withdraw(self) -> None:
-        """Take the CREATE back."""
+        """Take the CREATE back. What it was to hold for a while has nobody to wait for: it is let go too."""
         await self._ask(self.here.source, "cancel_create", create=self.here.asked.create)
         await self.settle()
+        if self.here.asked.hold_ns is not None:
+            for node, picture in self._pictures.items():
+                for end in picture.kept():
+                    await self._ask(node, "release_qubit", end=list(end))
 
     async def _ask(self, node: str, do: str, **fields: Any) -> Any:
         from bellwire.runtime.control import ask

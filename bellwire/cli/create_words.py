@@ -86,6 +86,10 @@ class CreatePicture:
         ends, self._unreleased = self._unreleased, []
         return ends
 
+    def kept(self) -> list[End]:
+        """Qubits that were told and not taken back, whether or not they were let go since."""
+        return [end for end, answer in self.pairs.items() if isinstance(answer, LinkOkKeep)]
+
     def document(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return {

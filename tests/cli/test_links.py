@@ -304,7 +304,7 @@ def test_each_answer_is_a_line_and_the_end_says_the_rate() -> None:
     ]
     lines = [line for place, one in enumerate(answers) for line in seen.take(place * SECOND, told(one))]
     assert lines == [
-        "ACK: alice and bob have it, place 4 of queue 1 of alice-bob",
+        "ACK: alice and bob have it, number 4 of queue 1 of alice-bob",
         "OK 1: kept in slot 3, attempt 1 lane 2, Bell state Psi+, fidelity 0.910, as estimated 2.0 s before",
         "OK 2: kept in slot 3, attempt 2 lane 2, Bell state Psi+, fidelity 0.910, as estimated 2.0 s before",
         "done: 2 pairs, 1.0 pairs/s from the first one on",

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellwire.cli.exits import INTERRUPTED
 from bellwire.core.photonics import HeraldOutcome, herald_index
 from bellwire.core.units import NS_PER_S, ns_from_s
 from bellwire.runtime.control import ask
@@ -22,7 +23,17 @@ from bellwire.runtime.replay import replay_run
 from bellwire.runtime.supervisor import EMULATOR
 from tests.hosts.conftest import frames_tracked
 from tests.hosts.link_users import LinkUsers
-from tests.hosts.live import ROOT, LiveLab, asked, lab_up, live_lab, wait_for
+from tests.hosts.live import (
+    PATIENCE_S,
+    ROOT,
+    LiveLab,
+    asked,
+    command,
+    interrupt_group,
+    lab_up,
+    live_lab,
+    wait_for,
+)
 from tests.hosts.recorded import RecordedRun
 
 NODES = ("alice", "bob")
@@ -307,4 +318,21 @@ async def test_every_create_ends_with_a_definite_answer_whatever_goes_away(tmp_p
             await wait_for(users.ended(node, 5), f"{node} serves the next one")
             assert [one["t"] for one in await users.ends(node, 5)] == ["LinkDone"]
         await settled(live, users, 5, "nothing")
+
+        options = (
+            "--id",
+            "6",
+            "--count",
+            "50",
+            "--keep",
+            "--hold-s",
+            "60",
+            "--state",
+            str(tmp_path / "state"),
+        )
+        process = command(["create", str(lab.path), "alice", "bob", *options], tmp_path / "errors")
+        await wait_for(users.told("bob", 6, "LinkOkKeep", 4), "all four slots are held for a minute")
+        interrupt_group(process)
+        assert await asyncio.to_thread(process.wait, PATIENCE_S) == INTERRUPTED
+        await settled(live, users, 6, "Ctrl-C on a CREATE that holds its qubits")
     assert replay_run(live.supervisor.run_dir, lab.network, machine_factory(lab))["same"]
