@@ -294,8 +294,8 @@ class Update:
         self._incarnations[peer] = incarnation
         if known is not None and incarnation > known:
             step.tell(PeerRestarted(peer=peer, incarnation=incarnation))
-        if self._replica.source is None:
-            self._questions.ask(step, peer, incarnation)
+        if self._replica.source is None and self._settings.nodes[peer].memory is not None:
+            self._questions.ask(step, peer, incarnation)  # a station owns no qubits and has no facts
 
 
 class Gem:
