@@ -4,7 +4,7 @@ Owns one pair's way (kept or measured, numbered, shared, told) and one item's co
 words of OK from them. Refuses orders, messages and time-keeping (creates.py).
 """
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 from bellwire.core.bell import fidelity_of
 from bellwire.core.errors import LocalMisuse
@@ -113,47 +113,61 @@ class Serving:
         return self.item.asked.count is not None and self.settled >= self.item.asked.count
 
 
-def ok_keep(link: LinkId, remote: NodeId, pair: ServedPair, made_ns: int) -> LinkOkKeep:
-    """OK-K. made_ns: when the estimate was made. It is of the time of the herald; whoever uses the qubit
-    later lets it age from there."""
-    fresh = pair.fresh
+class OkFields(TypedDict):
+    """What OK-K and OK-M say alike."""
+
+    link: LinkId
+    origin: NodeId
+    create: int
+    asked_here: bool
+    end: End
+    sequence: int
+    frame: int
+    purpose: int
+    remote: NodeId
+    goodness: float
+    goodness_at_ns: int
+    born_ns: int
+
+
+def ok_fields(link: LinkId, remote: NodeId, pair: ServedPair, made_ns: int) -> OkFields:
+    """What both say. made_ns: when the estimate was made. It is of the time of the herald; whoever uses the
+    qubit later lets it age from there.
+
+    Raises:
+        LocalMisuse: the pair has no number yet.
+    """
+    fresh, item = pair.fresh, pair.item
     if pair.sequence is None:
         raise LocalMisuse(f"{fresh.end} has no number and cannot be told")
-    return LinkOkKeep(
+    return OkFields(
         link=link,
-        origin=pair.item.origin,
-        create=pair.item.asked.create,
-        asked_here=pair.item.here,
+        origin=item.origin,
+        create=item.asked.create,
+        asked_here=item.here,
         end=fresh.end,
         sequence=pair.sequence,
-        slot=fresh.slot,
         frame=fresh.frame,
-        purpose=pair.item.asked.purpose,
+        purpose=item.asked.purpose,
         remote=remote,
         goodness=fidelity_of(fresh.state),
         goodness_at_ns=made_ns,
         born_ns=fresh.at_ns,
     )
+
+
+def ok_keep(link: LinkId, remote: NodeId, pair: ServedPair, made_ns: int) -> LinkOkKeep:
+    """OK-K of a numbered pair. made_ns: when the estimate was made."""
+    return LinkOkKeep(slot=pair.fresh.slot, **ok_fields(link, remote, pair, made_ns))
 
 
 def ok_measure(link: LinkId, remote: NodeId, pair: ServedPair, made_ns: int) -> LinkOkMeasure:
-    """OK-M. made_ns: when the estimate was made. The bit is raw and the frame stands beside it (bases.py)."""
-    fresh = pair.fresh
-    if pair.sequence is None or pair.basis is None or pair.bit is None:
-        raise LocalMisuse(f"{fresh.end} is not numbered and measured and cannot be told")
-    return LinkOkMeasure(
-        link=link,
-        origin=pair.item.origin,
-        create=pair.item.asked.create,
-        asked_here=pair.item.here,
-        end=fresh.end,
-        sequence=pair.sequence,
-        basis=pair.basis,
-        bit=pair.bit,
-        frame=fresh.frame,
-        purpose=pair.item.asked.purpose,
-        remote=remote,
-        goodness=fidelity_of(fresh.state),
-        goodness_at_ns=made_ns,
-        born_ns=fresh.at_ns,
-    )
+    """OK-M of a numbered pair. made_ns: when the estimate was made. The bit is raw and the frame stands
+    beside it (bases.py).
+
+    Raises:
+        LocalMisuse: the pair was not measured.
+    """
+    if pair.basis is None or pair.bit is None:
+        raise LocalMisuse(f"{pair.end} is not measured and cannot be told")
+    return LinkOkMeasure(basis=pair.basis, bit=pair.bit, **ok_fields(link, remote, pair, made_ns))
