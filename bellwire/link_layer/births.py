@@ -11,17 +11,17 @@ from bellwire.core.bell import Walsh
 from bellwire.core.effects import ReleaseQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.facts import Born, Released
-from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.ids import End
 from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
-from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
-from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, Timers
-from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.core.plans import PRE_DISTRIBUTED
+from bellwire.core.settings import HeraldEstimate
+from bellwire.link_layer.agreement import QueueKeeper
 from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.estimation.selection import check_basis
 from bellwire.link_layer.expiry import Expiry
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.uses import FreshPair, LinkHandler, PairUse
 
@@ -36,50 +36,31 @@ class Births:
 
     def __init__(
         self,
-        link: LinkSettings,
-        side: int,
-        memory: MemorySettings,
-        timers: Timers,
-        slots: SlotBook,
-        book: WindowBook,
+        ground: Ground,
         keeper: QueueKeeper,
         lanes: Lanes,
-        requests: Mapping[tuple[RequestId, int], LinkPlan],
         restart: Callable[[Step, int], None],
-        counters: dict[str, int],
     ) -> None:
-        """`restart`: initialise what a lane's slot holds, and go on attempting. `counters`: of the end."""
+        """`restart`: initialise what a lane's slot holds, and go on attempting."""
         self.uses: tuple[PairUse, ...] = ()
         self.estimate: Estimate = lambda point, code: self._heralds[point][code]
-        self.counters = counters
-        counters.update(dict.fromkeys(("heralds", "unusable", "idle", "duplicates"), 0))
-        self._link = link
-        self._side = side
-        self._peer: NodeId = link.nodes[1 - side]
-        self._rates = memory.rates
-        self._timers = timers
-        self._slots = slots
-        self._book = book
+        self.counters = ground.counters
+        ground.begin_counters("heralds", "unusable", "idle", "duplicates")
+        self._link = link = ground.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._rates = ground.memory.rates
+        self._slots = ground.slots
+        self._book = ground.book
         self._keeper = keeper
         self._lanes = lanes
-        self._requests = requests
+        self._requests = ground.requests
         self._restart = restart
         self._heralds = [
             {herald.code: herald for herald in link.point(index).heralds}
             for index in range(max(1, len(link.points)))
         ]
-        self._expiry = Expiry(
-            link.link,
-            side,
-            self._peer,
-            timers,
-            slots,
-            book,
-            counters,
-            successes=lanes.successes,
-            gone=self._gone,
-            never_had=self._never_had,
-        )
+        self._expiry = Expiry(ground, successes=lanes.successes, gone=self._gone, never_had=self._never_had)
 
     # ---- heralds
 

@@ -22,13 +22,11 @@ from bellwire.core.ids import End, NodeId
 from bellwire.core.link_messages import CheckedPair, PairsChecked
 from bellwire.core.machine import Step
 from bellwire.core.notices import SlotFreed
-from bellwire.core.settings import LinkSettings, MemorySettings, Timers
-from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import WindowBook
 from bellwire.link_layer.estimation.counts import BASES
 from bellwire.link_layer.estimation.point_estimate import Drift
 from bellwire.link_layer.estimation.selection import check_basis
 from bellwire.link_layer.estimation.unit import FidelityEstimation
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.uses import FreshPair, LinkHandler
 
 BATCH_MAX: Final = 64
@@ -61,27 +59,20 @@ class CheckRounds:
 
     def __init__(
         self,
-        link: LinkSettings,
-        side: int,
-        memory: MemorySettings,
-        timers: Timers,
-        slots: SlotBook,
-        book: WindowBook,
+        ground: Ground,
         estimation: FidelityEstimation,
         learnt: Callable[[Step, int], None],
-        counters: dict[str, int],
     ) -> None:
-        """`learnt`: tests of an operating point were joined, and its estimate is renewed. `counters`: of
-        the end."""
-        self.counters = counters
-        counters.update(dict.fromkeys((*TEST_COUNTERS, "drifts"), 0))
-        self._link = link
-        self._side = side
-        self._peer: NodeId = link.nodes[1 - side]
-        self._limit_ns = memory.operation_limit_ns
-        self._wait_ns = timers.answer_ns
-        self._slots = slots
-        self._book = book
+        """`learnt`: tests of an operating point were joined, and its estimate is renewed."""
+        self.counters = ground.counters
+        ground.begin_counters(*TEST_COUNTERS, "drifts")
+        self._link = ground.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._limit_ns = ground.memory.operation_limit_ns
+        self._wait_ns = ground.timers.answer_ns
+        self._slots = ground.slots
+        self._book = ground.book
         self._estimation = estimation
         self._learnt = learnt
         self._measuring: dict[int, tuple[FreshPair, int]] = {}  # operation -> pair and basis

@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Final, Literal, Protocol
 
 from bellwire.core.errors import PeerViolation
-from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.link_messages import CountedPair, PairsCounted, PairsCountedHeard
 from bellwire.core.machine import Step
-from bellwire.core.settings import Timers
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.uses import LinkHandler
 
 COUNT_TRIES_MAX: Final = 12
@@ -65,25 +65,16 @@ class _Counted:
 class Counting:
     """The agreement on counted pairs at one end of a link."""
 
-    def __init__(
-        self,
-        link: LinkId,
-        side: int,
-        peer: NodeId,
-        timers: Timers,
-        owner: CountingOwner,
-        counters: dict[str, int],
-    ) -> None:
-        self.unheard: dict[
-            End, _Counted
-        ] = {}  # side 0: pairs of which the other end has not said that it has
-        self._link = link
-        self._side = side
-        self._peer = peer
-        self._timers = timers
+    def __init__(self, ground: Ground, owner: CountingOwner) -> None:
+        # Side 0: pairs of which the other end has not said that it has its half.
+        self.unheard: dict[End, _Counted] = {}
+        self._link = ground.link.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._timers = ground.timers
         self._owner = owner
-        self._counters = counters
-        counters.update(dict.fromkeys(("counted", "count_unheard"), 0))
+        self._counters = ground.counters
+        ground.begin_counters("counted", "count_unheard")
         self._foretold: OrderedDict[End, tuple[RequestId, int]] = OrderedDict()
 
     def on_messages(self) -> Mapping[type, LinkHandler]:

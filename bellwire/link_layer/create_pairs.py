@@ -20,13 +20,11 @@ from bellwire.core.ids import End, RequestId
 from bellwire.core.link_words import LinkErr
 from bellwire.core.machine import Step
 from bellwire.core.notices import SlotFreed, UpdatePair
-from bellwire.core.settings import LinkSettings, MemorySettings, Timers
-from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import WindowBook
 from bellwire.link_layer.bases import measurement_of
 from bellwire.link_layer.births import Births
 from bellwire.link_layer.counting import COUNT_TRIES_MAX, Counting, Judgement
 from bellwire.link_layer.feasibility import too_poor
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.queue import Item
 from bellwire.link_layer.served_pairs import ServedPair, Serving, ok_keep, ok_measure
@@ -49,51 +47,36 @@ class CreatePairs:
 
     def __init__(
         self,
-        link: LinkSettings,
-        side: int,
-        memory: MemorySettings,
-        timers: Timers,
-        slots: SlotBook,
-        book: WindowBook,
+        ground: Ground,
         lanes: Lanes,
         births: Births,
         servings: Mapping[RequestId, Serving],
         finish: Callable[[Step, Item], None],
         estimated_at_ns: Callable[[int], int],
-        counters: dict[str, int],
     ) -> None:
         """servings: the live items by name. finish: end an item that has its whole number. estimated_at_ns:
         operating point -> when the estimate of its pairs was made."""
-        self._link = link
-        self._side = side
-        self._peer = link.nodes[1 - side]
-        self._memory = memory
-        self._timers = timers
-        self._slots = slots
-        self._book = book
+        self._link = ground.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._memory = ground.memory
+        self._timers = ground.timers
+        self._slots = ground.slots
+        self._book = ground.book
         self._lanes = lanes
         self._births = births
         self._servings = servings
         self._finish = finish
         self._estimated_at_ns = estimated_at_ns
-        self._counters = counters
-        counters.update(
-            dict.fromkeys(
-                (
-                    "create_surplus",
-                    "create_too_poor",
-                    "create_expired",
-                    "create_no_result",
-                    "create_aged",
-                ),
-                0,
-            )
+        self._counters = ground.counters
+        ground.begin_counters(
+            "create_surplus", "create_too_poor", "create_expired", "create_no_result", "create_aged"
         )
-        self.counting = Counting(link.link, side, self._peer, timers, self, counters)
+        self.counting = Counting(ground, self)
         self._pairs: dict[End, ServedPair] = {}
         self._measuring: dict[int, ServedPair] = {}  # operation -> pair
         self._told: OrderedDict[End, ServedPair] = OrderedDict()
-        self._count_wait_ns = COUNT_TRIES_MAX * timers.answer_ns
+        self._count_wait_ns = COUNT_TRIES_MAX * ground.timers.answer_ns
 
     def on_events(self) -> Mapping[type, Callable[[Step, Any], None]]:
         return {QubitMeasured: self._measured}

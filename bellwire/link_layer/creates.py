@@ -11,14 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bellwire.core.effects import AnswerLink
-from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.ids import End, LinkId, RequestId
 from bellwire.core.link_words import LinkAck, LinkAnswer, LinkCreate, LinkDone, LinkErr
 from bellwire.core.machine import Step
 from bellwire.core.notices import LinkRequested, LinkWithdrawn
 from bellwire.core.plans import LinkPlan
-from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
-from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import WindowBook
 from bellwire.link_layer.births import Births
 from bellwire.link_layer.create_pairs import CreatePairs
 from bellwire.link_layer.estimation.unit import FidelityEstimation
@@ -29,6 +26,7 @@ from bellwire.link_layer.feasibility import (
     slots_for_creates,
     unsupported,
 )
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.queue import Ending, Item, SharedQueue
 from bellwire.link_layer.served_pairs import Serving
@@ -48,43 +46,25 @@ class Creates:
 
     def __init__(
         self,
-        network: NetworkSettings,
-        node: NodeSettings,
-        memory: MemorySettings,
-        link: LinkSettings,
-        side: int,
-        slots: SlotBook,
-        book: WindowBook,
+        ground: Ground,
+        purposes: tuple[int, ...] | None,
         lanes: Lanes,
         births: Births,
-        requests: Mapping[tuple[RequestId, int], LinkPlan],
         estimation: FidelityEstimation,
-        counters: dict[str, int],
     ) -> None:
-        """`requests`: who wants pairs of the link. `counters`: of the link end."""
-        self._link = link
-        self._side = side
-        self._peer: NodeId = link.nodes[1 - side]
-        self._purposes = node.purposes
-        self._delay_ns = network.delay_ns(node.name, self._peer)
-        self._requests = requests
+        """`purposes`: of CREATEs that this node takes part in, None: all."""
+        self._link = ground.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._purposes = purposes
+        self._delay_ns = ground.delay_ns
+        self._requests = ground.requests
         self._estimation = estimation
-        self._counters = counters
+        self._counters = ground.counters
         self._servings: dict[RequestId, Serving] = {}
-        self.queue = SharedQueue(link, side, network.timers, self._delay_ns, self, counters)
+        self.queue = SharedQueue(ground, self)
         self.pairs = CreatePairs(
-            link,
-            side,
-            memory,
-            network.timers,
-            slots,
-            book,
-            lanes,
-            births,
-            self._servings,
-            self._finish,
-            estimation.estimated_at_ns,
-            counters,
+            ground, lanes, births, self._servings, self._finish, estimation.estimated_at_ns
         )
         self._events = {kind: self._noting(handler) for kind, handler in self.pairs.on_events().items()}
         self._moved = False  # what deadlines depend on may have changed

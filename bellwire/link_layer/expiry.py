@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.core.ids import End, NodeId
 from bellwire.core.link_messages import (
     PairsHeld,
     PairsKnown,
@@ -19,9 +19,7 @@ from bellwire.core.link_messages import (
     PairsVoidHeard,
 )
 from bellwire.core.machine import Step
-from bellwire.core.settings import Timers
-from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import WindowBook
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.uses import LinkHandler
 
 VOID_MAX: Final = 512
@@ -63,28 +61,18 @@ class Expiry:
     """What the two ends tell each other about pairs that only one of them has."""
 
     def __init__(
-        self,
-        link: LinkId,
-        side: int,
-        peer: NodeId,
-        timers: Timers,
-        slots: SlotBook,
-        book: WindowBook,
-        counters: dict[str, int],
-        successes: Callable[[], Successes],
-        gone: PairGone,
-        never_had: PairGone,
+        self, ground: Ground, successes: Callable[[], Successes], gone: PairGone, never_had: PairGone
     ) -> None:
         """successes: of the present run. gone: an own half is void. never_had: we say that the
         other end's half has no partner here."""
-        self._link = link
-        self._side = side
-        self._peer = peer
-        self._timers = timers
-        self._slots = slots
-        self._book = book
-        self._counters = counters
-        counters.update(dict.fromkeys(("void", "void_forgotten"), 0))
+        self._link = ground.link.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._timers = ground.timers
+        self._slots = ground.slots
+        self._book = ground.book
+        self._counters = ground.counters
+        ground.begin_counters("void", "void_forgotten")
         self._successes = successes
         self._gone = gone
         self._never_had = never_had

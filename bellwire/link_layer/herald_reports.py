@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final
 
 from bellwire.core.errors import PeerViolation
-from bellwire.core.ids import NodeId
 from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
@@ -17,8 +16,8 @@ from bellwire.core.link_messages import (
     WindowOpened,
 )
 from bellwire.core.machine import Step
-from bellwire.core.settings import LinkSettings, Timers
-from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.link_layer.agreement import QueueKeeper
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.heralds import HeraldSequence
 from bellwire.link_layer.lanes import Lanes
 
@@ -34,10 +33,7 @@ class HeraldReports:
 
     def __init__(
         self,
-        link: LinkSettings,
-        side: int,
-        timers: Timers,
-        book: WindowBook,
+        ground: Ground,
         keeper: QueueKeeper,
         lanes: Lanes,
         born: Born,
@@ -45,11 +41,11 @@ class HeraldReports:
     ) -> None:
         """`restart`: initialise what a lane's slot holds, and go on attempting."""
         self.sequence = HeraldSequence()
-        self._link = link
-        self._side = side
-        self._peer: NodeId = link.nodes[1 - side]
-        self._timers = timers
-        self._book = book
+        self._link = link = ground.link
+        self._side = ground.side
+        self._peer = ground.peer
+        self._timers = ground.timers
+        self._book = ground.book
         self._keeper = keeper
         self._lanes = lanes
         self._born = born

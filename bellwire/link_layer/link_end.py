@@ -1,18 +1,16 @@
 """One end of one elementary link: agreement, attempts and heralds joined.
 
-Owns the run, the requests that want pairs, and the birth of own halves. Refuses to know what pairs are used
-for. Both ends hold a LinkEnd; side 0 keeps the queue. Words to the outside go through the step of the owning
-part.
+Owns the life of a run, the requests that want pairs, and the birth of own halves. Refuses to know what pairs
+are used for, and the words about windows (dialogue.py). Both ends hold a LinkEnd; side 0 keeps the queue.
+Words to the outside go through the step of the owning part.
 """
 
-from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.events import Heralded
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
     LinkFigures,
-    LinkReset,
     Window,
     WindowAnswer,
     WindowClosed,
@@ -23,29 +21,26 @@ from bellwire.core.machine import Step
 from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
-from bellwire.link_layer.agreement import QueueKeeper, WindowBook, fault_of, refusal
+from bellwire.link_layer.agreement import QueueKeeper, WindowBook
 from bellwire.link_layer.births import Births
+from bellwire.link_layer.dialogue import Dialogue
 from bellwire.link_layer.division import Division
 from bellwire.link_layer.estimation.unit import FidelityEstimation, estimation_of
+from bellwire.link_layer.ground import Ground, memories_of
 from bellwire.link_layer.herald_reports import HeraldReports
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.pair_uses import PairUses
 from bellwire.link_layer.point_switch import PointSwitch
 from bellwire.link_layer.sharing import Sharing, shares_anything
-from bellwire.link_layer.terms import terms_fault
-from bellwire.link_layer.turns import turns_fault
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 from bellwire.link_layer.wishes import Wishes
-
-REFUSED_REPEAT_SHARE = 10
-"""A refused offer is repeated after answer_ns / this: the other side is usually about to hear of the
-request."""
 
 
 class LinkEnd:
     """State of one incident link at one node."""
 
     def __init__(self, network: NetworkSettings, node: NodeId, link: LinkSettings, slots: SlotBook) -> None:
+        """Raises LocalMisuse when an end of the link has no memory."""
         self.settings = link
         self.side = link.nodes.index(node)
         self.peer = link.nodes[1 - self.side]
@@ -55,45 +50,32 @@ class LinkEnd:
         self.division = Division(link)
         self.keeper.whole_frames = self.division.remembers
         self.memory_ready = True
-        self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
         self.counters: dict[str, int] = dict.fromkeys(
             ("unknown", "runs", "windows", "refused", "given_up"), 0
         )
-        self._network = network
         self._timers = network.timers
-        self._delay_ns = network.delay_ns(node, self.peer)
-        self._slots = slots
-        memory = network.nodes[node].memory
-        if memory is None:
-            raise LocalMisuse(f"{node} has a link but no memory")
-        self.lanes = Lanes(link, slots)
-        self.births = Births(
-            link,
-            self.side,
-            memory,
-            network.timers,
-            slots,
-            self.book,
-            self.keeper,
-            self.lanes,
-            self.requests,
-            self._restart,
-            self.counters,
+        ground = Ground(
+            link=link,
+            side=self.side,
+            memories=memories_of(network, link),
+            timers=network.timers,
+            delay_ns=network.delay_ns(node, self.peer),
+            slots=slots,
+            book=self.book,
+            requests=self.requests,
+            counters=self.counters,
         )
-        self.estimation: FidelityEstimation = estimation_of(network, link)
+        self.lanes = Lanes(link, slots)
+        self.births = Births(ground, self.keeper, self.lanes, self._restart)
+        self.estimation: FidelityEstimation = estimation_of(link, ground.memories)
         self.births.estimate = self.estimation.estimate
         self._switch = PointSwitch(self.book, self.arm_all)
         pair_uses = PairUses(
-            network,
-            node,
-            link,
-            slots,
-            self.book,
+            ground,
+            network.nodes[node].purposes,
             self.lanes,
             self.births,
             self.estimation,
-            self.requests,
-            self.counters,
             learnt=self._learnt,
             level_changed=self._look_at_stock,
         )
@@ -112,25 +94,15 @@ class LinkEnd:
         self.handlers: dict[type, LinkHandler] = dict(self.births.on_messages())
         for use in self.uses:
             self.handlers.update(use.on_messages())
-        self.reports = HeraldReports(
-            link,
-            self.side,
-            network.timers,
-            self.book,
-            self.keeper,
-            self.lanes,
-            self._report_born,
-            self._restart,
-        )
-        self.wishes = Wishes(
-            link, self._delay_ns, self.book, self.keeper, self.division, self.estimation, self.requests
-        )
+        self.reports = HeraldReports(ground, self.keeper, self.lanes, self._report_born, self._restart)
+        self.wishes = Wishes(ground, self.keeper, self.division, self.estimation)
+        self.dialogue = Dialogue(ground, self.keeper, self.wishes, self)
         self.sharing: Sharing | None = None  # None: every lane has memories and emitters of its own
         if shares_anything(network, link):
-            self.sharing = self.wishes.sharing = Sharing(network, self, slots, self.arm)
+            self.sharing = Sharing(network, self, slots, self.arm)
+            self.wishes.sharing = self.dialogue.sharing = self.sharing
             self._timed += (self.sharing,)
             self.handlers.update(self.sharing.on_messages())
-        self._stale = False  # the schedule changed since the last offer
         self._deadline_ns: int | None = None
         self._deadline_moved = True  # something that deadlines depend on has changed
 
@@ -175,21 +147,19 @@ class LinkEnd:
         if not self.requests:
             self.lanes.stand_down(step)
             if self.side == 0 and self.book.run is not None:
-                self._close(step)
+                self.dialogue.close(step)
         else:
             self.look_at_terms(step)
 
     def look_at_terms(self, step: Step) -> None:
         """Something that the terms depend on has changed: side 0 offers others when they differ."""
-        if self.side == 0 and self.requests and self.keeper.differs(self.wishes.terms(step.now_ns)):
-            self._stale = True
-            self._offer(step)
+        self._deadline_moved = True
+        self.dialogue.look_at_terms(step)
 
     def _learnt(self, step: Step, point: int) -> None:
         """Tests changed what is known of an operating point: perhaps another one serves better now."""
-        if self.side == 0 and self.requests and self.wishes.other_point():
-            self._stale = True
-            self._offer(step)
+        self._deadline_moved = True
+        self.dialogue.look_at_point(step)
 
     # ---- what planners are told
 
@@ -205,132 +175,29 @@ class LinkEnd:
         """The operating point of the newest window, None: nobody wants the link at the moment."""
         return self.wishes.point_in_force()
 
-    # ---- side 0
+    # ---- runs and windows
 
     def renew_run(self, step: Step) -> None:
         """Give up the present run and, when anybody wants pairs, start another."""
         self._deadline_moved = True
-        if self.side == 1:
-            step.send(
-                self.peer, LinkReset(link=self.settings.link, reason="attempts cannot be accounted for")
-            )
-            self._leave_run(step)
-            return
-        self._leave_run(step)
-        self.keeper.offered = None
-        if self.requests:
-            self._stale = True
-            self._offer(step)
-
-    def _offer(self, step: Step) -> None:
-        self._deadline_moved = True
-        keeper = self.keeper
-        if self.valve_shut:
-            keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
-            return
-        if self.book.run is None:
-            keeper.start_run(step.incarnation, step.now_ns)
-            self.counters["runs"] += 1
-            self._new_run(step)
-        window = keeper.offered
-        if window is None or self._stale or self.book.attempt_at(step.now_ns) > window.first + self._slack():
-            if self.sharing is not None and self.sharing.without_turn(step.now_ns):
-                self.counters["no_turn"] += 1
-                keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns // REFUSED_REPEAT_SHARE
-                return
-            window = keeper.propose(self.wishes.terms(step.now_ns), self._delay_ns, step.now_ns)
-            self._stale = False
-        keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns
-        step.send(self.peer, WindowOffer(link=self.settings.link, window=window))
-
-    def _slack(self) -> int:
-        """Attempts by which an offer may be late and still be repeated unchanged: a tenth of the lease."""
-        return self.settings.lease_ns // self.settings.period_ns // 10
-
-    def _close(self, step: Step) -> None:
-        self._deadline_moved = True
-        run = self.book.run
-        if run is not None:
-            closed = WindowClosed(link=self.settings.link, run=run, fence=self.book.fence())
-            step.send(self.peer, closed)
-            if self.settings.station is not None:
-                step.send(self.settings.station, closed)
-        self._leave_run(step)
-        self.keeper.offered = None
-        self.keeper.repeat_at_ns = None
+        self.dialogue.renew(step)
 
     def answered(self, step: Step, answer: WindowAnswer) -> None:
         """Side 1 answered an offer."""
         self._deadline_moved = True
-        window = self.keeper.offered
-        if window is None or (answer.run, answer.fence) != (window.run, window.fence):
-            if self.sharing is not None:
-                self.sharing.turns_told(answer)
-                self.look_at_terms(step)
-            return
-        again = self.sharing is not None and self.sharing.answered(answer)
-        if answer.accepted:
-            self.keeper.agreed()
-            self._agreed(step, window)
-            if self._stale:
-                self._offer(step)
-            return
-        self.counters["refused"] += 1
-        if answer.reason in ("reset", "old run"):
-            self.renew_run(step)
-        elif again:
-            self._offer(step)
-        else:
-            if answer.reason == "late":
-                self.keeper.was_late(step.now_ns)
-                self._stale = True  # the same window would come too late again
-            self.keeper.repeat_at_ns = step.now_ns + self._timers.answer_ns // REFUSED_REPEAT_SHARE
-
-    # ---- side 1
+        self.dialogue.answered(step, answer)
 
     def offered(self, step: Step, offer: WindowOffer) -> None:
         """Side 0 proposes a window. Raises PeerViolation when it rules nothing."""
-        window = offer.window
-        fault = (
-            fault_of(window, self.settings.lanes)
-            or terms_fault(window, self.settings)
-            or turns_fault(window, self.settings)
-        )
-        if fault is not None:
-            raise PeerViolation(self.peer, f"{offer.link}: offers {fault}")
         self._deadline_moved = True
-        known = {request for request, _ in self.requests}
-        reason = "congested" if self.valve_shut else refusal(self.book, window, known.__contains__)
-        granted: tuple[int, ...] = ()
-        if not reason and self.sharing is not None:
-            reason, granted = self.sharing.judged(window)
-        if not reason and window.run != self.book.run:
-            self._leave_run(step)
-            self.book.begin(window.run, window.epoch_ns)
-            self._new_run(step)
-        answer = WindowAnswer(
-            link=offer.link,
-            run=window.run,
-            fence=window.fence,
-            accepted=not reason,
-            reason=reason,
-            granted=granted,
-        )
-        step.send(self.peer, answer)
-        if reason:
-            self.counters["refused"] += 1
-        else:
-            self._agreed(step, window)
+        self.dialogue.offered(step, offer)
 
     def closed(self, step: Step, closed: WindowClosed) -> None:
         """Side 0 ended the run."""
         self._deadline_moved = True
-        if closed.run == self.book.run:
-            self._leave_run(step)
+        self.dialogue.closed(step, closed)
 
-    # ---- attempts
-
-    def _leave_run(self, step: Step) -> None:
+    def run_left(self, step: Step) -> None:
         """Nothing of the present run counts from now on."""
         self.lanes.stand_down(step)
         if self.book.run is not None:
@@ -339,13 +206,15 @@ class LinkEnd:
         if self.sharing is not None:
             self.sharing.left_run()
 
-    def _new_run(self, step: Step) -> None:
+    def run_begun(self, step: Step) -> None:
+        """The window book has a new run: its reports and attempts are counted from the start."""
         self._deadline_moved = True
         assert self.book.run is not None
         self.reports.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
         self.lanes.begin_run()
 
-    def _agreed(self, step: Step, window: Window) -> None:
+    def window_agreed(self, step: Step, window: Window) -> None:
+        """Both ends have a window: attempt as far as it reaches."""
         self._deadline_moved = True
         self.book.add(window)
         self.counters["windows"] += 1
@@ -358,6 +227,8 @@ class LinkEnd:
             self.sharing.windows_changed(step)
         else:
             self.arm_all(step)
+
+    # ---- attempts
 
     def arm_all(self, step: Step) -> None:
         """Attempt on every lane that may."""
@@ -477,15 +348,15 @@ class LinkEnd:
                 self.reports.gave_up(now_ns)
                 self.renew_run(step)
             elif self._lapse_ns() <= now_ns:
-                self._leave_run(step)
+                self.run_left(step)
                 if self.side == 0 and self.requests:
                     self.renew_run(step)
             elif self.side == 0 and self._renewal_ns() <= now_ns:
                 if self.requests:
-                    self._offer(step)
+                    self.dialogue.offer(step)
                 else:
-                    self._close(step)
+                    self.dialogue.close(step)
         if self.keeper.repeat_at_ns is not None and self.keeper.repeat_at_ns <= now_ns:
             self.keeper.repeat_at_ns = None
             if self.requests:
-                self._offer(step)
+                self.dialogue.offer(step)

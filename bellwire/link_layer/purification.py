@@ -16,10 +16,7 @@ from typing import Any
 from bellwire.core.events import PairPurified
 from bellwire.core.ids import End, NodeId
 from bellwire.core.machine import Step
-from bellwire.core.plans import LinkPlan
-from bellwire.core.purification import Memories
-from bellwire.core.settings import LinkSettings, Timers
-from bellwire.core.view import SlotBook
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.purification_answering import Answering
 from bellwire.link_layer.purification_asking import Asking
 from bellwire.link_layer.purification_pool import KeptBack, Key, Pool
@@ -29,24 +26,13 @@ from bellwire.link_layer.uses import FreshPair, HandUp, LetGo, LinkHandler
 class LinkPurification:
     """The use of pairs for purification at one end."""
 
-    def __init__(
-        self,
-        link: LinkSettings,
-        side: int,
-        memories: Memories,
-        timers: Timers,
-        slots: SlotBook,
-        requests: Mapping[Key, LinkPlan],
-        hand_up: HandUp,
-        let_go: LetGo,
-        counters: dict[str, int],
-    ) -> None:
-        """`memories`: of side 0 and side 1. `counters`: of the end."""
-        self.pool = Pool(link, side, memories[side], timers, slots, requests, hand_up, let_go, counters)
-        self._requests = requests
-        self._asking = Asking(self.pool, memories, counters) if side == 0 else None
+    def __init__(self, ground: Ground, hand_up: HandUp, let_go: LetGo) -> None:
+        counters = ground.counters
+        self.pool = Pool(ground, hand_up, let_go)
+        self._requests = ground.requests
+        self._asking = Asking(self.pool, ground.memories, counters) if ground.side == 0 else None
         self._answering = (
-            Answering(self.pool, let_go, timers.answer_ns, counters) if self._asking is None else None
+            Answering(self.pool, let_go, ground.timers.answer_ns, counters) if self._asking is None else None
         )
         self._deadline_ns: int | None = None
 

@@ -9,7 +9,7 @@ A kept-back slot is locked from the start, so that no plan, policy or cutoff of 
 nothing of the pair, can touch it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bellwire.core.bell import Walsh
@@ -17,10 +17,8 @@ from bellwire.core.effects import PurifyPair, Report
 from bellwire.core.ids import End, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.notices import SlotFreed
-from bellwire.core.plans import LinkPlan
 from bellwire.core.purification import PURIFIED_FRAME, SCHEME
-from bellwire.core.settings import LinkSettings, MemorySettings, Timers
-from bellwire.core.view import SlotBook
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.uses import FreshPair, HandUp, LetGo
 
 LEASE_ANSWERS: Final = 4
@@ -109,37 +107,27 @@ def choose(idle: Sequence[KeptBack], *, pumping: bool, in_round: bool) -> tuple[
 class Pool:
     """Kept-back halves of one link end."""
 
-    def __init__(
-        self,
-        link: LinkSettings,
-        side: int,
-        memory: MemorySettings,
-        timers: Timers,
-        slots: SlotBook,
-        requests: Mapping[Key, LinkPlan],
-        hand_up: HandUp,
-        let_go: LetGo,
-        counters: dict[str, int],
-    ) -> None:
+    def __init__(self, ground: Ground, hand_up: HandUp, let_go: LetGo) -> None:
+        link, answer_ns = ground.link, ground.timers.answer_ns
         self.link = link
         self.pairs: dict[End, KeptBack] = {}
-        self.requests = requests
+        self.requests = ground.requests
         # Pairs that can wait side by side: a lane of own memories holds one, a bank what it has.
         self.room = min(
             len(own) if shared else link.lanes for own, shared in zip(link.slots, link.shared, strict=True)
         )
-        self.lease_ns = LEASE_ANSWERS * timers.answer_ns + memory.operation_limit_ns
-        self.repeat_ns = timers.answer_ns // REPEAT_SHARE
-        self._side = side
-        self._limit_ns = memory.operation_limit_ns
+        self._side = ground.side
+        self._limit_ns = ground.memory.operation_limit_ns
+        self.lease_ns = LEASE_ANSWERS * answer_ns + self._limit_ns
+        self.repeat_ns = answer_ns // REPEAT_SHARE
         # Side 0 asks, so side 1 gives a waiting pair up later: what side 0 has given up it is told of.
-        self._grace_ns = self.lease_ns if side else 0
-        self._age_max_ns = timers.age_max_ns
-        self._slots = slots
+        self._grace_ns = self.lease_ns if ground.side else 0
+        self._age_max_ns = ground.timers.age_max_ns
+        self._slots = ground.slots
         self._hand_up = hand_up
         self._let_go = let_go
-        self._counters = counters
-        counters.update(dict.fromkeys((f"purification_{name}" for name in COUNTS), 0))
+        self._counters = ground.counters
+        ground.begin_counters(*(f"purification_{name}" for name in COUNTS))
         self._tallies: dict[Key, dict[str, int]] = {}
 
     def count(self, key: Key, name: str) -> None:

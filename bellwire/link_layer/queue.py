@@ -2,7 +2,8 @@
 
 Owns the items of one end, their numbers, and the words by which they come and go. Side 0 is the master: it
 gives the numbers, first come first numbered, and decides whether an item ended well or ran out of time.
-Refuses pairs and answers to users, which belong to the owner (creates.py).
+Refuses pairs and answers to users, which belong to the owner (creates.py), and the repetition of removals
+(removals.py).
 
 An item is placed at an end once that end knows that both have it. A CREATE is told to the other end until it
 answers, a bounded number of times; the end of an item is told until it is heard. Whatever is lost, doubled or
@@ -29,19 +30,13 @@ from bellwire.core.link_messages import (
 )
 from bellwire.core.link_words import LinkCreate, LinkErrorCode, LinkItem, item_name
 from bellwire.core.machine import Step
-from bellwire.core.settings import LinkSettings, Timers
 from bellwire.link_layer.feasibility import Refusal
+from bellwire.link_layer.ground import Ground
+from bellwire.link_layer.removals import Removals
 from bellwire.link_layer.uses import LinkHandler
 
 ADD_TRIES_MAX: Final = 6
 """A CREATE is told to the other end so often; then it has failed with NOTIME."""
-
-LEAVING_MAX: Final = 256
-"""Removals that the other end has not heard of; the oldest is forgotten (counter `removals_forgotten`), and
-the other end's own deadline ends its item."""
-
-LEAVING_DOUBLINGS_MAX: Final = 6
-"""The time between two words about one removal grows to at most 2 ** this times the answer time."""
 
 ENDED_KEPT: Final = 1024
 """Names of ended items that are remembered against late copies."""
@@ -121,39 +116,21 @@ class QueueOwner(Protocol):
         ...
 
 
-class _Leaving:
-    __slots__ = ("repeat_ns", "tries", "word")
-
-    def __init__(self, word: QueueRemove, repeat_ns: int) -> None:
-        self.word = word
-        self.repeat_ns = repeat_ns
-        self.tries = 1
-
-
 class SharedQueue:
     """The queue of a link as one end has it."""
 
-    def __init__(
-        self,
-        link: LinkSettings,
-        side: int,
-        timers: Timers,
-        delay_ns: int,
-        owner: QueueOwner,
-        counters: dict[str, int],
-    ) -> None:
-        """`delay_ns`: one way to the other end."""
+    def __init__(self, ground: Ground, owner: QueueOwner) -> None:
         self.items: dict[RequestId, Item] = {}
-        self.leaving: OrderedDict[RequestId, _Leaving] = OrderedDict()
-        self._link = link
-        self._side = side
-        self._node: NodeId = link.nodes[side]
-        self._peer: NodeId = link.nodes[1 - side]
-        self._timers = timers
-        self._delay_ns = delay_ns
+        self._link = ground.link
+        self._side = ground.side
+        self._node = ground.node
+        self._peer = ground.peer
+        self._timers = ground.timers
+        self._delay_ns = ground.delay_ns
         self._owner = owner
-        self._counters = counters
-        counters.update(dict.fromkeys(("creates", "creates_refused", "removals_forgotten"), 0))
+        self._counters = ground.counters
+        ground.begin_counters("creates", "creates_refused")
+        self.removals = Removals(ground)
         self._ended: OrderedDict[RequestId, None] = OrderedDict()
         self._tickets = 0
         self._numbers = 0
@@ -287,8 +264,8 @@ class SharedQueue:
         name = item_name(answer.origin, answer.create, answer.ticket)
         item = self.items.get(name)
         if item is None:
-            if answer.accepted and name not in self.leaving:
-                self._leave(step, name, answer.origin, answer.create, answer.ticket, "cancelled", 0)
+            if answer.accepted and name not in self.removals.leaving:
+                self._leave(step, answer.origin, answer.create, answer.ticket, "cancelled", 0)
         elif not item.placed and answer.accepted:
             item.placed = True
             item.repeat_ns = None
@@ -304,7 +281,7 @@ class SharedQueue:
         """End an item here and tell the other end."""
         self._forget(item.name)
         pairs = self._owner.told(item)
-        self._leave(step, item.name, item.origin, item.asked.create, item.ticket, how, pairs)
+        self._leave(step, item.origin, item.asked.create, item.ticket, how, pairs)
         self._owner.ended(step, item, ending)
 
     def _forget(self, name: RequestId) -> None:
@@ -313,17 +290,11 @@ class SharedQueue:
         if len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
 
-    def _leave(
-        self, step: Step, name: RequestId, origin: NodeId, create: int, ticket: int, how: How, pairs: int
-    ) -> None:
+    def _leave(self, step: Step, origin: NodeId, create: int, ticket: int, how: How, pairs: int) -> None:
         word = QueueRemove(
             link=self._link.link, origin=origin, create=create, ticket=ticket, ended=how, pairs=pairs
         )
-        self.leaving[name] = _Leaving(word, step.now_ns + self._timers.answer_ns)
-        if len(self.leaving) > LEAVING_MAX:
-            self.leaving.popitem(last=False)
-            self._counters["removals_forgotten"] += 1
-        step.send(self._peer, word)
+        self.removals.tell(step, word)
 
     def _removed_there(self, step: Step, source: NodeId, message: QueueRemove) -> None:
         step.send(
@@ -346,12 +317,12 @@ class SharedQueue:
         self._owner.ended(step, item, ending)
 
     def _removal_heard(self, step: Step, source: NodeId, message: QueueRemoved) -> None:
-        self.leaving.pop(item_name(message.origin, message.create, message.ticket), None)
+        self.removals.heard(item_name(message.origin, message.create, message.ticket))
 
     def peer_restarted(self, step: Step) -> None:
         """The other end forgot everything: what it asked for has ended, what we asked for is asked again
         unless pairs of it were told."""
-        self.leaving.clear()
+        self.removals.clear()
         for item in list(self.items.values()):
             if item.here and not self._owner.told(item):
                 item.placed = False
@@ -370,18 +341,15 @@ class SharedQueue:
         """The next word to repeat, or verdict to give."""
         earliest = [item.decide_ns for item in self.items.values()]
         earliest += [item.repeat_ns for item in self.items.values() if item.repeat_ns is not None]
-        earliest += [leaving.repeat_ns for leaving in self.leaving.values()]
+        removal_ns = self.removals.deadline_ns()
+        if removal_ns is not None:
+            earliest.append(removal_ns)
         return min(earliest, default=None)
 
     def on_deadline(self, step: Step) -> None:
         """Do what is due."""
         now_ns = step.now_ns
-        for leaving in self.leaving.values():
-            if leaving.repeat_ns <= now_ns:
-                doublings = min(leaving.tries, LEAVING_DOUBLINGS_MAX)
-                leaving.repeat_ns = now_ns + (self._timers.answer_ns << doublings)
-                leaving.tries += 1
-                step.send(self._peer, leaving.word)
+        self.removals.on_deadline(step)
         for item in list(self.items.values()):
             if item.decide_ns <= now_ns:
                 self._decide(step, item)

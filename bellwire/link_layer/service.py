@@ -215,7 +215,7 @@ class LinkService:
         meanwhile.
         """
         for end in self.ends.values():
-            end.valve_shut = event.full
+            end.dialogue.valve_shut = event.full
         step.order(Report(name="attempt_windows", request=None, fields={"granted": not event.full}))
 
     def _device_changed(self, step: Step, event: DeviceChanged) -> None:

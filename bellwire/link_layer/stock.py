@@ -17,8 +17,8 @@ from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.link_messages import StockAssigned, StockTaken
 from bellwire.core.machine import Step
 from bellwire.core.plans import PRE_DISTRIBUTED, LinkPlan
-from bellwire.core.settings import AheadSettings, LinkSettings, MemorySettings, Timers
-from bellwire.core.view import SlotBook
+from bellwire.core.settings import AheadSettings
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.uses import FreshPair, LetGo, LinkHandler
 
 SPARE: Final = 2.0
@@ -86,38 +86,37 @@ class Stock:
 
     def __init__(
         self,
-        link: LinkSettings,
-        side: int,
-        memories: tuple[MemorySettings, MemorySettings],
-        timers: Timers,
-        slots: SlotBook,
-        requests: Mapping[Key, LinkPlan],
+        ground: Ground,
         pass_on: PassOn,
         let_go: LetGo,
         room: Callable[[LinkPlan, int], int | None],
         level_changed: Callable[[Step], None],
-        counters: dict[str, int],
     ) -> None:
         """`room`: (plan, now) -> pairs that a request still takes, None: any number. `level_changed`: the
-        link end looks again whether it wants pairs for stock (side 0)."""
+        link end looks again whether it wants pairs for stock (side 0).
+
+        Raises:
+            LocalMisuse: the link makes no pairs ahead of requests.
+        """
+        link = ground.link
         if link.ahead is None:
             raise LocalMisuse(f"link {link.link} makes no pairs ahead of requests")
         self.pairs: dict[End, FreshPair] = {}  # the oldest first
         self.level = Level(link.ahead)
         self._ahead = link.ahead
         self._link = link
-        self._side = side
-        self._peer: NodeId = link.nodes[1 - side]
-        self._memories = memories
-        self._timers = timers
-        self._slots = slots
-        self._requests = requests
+        self._side = ground.side
+        self._peer = ground.peer
+        self._memories = ground.memories
+        self._timers = ground.timers
+        self._slots = ground.slots
+        self._requests = ground.requests
         self._pass_on = pass_on
         self._let_go = let_go
         self._room = room
         self._level_changed = level_changed
-        self._counters = counters
-        counters.update(dict.fromkeys(("stocked", "stock_given", "stock_aged", "stock_unheard"), 0))
+        self._counters = ground.counters
+        ground.begin_counters("stocked", "stock_given", "stock_aged", "stock_unheard")
         self._assigned: list[_Assigned] = []  # side 0: told to side 1, not yet answered
         self._answers: dict[tuple[Key, tuple[End, ...]], StockTaken] = {}  # side 1: given answers, a few
 

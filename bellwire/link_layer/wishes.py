@@ -4,15 +4,11 @@ Owns the choice of every term of the next window: the division of lanes, the ope
 tests, the turns; each is made by its own room. Refuses agreement (agreement.py).
 """
 
-from collections.abc import Mapping
-
-from bellwire.core.ids import RequestId
 from bellwire.core.link_messages import LinkFigures
-from bellwire.core.plans import LinkPlan
-from bellwire.core.settings import LinkSettings
-from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.link_layer.agreement import QueueKeeper
 from bellwire.link_layer.division import Division
 from bellwire.link_layer.estimation.unit import FidelityEstimation
+from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.sharing import Sharing
 from bellwire.link_layer.terms import TEST_SHARE_WHOLE, Terms
 
@@ -22,23 +18,19 @@ class Wishes:
 
     def __init__(
         self,
-        link: LinkSettings,
-        delay_ns: int,
-        book: WindowBook,
+        ground: Ground,
         keeper: QueueKeeper,
         division: Division,
         estimation: FidelityEstimation,
-        requests: Mapping[tuple[RequestId, int], LinkPlan],
     ) -> None:
-        """`delay_ns`: one way to the other end."""
         self.sharing: Sharing | None = None  # None: the link takes no turns and shares no memory
-        self._link = link
-        self._delay_ns = delay_ns
-        self._book = book
+        self._link = ground.link
+        self._delay_ns = ground.delay_ns
+        self._book = ground.book
         self._keeper = keeper
         self._division = division
         self._estimation = estimation
-        self._requests = requests
+        self._requests = ground.requests
 
     def terms(self, now_ns: int) -> Terms:
         """What side 0 wants to agree on next."""

@@ -264,7 +264,7 @@ def check_each_ended_once(bench: CreateBench) -> None:
 def quiet(bench: CreateBench, node: str) -> bool:
     """True when no word about CREATEs is awaited and every slot is free."""
     creates = bench.creates(node)
-    waiting = creates.queue.items or creates.queue.leaving or not creates.pairs.idle()
+    waiting = creates.queue.items or creates.queue.removals.leaving or not creates.pairs.idle()
     return not waiting and {slot.state for slot in bench.sinks[node][-1].slots.slots()} == {"free"}
 
 
@@ -278,7 +278,7 @@ def check_nothing_is_left(bench: CreateBench) -> None:
     for node in ("a", "b"):
         creates = bench.creates(node)
         assert not creates.queue.items
-        assert not creates.queue.leaving
+        assert not creates.queue.removals.leaving
         assert creates.pairs.idle()
         assert not bench.services[node].ends["a-b"].requests
         sink = bench.sinks[node][-1]

@@ -6,28 +6,18 @@ chooses the operating point, and the attributes of a pair are those of its half 
 """
 
 from bellwire.core.bell import Cost
-from bellwire.core.errors import LocalMisuse
 from bellwire.core.link_messages import LinkFigures
-from bellwire.core.settings import HeraldEstimate, LinkSettings, MemorySettings, NetworkSettings
+from bellwire.core.purification import Memories
+from bellwire.core.settings import HeraldEstimate, LinkSettings
 from bellwire.link_layer.estimation.beliefs import Calibration
 from bellwire.link_layer.estimation.counts import CONTRAST_MIN, contrast, expected_parity
 from bellwire.link_layer.estimation.operating_point import Candidate, chosen_point
 from bellwire.link_layer.estimation.point_estimate import Drift, PointEstimate
 
 
-def estimation_of(network: NetworkSettings, link: LinkSettings) -> "FidelityEstimation":
-    """The unit of a link between two memories of which the lab knows rates and readout.
-
-    Raises:
-        LocalMisuse: an end of the link has no memory.
-    """
-    found: list[MemorySettings] = []
-    for node in link.nodes:
-        memory = network.nodes[node].memory
-        if memory is None:
-            raise LocalMisuse(f"{node} has a link but no memory")
-        found.append(memory)
-    one, two = found
+def estimation_of(link: LinkSettings, memories: Memories) -> "FidelityEstimation":
+    """The unit of a link between two memories of which the lab knows rates and readout."""
+    one, two = memories
     return FidelityEstimation(link, (one.rates, two.rates), (one.readout_fidelity, two.readout_fidelity))
 
 
