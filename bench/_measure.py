@@ -124,8 +124,15 @@ def surroundings() -> str:
     return f"Python {platform.python_version()}, {platform.machine()}"
 
 
-def write_result(name: str, title: str, command: str, rows: list[dict[str, Any]], note: str) -> None:
-    """Write bench/results/NAME.json in the form of scripts/render_figures.py."""
+def write_result(
+    name: str,
+    title: str,
+    command: str,
+    rows: list[dict[str, Any]],
+    note: str,
+    **records: list[dict[str, Any]],
+) -> None:
+    """Write bench/results/NAME.json in the form of scripts/render_figures.py. records: shown in no table."""
     RESULTS.mkdir(exist_ok=True)
-    table = {"title": title, "command": command, "rows": rows, "note": note}
+    table = {"title": title, "command": command, "rows": rows, "note": note, **records}
     (RESULTS / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
