@@ -17,6 +17,7 @@ from bellwire.core.machine import Step
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
 from bellwire.core.plans import PRE_DISTRIBUTED
 from bellwire.core.settings import HeraldEstimate
+from bellwire.core.view import SlotView
 from bellwire.link_layer.agreement import QueueKeeper
 from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.estimation.selection import check_basis
@@ -133,22 +134,7 @@ class Births:
         self.counters["unusable"] += 1
         if entry is None or window is None or not self._private(window, entry, end):
             # Whoever takes the other half at the other end learns from the ledger that this one is gone.
-            generation = 0 if slot is None else slot.generation
-            born = Born(
-                end=end,
-                slot=0 if slot is None else slot.index,
-                generation=generation,
-                request=None if entry is None else entry.request,
-                tree=0 if entry is None else entry.tree,
-                frame=estimate.frame,
-                signs=estimate.signs,
-                cost=estimate.cost,
-                rates=self._rates,
-                at_ns=at_ns,
-                sigma_ns=sigma_ns,
-            )
-            step.tell(UpdatePair(fact=born))
-            step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
+            self._born_and_gone(step, end, estimate, slot, entry, at_ns, sigma_ns)
         if not void_there:
             self._expiry.void(step, run, attempt, lane)
         if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
@@ -239,18 +225,31 @@ class Births:
         """The other end has a half that may be part of a chain by now: the ledger must know that ours is
         gone."""
         estimate = next(iter(self._heralds[0].values()))
+        self._born_and_gone(step, end, estimate, None, None, step.now_ns, 0)
+
+    def _born_and_gone(
+        self,
+        step: Step,
+        end: End,
+        estimate: HeraldEstimate,
+        slot: SlotView | None,
+        entry: ScheduleEntry | None,
+        at_ns: int,
+        sigma_ns: int,
+    ) -> None:
+        """Two facts of a half that nobody can use. slot, entry: None where the attempt had none."""
         born = Born(
             end=end,
-            slot=0,
-            generation=0,
-            request=None,
-            tree=0,
+            slot=0 if slot is None else slot.index,
+            generation=0 if slot is None else slot.generation,
+            request=None if entry is None else entry.request,
+            tree=0 if entry is None else entry.tree,
             frame=estimate.frame,
             signs=estimate.signs,
             cost=estimate.cost,
             rates=self._rates,
-            at_ns=step.now_ns,
-            sigma_ns=0,
+            at_ns=at_ns,
+            sigma_ns=sigma_ns,
         )
         step.tell(UpdatePair(fact=born))
         step.tell(UpdatePair(fact=Released(end=end, reason="unusable", at_ns=step.now_ns)))
