@@ -139,19 +139,24 @@ def amplitude_damp_both(a: Bell, t_ns: float, t1_ns: float, t2_ns: float) -> Bel
     return (same + phi, same - phi, p01 + psi, p01 - psi)
 
 
-def bsm_noise(gate_fidelity: float, readout_fidelity: float) -> Bell:
+def bsm_noise(gate_fidelity: float, readout_fidelity: float, phase_flip: float = 0.0) -> Bell:
     """Distribution of the XOR between true and reported outcome of a noisy BSM (algorithms.md 11.6).
 
     gate_fidelity g: weight of the perfect gate, else both qubits are mixed. readout_fidelity m: per bit.
+    phase_flip: probability of a Z error on each of the two qubits before the measurement.
     """
     g, m = gate_fidelity, readout_fidelity
     mixed = (1.0 - g) / 4.0
-    return (
+    noise = (
         g * m * m + mixed,
         g * m * (1.0 - m) + mixed,
         g * m * (1.0 - m) + mixed,
         g * (1.0 - m) ** 2 + mixed,
     )
+    if phase_flip == 0.0:
+        return noise
+    flipped = 2.0 * phase_flip * (1.0 - phase_flip)
+    return xor_convolve(noise, (1.0 - flipped, flipped, 0.0, 0.0))
 
 
 def noisy_bsm(a: Bell, b: Bell, gate_fidelity: float, readout_fidelity: float) -> Bell:
@@ -350,6 +355,6 @@ def _rate(time_ns: int) -> int:
     return (COST_UNIT_PER_NEPER + time_ns // 2) // time_ns
 
 
-def bsm_cost(gate_fidelity: float, readout_fidelity: float) -> Walsh:
+def bsm_cost(gate_fidelity: float, readout_fidelity: float, phase_flip: float = 0.0) -> Walsh:
     """What one noisy BSM joins to a chain, relative to the reported outcome (algorithms.md 11.6)."""
-    return to_walsh(bsm_noise(gate_fidelity, readout_fidelity))
+    return to_walsh(bsm_noise(gate_fidelity, readout_fidelity, phase_flip))

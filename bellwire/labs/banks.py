@@ -64,7 +64,7 @@ def turn_taking(file: LabFile) -> frozenset[LinkId]:
 def with_turns(file: LabFile, network: NetworkSettings) -> NetworkSettings:
     """The network with the turns of all links that share memories or emitters."""
     taking = turn_taking(file)
-    if not taking:
+    if not taking or file.limits.turn_ms == 0.0:
         return network
     turn_ns = round(file.limits.turn_ms * 1e6)
     network = _changed(network, {name: {"turn_ns": turn_ns} for name in taking})
@@ -105,6 +105,8 @@ def check_banks(lab: LabFile, problems: ProblemList) -> None:
                 problems.add(
                     ("links", name, "lanes"), f"{link.lanes} lanes, but the bank of {node} has {bank} slots"
                 )
+    if lab.limits.turn_ms == 0.0:
+        return
     for name in sorted(turn_taking(lab)):
         needed_us = _needed_us(lab, name)
         if needed_us is not None and lab.limits.turn_ms * 1e3 < needed_us:

@@ -121,6 +121,7 @@ class Lab:
                     gate_fidelity=node.memory.gate_fidelity,
                     readout_fidelity=node.memory.readout_fidelity,
                     single_gate_fidelity=node.memory.single_gate_fidelity,
+                    phase_flip=node.memory.phase_flip,
                 )
             )
         return links, memories

@@ -72,6 +72,8 @@ class Memory(Section):
     gate_fidelity: Probability = 0.99  # two-qubit gate; trapped ions 0.99 to 0.999
     single_gate_fidelity: Probability = 0.999
     readout_fidelity: Probability = 0.995  # fluorescence readout of one qubit
+    # of each qubit just before a Bell measurement, on top of gate_fidelity: dephasing while the gate runs
+    phase_flip: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     # a gate plus readout always answers; linear optics: 0.5
     bsm_success_probability: PositiveProbability = 1.0
     bsm_duration_us: NotNegative = 200.0  # gate and fluorescence readout
@@ -297,8 +299,9 @@ class Limits(Section):
     operation_limit_ms: Positive = 250.0  # a device order without result after this long counts as unknown
     window_lease_ms: Positive = 2000.0  # length of an attempt window
     schedule_step_ms: Positive = 10.0  # turn of one request on a shared link
-    # Links that share a bank or an emitter take turns on the common clock.
-    turn_ms: Positive = 10.0
+    # Links that share a bank or an emitter take turns on the common clock. 0: no turns, any free memory may
+    # attempt on any link at any time
+    turn_ms: NotNegative = 10.0
     turns: Count | None = None  # in a cycle; null: four for each link that must not coincide with others
     turn_guard_ms: NotNegative = 1.0  # a turn ends with so much time for late heralds, nothing attempts then
 

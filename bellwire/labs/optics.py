@@ -142,7 +142,7 @@ def link_settings(
 
 def memory_settings(memory: Memory, slots: int, limit_ms: float) -> MemorySettings:
     """What a node knows about its memory of `slots` slots."""
-    noise = bsm_cost(memory.gate_fidelity, memory.readout_fidelity)
+    noise = bsm_cost(memory.gate_fidelity, memory.readout_fidelity, memory.phase_flip)
     return MemorySettings(
         slots=slots,
         rates=memory_rates(memory),

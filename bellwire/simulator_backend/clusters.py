@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bellwire.core.bell import Bell, bsm_noise
+from bellwire.core.bell import Bell
 from bellwire.core.bell import eigenvalues as eigenvalues_of
 from bellwire.core.bell import from_eigenvalues as bell_of
 from bellwire.core.errors import LocalMisuse
@@ -194,12 +194,14 @@ class Cluster:
         self,
         first: Slot,
         second: Slot,
-        gate_fidelity: float,
-        readout_fidelity: float,
+        noise: Bell,
         uniform: float,
         now_ns: int,
     ) -> int:
-        """Reported Bell index of two members; both leave, and their mates become each other's."""
+        """Reported Bell index of two members; both leave, and their mates become each other's.
+
+        noise: distribution of the XOR between true and reported index (`bell.bsm_noise`).
+        """
         a, b = self._ready(first, now_ns), self._ready(second, now_ns)
         vectors = np.tensordot(_BELL.conj().reshape(4, 2, 2), self.state, axes=([1, 2], [a, b]))
         n = len(self.members)
@@ -208,7 +210,6 @@ class Cluster:
             np.tensordot(_BELL[i].reshape(2, 2), vectors[i], axes=([0, 1], [axis - 1 for axis in columns]))
             for i in range(4)
         ]
-        noise = bsm_noise(gate_fidelity, readout_fidelity)
         mixtures = [
             sum((noise[r ^ i] * branches[i] for i in range(4)), np.zeros_like(branches[0])) for r in range(4)
         ]

@@ -99,9 +99,7 @@ def measure_bell_in_cluster(one: Slot, two: Slot, success: float, chance: Chance
     uniform = bell_uniform(ends[one.number], ends[two.number], chance)
     outcome: int | None = None
     if uniform < success:
-        memory = one.memory.truth
-        gate, readout = memory.gate_fidelity, memory.readout_fidelity
-        outcome = cluster.measure_bell(one, two, gate, readout, uniform / success, now_ns)
+        outcome = cluster.measure_bell(one, two, one.memory.bsm_noise, uniform / success, now_ns)
     else:
         cluster.discard(one)
         cluster.discard(two)

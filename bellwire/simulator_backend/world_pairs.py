@@ -51,7 +51,7 @@ def turned_axis(basis: str, rotation: Rotation, survival: float) -> Axis:
 class Memory:
     """One node's slots, with the constants of its truth worked out once."""
 
-    __slots__ = ("bsm_eigenvalues", "flip_rate", "phase_rate", "slots", "truth")
+    __slots__ = ("bsm_eigenvalues", "bsm_noise", "flip_rate", "phase_rate", "slots", "truth")
 
     def __init__(self, truth: MemoryTruth) -> None:
         self.truth: Final = truth
@@ -59,7 +59,8 @@ class Memory:
         # The ledger's own rounded rates: a ledger with true parameters agrees with the World to the digit.
         self.phase_rate: Final = phase / COST_UNIT_PER_NEPER
         self.flip_rate: Final = flip / COST_UNIT_PER_NEPER
-        self.bsm_eigenvalues: Final = eigenvalues_of(bsm_noise(truth.gate_fidelity, truth.readout_fidelity))
+        self.bsm_noise: Final = bsm_noise(truth.gate_fidelity, truth.readout_fidelity, truth.phase_flip)
+        self.bsm_eigenvalues: Final = eigenvalues_of(self.bsm_noise)
         self.slots: Final = tuple(Slot(self, number) for number in range(truth.slots))
 
     def decay(self, duration_ns: int) -> tuple[float, float]:

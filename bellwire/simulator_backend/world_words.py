@@ -99,7 +99,7 @@ class MemoryTruth:
     bsm_success_probability: that a Bell measurement gives an outcome at all; a failure loses both qubits.
     gate_fidelity: weight g of the perfect two-qubit gate (BSM, CNOT, CZ), else both qubits are fully mixed
     (11.6). readout_fidelity: that one bit is read as it is. single_gate_fidelity: weight of the perfect
-    one-qubit gate.
+    one-qubit gate. phase_flip: probability of a Z error on each qubit just before a Bell measurement.
     """
 
     node: str
@@ -111,11 +111,18 @@ class MemoryTruth:
     gate_fidelity: float = 1.0
     readout_fidelity: float = 1.0
     single_gate_fidelity: float = 1.0
+    phase_flip: float = 0.0
 
     def __post_init__(self) -> None:
         if self.slots < 1:
             raise LocalMisuse(f"memory of {self.node} has {self.slots} slots; it needs at least one")
-        for name in ("bsm_success_probability", "gate_fidelity", "readout_fidelity", "single_gate_fidelity"):
+        for name in (
+            "bsm_success_probability",
+            "gate_fidelity",
+            "readout_fidelity",
+            "single_gate_fidelity",
+            "phase_flip",
+        ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise LocalMisuse(f"memory of {self.node}: {name} = {getattr(self, name)} is outside 0..1")
         decay_rates(self.t1_ns, self.t2_ns, self.depolarising_time_ns)
