@@ -56,6 +56,7 @@ class ViewReady(Word, frozen=True, kw_only=True):
     request: RequestId | None
     view: LedgerView
     as_of_ns: int
+    suspects: frozenset[NodeId] = frozenset()  # authors that the host doubts: what is known of them is stale
 
 
 class SlotFreed(Word, frozen=True, kw_only=True):

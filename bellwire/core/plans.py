@@ -6,6 +6,7 @@ Owns the plan values that planner, swapping and link layer share. Refuses algori
 from typing import Final, Literal
 
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.modes import follows_tree
 from bellwire.core.record import TaggedWord, Word
 
 WEIGHTS_MAX: Final = 64
@@ -15,7 +16,37 @@ PRE_DISTRIBUTED: Final = "pre_distributed"
 """Reserved id of requests for pairs that are kept in store; any request may use such a pair."""
 
 PolicyName = str
-"""Registered name of a swapping policy, for example "swap_asap" or "fixed_tree"."""
+"""A generation mode (core/modes.py), for example "swap_asap" or "score(alpha=0.5)"."""
+
+Rows = tuple[tuple[float, ...], ...]
+"""One number for each segment of a route: row i has those of (i, i+1), (i, i+2) and so on."""
+
+
+class RouteTable(Word, frozen=True, kw_only=True):
+    """Offline values of the segments of a route, which adaptive policies read (algorithms.md 8). Seconds."""
+
+    position: int  # of the node that the plan is for, on the route of the swap plan
+    swap_probability: float  # of that node
+    latency_s: Rows  # T of the best subtree of each segment
+    value_s: Rows  # V: expected cost of a pair of the segment, in units of link costs
+    worth_s: Rows  # U: what such a pair is worth to the whole route, 0..V
+    partner_s: Rows  # W: T of the partner with which it attains that worth
+    tree: tuple[tuple[int, int, int], ...]  # swaps of the default tree: left, at, right
+    wait_s: float  # decisions are looked at again after this long: mean T of the links
+
+    def of(self, rows: Rows, left: int, right: int) -> float:
+        """The number of a segment."""
+        return rows[left][right - left - 1]
+
+    @property
+    def root_s(self) -> float:
+        """T of the whole route."""
+        return self.latency_s[0][-1]
+
+    @property
+    def hops(self) -> int:
+        """Links of the route."""
+        return len(self.latency_s[0])
 
 
 class SwapPlan(TaggedWord, frozen=True, kw_only=True):
@@ -35,6 +66,8 @@ class SwapPlan(TaggedWord, frozen=True, kw_only=True):
     inner_right: tuple[
         NodeId, ...
     ] = ()  # inner nodes of the right child segment, in route order (for rounds)
+    route: tuple[NodeId, ...] = ()  # of the tree; empty: the policy needs to know none
+    table: RouteTable | None = None  # None: the policy reads none
 
 
 class LinkPlan(TaggedWord, frozen=True, kw_only=True):
@@ -55,6 +88,7 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     rounds: int = 0  # of link purification before a pair is handed up (paper IV-F)
     pumping: bool = False  # fresh pairs purify one kept pair; else pairs of equal rounds purify each other
     cutoff_ns: int | None = None  # age at which a pair kept back for rounds is given up, None: compulsory one
+    paced: bool = False  # no more attempts than rate_hz needs, even where nobody else wants the link
 
 
 class PurificationPlan(TaggedWord, frozen=True, kw_only=True):
@@ -112,16 +146,12 @@ class RequestPlan(TaggedWord, frozen=True, kw_only=True):
     measured: tuple[LinkId, ...] = ()  # links whose measured figures count; all others as in the lab file
 
 
-TREE_FREE_POLICIES: Final = frozenset({"swap_asap"})
-"""Policies that swap in any order: two trees on one route are the same plan to them."""
-
-
 def shape_of(policy: PolicyName, route: tuple[NodeId, ...], tree: str) -> str:
     """The shape of a tree in words: policy and route, and the tree where the policy follows it. Rates and
     reserved lanes do not count; without a swap there is only the link."""
     if len(route) == 2:
         return "-".join(route)
-    return f"{policy} {'-'.join(route) if policy in TREE_FREE_POLICIES else tree}"
+    return f"{policy} {tree if follows_tree(policy) else '-'.join(route)}"
 
 
 class LinkRoom(Word, frozen=True, kw_only=True):
@@ -178,5 +208,6 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     )
     cutoff_ns: int | None = None  # age cutoff at inner nodes, None: the planner's choice or none
     route: tuple[NodeId, ...] | None = None  # None: the planner's choice
+    tree: str | None = None  # "((a b) (b c))" on the route given; None: the planner's choice
     rounds: bool = False  # textbook generation, see SwapPlan.rounds
     link_purification: int = 0  # rounds that every link pair goes through before it is used

@@ -183,6 +183,7 @@ class Update:
         self._waiting = WaitingNews()
         self._questions = Questions(replica.streams, settings.timers.answer_ns)
         self._incarnations: dict[NodeId, int] = {}  # of peers, as the host told
+        self._suspects: frozenset[NodeId] = frozenset()
         self._look_ns: int | None = None  # when awaited facts of the source are visible at the latest
 
     def on_events(self) -> Mapping[type, Handler]:
@@ -226,7 +227,11 @@ class Update:
     def _on_view_wanted(self, step: Step, notice: ViewWanted) -> None:
         self._read(step)
         view = ViewReady(
-            purpose=notice.purpose, request=notice.request, view=self._replica.fold, as_of_ns=step.now_ns
+            purpose=notice.purpose,
+            request=notice.request,
+            view=self._replica.fold,
+            as_of_ns=step.now_ns,
+            suspects=self._suspects,
         )
         step.tell(view)
 
@@ -281,6 +286,7 @@ class Update:
 
     def _on_peer_changed(self, step: Step, event: PeerChanged) -> None:
         peer = event.peer
+        self._suspects = self._suspects - {peer} if event.state == "up" else self._suspects | {peer}
         if event.state == "down":
             self._questions.drop(peer)
             step.tell(PeerLost(peer=peer))

@@ -12,7 +12,7 @@ so all nodes know the same ones. A link that wants pairs is never kept from its 
 whatever the topology, nobody starves, and nobody waits for ever for a turn (docs/adr/0012).
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from bellwire.core.ids import LinkId, NodeId, RequestId
@@ -41,8 +41,16 @@ class Judgement(NamedTuple):
 
 def rivals_at(network: NetworkSettings, node: NodeId) -> dict[LinkId, frozenset[LinkId]]:
     """For each link that takes turns at a node: the other links that it shares memories or emitters with."""
+    return _sharing_at(
+        network, node, [name for name in network.nodes[node].links if network.links[name].turn_ns]
+    )
+
+
+def _sharing_at(
+    network: NetworkSettings, node: NodeId, names: Sequence[LinkId]
+) -> dict[LinkId, frozenset[LinkId]]:
     memory = network.nodes[node].memory
-    links = [network.links[name] for name in network.nodes[node].links if network.links[name].turn_ns]
+    links = [network.links[name] for name in names]
     rivals: dict[LinkId, frozenset[LinkId]] = {}
     for link in links:
         slots = set(_bank(link, node))
@@ -118,6 +126,7 @@ class Arbiter:
         self._ends = ends
         self._slots = slots
         self._rivals = rivals_at(network, node)
+        self._sharers = _sharing_at(network, node, network.nodes[node].links)  # with turns or without
         self._homes = homes_of(network)
 
     # ---- shares
@@ -216,9 +225,7 @@ class Arbiter:
         if not end.settings.shared[end.settings.nodes.index(self._node)]:
             return free
         having = {slot.link for slot in side_slots if slot.state not in ("free", "lost")}
-        poor = sum(
-            bool(self._ends[rival].requests) and rival not in having for rival in self._rivals.get(link, ())
-        )
+        poor = sum(bool(self._ends[rival].requests) and rival not in having for rival in self._sharers[link])
         left = min(poor, len(side_slots) - 1)
         return max(free - left, min(free, 1) if link not in having else 0)
 

@@ -5,11 +5,15 @@ the sentences for what cannot be had (refusals.py). Capacity is judged by each n
 refusals have told of it comes in with the circumstances.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
+from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
+from bellwire.core.modes import needs_table, paces_links, parse_mode, policies_of
 from bellwire.core.plans import (
     Circumstances,
     EntanglementRequest,
@@ -19,11 +23,11 @@ from bellwire.core.plans import (
     PolicyName,
     Prediction,
     RequestPlan,
+    RouteTable,
     SwapPlan,
     shape_of,
 )
 from bellwire.core.purification import pumps
-from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.planner import refusals
@@ -33,25 +37,20 @@ from bellwire.planner.points import fidelity_wish, floors
 from bellwire.planner.predictions import Outlook, outlook
 from bellwire.planner.purified_links import ROUNDS_MAX
 from bellwire.planner.routes import Route, candidate_routes, trees_on
+from bellwire.planner.segment_values import dual_costs, segment_values
 from bellwire.planner.usable import usable_network
 
 IDLE: Final = Circumstances()
 
 
-def _at_full_speed(route: Route, tree: SwapTree) -> SwapTree:
-    """Adaptive policies do better with links at full speed than throttled (algorithms.md 8.5)."""
-    return tree
+OTHER_MODES: Final = ("swap_asap", "fixed_tree")
+"""What is tried when the mode that was asked for failed on every route."""
 
 
-def _throttled(route: Route, tree: SwapTree) -> SwapTree:
-    return throttled(tree, route.times)
-
-
-GENERATION_MODES: Final[dict[str, Callable[[Route, SwapTree], SwapTree]]] = {
-    "swap_asap": _at_full_speed,
-    "fixed_tree": _throttled,
-}
-"""Modes that the planner can plan for, each with the tree whose rates go into the plans."""
+def _paced(route: Route, tree: SwapTree, policy: PolicyName) -> SwapTree:
+    """The tree whose rates go into the plans. Adaptive policies, and trees that use their memories as
+    buffers, do better with links at full speed (algorithms.md 8.5)."""
+    return throttled(tree, route.times) if paces_links(policy) else tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,10 @@ def choose(
     network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances
 ) -> Choice | str:
     """The best way to serve a request that did not fail lately, or the reason why there is none."""
-    if request.generation_mode not in GENERATION_MODES:
-        hint = nearest(request.generation_mode, GENERATION_MODES)
-        return f'unknown generation mode "{request.generation_mode}"{hint}'
+    try:
+        parse_mode(request.generation_mode)
+    except ConfigError as wrong:
+        return wrong.problem
     if len(request.target_nodes) != 2 or request.target_nodes[0] == request.target_nodes[1]:
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
     if not 0 <= request.link_purification <= ROUNDS_MAX:
@@ -188,7 +188,7 @@ def _ways(
         yield route, route.tree, request.generation_mode
     policies = [request.generation_mode]
     if not request.rounds:
-        policies += [mode for mode in GENERATION_MODES if mode != request.generation_mode]
+        policies += [mode for mode in OTHER_MODES if mode != request.generation_mode]
     for policy in policies:
         for route in routes:
             for tree in trees_on(route, policy):
@@ -270,7 +270,8 @@ class _Parts:
 
 def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeId, _Parts]:
     route = way.route
-    tree = GENERATION_MODES[way.policy](route, way.tree)
+    tree = _paced(route, way.tree, way.policy)
+    table = table_of(route, way) if needs_table(way.policy) else None
     link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
     swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}
     found: dict[NodeId, _Parts] = {}
@@ -278,7 +279,7 @@ def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeI
     for position, name in enumerate(route.nodes):
         beside = [index for index in (position - 1, position) if 0 <= index < last]
         links = [_link_plan(request, number, way, index, position, link_rates_hz[index]) for index in beside]
-        swap = [_swap_plan(request, number, way, *swaps[position])] if position in swaps else []
+        swap = [_swap_plan(request, number, way, *swaps[position], table)] if position in swaps else []
         found[name] = _Parts([route.nodes], links, swap)
     return found
 
@@ -300,13 +301,40 @@ def _link_plan(
         rounds=rounds,
         pumping=rounds > 0 and pumps(False, rounds, way.route.links[index].lanes),
         cutoff_ns=request.cutoff_ns if rounds else None,
+        paced=paces_links(way.policy),
+    )
+
+
+def table_of(route: Route, way: Way) -> RouteTable:
+    """What adaptive policies read, as seen from position 0."""
+    times = route.times
+    options = [dict(part.options) for part in policies_of(parse_mode(way.policy)) if part.name == "score"]
+    floor = float(options[0]["cost_floor"]) if options and options[0]["costs"] == "dual" else None
+    seen = segment_values(times, times.link_s if floor is None else dual_costs(times, floor))
+    return RouteTable(
+        position=0,
+        swap_probability=times.swap_probability[0],
+        latency_s=seen.latency_s,
+        value_s=seen.value_s,
+        worth_s=seen.worth_s,
+        partner_s=seen.partner_s,
+        tree=tuple((subtree.left, subtree.at, subtree.right) for subtree, _ in way.tree.swaps()),
+        wait_s=sum(times.link_s) / len(times.link_s),
     )
 
 
 def _swap_plan(
-    request: EntanglementRequest, number: int, way: Way, subtree: SwapTree, depth: int
+    request: EntanglementRequest,
+    number: int,
+    way: Way,
+    subtree: SwapTree,
+    depth: int,
+    table: RouteTable | None,
 ) -> SwapPlan:
     at, route = subtree.at, way.route
+    if table is not None:
+        probability = route.times.swap_probability[at]
+        table = msgspec.structs.replace(table, position=at, swap_probability=probability)
     return SwapPlan(
         request=request.request_id,
         tree=number,
@@ -320,4 +348,6 @@ def _swap_plan(
         rate_hz=1.0 / subtree.latency_s,
         inner_left=route.nodes[subtree.left + 1 : at],
         inner_right=route.nodes[at + 1 : subtree.right],
+        route=route.nodes,
+        table=table,
     )

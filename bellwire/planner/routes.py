@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from bellwire.core.ids import NodeId
-from bellwire.core.plans import TREE_FREE_POLICIES, EntanglementRequest, PolicyName
+from bellwire.core.modes import follows_tree
+from bellwire.core.plans import EntanglementRequest, PolicyName
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
 from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree, trees_by_root
@@ -44,7 +45,7 @@ class Route:
 
 def trees_on(route: Route, policy: PolicyName) -> list[SwapTree]:
     """Trees that a policy can follow on a route, the default tree first; to some policies all are alike."""
-    if route.hops == 1 or policy in TREE_FREE_POLICIES:
+    if route.hops == 1 or not follows_tree(policy):
         return [route.tree]
     return trees_by_root(route.times)
 

@@ -1,65 +1,255 @@
-"""Swapping policies: which two own ends to swap next.
+"""Swapping policies: from a generation mode to the two ends to swap next, and the ends to give up.
 
-Owns the policy type, the registered table and the order of candidates. A policy is a small pure function of
-what it is given; it draws no chance and changes nothing (stack paper IV-E).
+Owns the table of ratings by name, their combinations, and the choice among candidates. Refuses ratings
+themselves (ratings.py, scores.py) and execution. A policy is a small pure object: it draws no chance and
+changes nothing (stack paper IV-E).
+
+Other packages add ratings under core.modes.ENTRY_POINTS: objects with `traits` and `make(options) -> Rating`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from operator import ge, gt, le, lt
+from typing import Final, Protocol
 
-from bellwire.core.plans import SwapPlan
-from bellwire.core.view import LedgerView, SlotView
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.modes import (
+    Conditional,
+    Mode,
+    Named,
+    Option,
+    Ordered,
+    Weighted,
+    parse_mode,
+    plugin_of,
+    policies_of,
+    traits_of,
+)
+from bellwire.core.plans import PolicyName
+from bellwire.core.units import NS_PER_S
+from bellwire.swapping.candidates import Choice, Held, Situation
+from bellwire.swapping.cutoffs import Cutoffs
+from bellwire.swapping.ratings import Anything, LongestHop, Oldest, Planned, Rating
+from bellwire.swapping.scores import ScoreA, ScoreB, ScoreD
 
-
-class Candidates(NamedTuple):
-    """Own held ends of one request and tree, each side oldest first."""
-
-    left: Sequence[SlotView]  # pairs towards the source
-    right: Sequence[SlotView]  # pairs towards the destination
-
-
-Choice = tuple[SlotView, SlotView] | None
-"""The slots to swap (left, right), or None: wait."""
-
-
-class Policy(NamedTuple):
-    """A named policy. `needs_view` says whether the decision reads the ledger."""
-
-    choose: Callable[[Candidates, SwapPlan, LedgerView | None, float, int], Choice]
-    needs_view: bool
-
-
-def swap_asap(
-    candidates: Candidates, plan: SwapPlan, view: LedgerView | None, occupancy: float, now_ns: int
-) -> Choice:
-    """Swap as soon as there is a pair on each side, oldest first (algorithms.md 6.3)."""
-    if candidates.left and candidates.right:
-        return candidates.left[0], candidates.right[0]
-    return None
+Options = Mapping[str, Option]
 
 
-def fixed_tree(
-    candidates: Candidates, plan: SwapPlan, view: LedgerView | None, occupancy: float, now_ns: int
-) -> Choice:
-    """Swap only pairs that are children of this node's place in the default tree, oldest first."""
-    if view is None:
-        return None
-    left = _reaching(candidates.left, plan.left_partner, view)
-    right = _reaching(candidates.right, plan.right_partner, view)
-    return None if left is None or right is None else (left, right)
+def _number(options: Options, key: str) -> float:
+    value = options[key]
+    assert isinstance(value, float)
+    return value
 
 
-def _reaching(slots: Sequence[SlotView], partner: str, view: LedgerView) -> SlotView | None:
-    """The oldest living pair whose far end belongs to `partner`."""
-    for slot in slots:
-        if slot.end is not None and view.far_owner(slot.end) == partner:
-            chain = view.chain(slot.end)
-            if chain is not None and not chain.dead:
-                return slot
-    return None
+def cutoffs_of(options: Options) -> Cutoffs:
+    """The rules of age and patience among the options of a policy; none where it has no such options."""
+    if "cutoff" not in options:
+        return Cutoffs(rule="none", discard=0.0)
+    return Cutoffs(str(options["cutoff"]), _number(options, "cutoff_factor"), _number(options, "discard"))
 
 
-POLICIES: Mapping[str, Policy] = {
-    "swap_asap": Policy(swap_asap, needs_view=False),
-    "fixed_tree": Policy(fixed_tree, needs_view=True),
+def _score(options: Options) -> Rating:
+    cutoffs = cutoffs_of(options)
+    form = options["form"]
+    gain, alpha, occupancy = (_number(options, key) for key in ("gain", "alpha", "occupancy"))
+    if form == "D":
+        return ScoreD(
+            gain, alpha, _number(options, "patience"), occupancy, _number(options, "occupancy_power"), cutoffs
+        )
+    if form == "A":
+        opportunity, relief, off_plan = (
+            _number(options, key) for key in ("opportunity", "relief", "off_plan")
+        )
+        return ScoreA(opportunity, relief, off_plan, cutoffs)
+    return ScoreB(form == "B'", gain, alpha, occupancy, cutoffs)
+
+
+RATINGS: Final[Mapping[str, Callable[[Options], Rating]]] = {
+    "swap_asap": lambda options: Anything(),
+    "fixed_tree": lambda options: Planned(),
+    "oldest": lambda options: Oldest(),
+    "youngest": lambda options: Oldest(-1.0),
+    "longest_hop": lambda options: LongestHop(),
+    "shortest_hop": lambda options: LongestHop(-1.0),
+    "score": _score,
 }
+"""Ratings of this package by the names of core/modes.py."""
+
+
+class Policy(Protocol):
+    """What execution asks."""
+
+    needs_view: bool  # reads the ledger
+    adaptive: bool  # swaps by the present situation: the two ends of a pair take turns
+    cutoffs: Cutoffs
+
+    def choose(self, seen: Situation) -> Choice:
+        """The two ends to swap, or None: wait."""
+        ...
+
+
+class FirstCome:
+    """Swap-asap: oldest own ends first, whatever lies beyond them. Reads no ledger (algorithms.md 6.3)."""
+
+    needs_view = adaptive = False
+    cutoffs = Cutoffs(rule="none", discard=0.0)
+
+    def choose(self, seen: Situation) -> Choice:
+        return (seen.left[0], seen.right[0]) if seen.left and seen.right else None
+
+
+Rate = Callable[[Situation, Held, Held], tuple[float, ...] | None]
+"""Ratings of a candidate, the most important first, or None."""
+
+
+class Rated:
+    """The candidate that is rated highest; among equals the one whose ends were born first."""
+
+    needs_view = True
+
+    def __init__(self, rate: Rate, *, adaptive: bool, cutoffs: Cutoffs, youngest_only: bool) -> None:
+        """`youngest_only`: of several pairs of one segment only the youngest is looked at, the others are its
+        spares (8.5)."""
+        self._rate = rate
+        self._youngest_only = youngest_only
+        self.adaptive = adaptive
+        self.cutoffs = cutoffs
+
+    def choose(self, seen: Situation) -> Choice:
+        """The two ends to swap, or None: wait."""
+        best: Choice = None
+        best_rating: tuple[float, ...] = ()
+        rate = self._rate
+        left, right = seen.left, seen.right
+        if self._youngest_only:
+            left, right = _youngest(left), _youngest(right)
+        for one in left:
+            for other in right:
+                rating = rate(seen, one, other)
+                if rating is not None and (best is None or rating > best_rating):
+                    best, best_rating = (one, other), rating
+        return best
+
+
+def _youngest(side: Sequence[Held]) -> Sequence[Held]:
+    if len(side) < 2:
+        return side
+    found: dict[int, Held] = {}
+    for held in side:
+        known = found.get(held.far)
+        if known is None or held.oldest_ns > known.oldest_ns:
+            found[held.far] = held
+    return tuple(found.values())
+
+
+@lru_cache(maxsize=256)
+def policy_of(text: PolicyName) -> Policy:
+    """The policy that a generation mode means.
+
+    Raises:
+        ConfigError: the mode is none.
+        LocalMisuse: another part executes it.
+    """
+    mode = parse_mode(text)
+    parts = list(policies_of(mode))
+    if any(traits_of(part.name).foreign for part in parts):
+        raise LocalMisuse(f'"{text}" is not executed by swapping policies')
+    if mode == Named("swap_asap", ()):
+        return FirstCome()
+    adaptive = [part for part in parts if traits_of(part.name).needs_table]
+    cutoffs = cutoffs_of(dict(adaptive[0].options)) if adaptive else Cutoffs(rule="none", discard=0.0)
+    return Rated(
+        _rate_of(mode),
+        adaptive=bool(adaptive),
+        cutoffs=cutoffs,
+        youngest_only=any(part.name == "score" for part in parts),
+    )
+
+
+def rating_of(part: Named) -> Rating:
+    """The rating of one policy with its options."""
+    make = RATINGS.get(part.name)
+    options = dict(part.options)
+    if make is not None:
+        return make(options)
+    added: Rating = plugin_of(part.name).make(options)
+    return added
+
+
+def _rate_of(mode: Mode) -> Rate:
+    match mode:
+        case Named():
+            return _alone(rating_of(mode))
+        case Weighted():
+            return _weighted([(weight, rating_of(part)) for weight, part in mode.parts])
+        case Ordered():
+            return _ordered([_rate_of(part) for part in mode.parts])
+        case Conditional():
+            return _conditional(mode, _rate_of(mode.then), _rate_of(mode.otherwise))
+
+
+def _alone(rating: Rating) -> Rate:
+    def rate(seen: Situation, left: Held, right: Held) -> tuple[float, ...] | None:
+        value = rating.rate(seen, left, right)
+        return None if value is None else (value,)
+
+    return rate
+
+
+def _weighted(parts: Sequence[tuple[float, Rating]]) -> Rate:
+    """A part that says no says no for all."""
+
+    def rate(seen: Situation, left: Held, right: Held) -> tuple[float, ...] | None:
+        total = 0.0
+        for weight, rating in parts:
+            value = rating.rate(seen, left, right)
+            if value is None:
+                return None
+            total += weight * value
+        return (total,)
+
+    return rate
+
+
+def _ordered(parts: Sequence[Rate]) -> Rate:
+    """A part that says no says no for all."""
+
+    def rate(seen: Situation, left: Held, right: Held) -> tuple[float, ...] | None:
+        found: tuple[float, ...] = ()
+        for part in parts:
+            values = part(seen, left, right)
+            if values is None:
+                return None
+            found += values
+        return found
+
+    return rate
+
+
+COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
+
+
+def _conditional(mode: Conditional, then: Rate, otherwise: Rate) -> Rate:
+    compare, quantity, value = COMPARISONS[mode.compare], mode.quantity, mode.value
+
+    def rate(seen: Situation, left: Held, right: Held) -> tuple[float, ...] | None:
+        if quantity == "occupancy":
+            measured = seen.occupancy
+        elif quantity == "age_s":
+            measured = max(left.age_ns(seen.now_ns), right.age_ns(seen.now_ns)) / NS_PER_S
+        else:
+            measured = float(right.far - left.far)
+        return (then if compare(measured, value) else otherwise)(seen, left, right)
+
+    return rate
+
+
+DEFAULT_TREE: Final = Rated(
+    _alone(Planned()), adaptive=False, cutoffs=Cutoffs(rule="none", discard=0.0), youngest_only=False
+)
+"""What a node follows while its ledger is stale or silent about the route."""

@@ -6,7 +6,7 @@ SwappingAck (left: the longer pair is established) and SwappingFail (both: disca
 link work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from bellwire.core.facts import Released, ReleaseReason, Swapped
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import RoundOver
+from bellwire.core.modes import is_foreign
 from bellwire.core.notices import (
     EndChanged,
     EndDied,
@@ -31,30 +32,19 @@ from bellwire.core.notices import (
     ViewReady,
     ViewWanted,
 )
-from bellwire.core.plans import NodePlan, SwapPlan
-from bellwire.core.registry import lookup
+from bellwire.core.plans import NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
+from bellwire.swapping.candidates import Held
+from bellwire.swapping.executions import NOBODY, Execution
 from bellwire.swapping.outcomes import SwappingAck, SwappingCorrection, SwappingFail
-from bellwire.swapping.policies import POLICIES, Candidates, Policy
+from bellwire.swapping.policies import policy_of
 
 SWEEPS_PER_LEASE = 3
 """The ledger is read for every held end this often per plan lease, so that a lost message delays nothing for
 long."""
 
 PlanKey = tuple[RequestId, int]
-
-
-class Execution:
-    """One swap plan being executed: the held ends of each side, in the order in which they were born."""
-
-    __slots__ = ("left", "plan", "policy", "right")
-
-    def __init__(self, plan: SwapPlan, policy: Policy) -> None:
-        self.plan = plan
-        self.policy = policy
-        self.left: dict[End, SlotView] = {}
-        self.right: dict[End, SlotView] = {}
 
 
 class Measurement(NamedTuple):
@@ -67,6 +57,15 @@ class Measurement(NamedTuple):
     right_end: End
 
 
+def _earliest(executions: Iterable[Execution]) -> int | None:
+    return min((one.look_ns for one in executions if one.look_ns is not None), default=None)
+
+
+def _unread(execution: Execution) -> bool:
+    """True when the ledger has news of an own end that nobody has looked at."""
+    return any(not held.known for side in (execution.left, execution.right) for held in side.values())
+
+
 class Swapping:
     """Part of every node with a memory; end nodes have no swap plan and only discard."""
 
@@ -75,6 +74,7 @@ class Swapping:
         if memory is None:
             raise LocalMisuse(f"{node} has no memory to swap in")
         self._network = network
+        self._node = node
         self._slots = slots
         self._memory = memory
         self._bsm = Walsh(memory.bsm_signs, memory.bsm_cost)
@@ -87,8 +87,9 @@ class Swapping:
         self.ack = SwappingAck()
         self.fail = SwappingFail(slots)
         self.counters: dict[str, int] = dict.fromkeys(
-            ("tried", "succeeded", "failed", "unknown", "cutoffs", "lost_partners"), 0
+            ("tried", "succeeded", "failed", "unknown", "cutoffs", "idle", "lost_partners"), 0
         )
+        self._look_ns: int | None = None  # the earliest of all executions
 
     def on_events(self) -> Mapping[type, Handler]:
         return {BellMeasured: self._measured}
@@ -121,12 +122,14 @@ class Swapping:
             self._sweep_ns = step.now_ns + self._sweep_period_ns()
         self._end_executions(step, plan.request, {(part.link, part.tree) for part in plan.links})
         for swap in plan.swaps:
+            if is_foreign(swap.policy):
+                continue
             key = (plan.request, swap.tree)
-            execution = Execution(swap, lookup("swapping policy", swap.policy, POLICIES))
+            execution = Execution(swap, policy_of(swap.policy))
             self._executions[key] = execution
             for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
                 if slot.end is not None and slot.state == "held" and (slot.request, slot.tree) == key:
-                    self._register(execution, slot.end, slot)
+                    execution.hold(slot, slot.end, step.now_ns).known = False
             self._reconsider(step, key)
 
     def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
@@ -139,6 +142,7 @@ class Swapping:
         ledger."""
         for key in [key for key in self._executions if key[0] == request]:
             del self._executions[key]
+        self._look_ns = _earliest(self._executions.values())
         for slot in self._slots.slots():
             if slot.request != request or (slot.link, slot.tree) in kept:
                 continue
@@ -146,10 +150,6 @@ class Swapping:
                 self._discard(step, slot, "withdrawn")
             elif slot.state == "resting":
                 self._wake(step, slot)
-
-    def _register(self, execution: Execution, end: End, slot: SlotView) -> None:
-        side = execution.left if slot.link == execution.plan.left_link else execution.right
-        side[end] = slot
 
     # ---- SwappingProtocol: decide and measure
 
@@ -163,7 +163,9 @@ class Swapping:
         key = (request, notice.tree)
         execution = self._executions.get(key)
         if execution is not None:
-            self._register(execution, end, self._slots.slot(notice.slot))
+            held = execution.hold(self._slots.slot(notice.slot), end, step.now_ns)
+            if execution.policy.adaptive:
+                self._wait_for_turn(execution, held, step.now_ns, 1)
             self._reconsider(step, key)
 
     def _end_changed(self, step: Step, notice: EndChanged) -> None:
@@ -179,11 +181,23 @@ class Swapping:
         else:
             self.ack.count += 1
         if execution.policy.needs_view:
+            held = execution.held(notice.end)
+            if held is not None:
+                held.known = False
+                held.since_ns = step.now_ns
             self._reconsider(step, key)
+
+    def _wait_for_turn(self, execution: Execution, held: Held, now_ns: int, ways: int) -> None:
+        """The other end is let go first for as long as word of its swap would take. It has heard of this pair
+        when we have (ways = 1) or up to one way later (ways = 2)."""
+        far = execution.plan.route[held.far]
+        delay_ns = self._network.delay_ns(self._node, far)
+        execution.wait_for_turn(held, now_ns + self._memory.bsm_duration_ns + ways * delay_ns + 1)
 
     def _reconsider(self, step: Step, key: PlanKey) -> None:
         execution = self._executions[key]
         if not execution.left or not execution.right:
+            self._look_later(execution, step.now_ns)
             return
         if execution.policy.needs_view:
             step.tell(ViewWanted(purpose=f"swap:{key[1]}", request=key[0]))
@@ -194,46 +208,67 @@ class Swapping:
         if notice.request is not None and notice.purpose.startswith("swap:"):
             key = (notice.request, int(notice.purpose[5:]))
             if key in self._executions:
-                self._decide(step, key, notice.view)
+                self._decide(step, key, notice.view, notice.suspects)
         elif notice.purpose.startswith("lost:"):
             self._release_shared_with(step, notice.purpose[5:], notice.view)
         elif notice.purpose == "sweep":
             self._sweep(step, notice.view)
 
-    def _decide(self, step: Step, key: PlanKey, view: LedgerView | None) -> None:
+    def _decide(
+        self, step: Step, key: PlanKey, view: LedgerView | None, suspects: frozenset[NodeId] = NOBODY
+    ) -> None:
         """Let the policy choose until it waits; every choice is measured at once."""
         execution = self._executions[key]
-        left, right = execution.left, execution.right
-        while left and right:
-            slots = self._slots.slots()
-            occupancy = sum(slot.end is not None for slot in slots) / len(slots) if view is not None else 0.0
-            choice = execution.policy.choose(
-                Candidates(tuple(left.values()), tuple(right.values())),
-                execution.plan,
-                view,
-                occupancy,
-                step.now_ns,
-            )
+        policy = execution.policy
+        now_ns = step.now_ns
+        if view is not None:
+            changed = [
+                held for side in (execution.left, execution.right) for held in side.values() if not held.known
+            ]
+            execution.read(view)
+            if policy.adaptive:
+                for held in changed:
+                    if held.far >= 0:
+                        self._wait_for_turn(execution, held, held.since_ns, 2)
+                for held in execution.given_up(now_ns):
+                    self.counters["idle"] += 1
+                    self._discard(step, held.slot, "cutoff")
+            policy = execution.policy_for(suspects)
+        waiting = False
+        while execution.left and execution.right:
+            seen = execution.situation(0.0 if view is None else self._occupancy(), now_ns)
+            choice = policy.choose(seen)
             if choice is None:
-                return
+                waiting = bool(seen.left and seen.right)
+                break
             self._measure(step, key, *choice)
+        if policy.adaptive or execution.policy.adaptive:
+            execution.plan_look(now_ns, waiting=waiting)
+            self._look_ns = _earliest(self._executions.values())
 
-    def _measure(self, step: Step, key: PlanKey, left: SlotView, right: SlotView) -> None:
-        left_end, right_end = left.end, right.end
-        assert left_end is not None
-        assert right_end is not None
+    def _look_later(self, execution: Execution, now_ns: int) -> None:
+        """Nothing to swap: ends that wait too long are given up in time."""
+        if execution.policy.adaptive:
+            execution.plan_look(now_ns, waiting=_unread(execution))
+            self._look_ns = _earliest(self._executions.values())
+
+    def _occupancy(self) -> float:
+        slots = self._slots.slots()
+        return sum(slot.state != "free" for slot in slots) / len(slots)
+
+    def _measure(self, step: Step, key: PlanKey, left: Held, right: Held) -> None:
         execution = self._executions[key]
-        del execution.left[left_end], execution.right[right_end]
-        self._slots.measure(left.index)
-        self._slots.measure(right.index)
+        del execution.left[left.end], execution.right[right.end]
+        self._slots.measure(left.slot.index)
+        self._slots.measure(right.slot.index)
         operation = step.operation()
-        self._measuring[operation] = Measurement(key, left, right, left_end, right_end)
+        self._measuring[operation] = Measurement(key, left.slot, right.slot, left.end, right.end)
         self.counters["tried"] += 1
         step.order(
             MeasureBell(
                 operation=operation,
-                left_slot=left.index,
-                right_slot=right.index,
+                left_slot=left.slot.index,
+                right_slot=right.slot.index,
                 within_ns=self._memory.operation_limit_ns,
             )
         )
@@ -312,8 +347,7 @@ class Swapping:
         if slot.end is not None and slot.request is not None:
             execution = self._executions.get((slot.request, slot.tree))
             if execution is not None:
-                execution.left.pop(slot.end, None)
-                execution.right.pop(slot.end, None)
+                execution.drop(slot.end)
         self.fail.discard(step, slot, reason)
 
     def _peer_lost(self, step: Step, notice: PeerLost) -> None:
@@ -334,8 +368,7 @@ class Swapping:
                     step.tell(UpdatePair(fact=Released(end=end, reason="device_lost", at_ns=step.now_ns)))
                     execution = self._executions.get((slot.request or "", slot.tree))
                     if execution is not None:
-                        execution.left.pop(end, None)
-                        execution.right.pop(end, None)
+                        execution.drop(end)
                 self._slots.lose(slot.index)
 
     # ---- time
@@ -345,6 +378,9 @@ class Swapping:
 
     def deadline_ns(self) -> int | None:
         limit = self._limits[0][0] if self._limits else None
+        look = self._look_ns
+        if look is not None and (limit is None or look < limit):
+            limit = look
         if self._sweep_ns is None:
             return limit
         return self._sweep_ns if limit is None or self._sweep_ns < limit else limit
@@ -358,6 +394,12 @@ class Swapping:
             if slot is not None and slot.state == "held":
                 self.counters["cutoffs"] += 1
                 self._discard(step, slot, "cutoff")
+        if self._look_ns is not None and self._look_ns <= now_ns:
+            for key, execution in self._executions.items():
+                if execution.look_ns is not None and execution.look_ns <= now_ns:
+                    execution.look_ns = None
+                    step.tell(ViewWanted(purpose=f"swap:{key[1]}", request=key[0]))
+            self._look_ns = _earliest(self._executions.values())
         if self._sweep_ns is not None and self._sweep_ns <= now_ns:
             self._sweep_ns = now_ns + self._sweep_period_ns() if self._plans else None
             step.tell(ViewWanted(purpose="sweep", request=None))

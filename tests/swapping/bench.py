@@ -79,6 +79,7 @@ def swap_plan(**changes: Any) -> SwapPlan:
         "policy": "swap_asap",
         "rounds": False,
         "rate_hz": 1.0,
+        "route": ("a", "r", "b"),
     }
     return SwapPlan(**(fields | changes))
 

@@ -1,73 +1,67 @@
-"""Policies are pure functions of candidates and view."""
+"""Policies are pure functions of candidates."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
 from bellwire.node.slots import Slot
-from bellwire.swapping.policies import POLICIES, Candidates, Choice, fixed_tree, swap_asap
-from tests.swapping.bench import FakeView, end_of, swap_plan
+from bellwire.swapping.candidates import Held, Situation
+from bellwire.swapping.policies import policy_of
+from tests.swapping.bench import end_of, swap_plan
+
+ROUTE = ("w", "x", "r", "y", "z")
+HERE = 2
 
 
-def slot_of(link: str, attempt: int) -> Slot:
-    slot = Slot(attempt, link, 0)
-    slot.end = end_of(link, attempt)
-    return slot
+def held(number: int, far: str, link: str) -> Held:
+    slot = Slot(number, link, 0)
+    slot.end = end_of(link, number)
+    found = Held(slot, slot.end, 0)
+    found.far = ROUTE.index(far)
+    found.known = True
+    return found
 
 
-LEFT = [slot_of("a-r", attempt) for attempt in (1, 2, 3)]
-RIGHT = [slot_of("r-b", attempt) for attempt in (4, 5, 6)]
+def left(*far: str) -> list[Held]:
+    return [held(number, name, "a-r") for number, name in enumerate(far, 1)]
 
 
-def view_of(**owners: str) -> FakeView:
-    """`far` of slot N given as sN="owner"."""
-    view = FakeView()
-    for slot in LEFT + RIGHT:
-        owner = owners.get(f"s{slot.index}")
-        if owner is not None and slot.end is not None:
-            view.knows(slot.end, owner)
-    return view
+def right(*far: str) -> list[Held]:
+    return [held(number, name, "r-b") for number, name in enumerate(far, 11)]
 
 
-def tree(left: list[Slot], right: list[Slot], view: Any) -> Choice:
-    return fixed_tree(Candidates(left, right), swap_plan(left_partner="x", right_partner="y"), view, 0.5, 9)
+def seen(one: Sequence[Held], other: Sequence[Held]) -> Situation:
+    plan = swap_plan(left_partner="x", right_partner="y", route=ROUTE)
+    return Situation(plan, one, other, 0.5, 9)
 
 
 def test_swap_asap_takes_the_oldest_of_each_side() -> None:
-    assert swap_asap(Candidates(LEFT, RIGHT), swap_plan(), None, 0.0, 0) == (LEFT[0], RIGHT[0])
+    one, other = left("w", "x", "x"), right("y", "z", "z")
+    assert policy_of("swap_asap").choose(seen(one, other)) == (one[0], other[0])
 
 
-@pytest.mark.parametrize(("left", "right"), [([], RIGHT), (LEFT, []), ([], [])])
-def test_every_policy_waits_while_a_side_is_empty(left: list[Slot], right: list[Slot]) -> None:
-    view: Any = view_of(s1="x", s2="x", s3="x", s4="y", s5="y", s6="y")
-    for policy in POLICIES.values():
-        plan = swap_plan(left_partner="x", right_partner="y")
-        assert policy.choose(Candidates(left, right), plan, view, 0.0, 0) is None
+@pytest.mark.parametrize("mode", ["swap_asap", "fixed_tree", "fixed_tree(links=full)"])
+@pytest.mark.parametrize(("one", "other"), [((), ("y",)), (("x",), ()), ((), ())])
+def test_every_policy_waits_while_a_side_is_empty(
+    mode: str, one: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    assert policy_of(mode).choose(seen(left(*one), right(*other))) is None
 
 
 def test_the_fixed_tree_takes_the_oldest_pair_that_is_a_child_and_passes_over_the_others() -> None:
-    view = view_of(s1="near", s2="x", s3="x", s4="near", s5="near", s6="y")
-    assert tree(LEFT, RIGHT, view) == (LEFT[1], RIGHT[2])
+    one, other = left("w", "x", "x"), right("z", "y", "y")
+    assert policy_of("fixed_tree").choose(seen(one, other)) == (one[1], other[1])
 
 
 def test_the_fixed_tree_waits_until_both_children_are_there() -> None:
-    assert tree(LEFT, RIGHT, view_of(s1="x", s4="near")) is None
-    assert tree(LEFT, RIGHT, view_of(s1="near", s4="y")) is None
-    assert tree(LEFT, RIGHT, view_of(s1="y", s4="x")) is None
+    for one, other in ((("x",), ("z",)), (("w",), ("y",)), (("w",), ("z",))):
+        assert policy_of("fixed_tree").choose(seen(left(*one), right(*other))) is None
 
 
-def test_the_fixed_tree_never_takes_a_dead_or_unknown_pair() -> None:
-    view = view_of(s1="x", s2="x", s4="y")
-    assert LEFT[0].end is not None
-    view.chains[LEFT[0].end].dead = True
-    assert tree(LEFT, RIGHT, view) == (LEFT[1], RIGHT[0])
-    del view.chains[LEFT[0].end]
-    assert tree(LEFT, RIGHT, view) == (LEFT[1], RIGHT[0])
-
-
-def test_the_fixed_tree_waits_without_a_view_and_the_table_says_that_it_needs_one() -> None:
-    assert tree(LEFT, RIGHT, None) is None
-    assert {name: policy.needs_view for name, policy in POLICIES.items()} == {
-        "swap_asap": False,
-        "fixed_tree": True,
-    }
+def test_only_swap_asap_reads_no_ledger() -> None:
+    assert [policy_of(mode).needs_view for mode in ("swap_asap", "fixed_tree", "score", "oldest")] == [
+        False,
+        True,
+        True,
+        True,
+    ]

@@ -1,0 +1,48 @@
+"""What a swapping policy sees: the held ends of one plan at one node, and the circumstances.
+
+Owns the two values. Refuses decisions, and the ledger: whoever holds the ends reads it and fills these in.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bellwire.core.ids import End
+from bellwire.core.plans import SwapPlan
+from bellwire.core.view import SlotView
+
+
+class Held:
+    """One own held end, as the ledger showed its chain when this node last looked."""
+
+    __slots__ = ("end", "far", "known", "oldest_ns", "ready_ns", "since_ns", "slot")
+
+    def __init__(self, slot: SlotView, end: End, now_ns: int) -> None:
+        self.slot = slot
+        self.end = end
+        self.far = -1  # position of the far end on the route, -1: not known, or not on it
+        self.known = False  # `far` and `oldest_ns` are as the ledger has them now
+        self.oldest_ns = slot.born_ns  # birth of the oldest constituent
+        self.since_ns = now_ns  # when the pair became available here in its present form
+        self.ready_ns = now_ns  # not before: the far end may swap it first
+
+    def age_ns(self, now_ns: int) -> int:
+        """Time since the oldest constituent was born."""
+        return now_ns - self.oldest_ns
+
+    def idle_ns(self, now_ns: int) -> int:
+        """Time for which the pair has been available here."""
+        return now_ns - self.since_ns
+
+
+class Situation(NamedTuple):
+    """One decision. Both sides are in the order of birth, oldest first; only living, known, ready ends."""
+
+    plan: SwapPlan
+    left: Sequence[Held]  # pairs towards the source
+    right: Sequence[Held]  # pairs towards the destination
+    occupancy: float  # share of the node's memories that are not free, 0..1
+    now_ns: int
+
+
+Choice = tuple[Held, Held] | None
+"""The ends to swap (left, right), or None: wait."""

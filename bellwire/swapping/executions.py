@@ -1,0 +1,139 @@
+"""One swap plan being executed at one node: its held ends, and when to look at them again.
+
+Owns the books of an execution: which ends it holds on which side, what is known of them, whose turn it is to
+swap a pair, and which ends are to be given up. Refuses measurements and words (protocols.py), and choice
+(policies.py).
+
+Taking turns. Both ends of a pair that has just come into being could swap it at once, each with a pair of its
+own; the product then needs both swaps to succeed, and one failure takes both partners with it. So the end
+nearer to the source goes first, and the other one waits until it would have heard of that (`wait_for_turn`).
+"""
+
+from collections.abc import Iterable
+from math import inf
+from typing import Final
+
+from bellwire.core.ids import End, NodeId
+from bellwire.core.plans import SwapPlan
+from bellwire.core.units import NS_PER_S
+from bellwire.core.view import LedgerView, SlotView
+from bellwire.swapping.candidates import Held, Situation
+from bellwire.swapping.policies import DEFAULT_TREE, Policy
+
+NOBODY: Final[frozenset[NodeId]] = frozenset()
+
+
+class Execution:
+    """Held ends of each side, in the order in which they were born."""
+
+    def __init__(self, plan: SwapPlan, policy: Policy) -> None:
+        self.plan = plan
+        self.policy = policy
+        self.left: dict[End, Held] = {}
+        self.right: dict[End, Held] = {}
+        self.look_ns: int | None = None  # when something changes by time alone; None: nothing will
+        self._positions = {name: position for position, name in enumerate(plan.route)}
+
+    def hold(self, slot: SlotView, end: End, now_ns: int) -> Held:
+        """A new own end. A link pair's far end is the neighbour: known without a look at the ledger."""
+        held = Held(slot, end, now_ns)
+        table = self.plan.table
+        if slot.link == self.plan.left_link:
+            self.left[end] = held
+            held.far = -1 if table is None else table.position - 1
+        else:
+            self.right[end] = held
+            held.far = -1 if table is None else table.position + 1
+        held.known = table is not None
+        return held
+
+    def drop(self, end: End) -> None:
+        """An end that is held no more."""
+        if self.left.pop(end, None) is None:
+            self.right.pop(end, None)
+
+    def held(self, end: End) -> Held | None:
+        """The end, if it is held."""
+        return self.left.get(end) or self.right.get(end)
+
+    def read(self, view: LedgerView) -> None:
+        """What the ledger has of the ends whose chains have changed."""
+        for side in (self.left, self.right):
+            for end, held in side.items():
+                if held.known:
+                    continue
+                owner = view.far_owner(end)
+                held.far = -1 if owner is None else self._positions.get(owner, -1)
+                chain = view.chain(end)
+                if chain is None or chain.dead:
+                    held.far = -1
+                else:
+                    held.oldest_ns = chain.oldest_ns
+                held.known = True
+
+    def wait_for_turn(self, held: Held, until_ns: int) -> None:
+        """The far end may swap this pair first, if it lies nearer to the source and can swap at all."""
+        if self.policy.adaptive and held.end in self.left and held.far != 0:
+            held.ready_ns = until_ns
+
+    def situation(self, occupancy: float, now_ns: int) -> Situation:
+        """What the policy is shown."""
+        if not self.policy.needs_view:
+            return Situation(
+                self.plan, tuple(self.left.values()), tuple(self.right.values()), occupancy, now_ns
+            )
+        return Situation(
+            self.plan,
+            _ready(self.left.values(), now_ns),
+            _ready(self.right.values(), now_ns),
+            occupancy,
+            now_ns,
+        )
+
+    def policy_for(self, suspects: frozenset[NodeId]) -> Policy:
+        """The policy, or the default tree while the host doubts a node of the route: the ledger is stale."""
+        if self.policy.adaptive and not suspects.isdisjoint(self._positions):
+            return DEFAULT_TREE
+        return self.policy
+
+    def given_up(self, now_ns: int) -> list[Held]:
+        """Ends that are older, or have waited longer, than the policy allows."""
+        if not self.policy.adaptive:
+            return []
+        return [
+            held
+            for side in (self.left, self.right)
+            for held in side.values()
+            if held.known and held.far >= 0 and self._limit_ns(held) <= now_ns
+        ]
+
+    def plan_look(self, now_ns: int, *, waiting: bool) -> None:
+        """Work out `look_ns`. waiting: candidates were turned down, and ageing may change that."""
+        look = inf
+        if self.policy.adaptive:
+            table = self.plan.table
+            assert table is not None
+            if waiting:
+                look = now_ns + table.wait_s * NS_PER_S
+            for side in (self.left, self.right):
+                for held in side.values():
+                    look = min(look, self._limit_ns(held))
+                    if held.ready_ns > now_ns and self.right:
+                        look = min(look, held.ready_ns)
+        self.look_ns = None if look == inf else max(now_ns + 1, int(look))
+
+    def _limit_ns(self, held: Held) -> float:
+        """When an end is given up, if nothing happens to it; inf: never."""
+        table, cutoffs = self.plan.table, self.policy.cutoffs
+        if table is None or held.far < 0:
+            return inf
+        here = table.position
+        segment = (held.far, here) if held.far < here else (here, held.far)
+        return min(
+            held.oldest_ns + cutoffs.segment_s(table, *segment) * NS_PER_S,
+            held.since_ns + cutoffs.patience_s(table, *segment) * NS_PER_S,
+        )
+
+
+def _ready(side: Iterable[Held], now_ns: int) -> tuple[Held, ...]:
+    return tuple(held for held in side if held.known and held.far >= 0 and held.ready_ns <= now_ns)

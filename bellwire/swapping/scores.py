@@ -1,0 +1,148 @@
+"""The score of a swap: immediate benefit, opportunity loss, memory relief (stack paper, algorithm 2).
+
+Owns the forms A, B, B' and D of algorithms.md 8. Refuses offline values (planner/segment_values.py) and
+choice among candidates (policies.py).
+
+All forms read the table of the plan: T, V, U and W of segments, in seconds. They are pure, cost some twenty
+operations, and do not depend on the unit of time. A score at or below zero means: wait.
+"""
+
+from math import exp, inf
+from typing import NamedTuple
+
+from bellwire.core.plans import RouteTable
+from bellwire.core.units import NS_PER_S
+from bellwire.swapping.candidates import Held, Situation
+from bellwire.swapping.cutoffs import Cutoffs
+from bellwire.swapping.ratings import ends_route, table_of
+
+
+def _share_left(age_s: float, cutoff_s: float) -> float:
+    return min(1.0, max(0.0, 1.0 - age_s / cutoff_s))
+
+
+class ScoreD(NamedTuple):
+    """Form D: worth in the context of the route, lost to age and to waiting (8.5, recommended).
+
+    score = gain p U(x,y) life(max age) - (loss(a) + loss(b)) (1 - occupancy occ^power)
+    loss(e) = U(e) life(e) clip(1 - idle(e) / (patience W(e)), 0, 1)
+    life    = clip(1 - age/cutoff, 0, 1)^alpha
+    """
+
+    gain: float
+    alpha: float
+    patience: float
+    occupancy: float
+    occupancy_power: float
+    cutoffs: Cutoffs
+
+    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
+        table = table_of(seen)
+        if ends_route(table, left, right):
+            return inf
+        now_ns, here, cutoff_s = seen.now_ns, table.position, self.cutoffs.root_s(table)
+        age_l, age_r = left.age_ns(now_ns) / NS_PER_S, right.age_ns(now_ns) / NS_PER_S
+        life = _share_left(max(age_l, age_r), cutoff_s) ** self.alpha
+        benefit = self.gain * table.swap_probability * table.of(table.worth_s, left.far, right.far) * life
+        loss = self._loss(table, left.far, here, age_l, left.idle_ns(now_ns) / NS_PER_S, cutoff_s)
+        loss += self._loss(table, here, right.far, age_r, right.idle_ns(now_ns) / NS_PER_S, cutoff_s)
+        relief = 1.0 - self.occupancy * seen.occupancy**self.occupancy_power
+        score = (benefit - loss * relief) / table.value_s[0][-1]
+        return score if score > 0.0 else None
+
+    def _loss(self, table: RouteTable, x: int, y: int, age_s: float, idle_s: float, cutoff_s: float) -> float:
+        worth = table.of(table.worth_s, x, y)
+        if worth == 0.0:
+            return 0.0
+        life: float = _share_left(age_s, cutoff_s) ** self.alpha
+        if self.patience > 0.0:
+            life *= _share_left(idle_s, self.patience * table.of(table.partner_s, x, y))
+        return worth * life
+
+
+class ScoreB(NamedTuple):
+    """Forms B and B': p V(product) against V of what is consumed; B' takes U for V (8.2)."""
+
+    in_context: bool  # B'
+    gain: float
+    alpha: float
+    occupancy: float
+    cutoffs: Cutoffs
+
+    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
+        table = table_of(seen)
+        if ends_route(table, left, right):
+            return inf
+        rows = table.worth_s if self.in_context else table.value_s
+        now_ns, here = seen.now_ns, table.position
+        age_l, age_r = left.age_ns(now_ns) / NS_PER_S, right.age_ns(now_ns) / NS_PER_S
+        # The product is measured against the target's cutoff, as in the prototype of 8.2.
+        new = _share_left(max(age_l, age_r), self.cutoffs.root_s(table)) ** self.alpha
+        kept = table.of(rows, left.far, here) * (
+            _share_left(age_l, self.cutoffs.segment_s(table, left.far, here)) ** self.alpha
+        )
+        kept += table.of(rows, here, right.far) * (
+            _share_left(age_r, self.cutoffs.segment_s(table, here, right.far)) ** self.alpha
+        )
+        benefit = self.gain * table.swap_probability * table.of(rows, left.far, right.far) * new
+        score = (benefit - kept * (1.0 - self.occupancy * seen.occupancy)) / table.value_s[0][-1]
+        return score if score > 0.0 else None
+
+
+class ScoreA(NamedTuple):
+    """Form A: three terms, alpha IB - beta OL + gamma MR (8.1), with alpha = 1.
+
+    IB = p T(x,y)/T_root fresh(a_new); OL sums, over partners that are not there yet, the chance that they
+    come in time times what they would bring; MR is the occupancy of the node's memory.
+    """
+
+    opportunity: float
+    relief: float
+    off_plan: float
+    cutoffs: Cutoffs
+
+    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
+        table = table_of(seen)
+        if ends_route(table, left, right):
+            return inf
+        score = (
+            self.benefit(seen, left, right)
+            - self.opportunity * self.opportunity_loss(seen, left, right)
+            + self.relief * seen.occupancy
+        )
+        return score if score > 0.0 else None
+
+    def benefit(self, seen: Situation, left: Held, right: Held) -> float:
+        """Immediate benefit, 0..1."""
+        table = table_of(seen)
+        age_s = max(left.age_ns(seen.now_ns), right.age_ns(seen.now_ns)) / NS_PER_S
+        fresh = _share_left(age_s, self.cutoffs.segment_s(table, left.far, right.far))
+        return table.swap_probability * table.of(table.latency_s, left.far, right.far) / table.root_s * fresh
+
+    def opportunity_loss(self, seen: Situation, left: Held, right: Held) -> float:
+        """What the two pairs could have become with partners that this node does not hold, 0 or more."""
+        here = table_of(seen).position
+        held = {(one.far, here) for one in seen.left} | {(here, one.far) for one in seen.right}
+        return self._lost(seen, held, (left.far, here), left, right.far) + self._lost(
+            seen, held, (here, right.far), right, left.far
+        )
+
+    def _lost(
+        self, seen: Situation, held: set[tuple[int, int]], own: tuple[int, int], pair: Held, other_far: int
+    ) -> float:
+        table, (x, y) = table_of(seen), own
+        age_s = pair.age_ns(seen.now_ns) / NS_PER_S
+        left_s = max(0.0, self.cutoffs.segment_s(table, x, y) - age_s)
+        total = best_off_plan = 0.0
+        partners = [(y, z, (x, z), y) for z in range(y + 1, table.hops + 1)]
+        partners += [(w, x, (w, y), x) for w in range(x)]
+        for i, j, product, at in partners:
+            if (i, j) in held or (at == table.position and other_far in (i, j)):
+                continue
+            arrives = 1.0 - exp(-left_s / table.of(table.latency_s, i, j))
+            brings = arrives * table.swap_probability * table.of(table.latency_s, *product) / table.root_s
+            if (product[0], at, product[1]) in table.tree:
+                total += brings
+            else:
+                best_off_plan = max(best_off_plan, brings)
+        return total + self.off_plan * best_off_plan
