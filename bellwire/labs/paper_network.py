@@ -209,7 +209,8 @@ def _file(
                 }
                 for index, route in enumerate(routes)
             ),
-            "limits": {"turn_ms": 0.0},
+            # Short frames: what a paced link makes is spread evenly over the time in which it makes a pair.
+            "limits": {"turn_ms": 0.0, "schedule_step_ms": 1.0},
         }
     )
 

@@ -13,7 +13,7 @@ from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings
 from bellwire.link_layer.agreement import frame_attempts
-from bellwire.link_layer.schedulers.budgets import budget_lanes
+from bellwire.link_layer.schedulers.budgets import budget_lanes, pace_lanes
 from bellwire.link_layer.schedulers.fair_queueing import after, served
 from bellwire.link_layer.schedulers.table import scheduler_of
 from bellwire.link_layer.schedulers.words import Demand, Divided, Frames, Key, Shares, Standing, Turn
@@ -62,6 +62,7 @@ class Division:
                 attempts,
                 self.together(request, tree),
                 budget_lanes(plan, self._link, point),
+                pace_lanes(plan, self._link, point),
             )
             for (request, tree), plan in requests.items()
         ]

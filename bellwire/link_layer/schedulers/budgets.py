@@ -49,6 +49,16 @@ def budget_lanes(plan: LinkPlan, link: LinkSettings, point: int = 0) -> Fraction
     return Fraction(max(1, ceil(lanes * WEIGHTS_MAX)), WEIGHTS_MAX)
 
 
+def pace_lanes(plan: LinkPlan, link: LinkSettings, point: int = 0) -> Fraction | None:
+    """Lanes with which a paced plan makes pairs at its rate while their memories are free, in steps of
+    1 / WEIGHTS_MAX, at least one step; None: the plan is not paced."""
+    attempts = attempts_per_s(plan, link, point)
+    if not plan.paced or attempts == 0.0:
+        return None
+    lanes = min(float(link.lanes), attempts * link.period_ns / NS_PER_S)
+    return Fraction(max(1, round(lanes * WEIGHTS_MAX)), WEIGHTS_MAX)
+
+
 def fill(amount: Fraction, claims: Sequence[tuple[int, Fraction | None]]) -> list[Fraction]:
     """Divide an amount by weight among claims (weight, limit), weight at least 1; what a limited one cannot
     take goes to the others by their weights. The sum is the amount, or less if all are limited."""

@@ -6,6 +6,7 @@ most one frame of a lane behind; the next window begins a new cycle.
 
 from collections.abc import Mapping, Sequence
 
+from bellwire.link_layer.schedulers.paces import paced
 from bellwire.link_layer.schedulers.whole_lanes import even_cycle, lanes_for
 from bellwire.link_layer.schedulers.words import Demand, Divided, Frames, Key, Shares, Standing
 
@@ -25,8 +26,10 @@ class WeightedRoundRobin:
     def divide(
         self, lanes: int, demands: Sequence[Demand], history: Mapping[Key, Standing], frames: Frames
     ) -> Divided:
-        owners, parts = lanes_for(lanes, self.classes(demands))
-        return Divided(Shares(owners, even_cycle([(one.entry, part) for one, part in parts])))
+        divided = lanes_for(lanes, self.classes(demands))
+        if any(one.pace is not None for one in demands):
+            return Divided(paced(lanes, demands, divided))
+        return Divided(Shares(divided.owners, even_cycle([(one.entry, part) for one, part in divided.parts])))
 
 
 class StrictPriority(WeightedRoundRobin):

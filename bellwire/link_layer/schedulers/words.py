@@ -23,6 +23,7 @@ class Demand(NamedTuple):
     attempts: float  # expected attempts of one lane for one pair, at least 1
     together: int = 1  # pairs that must be made in one go: all that an atomic CREATE lacks, else 1
     budget: Fraction | None = None  # lanes that meet its rate, see budgets.py; None: it has no rate
+    pace: Fraction | None = None  # lanes that it may have at most, see budgets.py; None: no limit
 
 
 class Standing(NamedTuple):
