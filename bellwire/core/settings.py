@@ -14,6 +14,9 @@ from bellwire.core.record import Word
 
 Role = Literal["end", "repeater", "station"]
 
+RELAY_SLOTS = 2
+"""A swap needs a qubit towards either side."""
+
 
 class HeraldEstimate(Word, frozen=True, kw_only=True):
     """What a herald code means: the Bell state and how good it is believed to be."""
@@ -111,6 +114,7 @@ class MemorySettings(Word, frozen=True, kw_only=True):
     gate_fidelity: float = 1.0  # of a two-qubit gate, as the lab believes
     readout_fidelity: float = 1.0  # of one bit
     single_gate_fidelity: float = 1.0  # of a gate on one qubit
+    phase_flip: float = 0.0  # probability of a Z error on each qubit before an operation on two of them
 
 
 class NodeSettings(Word, frozen=True, kw_only=True):
@@ -121,6 +125,13 @@ class NodeSettings(Word, frozen=True, kw_only=True):
     memory: MemorySettings | None  # None at stations
     links: tuple[LinkId, ...]  # incident links; at a station the link it serves
     purposes: tuple[int, ...] | None = None  # of CREATEs that this node takes part in, None: all
+    relays: bool | None = None  # swaps for others; None: as its role says, repeaters do
+
+    @property
+    def may_relay(self) -> bool:
+        """True for a node that plans may put between others."""
+        relays = self.role == "repeater" if self.relays is None else self.relays
+        return relays and self.memory is not None and self.memory.slots >= RELAY_SLOTS
 
 
 class Timers(Word, frozen=True, kw_only=True):

@@ -200,6 +200,7 @@ def _network(
             memory=_memory(file, node, places.sizes[name]),
             links=tuple(incident[name]),
             purposes=node.purposes,
+            relays=node.relays,
         )
         for name, node in file.nodes.items()
     }

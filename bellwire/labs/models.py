@@ -105,6 +105,8 @@ class Node(Section):
     instruments: NodeInstruments = NodeInstruments()
     # purpose numbers of link CREATEs that the node takes part in; null: all
     purposes: tuple[Annotated[int, Field(ge=0, le=65535)], ...] | None = None
+    # plans may put the node between two others; null: as its role says, repeaters do, end nodes do not
+    relays: bool | None = None
 
 
 class Detectors(Section):

@@ -148,6 +148,7 @@ def memory_settings(memory: Memory, slots: int, limit_ms: float) -> MemorySettin
         rates=memory_rates(memory),
         bsm_signs=noise.signs,
         bsm_cost=noise.cost,
+        phase_flip=memory.phase_flip,
         bsm_success_probability=memory.bsm_success_probability,
         operation_limit_ns=round(limit_ms * 1e6),
         emitters=memory.emitters,

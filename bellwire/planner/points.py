@@ -119,7 +119,7 @@ def _duty_as_built(link: LinkSettings, nodes: Mapping[NodeId, NodeSettings]) -> 
     node that swaps gives half of them to the link on its other side. Attempts end before their turns do."""
     halved = any(
         (node := nodes.get(name)) is not None
-        and node.role == "repeater"
+        and node.may_relay
         and (shared or (node.memory is not None and node.memory.emitters is not None))
         for name, shared in zip(link.nodes, link.shared, strict=True)
     )

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from bellwire.core.ids import NodeId
 from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest, PolicyName
-from bellwire.core.settings import LinkSettings, MemorySettings
+from bellwire.core.settings import RELAY_SLOTS, LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
 from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree, trees_by_root
 from bellwire.planner.lane_times import link_latency_s
@@ -20,9 +20,6 @@ from bellwire.planner.usable import UsableNetwork
 
 ROUTES_TRIED_MAX = 16
 """Candidate routes whose trees are worked out; the cheapest by `hop_cost` come first."""
-
-RELAY_SLOTS = 2
-"""A swap needs a qubit towards either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +112,7 @@ def _simple_paths(usable: UsableNetwork, source: NodeId, destination: NodeId) ->
 
 
 def _may_relay(usable: UsableNetwork, name: NodeId) -> bool:
-    node = usable.nodes[name]
-    return node.role == "repeater" and node.memory is not None and node.memory.slots >= RELAY_SLOTS
+    return usable.nodes[name].may_relay
 
 
 def hop_cost(usable: UsableNetwork, link: LinkSettings) -> float:

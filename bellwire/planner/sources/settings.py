@@ -26,9 +26,6 @@ ARCHITECTURES: Final[dict[settings.Architecture, Architecture]] = {
 }
 """How a plan calls what a lab's link is; of a textbook link it is the model of algorithms.md 1.1."""
 
-RELAY_SLOTS: Final = 2
-"""A swap needs a qubit towards either side."""
-
 
 def topology_of(
     network: NetworkSettings, request: RequestId | None = None, avoid: Collection[NodeId] = ()
@@ -73,7 +70,7 @@ def _node(node: NodeSettings) -> Node:
         swap_noise=_swap_noise(memory),
         purification_s=s_from_ns(memory.bsm_duration_ns),
         decay_hz=_decay_hz(memory),
-        relays=node.role == "repeater" and memory.slots >= RELAY_SLOTS,
+        relays=node.may_relay,
     )
 
 
