@@ -101,6 +101,18 @@ class PurifyPair(TaggedWord, frozen=True, kw_only=True):
     within_ns: int
 
 
+class FuseQubits(TaggedWord, frozen=True, kw_only=True):
+    """CNOT from `kept_slot` to `measured_slot`, then Z of the latter; ends with QubitsFused.
+
+    On failure both qubits are gone.
+    """
+
+    operation: int
+    kept_slot: int
+    measured_slot: int
+    within_ns: int
+
+
 class ApplyPauli(TaggedWord, frozen=True, kw_only=True):
     """Apply Pauli 0..3 (I, Z, X, Y) to a slot; ends with PauliApplied."""
 
@@ -148,6 +160,7 @@ Effect = (
     | MeasureBell
     | MeasureQubit
     | PurifyPair
+    | FuseQubits
     | ApplyPauli
     | ReleaseQubit
     | Persist

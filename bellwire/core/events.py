@@ -133,6 +133,15 @@ class PairPurified(TaggedWord, frozen=True, kw_only=True):
     turned_ns: int | None = None  # when the qubits were turned (mean of both), None: at `at_ns`
 
 
+class QubitsFused(TaggedWord, frozen=True, kw_only=True):
+    """A fusion order ended: the measured slot is empty in any case, the kept one unless ended is done."""
+
+    operation: int
+    ended: Ended
+    bit: int | None  # of the measured qubit in Z, 0: eigenvalue +1; None unless ended is done
+    at_ns: int
+
+
 class PauliApplied(TaggedWord, frozen=True, kw_only=True):
     """A Pauli order ended."""
 
@@ -213,6 +222,7 @@ Event = (
     | BellMeasured
     | QubitMeasured
     | PairPurified
+    | QubitsFused
     | PauliApplied
     | Persisted
     | OutboxChanged

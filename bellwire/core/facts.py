@@ -55,6 +55,24 @@ class Swapped(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
+class Fused(TaggedWord, frozen=True, kw_only=True):
+    """A fusion of two groups at a node that stays: CNOT from kept to measured, then Z of measured (4.1).
+
+    It ends `measured`, and on success joins both groups into one in which `kept` stands for this node; any
+    other result ends both. A node that leaves writes `Swapped`: a Bell measurement is the same CNOT, with
+    Z of the one and X of the other (outcome bit 1 and bit 0).
+    """
+
+    kept: End
+    measured: End
+    result: Literal["ok", "failed", "unknown"]
+    bit: int  # as read, 0: eigenvalue +1; 0 unless the result is ok
+    kept_cost: Cost  # Walsh costs of what the gate did to the kept qubit's group
+    measured_cost: Cost  # the same of the measured qubit: its waiting, the gate and the readout
+    mixed_cost: int  # -log of the weight with which the gate left both qubits unmixed (2**-56 neper)
+    at_ns: int
+
+
 class Corrected(TaggedWord, frozen=True, kw_only=True):
     """A physical Pauli was applied to this own end."""
 
@@ -79,4 +97,4 @@ class Began(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
-Fact = Born | Swapped | Corrected | Released | Began
+Fact = Born | Swapped | Fused | Corrected | Released | Began

@@ -84,6 +84,17 @@ class EndNews(TaggedWord, frozen=True, kw_only=True):
     number: int
 
 
+class GroupNews(TaggedWord, frozen=True, kw_only=True):
+    """Fact `number` of the sender's stream concerns a group in which you may have a qubit: look.
+
+    Goes to every node of a plan for more than two, because groups merge at several nodes at once and none of
+    these knows all members; hence nobody passes it on.
+    """
+
+    incarnation: int
+    number: int
+
+
 # ---- Distributed Entanglements layer
 
 
@@ -202,6 +213,7 @@ Message = (
     | FactsWanted
     | Watermark
     | EndNews
+    | GroupNews
     | WindowOffer
     | WindowAnswer
     | WindowClosed

@@ -18,6 +18,7 @@ class UpdatePair(Word, frozen=True, kw_only=True):
     """The paper's first GEM interface: one own pair changed. Broadcast records and publishes it."""
 
     fact: Fact
+    audience: tuple[NodeId, ...] = ()  # nodes to wake besides the owners of far ends: those of a group's plan
 
 
 class LinkPairReady(Word, frozen=True, kw_only=True):

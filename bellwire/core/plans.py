@@ -100,6 +100,29 @@ class PurificationPlan(TaggedWord, frozen=True, kw_only=True):
     rounds: int
 
 
+class FusionStep(Word, frozen=True, kw_only=True):
+    """Two states that a fixed order joins at a node."""
+
+    one: LinkId  # local link by which the first state came; of a joined one, the smallest of its links
+    other: LinkId
+    one_nodes: tuple[NodeId, ...]  # owners of a qubit of the first state, this node included, sorted
+    other_nodes: tuple[NodeId, ...]
+
+
+class FusionPlan(TaggedWord, frozen=True, kw_only=True):
+    """How a node of a tree of links joins the states that reach it into one (paper IV-E)."""
+
+    request: RequestId
+    kind: Literal["ghz"]
+    members: tuple[NodeId, ...]  # nodes with a qubit of the final state, the source first
+    nodes: tuple[NodeId, ...]  # all nodes of the tree
+    branches: tuple[LinkId, ...]  # local links of the tree, sorted
+    retains: bool  # this node is a member: one of its qubits stays
+    order: Literal["adaptive", "fixed"]  # adaptive: joins what is there; fixed: `steps` only
+    steps: tuple[FusionStep, ...] = ()  # of a fixed order, all but the last of a leaving node retain
+    rate_hz: float = 0.0  # expected rate of the final state
+
+
 class NodePlan(TaggedWord, frozen=True, kw_only=True):
     """Everything one node needs for one request, in one message."""
 
@@ -116,6 +139,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
     stored: tuple[End, ...] = ()  # own ends of stored pairs that the plan keeps from all others
+    fusion: FusionPlan | None = None  # None: a plan for pairs
 
     @property
     def route(self) -> tuple[NodeId, ...]:
@@ -191,11 +215,11 @@ class Circumstances(Word, frozen=True, kw_only=True):
 
 
 class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
-    """An Entanglement Distribution Request (paper section IV-A). First version: bipartite."""
+    """An Entanglement Distribution Request (paper section IV-A): pairs, or GHZ states of three and more."""
 
     request_id: RequestId
-    target_nodes: tuple[NodeId, ...]  # source first, destination last
-    entanglement_type: Literal["bipartite"] = "bipartite"
+    target_nodes: tuple[NodeId, ...]  # source first, destination last; of a GHZ state all members
+    entanglement_type: Literal["bipartite", "ghz"] = "bipartite"
     generation_mode: PolicyName = "swap_asap"
     count: int | None = None  # number of pairs; None: until the duration is over
     duration_ns: int | None = None  # None: until the count is reached

@@ -44,11 +44,19 @@ class LedgerView(Protocol):
     """Read access to one replica."""
 
     def far_end(self, end: End) -> End | None:
-        """The other end of the chain, or None when this end is unknown or already ended."""
+        """The other end of the chain, or None when this end is unknown, has ended, or is one of three."""
         ...
 
     def far_owner(self, end: End) -> NodeId | None:
         """The owner of the far end: known from the link map even before its half is born."""
+        ...
+
+    def members(self, end: End) -> tuple[End, ...]:
+        """All ends of the group of an end, that end first; a pair's two, or those of a GHZ state."""
+        ...
+
+    def turned(self, end: End, other: End) -> int:
+        """Pauli 0 or 2 that `other` needs so that its X error is that of `end`, both of one group."""
         ...
 
     def chain(self, end: End) -> Chain | None:

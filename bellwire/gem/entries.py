@@ -6,7 +6,7 @@ Owns the entry's fields (stack paper, appendix G, data structure). Refuses state
 from typing import TypedDict
 
 from bellwire.core.bell import fidelity_of
-from bellwire.core.facts import Began, Fact, Swapped
+from bellwire.core.facts import Began, Fact, Fused, Swapped
 from bellwire.core.ids import End, NodeId, QubitId, RequestId
 from bellwire.core.view import Entanglement
 from bellwire.gem.ledger import Ledger, usage_of
@@ -45,10 +45,12 @@ def entry_of(ledger: Ledger, end: End, now_ns: int) -> Entry | None:
 def entries_before(ledger: Ledger, update: Fact, now_ns: int) -> tuple[Entry, ...]:
     """The entries that an update (paper: EP update notification) is about, as they stand before it is folded.
 
-    A birth has none before; a swap has the two pairs that it consumes.
+    A birth has none before; a swap or a fusion has the two pairs that it consumes.
     """
     if isinstance(update, Swapped):
         ends: tuple[End, ...] = (update.left, update.right)
+    elif isinstance(update, Fused):
+        ends = (update.kept, update.measured)
     elif isinstance(update, Began):
         ends = ()
     else:

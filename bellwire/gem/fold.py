@@ -13,13 +13,15 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
   born before `Began.at_ns`, whether that half is folded before or after it. An author therefore never writes
   about a pair that was heralded before its own latest `Began`, except about the survivors it listed there,
   and `Released.at_ns` of a half that was never born is the time of its herald.
+- A fusion joins two chains into a group (`groups.py`); what kills a chain kills the group, for all members.
 - A pair is forgotten when both of its ends have ended. A missing end whose partner is recorded has ended.
 """
 
 from collections.abc import Callable
 
-from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Swapped
+from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, Swapped
 from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.gem.groups import GroupRecord, united
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
 
@@ -59,6 +61,8 @@ class Fold(Ledger):
             return self._released(fact)
         if type(fact) is Corrected:
             return self._corrected(fact)
+        if type(fact) is Fused:
+            return self._fused(fact)
         assert isinstance(fact, Began)
         return self._began(author, fact)
 
@@ -109,6 +113,8 @@ class Fold(Ledger):
                 return ()
             chain = record.chain
             opener = record.opener
+            if type(chain) is GroupRecord:
+                return self._born_into(chain, record, incarnation, fact, since_ns)
             if not isinstance(opener, Born):
                 chain.frame ^= fact.frame
             elif opener.frame != fact.frame:
@@ -135,6 +141,32 @@ class Fold(Ledger):
         far = chain.y if chain.x is record else chain.x
         return (end,) if far.born is None or far.ended else (end, far.end)
 
+    def _born_into(
+        self, group: GroupRecord, record: EndRecord, incarnation: int, fact: Born, since_ns: int
+    ) -> tuple[End, ...]:
+        """A half told after its other half was fused, or after that one's far end was."""
+        opener = record.opener
+        if not isinstance(opener, Born):
+            group.turn(fact.end, fact.frame)
+        elif opener.frame != fact.frame:
+            group.dead = group.unannounced = True
+            self.frames_differ += 1
+        if since_ns < self._latest_began_ns:
+            self._close_partner(fact.end, since_ns)
+        record.born = fact
+        record.incarnation = incarnation
+        group.bear(record, fact)
+        if fact.end.side == 0:
+            group.sigma_ns += fact.sigma_ns
+            if not group.dated or since_ns < group.oldest_ns:
+                group.oldest_ns = since_ns
+                group.dated = True
+            if fact.request is not None:
+                self._label(group, fact.request, fact.tree)
+        elif not group.dated and since_ns < group.oldest_ns:
+            group.oldest_ns = since_ns
+        return (fact.end, *group.others(record))
+
     def _swapped(self, fact: Swapped) -> tuple[End, ...]:
         left = self.ends.pop(fact.left, None)
         right = self.ends.pop(fact.right, None)
@@ -147,6 +179,8 @@ class Fold(Ledger):
                 return self._kill(left or right)
         chain = left.chain
         joined = right.chain
+        if self.grouped and (type(chain) is GroupRecord or type(joined) is GroupRecord):
+            return self._join_groups(left, right, fact)
         if chain is joined:
             # The two ends of one chain were measured against each other: nothing is left of it.
             left.chain = right.chain = GONE
@@ -185,6 +219,43 @@ class Fold(Ledger):
             return () if y.born is None or y.ended else (y.end,)
         return (x.end,) if y.born is None or y.ended else (x.end, y.end)
 
+    def _fused(self, fact: Fused) -> tuple[End, ...]:
+        self.grouped = True
+        kept = self.ends.get(fact.kept) or self._open(fact.kept, fact)
+        measured = self.ends.pop(fact.measured, None) or self._take_unknown(fact.measured, fact)
+        if kept is None or measured is None or fact.result != "ok":
+            self.refused += kept is None or measured is None
+            self.ends.pop(fact.kept, None)
+            touched = dict.fromkeys((*self._kill(kept), *self._kill(measured)))
+            return tuple(end for end in touched if end in self.ends)
+        return self._join_groups(kept, measured, fact)
+
+    def _join_groups(self, one: EndRecord, other: EndRecord, fact: Swapped | Fused) -> tuple[End, ...]:
+        """Two groups, pairs among them, become one; two ends of one group measured together ruin it."""
+        joined = other.chain
+        request, tree = joined.request, joined.tree
+        swapped = isinstance(fact, Swapped)
+        group = united(one, other, _bit(fact))
+        if group is None:
+            ruined = one.chain
+            self._end(other)
+            if swapped:
+                self._end(one)
+            ruined.dead = True
+            return _living(ruined)
+        if isinstance(fact, Swapped):
+            group.swap(one, other, fact)
+        else:
+            group.fuse(one, other, fact)
+        for record in (one, other) if swapped else (other,):
+            record.ended = True
+            record.chain = GONE
+        if request is not None:
+            self._label(group, request, tree)
+        if fact.result != "ok":
+            group.dead = True
+        return _living(group)
+
     def _released(self, fact: Released) -> tuple[End, ...]:
         record = self.ends.pop(fact.end, None) or self._take_unknown(fact.end, fact)
         if record is None:
@@ -198,6 +269,8 @@ class Fold(Ledger):
         if born is not None and fact.at_ns > born.at_ns:
             # The other half's estimate keeps what this one suffered until it was used.
             waited_ns = fact.at_ns - born.at_ns
+            if type(chain) is GroupRecord:
+                chain.leaves[fact.end].wait(born.rates, waited_ns)
             a1, a2, a3 = chain.cost
             r1, r2, r3 = born.rates
             chain.cost = (a1 + r1 * waited_ns, a2 + r2 * waited_ns, a3 + r3 * waited_ns)
@@ -209,6 +282,9 @@ class Fold(Ledger):
             self.refused += 1
             return ()
         chain = record.chain
+        if type(chain) is GroupRecord:
+            chain.turn(fact.end, fact.pauli)
+            return (fact.end, *chain.others(record))
         chain.frame ^= fact.pauli
         far = chain.y if chain.x is record else chain.x
         return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
@@ -223,7 +299,7 @@ class Fold(Ledger):
 
     # ---- what several facts share
 
-    def _open(self, end: End, fact: Born | Swapped | Released) -> EndRecord | None:
+    def _open(self, end: End, fact: Born | Swapped | Released | Fused) -> EndRecord | None:
         """Records of a pair that no fact has named before; None when `end` has ended already."""
         link, run, attempt, lane, side = end
         partner = _end_of((link, run, attempt, lane, 1 - side))
@@ -242,7 +318,7 @@ class Fold(Ledger):
             self._close_partner(end, since_ns)
         return one
 
-    def _take_unknown(self, end: End, fact: Swapped | Released) -> EndRecord | None:
+    def _take_unknown(self, end: End, fact: Swapped | Released | Fused) -> EndRecord | None:
         record = self._open(end, fact)
         return None if record is None else self.ends.pop(end)
 
@@ -287,6 +363,9 @@ class Fold(Ledger):
         chain = record.chain
         record.ended = True
         record.chain = GONE
+        if type(chain) is GroupRecord:
+            chain.leave(record)
+            return _living(chain)
         far = chain.y if chain.x is record else chain.x
         return () if far.born is None or far.ended else (far.end,)
 
@@ -301,6 +380,18 @@ class Fold(Ledger):
             chain.tree = tree  # trees of one request may join; the lowest names the product
 
 
-def _since_ns(opener: Born | Released | Swapped) -> int:
+def _bit(fact: Swapped | Fused) -> int:
+    """X part of the outcome: whether the X errors of the two measured qubits differed."""
+    return fact.bit if isinstance(fact, Fused) else fact.outcome >> 1
+
+
+def _living(chain: ChainRecord) -> tuple[End, ...]:
+    """Born ends of a group that have not ended; none of a chain, whose two ends were measured together."""
+    if type(chain) is not GroupRecord:
+        return ()
+    return tuple(end for end, member in chain.members.items() if member.born is not None)
+
+
+def _since_ns(opener: Born | Released | Swapped | Fused) -> int:
     """Since when a pair that this fact made known has existed."""
     return opener.since_ns if type(opener) is Born else opener.at_ns

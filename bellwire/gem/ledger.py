@@ -12,6 +12,7 @@ from bellwire.core.bell import COST_MAX, Cost, Walsh, fidelity_of
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End, LinkId, NodeId, QubitId
 from bellwire.core.view import Chain, Entanglement
+from bellwire.gem.groups import GroupRecord, group_state
 from bellwire.gem.records import ChainRecord, EndRecord
 
 
@@ -26,12 +27,13 @@ class Beginning(NamedTuple):
 class Ledger:
     """Read access to one replica's records, by the name of an end; rows are chains with both halves born."""
 
-    __slots__ = ("_owner_of", "began", "ends")
+    __slots__ = ("_owner_of", "began", "ends", "grouped")
 
     def __init__(self, owner_of: Callable[[LinkId, int], NodeId]) -> None:
         self._owner_of = owner_of
         self.ends: dict[End, EndRecord] = {}
         self.began: dict[NodeId, Beginning] = {}
+        self.grouped = False  # a fusion was seen: until then nothing need look for groups
 
     def far_end(self, end: End) -> End | None:
         """The other end of the chain; None when `end` is unknown or has ended.
@@ -39,15 +41,32 @@ class Ledger:
         A far end that was delivered or released keeps its name here as long as `end` lives.
         """
         record = self.ends.get(end)
-        return None if record is None else _far(record).end
+        return None if record is None or type(record.chain) is GroupRecord else _far(record).end
 
     def far_owner(self, end: End) -> NodeId | None:
         """The owner of the far end, from the link map: known before the far half is born."""
         record = self.ends.get(end)
-        if record is None:
+        if record is None or type(record.chain) is GroupRecord:
             return None
         far = _far(record).end
         return self._owner_of(far.link, far.side)
+
+    def members(self, end: End) -> tuple[End, ...]:
+        """All ends of the group, delivered ones included, this one first and the others by name; none when
+        the end is unknown or has ended. Of a pair: both."""
+        record = self.ends.get(end)
+        if record is None:
+            return ()
+        chain = record.chain
+        if type(chain) is GroupRecord:
+            return (end, *sorted(other for other in chain.leaves if other != end))
+        return (end, _far(record).end)
+
+    def turned(self, end: End, other: End) -> int:
+        """Pauli index that `other` needs besides the group's phase, so that its X error equals that of `end`:
+        0 or 2. Needs two ends of one group."""
+        chain = self.ends[end].chain
+        return chain.flip_between(end, other) << 1 if type(chain) is GroupRecord else chain.frame & 2
 
     def chain(self, end: End) -> Chain | None:
         """The chain of an end; None when the end is unknown or has ended."""
@@ -72,8 +91,27 @@ class Ledger:
         record = self.ends.get(end)
         if record is None or (release and record.chain.dead and not record.chain.unannounced):
             return None
+        if type(record.chain) is GroupRecord:
+            return None
         far = _far(record)
         return None if far.ended else (far.end, self._owner_of(far.end.link, far.end.side))
+
+    def audience(self, *ends: End) -> tuple[NodeId, ...]:
+        """Owners of all ends of the groups of some ends, if one of these groups has three ends or more; of
+        pairs alone none, for their two ends are told by name (`concerned`)."""
+        if not self.grouped:
+            return ()
+        records = [self.ends[end] for end in ends if end in self.ends]
+        if not any(type(record.chain) is GroupRecord for record in records):
+            return ()
+        found: dict[NodeId, None] = {}
+        for record in records:
+            chain = record.chain
+            if type(chain) is GroupRecord:
+                found.update((self.owner(end), None) for end in chain.members)
+            else:
+                found.update((self.owner(half.end), None) for half in (chain.x, chain.y))
+        return tuple(found)
 
     def state(self, end: End, now_ns: int) -> Walsh:
         """Estimated state relative to the frame, decayed to now.
@@ -99,9 +137,12 @@ class Ledger:
         return None if record is None else self._memory(record)
 
     def available(self, now_ns: int) -> Iterator[Entanglement]:
-        """All rows, in the order in which this replica met them. `rows` sorts them by name."""
+        """All rows, in the order in which this replica met them. `rows` sorts them by name. Pairs only:
+        larger groups are known by their ends (`members`)."""
         for record in self.ends.values():
             chain = record.chain
+            if type(chain) is GroupRecord:
+                continue
             if record.end < _far(record).end and _complete(chain):
                 yield self._row(record, now_ns)
 
@@ -123,6 +164,9 @@ class Ledger:
             if chain.dead:
                 if record.born is not None:
                     state.append(f"dead {_half(record)}")
+            elif type(chain) is GroupRecord:
+                if record.end == min(chain.members):
+                    state.append(_alive_group(chain))
             elif chain.taken or record is _lower(chain):
                 state.append(_alive(chain))
         state.sort()
@@ -163,7 +207,10 @@ def usage_of(chain: Chain) -> str:
 
 
 def chain_state(chain: ChainRecord, now_ns: int) -> Walsh:
-    """The chain's estimate, decayed to now at the rates of the outer qubits that still wait."""
+    """The chain's estimate, decayed to now at the rates of the outer qubits that still wait; of a group the
+    Werner pair of its fidelity."""
+    if type(chain) is GroupRecord:
+        return group_state(chain, now_ns)
     c1, c2, c3 = chain.cost
     for half in (chain.x, chain.y):
         born = half.born
@@ -194,6 +241,8 @@ def _far(record: EndRecord) -> EndRecord:
 
 
 def _complete(chain: ChainRecord) -> bool:
+    if type(chain) is GroupRecord:
+        return chain.complete()
     return not chain.dead and not chain.taken and chain.x.born is not None and chain.y.born is not None
 
 
@@ -211,6 +260,12 @@ def _half(record: EndRecord) -> str:
         return f"{record.end} unborn"
     told = (record.incarnation, born.slot, born.generation, born.at_ns, born.rates)
     return f"{record.end} {'ended' if record.ended else 'living'} {told}"
+
+
+def _alive_group(group: GroupRecord) -> str:
+    halves = sorted(_half(member) for member in group.members.values())
+    use = (group.request, group.tree, group.hops, group.taken, group.oldest_ns, group.dated, group.sigma_ns)
+    return f"group {halves} {group.frame} {group.signature()} {use}"
 
 
 def _alive(chain: ChainRecord) -> str:

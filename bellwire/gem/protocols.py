@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from bellwire.core.effects import Publish
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import PeerChanged, Received, Started
-from bellwire.core.facts import Fact, Released, Swapped
+from bellwire.core.facts import Fact, Fused, Released, Swapped
 from bellwire.core.ids import End, NodeId
 from bellwire.core.machine import Handler, Part, Step
 from bellwire.core.messages import (
     EndNews,
     FactBatch,
     FactsWanted,
+    GroupNews,
     Watermark,
 )
 from bellwire.core.notices import (
@@ -61,7 +62,7 @@ class Broadcast:
         )
         self._facts: list[Fact] = []  # authored in this step
         self._first = 0  # number of the first of them
-        self._news: list[tuple[NodeId, EndNews]] = []
+        self._news: list[tuple[NodeId, EndNews | GroupNews]] = []
         self._spoken_ns: int | None = None  # when this stream last said how far it goes; None: not started
 
     def on_events(self) -> Mapping[type, Handler]:
@@ -121,7 +122,11 @@ class Broadcast:
     def _on_update_pair(self, step: Step, notice: UpdatePair) -> None:
         fact = notice.fact
         replica = self._replica
-        if type(fact) is Swapped:
+        if notice.audience or type(fact) is Fused:
+            self._tell_group(step, notice, ())
+        elif group := self._group_of(step, fact):
+            self._tell_group(step, notice, group)
+        elif type(fact) is Swapped:
             replica.refresh(step.now_ns)
             left = replica.fold.concerned(fact.left)
             right = replica.fold.concerned(fact.right)
@@ -136,6 +141,25 @@ class Broadcast:
         else:
             replica.author(fact)
         self._record(step, fact)
+
+    def _group_of(self, step: Step, fact: Fact) -> tuple[NodeId, ...]:
+        """Whom a swap or a loss within a group of three and more concerns."""
+        fold = self._replica.fold
+        if not fold.grouped:
+            return ()
+        self._replica.refresh(step.now_ns)
+        if type(fact) is Swapped:
+            return fold.audience(fact.left, fact.right)
+        return fold.audience(fact.end) if type(fact) is Released and fact.reason != "delivered" else ()
+
+    def _tell_group(self, step: Step, notice: UpdatePair, group: tuple[NodeId, ...]) -> None:
+        """A fact that concerns more than two: all who may have a qubit of the group look."""
+        replica = self._replica
+        replica.refresh(step.now_ns)
+        concerned = dict.fromkeys((*notice.audience, *group))
+        number = replica.author(notice.fact)
+        news = GroupNews(incarnation=replica.own.incarnation, number=number)
+        self._news += [(owner, news) for owner in concerned if owner != self._node]
 
     def _record(self, step: Step, fact: Fact) -> None:
         if not self._facts:
@@ -192,7 +216,12 @@ class Update:
 
     def on_messages(self) -> Mapping[type, Handler]:
         """Facts, digests, and word that the chain of an own end changed."""
-        return {FactBatch: self._on_facts, Watermark: self._on_watermark, EndNews: self._on_news}
+        return {
+            FactBatch: self._on_facts,
+            Watermark: self._on_watermark,
+            EndNews: self._on_news,
+            GroupNews: self._on_group_news,
+        }
 
     def on_notices(self) -> Mapping[type, Handler]:
         """ViewWanted is the paper's second GEM interface."""
@@ -270,6 +299,20 @@ class Update:
             self._questions.heard(step, news.author, news.incarnation, news.number)
         else:
             visible_ns = step.now_ns + self._settings.delay_ns(news.author, self._node)
+            self._look_ns = visible_ns if self._look_ns is None else min(self._look_ns, visible_ns)
+
+    def _on_group_news(self, step: Step, event: Received) -> None:
+        """The fold tells touched own ends; a fact that has not come yet is asked or looked for."""
+        news = event.message
+        if not isinstance(news, GroupNews):
+            raise LocalMisuse(f"{type(news).__name__} was routed to the handler of GroupNews")
+        self._read(step)
+        if self._replica.streams.reached(event.source, news.incarnation, news.number):
+            return
+        if self._replica.source is None:
+            self._questions.heard(step, event.source, news.incarnation, news.number)
+        else:
+            visible_ns = step.now_ns + self._settings.delay_ns(event.source, self._node)
             self._look_ns = visible_ns if self._look_ns is None else min(self._look_ns, visible_ns)
 
     def _deliver_news(self, step: Step) -> None:

@@ -4,7 +4,7 @@ Owns one check, used on facts from the wire. Refuses meaning and ownership (`rep
 """
 
 from bellwire.core.bell import COST_MAX, Cost
-from bellwire.core.facts import Born, Corrected, Fact, Swapped
+from bellwire.core.facts import Born, Corrected, Fact, Fused, Swapped
 
 
 def fault_of(fact: Fact) -> str | None:
@@ -22,6 +22,17 @@ def fault_of(fact: Fact) -> str | None:
         if fact.left == fact.right:
             return f"measures {fact.left} with itself"
         return _state_fault(fact.signs, fact.cost)
+    if isinstance(fact, Fused):
+        if not 0 <= fact.bit <= 1:
+            return f"names bit {fact.bit}, which is neither 0 nor 1"
+        if fact.kept == fact.measured:
+            return f"fuses {fact.kept} with itself"
+        mixed = (fact.mixed_cost,) * 3
+        return (
+            _cost_fault("kept_cost", fact.kept_cost)
+            or _cost_fault("measured_cost", fact.measured_cost)
+            or _cost_fault("mixed_cost", mixed)
+        )
     if isinstance(fact, Corrected):
         return None if 0 <= fact.pauli <= 3 else f"names Pauli {fact.pauli}, which is not 0..3"
     return None

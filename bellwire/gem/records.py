@@ -3,11 +3,12 @@
 Owns the two mutable record types. Refuses rules: what a fact does to them is written in `fold.py`.
 
 A chain is a group of two: its outer ends `x` and `y`. Both records point to the one ChainRecord, so that a
-swap pops two records and joins two chains without walking anything (architecture.md section 4).
+swap pops two records and joins two chains without walking anything (architecture.md section 4). Larger groups
+stand in `groups.py`.
 """
 
 from bellwire.core.bell import Cost
-from bellwire.core.facts import Born, Released, Swapped
+from bellwire.core.facts import Born, Fused, Released, Swapped
 from bellwire.core.ids import End, RequestId
 
 
@@ -16,7 +17,9 @@ class EndRecord:
 
     __slots__ = ("born", "chain", "end", "ended", "incarnation", "opener")
 
-    def __init__(self, end: End, chain: "ChainRecord", opener: Born | Released | Swapped | None) -> None:
+    def __init__(
+        self, end: End, chain: "ChainRecord", opener: Born | Released | Swapped | Fused | None
+    ) -> None:
         self.end = end
         self.chain = chain
         self.born: Born | None = None  # None: only the other half of the pair is known so far

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Swapped
+from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, Swapped
 from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndChanged, EndDied
@@ -172,6 +172,8 @@ def ends_named(fact: Fact) -> tuple[End, ...]:
     """The ends of its author that a fact is about."""
     if type(fact) is Swapped:
         return (fact.left, fact.right)
+    if type(fact) is Fused:
+        return (fact.kept, fact.measured)
     if type(fact) is Born or type(fact) is Released or type(fact) is Corrected:
         return (fact.end,)
     assert isinstance(fact, Began)

@@ -9,7 +9,7 @@ from random import Random
 from typing import get_args
 
 from bellwire.core.bell import COST_MAX, Cost
-from bellwire.core.facts import Began, Born, Corrected, Fact, Released, ReleaseReason, Swapped
+from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, ReleaseReason, Swapped
 from bellwire.core.ids import End, LinkId, NodeId
 
 REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
@@ -63,8 +63,10 @@ def live(
     ring: bool = False,
     clean: bool = False,
     restarts: bool = True,
+    fusing: float = 0.0,
 ) -> Net:
-    """Let a network live. clean: every half is told, nothing is lost, and in the end all is released."""
+    """Let a network live. clean: every half is told, nothing is lost, and in the end all is released.
+    fusing: share of the joins that are fusions."""
     net = net_of(size, ring)
     by_name = {node.name: node for node in net.nodes}
     for node in net.nodes:
@@ -80,7 +82,10 @@ def live(
                 if node.heard:
                     _hear(random, node, now_ns)
         elif draw < 0.90 and len(node.held) > 1:
-            _swap(random, node, now_ns)
+            if fusing and random.random() < fusing:
+                _fuse(random, node, now_ns)
+            else:
+                _swap(random, node, now_ns)
         elif draw < 0.94 and node.held:
             _release(node, random.choice(node.held), random.choice(REASONS), now_ns)
         elif draw < 0.97 and node.held:
@@ -169,6 +174,25 @@ def _swap(random: Random, node: Node, now_ns: int) -> None:
         outcome=random.randrange(4) if ok else 0,
         signs=random.randrange(8),
         cost=_cost(random, 1 << 50),
+        at_ns=now_ns,
+    )
+    node.written.append((node.incarnation, fact))
+
+
+def _fuse(random: Random, node: Node, now_ns: int) -> None:
+    kept, measured = random.sample(node.held, 2)
+    ok = random.random() < 0.85
+    node.held.remove(measured)
+    if not ok:
+        node.held.remove(kept)
+    fact = Fused(
+        kept=kept,
+        measured=measured,
+        result="ok" if ok else random.choice(("failed", "unknown")),
+        bit=random.randrange(2) if ok else 0,
+        kept_cost=_cost(random, 1 << 50),
+        measured_cost=_cost(random, 1 << 50),
+        mixed_cost=random.randrange(1 << 50),
         at_ns=now_ns,
     )
     node.written.append((node.incarnation, fact))
