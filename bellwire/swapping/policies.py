@@ -162,7 +162,7 @@ def policy_of(text: PolicyName) -> Policy:
         _rate_of(mode),
         adaptive=bool(adaptive),
         cutoffs=cutoffs,
-        youngest_only=any(part.name == "score" for part in parts),
+        youngest_only=any(dict(part.options).get("candidates") == "youngest" for part in parts),
     )
 
 
