@@ -116,7 +116,8 @@ class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     kind: Literal["ghz"]
     members: tuple[NodeId, ...]  # nodes with a qubit of the final state, the source first
     nodes: tuple[NodeId, ...]  # all nodes of the tree
-    branches: tuple[LinkId, ...]  # local links of the tree, sorted
+    links: tuple[LinkId, ...]  # all links of the tree, sorted
+    branches: tuple[LinkId, ...]  # those at this node, sorted
     retains: bool  # this node is a member: one of its qubits stays
     order: Literal["adaptive", "fixed"]  # adaptive: joins what is there; fixed: `steps` only
     steps: tuple[FusionStep, ...] = ()  # of a fixed order, all but the last of a leaving node retain

@@ -21,6 +21,7 @@ from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.protocols import Messaging, PlanDispatch
+from bellwire.swapping.fusion import Fusion
 from bellwire.swapping.protocols import Swapping
 from bellwire.transport.delivery import Delivery
 from bellwire.transport.monitoring import ExecutionMonitoring
@@ -48,6 +49,7 @@ class QuantumNode(NodeMachine):
         self.replica = self.gem.replica
         self.links = LinkService(network, node, self.slots)
         self.swapping = Swapping(network, node, self.slots)
+        self.fusion = Fusion(network, node, self.slots)
         self.delivery: Delivery | None = None
         self.requests: RequestProcessing | None = None
         self.advertised: AdvertisedLinks | None = None
@@ -57,6 +59,7 @@ class QuantumNode(NodeMachine):
             self.links,
             LinkAdvertising(network, node, self.links.ends),
             self.swapping,
+            self.fusion,
             messaging,
         ]
         if role == "end":

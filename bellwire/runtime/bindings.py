@@ -15,6 +15,7 @@ from typing import Literal
 from bellwire.core.effects import (
     ApplyPauli,
     Effect,
+    FuseQubits,
     MeasureBell,
     MeasureQubit,
     PurifyPair,
@@ -32,6 +33,7 @@ from bellwire.core.events import (
     PauliApplied,
     QubitHeld,
     QubitMeasured,
+    QubitsFused,
     StationDecided,
     StationHeralded,
     StationLost,
@@ -101,6 +103,8 @@ class MemoryBindings:
                 self._measure_qubit(order)
             case PurifyPair():
                 self._purify_pair(order)
+            case FuseQubits():
+                self._fuse_qubits(order)
             case ApplyPauli():
                 self._apply_pauli(order)
             case _:
@@ -225,6 +229,22 @@ class MemoryBindings:
             await self._memory.release(measured)
 
         self._to_one_end((kept, measured), order.within_ns, purify, lambda ended: told(ended, None), empty)
+
+    def _fuse_qubits(self, order: FuseQubits) -> None:
+        kept, measured = order.kept_slot, order.measured_slot
+
+        def told(ended: Ended, bit: int | None) -> QubitsFused:
+            return QubitsFused(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
+
+        async def fuse() -> QubitsFused:
+            await self._memory.cnot(kept, measured)
+            return told("done", await self._memory.measure(measured, "Z"))
+
+        async def empty() -> None:
+            for slot in (kept, measured):
+                await self._memory.release(slot)
+
+        self._to_one_end((kept, measured), order.within_ns, fuse, lambda ended: told(ended, None), empty)
 
     def _apply_pauli(self, order: ApplyPauli) -> None:
         def told(ended: Ended) -> PauliApplied:

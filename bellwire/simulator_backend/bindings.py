@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bellwire.core.effects import (
     ApplyPauli,
+    FuseQubits,
     MeasureBell,
     MeasureQubit,
     PurifyPair,
@@ -26,6 +27,7 @@ from bellwire.core.events import (
     PauliApplied,
     QubitHeld,
     QubitMeasured,
+    QubitsFused,
     StationDecided,
     StationHeralded,
 )
@@ -34,6 +36,7 @@ from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.clock import HARDWARE, HOUSEKEEPING, VirtualClock
 from bellwire.simulator_backend.world import PairTruth, PlannedClick, World
+from bellwire.simulator_backend.world_fusions import GroupTruth
 
 Tell = Callable[[NodeId, Event], None]
 """Give an event to a node's machine, now."""
@@ -57,6 +60,7 @@ class VirtualBindings:
         self._world = world
         self._tell = tell
         self._witness = witness
+        self.group_witnesses: list[Callable[[int, NodeId, GroupTruth], None]] = []  # of delivered groups
         self._runs: dict[LinkId, tuple[int, int]] = {}  # link with a station -> (run, epoch)
         self._bounding: set[LinkId] = set()
         self._armed: dict[tuple[NodeId, int], int] = {}  # slot -> generation of its latest StartAttempts
@@ -189,6 +193,21 @@ class VirtualBindings:
         ended: Ended = "failed" if outcome is None else "done"
         self._tell(node, BellMeasured(operation=order.operation, ended=ended, outcome=outcome, at_ns=now_ns))
 
+    def fuse_qubits(self, node: NodeId, order: FuseQubits) -> None:
+        """Fuse two slots; the result comes after the duration of a Bell measurement (t_f = t_b)."""
+        memory = self._network.nodes[node].memory
+        duration_ns = memory.bsm_duration_ns if memory is not None else 0
+        if duration_ns:
+            self._clock.at(self._clock.now_ns + duration_ns, HARDWARE, self._fuse_qubits, node, order)
+        else:
+            self._fuse_qubits(node, order)
+
+    def _fuse_qubits(self, node: NodeId, order: FuseQubits) -> None:
+        now_ns = self._clock.now_ns
+        bit = self._world.fuse(node, order.kept_slot, order.measured_slot, now_ns)
+        ended: Ended = "failed" if bit is None else "done"
+        self._tell(node, QubitsFused(operation=order.operation, ended=ended, bit=bit, at_ns=now_ns))
+
     def measure_qubit(self, node: NodeId, order: MeasureQubit) -> None:
         """Measure one slot."""
         now_ns = self._clock.now_ns
@@ -221,6 +240,10 @@ class VirtualBindings:
         now_ns = self._clock.now_ns
         if order.tag:
             self._witness(node, order.slot, self._world.truth(node, order.slot, now_ns))
+            group = self._world.group_truth(node, order.slot, now_ns) if self.group_witnesses else None
+            if group is not None:
+                for witness in self.group_witnesses:
+                    witness(now_ns, node, group)
         self._world.release(node, order.slot, now_ns)
 
     def power_loss(self, node: NodeId) -> None:

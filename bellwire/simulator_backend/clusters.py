@@ -158,6 +158,10 @@ class Cluster:
             raise LocalMisuse(f"gate {name!r} is none of h, rx, ry, rz")
         self._shrink(at, survival, survival)
 
+    def flip_phase(self, slot: Slot, probability: float, now_ns: int) -> None:
+        """A Z error with this probability."""
+        self._shrink(self._ready(slot, now_ns), 1.0 - 2.0 * probability, 1.0)
+
     def controlled(self, name: str, control: Slot, target: Slot, survival: float, now_ns: int) -> None:
         """cnot or cz, followed by depolarising of both qubits with weight 1 - survival."""
         c, t = self._ready(control, now_ns), self._ready(target, now_ns)
@@ -230,6 +234,14 @@ class Cluster:
         self._remove([at])
 
     # --- looking -------------------------------------------------------------------------------------------
+
+    def aged(self, now_ns: int) -> Tensor:
+        """The state as of now, without touching the cluster."""
+        before = self.state
+        for at, member in enumerate(self.members):
+            self._shrink(at, *member.slot.memory.decay(now_ns - member.since_ns))
+        aged, self.state = self.state, before
+        return aged
 
     def mates(self) -> tuple[Member, Member] | None:
         """The two members, if this cluster is one pair that a Pauli frame describes."""

@@ -18,6 +18,7 @@ from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.simulator_backend.chance import Chance
+from bellwire.simulator_backend.world_fusions import GroupTruth, check_distinct, fuse, group_truth
 from bellwire.simulator_backend.world_gates import (
     apply_controlled,
     apply_gate,
@@ -268,6 +269,15 @@ class World:
             self._stop(two, now_ns)
         return purify(one, two, paulis, scheme, side, self._rounds, self._chance, now_ns)
 
+    def fuse(self, node: str, kept: int, measured: int, now_ns: int) -> int | None:
+        """CNOT from kept to measured and Z of the latter: its reported bit. None: it failed, and both qubits
+        are gone. It succeeds like a Bell measurement (algorithms.md 0.2: p_f = p_b)."""
+        check_distinct(node, kept, measured)
+        one, two = self._slot(node, kept), self._slot(node, measured)
+        self._stop(one, now_ns)
+        self._stop(two, now_ns)
+        return fuse(one, two, one.memory.truth.bsm_success_probability, self._chance, now_ns)
+
     def measure(self, node: str, slot: int, basis: str, now_ns: int, rotation: Rotation = UNTURNED) -> int:
         """Reported bit of a measurement in X, Y or Z, 0 = eigenvalue +1. The qubit is gone afterwards.
 
@@ -301,6 +311,10 @@ class World:
         if place.pair in self._rounds.halves:
             return None
         return truth_of(place, now_ns)
+
+    def group_truth(self, node: str, slot: int, now_ns: int) -> GroupTruth | None:
+        """All qubits entangled with the one in the slot as a density matrix; None: the fast form holds it."""
+        return group_truth(self._slot(node, slot), now_ns)
 
     def occupied(self, node: str) -> tuple[int, ...]:
         """Slots that hold a qubit: paired, alone, in a cluster or fresh; attempting slots are not listed."""

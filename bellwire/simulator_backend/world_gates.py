@@ -94,15 +94,19 @@ def bell_uniform(one: End, two: End, chance: Chance) -> float:
 
 def measure_bell_in_cluster(one: Slot, two: Slot, success: float, chance: Chance, now_ns: int) -> int | None:
     """Reported Bell index of two qubits that are not halves of two pairs; None: the measurement failed."""
-    cluster = _joint_cluster(one, two, now_ns)
-    ends = {member.slot.number: member.end for member in cluster.members if member.slot in (one, two)}
+    cluster, other = cluster_of(one, now_ns), cluster_of(two, now_ns)
+    members = (*cluster.members, *other.members)
+    ends = {member.slot.number: member.end for member in members if member.slot in (one, two)}
     uniform = bell_uniform(ends[one.number], ends[two.number], chance)
     outcome: int | None = None
     if uniform < success:
+        if cluster is not other:
+            cluster.absorb(other)
         outcome = cluster.measure_bell(one, two, one.memory.bsm_noise, uniform / success, now_ns)
-    else:
+    else:  # what was apart stays apart
         cluster.discard(one)
-        cluster.discard(two)
+        other.discard(two)
+        other.demote()
     cluster.demote()
     return outcome
 

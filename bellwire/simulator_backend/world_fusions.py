@@ -1,0 +1,83 @@
+"""Fusions in the World, and the truth about groups of three and more qubits.
+
+Owns the fusion of two slots (algorithms.md 4.1) and the look at a whole cluster as a density matrix. Refuses
+frames that nodes believe in: whoever compares brings them. Imports numpy only when it is asked.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, NamedTuple
+
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.ids import End
+from bellwire.simulator_backend.chance import Chance
+from bellwire.simulator_backend.world_gates import cluster_of
+from bellwire.simulator_backend.world_pairs import Slot
+
+if TYPE_CHECKING:
+    from bellwire.simulator_backend.clusters import Tensor
+
+
+class GroupTruth(NamedTuple):
+    """All qubits that are entangled with one, as they are now."""
+
+    ends: tuple[End, ...]
+    nodes: tuple[str, ...]  # that hold them, in the same order
+    density: Tensor  # 2**n x 2**n, qubits in the same order
+
+    def ghz_fidelity(self, paulis: dict[End, int] | None = None) -> float:
+        """To the GHZ state with Pauli indices on some ends; None: to |00..> + |11..> itself."""
+        import numpy as np
+
+        from bellwire.simulator_backend.clusters import PAULIS
+
+        pauli = [PAULIS[(paulis or {}).get(end, 0)] for end in self.ends]
+        zeros = reduce(np.kron, [each[:, 0] for each in pauli])
+        ones = reduce(np.kron, [each[:, 1] for each in pauli])
+        ghz = (zeros + ones) / np.sqrt(2.0)
+        return float(np.real(ghz.conj() @ self.density @ ghz))
+
+
+def fuse(kept: Slot, measured: Slot, success: float, chance: Chance, now_ns: int) -> int | None:
+    """CNOT from kept to measured, then Z of the latter; the reported bit, or None: it failed, both are gone.
+
+    Each qubit suffers the phase flip of its memory first; the gate and the readout have their own noise.
+    """
+    one, other = cluster_of(kept, now_ns), cluster_of(measured, now_ns)
+    ends = {member.slot.number: member.end for member in (*one.members, *other.members)}
+    uniform = chance.uniform("fuse", *ends[kept.number], *ends[measured.number])
+    truth = kept.memory.truth
+    bit: int | None = None
+    if uniform < success:
+        if one is not other:
+            one.absorb(other)
+        for place in (kept, measured):
+            one.flip_phase(place, truth.phase_flip, now_ns)
+        one.controlled("cnot", kept, measured, truth.gate_fidelity, now_ns)
+        bit = one.measure(measured, "Z", truth.readout_fidelity, uniform / success, now_ns)
+    else:
+        one.discard(kept)
+        other.discard(measured)
+        other.demote()
+    one.demote()
+    return bit
+
+
+def group_truth(place: Slot, now_ns: int) -> GroupTruth | None:
+    """The cluster of a slot's qubit; None: it is in none, or alone in it."""
+    cluster = place.cluster
+    if cluster is None or len(cluster.members) < 2:
+        return None
+    size = 1 << len(cluster.members)
+    return GroupTruth(
+        tuple(member.end for member in cluster.members),
+        tuple(member.slot.memory.truth.node for member in cluster.members),
+        cluster.aged(now_ns).reshape(size, size),
+    )
+
+
+def check_distinct(node: str, kept: int, measured: int) -> None:
+    """Raises LocalMisuse for a fusion of a qubit with itself."""
+    if kept == measured:
+        raise LocalMisuse(f"fusion of slot {kept} of {node} with itself")

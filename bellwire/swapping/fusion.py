@@ -1,0 +1,320 @@
+"""Fusion at run time: states that reach a node by different links become one (stack paper IV-E, appendix D).
+
+Owns the execution of fusion plans at a node: what it holds for them, the orders and the facts. Refuses the
+choice (fusion_choices.py), delivery, and the end of dead qubits, which is the same for all held ends
+(protocols.py). A failed fusion is a fact that reaches every node of the tree, and every member discards
+(algorithms.md 4.1, pitfall 14.14).
+"""
+
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from typing import Literal, NamedTuple
+
+from bellwire.core.bell import Walsh, decay
+from bellwire.core.effects import FuseQubits, MeasureBell, ReleaseQubit
+from bellwire.core.errors import LocalMisuse
+from bellwire.core.events import BellMeasured, Ended, QubitsFused
+from bellwire.core.facts import Fused, Released, Swapped
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.machine import Handler, Step
+from bellwire.core.notices import (
+    EndChanged,
+    LinkPairReady,
+    PlanInstalled,
+    PlanRemoved,
+    SlotFreed,
+    UpdatePair,
+    ViewReady,
+    ViewWanted,
+)
+from bellwire.core.plans import FusionPlan, NodePlan
+from bellwire.core.settings import NetworkSettings
+from bellwire.core.view import LedgerView, SlotBook, SlotView
+from bellwire.swapping.fusion_choices import FusionChoice, HeldState, choose_adaptive, choose_fixed
+from bellwire.swapping.fusion_noise import fusion_noise
+
+PURPOSE = "fuse:"
+"""Views that a fixed order asks for, followed by the request."""
+
+SWEEP = "sweep"
+"""Views that the swapping part reads at intervals: a fixed order looks too, lest lost news stop it."""
+
+
+FusionResult = Literal["ok", "failed", "unknown"]
+
+
+class Joining(NamedTuple):
+    """A fusion or a leaving Bell measurement in flight."""
+
+    request: RequestId
+    choice: FusionChoice
+
+
+class FusionExecution:
+    """One fusion plan being executed: by which links the state of each held end came, oldest end first."""
+
+    __slots__ = ("cutoff_ns", "links", "plan")
+
+    def __init__(self, plan: FusionPlan, cutoff_ns: int | None) -> None:
+        self.plan = plan
+        self.cutoff_ns = cutoff_ns
+        self.links: dict[End, frozenset[LinkId]] = {}
+
+
+class Fusion:
+    """Part of every node with a memory; without a fusion plan it does nothing."""
+
+    def __init__(self, network: NetworkSettings, node: NodeId, slots: SlotBook) -> None:
+        memory = network.nodes[node].memory
+        if memory is None:
+            raise LocalMisuse(f"{node} has no memory to fuse in")
+        self._network = network
+        self._node = node
+        self._slots = slots
+        self._memory = memory
+        self._noise = fusion_noise(memory)
+        self._bsm = Walsh(memory.bsm_signs, memory.bsm_cost)
+        self._executions: dict[RequestId, FusionExecution] = {}
+        self._joining: dict[int, Joining] = {}
+        self._limits: list[tuple[int, End, RequestId]] = []  # heap of cutoffs
+        self.counters: dict[str, int] = dict.fromkeys(
+            ("tried", "succeeded", "failed", "unknown", "cutoffs"), 0
+        )
+
+    def on_events(self) -> Mapping[type, Handler]:
+        return {QubitsFused: self._fused, BellMeasured: self._left}
+
+    def on_messages(self) -> Mapping[type, Handler]:
+        return {}
+
+    def on_notices(self) -> Mapping[type, Handler]:
+        return {
+            LinkPairReady: self._pair_ready,
+            EndChanged: self._end_changed,
+            ViewReady: self._view_ready,
+            PlanInstalled: self._plan_installed,
+            PlanRemoved: self._plan_removed,
+        }
+
+    def gives(self) -> frozenset[type]:
+        return frozenset({UpdatePair, SlotFreed, ViewWanted})
+
+    def deadline_ns(self) -> int | None:
+        return self._limits[0][0] if self._limits else None
+
+    def on_deadline(self, step: Step) -> None:
+        """Cutoffs of states that wait here to be joined; a complete one waits for its delivery instead."""
+        limits = self._limits
+        while limits and limits[0][0] <= step.now_ns:
+            _, end, request = heappop(limits)
+            execution = self._executions.get(request)
+            slot = self._held_slot(end)
+            if execution is None or slot is None or end not in execution.links:
+                continue
+            if len(execution.links[end]) < len(execution.plan.branches):
+                self.counters["cutoffs"] += 1
+                del execution.links[end]
+                step.tell(
+                    UpdatePair(
+                        fact=Released(end=end, reason="cutoff", at_ns=step.now_ns),
+                        audience=self._audience(execution.plan),
+                    )
+                )
+                step.order(ReleaseQubit(slot=slot.index, tag=0))
+                self._free(step, slot)
+
+    # ---- plans
+
+    def _plan_installed(self, step: Step, notice: PlanInstalled) -> None:
+        plan: NodePlan = notice.plan
+        if plan.fusion is None:
+            self._executions.pop(plan.request, None)
+            return
+        known = self._executions.get(plan.request)
+        execution = FusionExecution(plan.fusion, plan.cutoff_ns)
+        self._executions[plan.request] = execution
+        if known is not None and known.plan.links == plan.fusion.links:
+            execution.links = known.links
+        elif known is not None:
+            # A state of the old tree may reach where the new one has another way: joined, they could close.
+            for former in known.links:
+                self._withdraw(step, former)
+        for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
+            end = slot.end
+            mine = slot.state == "held" and slot.request == plan.request and slot.link in plan.fusion.branches
+            if mine and end is not None and end not in execution.links:
+                self._hold(execution, end, slot.link, slot.born_ns)
+        self._reconsider(step, execution)
+
+    def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
+        self._executions.pop(notice.request, None)
+
+    # ---- what is held
+
+    def _hold(self, execution: FusionExecution, end: End, link: LinkId, at_ns: int) -> None:
+        execution.links[end] = frozenset((link,))
+        if execution.cutoff_ns is not None and len(execution.plan.branches) > 1:
+            heappush(self._limits, (at_ns + execution.cutoff_ns, end, execution.plan.request))
+
+    def _held_slot(self, end: End) -> SlotView | None:
+        slot = self._slots.holding(end)
+        return slot if slot is not None and slot.state == "held" else None
+
+    def _held(self, execution: FusionExecution) -> list[HeldState]:
+        """What may be joined now; ends that somebody else has ended or taken are forgotten here."""
+        held: list[HeldState] = []
+        for end, links in list(execution.links.items()):
+            slot = self._slots.holding(end)
+            if slot is None:
+                del execution.links[end]
+            elif slot.state == "held":
+                held.append(HeldState(slot, end, links))
+        return held
+
+    def _pair_ready(self, step: Step, notice: LinkPairReady) -> None:
+        execution = None if notice.request is None else self._executions.get(notice.request)
+        if execution is None:
+            return
+        slot = self._slots.slot(notice.slot)
+        if slot.link in execution.plan.branches:
+            self._hold(execution, notice.end, slot.link, notice.at_ns)
+            self._reconsider(step, execution)
+
+    def _end_changed(self, step: Step, notice: EndChanged) -> None:
+        slot = self._slots.holding(notice.end)
+        execution = None if slot is None or slot.request is None else self._executions.get(slot.request)
+        if execution is not None and execution.plan.order == "fixed":
+            self._reconsider(step, execution)
+
+    # ---- decide
+
+    def _reconsider(self, step: Step, execution: FusionExecution) -> None:
+        if len(execution.links) < 2 or len(execution.plan.branches) < 2:
+            return
+        if execution.plan.order == "fixed":
+            step.tell(ViewWanted(purpose=PURPOSE + execution.plan.request, request=execution.plan.request))
+        else:
+            while choice := choose_adaptive(execution.plan, self._held(execution)):
+                self._join(step, execution, choice)
+
+    def _view_ready(self, step: Step, notice: ViewReady) -> None:
+        if notice.purpose == SWEEP:
+            for execution in self._executions.values():
+                if execution.plan.order == "fixed":
+                    self._decide_fixed(step, execution, notice.view)
+        elif notice.purpose.startswith(PURPOSE):
+            found = self._executions.get(notice.purpose[len(PURPOSE) :])
+            if found is not None:
+                self._decide_fixed(step, found, notice.view)
+
+    def _decide_fixed(self, step: Step, execution: FusionExecution, view: LedgerView) -> None:
+        owner_of = self._network.owner
+        while choice := choose_fixed(execution.plan, self._held(execution), view, owner_of):
+            self._join(step, execution, choice)
+
+    def _join(self, step: Step, execution: FusionExecution, choice: FusionChoice) -> None:
+        kept, measured = choice.kept.slot, choice.measured.slot
+        operation = step.operation()
+        self._joining[operation] = Joining(execution.plan.request, choice)
+        self.counters["tried"] += 1
+        self._slots.measure(measured.index)
+        if choice.leave:
+            self._slots.measure(kept.index)
+            step.order(
+                MeasureBell(
+                    operation=operation,
+                    left_slot=kept.index,
+                    right_slot=measured.index,
+                    within_ns=self._memory.operation_limit_ns,
+                )
+            )
+            return
+        self._slots.lock(kept.index)
+        step.order(
+            FuseQubits(
+                operation=operation,
+                kept_slot=kept.index,
+                measured_slot=measured.index,
+                within_ns=self._memory.operation_limit_ns,
+            )
+        )
+
+    # ---- what came of it
+
+    def _fused(self, step: Step, event: QubitsFused) -> None:
+        joining = self._joining.pop(event.operation, None)
+        if joining is None:
+            return
+        kept, measured, _ = joining.choice
+        result = self._result(event.ended)
+        waited_ns = max(0, event.at_ns - measured.slot.born_ns)
+        fact = Fused(
+            kept=kept.end,
+            measured=measured.end,
+            result=result,
+            bit=event.bit if event.bit is not None and result == "ok" else 0,
+            kept_cost=self._noise.kept,
+            measured_cost=self._noise.measured_after(self._memory.rates, waited_ns),
+            mixed_cost=self._noise.mixed,
+            at_ns=event.at_ns,
+        )
+        execution = self._executions.get(joining.request)
+        if execution is not None:
+            execution.links.pop(measured.end, None)
+            execution.links.pop(kept.end, None)
+        self._free(step, measured.slot)
+        if result != "ok":
+            self._free(step, kept.slot)
+        else:
+            self._slots.unlock(kept.slot.index, kept.slot.born_ns)
+            if execution is not None:
+                execution.links[kept.end] = kept.links | measured.links
+        step.tell(UpdatePair(fact=fact, audience=self._audience_of(joining)))
+        if execution is not None:
+            self._reconsider(step, execution)
+        else:  # the plan ended while the order was under way
+            self._withdraw(step, kept.end)
+
+    def _left(self, step: Step, event: BellMeasured) -> None:
+        joining = self._joining.pop(event.operation, None)
+        if joining is None:
+            return
+        kept, measured, _ = joining.choice
+        result = self._result(event.ended)
+        waited_ns = max(0, event.at_ns - kept.slot.born_ns) + max(0, event.at_ns - measured.slot.born_ns)
+        noise = decay(self._bsm, self._memory.rates, waited_ns)
+        fact = Swapped(
+            left=kept.end,
+            right=measured.end,
+            result=result,
+            outcome=event.outcome if event.outcome is not None and result == "ok" else 0,
+            signs=noise.signs,
+            cost=noise.cost,
+            at_ns=event.at_ns,
+        )
+        for state in (kept, measured):
+            self._free(step, state.slot)
+        step.tell(UpdatePair(fact=fact, audience=self._audience_of(joining)))
+
+    def _result(self, ended: Ended) -> FusionResult:
+        result: FusionResult = "ok" if ended == "done" else "unknown" if ended == "unknown" else "failed"
+        self.counters["succeeded" if result == "ok" else result] += 1
+        return result
+
+    def _withdraw(self, step: Step, end: End) -> None:
+        slot = self._held_slot(end)
+        if slot is not None:
+            step.tell(UpdatePair(fact=Released(end=end, reason="withdrawn", at_ns=step.now_ns)))
+            step.order(ReleaseQubit(slot=slot.index, tag=0))
+            self._free(step, slot)
+
+    def _free(self, step: Step, slot: SlotView) -> None:
+        self._slots.free(slot.index)
+        step.tell(SlotFreed(slot=slot.index))
+
+    def _audience_of(self, joining: Joining) -> tuple[NodeId, ...]:
+        execution = self._executions.get(joining.request)
+        return () if execution is None else self._audience(execution.plan)
+
+    def _audience(self, plan: FusionPlan) -> tuple[NodeId, ...]:
+        return tuple(name for name in plan.nodes if name != self._node)
