@@ -73,6 +73,34 @@ class Fused(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
+class Sacrificed(TaggedWord, frozen=True, kw_only=True):
+    """This own end was measured in a round of purification for `kept`. It ends, and its pair is no more."""
+
+    end: End
+    kept: End  # own end of the pair that the round is to improve
+    bit: int | None  # as read in Z, 0: eigenvalue +1; None: the order failed, or nobody knows
+    at_ns: int
+
+
+class Verdict(TaggedWord, frozen=True, kw_only=True):
+    """The end of a round of purification, by the one of its two nodes that asked for it.
+
+    A map that is not linear is computed once, by the author, and written as differences: the kept pair's
+    state at any later time is what it would have been without the round, and these added. A round that did
+    not pass kills the kept pair; its numbers are zero then.
+    """
+
+    end: End  # own end of the kept pair
+    far: End  # its other end
+    passed: bool
+    rounds: int  # that the pair from `end` to `far` has passed, this one included
+    frame: int  # Pauli index 0..3 that is added to the frame
+    signs: int  # added Walsh signs
+    cost: Cost  # added Walsh costs, below zero where the round has improved the pair
+    oldest_ns: int  # birth of the oldest constituent of both pairs
+    at_ns: int  # of the author's measurement
+
+
 class Corrected(TaggedWord, frozen=True, kw_only=True):
     """A physical Pauli was applied to this own end."""
 
@@ -97,4 +125,4 @@ class Began(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
-Fact = Born | Swapped | Fused | Corrected | Released | Began
+Fact = Born | Swapped | Fused | Sacrificed | Verdict | Corrected | Released | Began

@@ -68,6 +68,10 @@ class LedgerView(Protocol):
         view)."""
         ...
 
+    def rounds(self, end: End) -> int:
+        """Rounds of purification that the pair of this end has passed since its last swap."""
+        ...
+
     def state(self, end: End, now_ns: int) -> Walsh:
         """Estimated state relative to the frame, decayed to now. Needs a known end."""
         ...

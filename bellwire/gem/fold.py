@@ -14,12 +14,24 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
   about a pair that was heralded before its own latest `Began`, except about the survivors it listed there,
   and `Released.at_ns` of a half that was never born is the time of its herald.
 - A fusion joins two chains into a group (`groups.py`); what kills a chain kills the group, for all members.
+- A verdict adds to frame, signs and costs of its pair, as a sum like any other, and tells an age as a half of
+  side 0 does. An end that was sacrificed takes its pair with it.
 - A pair is forgotten when both of its ends have ended. A missing end whose partner is recorded has ended.
 """
 
 from collections.abc import Callable
 
-from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, Swapped
+from bellwire.core.facts import (
+    Began,
+    Born,
+    Corrected,
+    Fact,
+    Fused,
+    Released,
+    Sacrificed,
+    Swapped,
+    Verdict,
+)
 from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.gem.groups import GroupRecord, united
 from bellwire.gem.ledger import Beginning, Ledger
@@ -63,6 +75,10 @@ class Fold(Ledger):
             return self._corrected(fact)
         if type(fact) is Fused:
             return self._fused(fact)
+        if type(fact) is Sacrificed:
+            return self._sacrificed(fact)
+        if type(fact) is Verdict:
+            return self._judged(fact)
         assert isinstance(fact, Began)
         return self._began(author, fact)
 
@@ -286,6 +302,42 @@ class Fold(Ledger):
             chain.turn(fact.end, fact.pauli)
             return (fact.end, *chain.others(record))
         chain.frame ^= fact.pauli
+        far = chain.y if chain.x is record else chain.x
+        return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
+
+    def _sacrificed(self, fact: Sacrificed) -> tuple[End, ...]:
+        """The far end is told by the words of the round; if it is not, whoever looks finds the chain dead."""
+        record = self.ends.pop(fact.end, None)
+        if record is None or record.born is None:
+            self.refused += 1
+            return self._kill(record)
+        record.chain.unannounced = True
+        return self._kill(record)
+
+    def _judged(self, fact: Verdict) -> tuple[End, ...]:
+        record = self.ends.get(fact.end)
+        if record is None or record.born is None:
+            self.refused += 1
+            return ()
+        chain = record.chain
+        if fact.passed:
+            self.note_rounds(fact.end, fact.far, fact.rounds)
+            if type(chain) is GroupRecord:
+                chain.turn(fact.end, fact.frame)
+                chain.leaves[fact.end].add(fact.signs, fact.cost)
+            else:
+                chain.frame ^= fact.frame
+                chain.signs ^= fact.signs
+                a1, a2, a3 = chain.cost
+                b1, b2, b3 = fact.cost
+                chain.cost = (a1 + b1, a2 + b2, a3 + b3)
+            if not chain.dated or fact.oldest_ns < chain.oldest_ns:
+                chain.oldest_ns = fact.oldest_ns
+                chain.dated = True
+        else:
+            chain.dead = True
+        if type(chain) is GroupRecord:
+            return (fact.end, *chain.others(record))
         far = chain.y if chain.x is record else chain.x
         return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
 

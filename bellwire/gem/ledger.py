@@ -15,6 +15,9 @@ from bellwire.core.view import Chain, Entanglement
 from bellwire.gem.groups import GroupRecord, group_state
 from bellwire.gem.records import ChainRecord, EndRecord
 
+ROUNDS_KEPT = 256
+"""Verdicts about ends that have ended that may be remembered besides those about living ones."""
+
 
 class Beginning(NamedTuple):
     """The latest (re)start of an author."""
@@ -27,11 +30,12 @@ class Beginning(NamedTuple):
 class Ledger:
     """Read access to one replica's records, by the name of an end; rows are chains with both halves born."""
 
-    __slots__ = ("_owner_of", "began", "ends", "grouped")
+    __slots__ = ("_owner_of", "_rounds", "began", "ends", "grouped")
 
     def __init__(self, owner_of: Callable[[LinkId, int], NodeId]) -> None:
         self._owner_of = owner_of
         self.ends: dict[End, EndRecord] = {}
+        self._rounds: dict[End, tuple[End, int]] = {}  # author's end of a verdict -> far end, rounds
         self.began: dict[NodeId, Beginning] = {}
         self.grouped = False  # a fusion was seen: until then nothing need look for groups
 
@@ -113,6 +117,28 @@ class Ledger:
                 found.update((self.owner(half.end), None) for half in (chain.x, chain.y))
         return tuple(found)
 
+    def rounds(self, end: End) -> int:
+        """Rounds of purification that the pair of this end has passed since its last swap; 0: unknown end.
+
+        A verdict names both ends of its pair, and counts as long as both are still those of the chain.
+        """
+        if not self._rounds:
+            return 0
+        far = self.far_end(end)
+        if far is None:
+            return 0
+        of_end, of_far = self._rounds.get(end), self._rounds.get(far)
+        return max(
+            of_end[1] if of_end is not None and of_end[0] == far else 0,
+            of_far[1] if of_far is not None and of_far[0] == end else 0,
+        )
+
+    def note_rounds(self, end: End, far: End, rounds: int) -> None:
+        """A verdict passed. What is remembered of ends that have ended is dropped from time to time."""
+        self._rounds[end] = (far, rounds)
+        if len(self._rounds) > ROUNDS_KEPT + 2 * len(self.ends):
+            self._rounds = {one: known for one, known in self._rounds.items() if one in self.ends}
+
     def state(self, end: End, now_ns: int) -> Walsh:
         """Estimated state relative to the frame, decayed to now.
 
@@ -168,7 +194,7 @@ class Ledger:
                 if record.end == min(chain.members):
                     state.append(_alive_group(chain))
             elif chain.taken or record is _lower(chain):
-                state.append(_alive(chain))
+                state.append(f"{_alive(chain)} {self.rounds(record.end)}")
         state.sort()
         return blake2b("\n".join(state).encode(), digest_size=16).hexdigest()
 
@@ -225,7 +251,10 @@ def chain_state(chain: ChainRecord, now_ns: int) -> Walsh:
 
 
 def _saturated(signs: int, cost: Cost) -> Walsh:
+    """Costs cut at COST_MAX, and at zero: a verdict may be known before all that it is a difference to."""
     c1, c2, c3 = cost
+    if c1 < 0 or c2 < 0 or c3 < 0:
+        c1, c2, c3 = max(c1, 0), max(c2, 0), max(c3, 0)
     if c1 >= COST_MAX:
         c1, signs = COST_MAX, signs & ~1
     if c2 >= COST_MAX:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from bellwire.core.effects import Publish
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import PeerChanged, Received, Started
-from bellwire.core.facts import Fact, Fused, Released, Swapped
+from bellwire.core.facts import Fact, Fused, Released, Swapped, Verdict
 from bellwire.core.ids import End, NodeId
 from bellwire.core.machine import Handler, Part, Step
 from bellwire.core.messages import (
@@ -137,6 +137,10 @@ class Broadcast:
         elif type(fact) is Released and fact.reason != "delivered":
             replica.refresh(step.now_ns)
             far = replica.fold.concerned(fact.end, release=True)
+            self._wake(far, replica.author(fact))
+        elif type(fact) is Verdict:
+            replica.refresh(step.now_ns)
+            far = replica.fold.concerned(fact.end)
             self._wake(far, replica.author(fact))
         else:
             replica.author(fact)

@@ -4,7 +4,7 @@ Owns one check, used on facts from the wire. Refuses meaning and ownership (`rep
 """
 
 from bellwire.core.bell import COST_MAX, Cost
-from bellwire.core.facts import Born, Corrected, Fact, Fused, Swapped
+from bellwire.core.facts import Born, Corrected, Fact, Fused, Sacrificed, Swapped, Verdict
 
 
 def fault_of(fact: Fact) -> str | None:
@@ -33,6 +33,16 @@ def fault_of(fact: Fact) -> str | None:
             or _cost_fault("measured_cost", fact.measured_cost)
             or _cost_fault("mixed_cost", mixed)
         )
+    if isinstance(fact, Sacrificed):
+        if fact.end == fact.kept:
+            return f"sacrifices {fact.end} for itself"
+        return None if fact.bit in (None, 0, 1) else f"names bit {fact.bit}, which is neither 0 nor 1"
+    if isinstance(fact, Verdict):
+        if not (0 <= fact.frame <= 3 and 0 <= fact.signs <= 7):
+            return f"names frame {fact.frame} and signs {fact.signs}, which are not 0..3 and 0..7"
+        if fact.rounds < 1:
+            return f"names {fact.rounds} rounds, and a verdict is about at least one"
+        return _cost_fault("cost", (abs(fact.cost[0]), abs(fact.cost[1]), abs(fact.cost[2])))
     if isinstance(fact, Corrected):
         return None if 0 <= fact.pauli <= 3 else f"names Pauli {fact.pauli}, which is not 0..3"
     return None

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, Swapped
+from bellwire.core.facts import (
+    Began,
+    Born,
+    Corrected,
+    Fact,
+    Fused,
+    Released,
+    Sacrificed,
+    Swapped,
+    Verdict,
+)
 from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndChanged, EndDied
@@ -175,6 +185,10 @@ def ends_named(fact: Fact) -> tuple[End, ...]:
     if type(fact) is Fused:
         return (fact.kept, fact.measured)
     if type(fact) is Born or type(fact) is Released or type(fact) is Corrected:
+        return (fact.end,)
+    if type(fact) is Sacrificed:
+        return (fact.end, fact.kept)
+    if type(fact) is Verdict:
         return (fact.end,)
     assert isinstance(fact, Began)
     return fact.survivors

@@ -9,7 +9,18 @@ from random import Random
 from typing import get_args
 
 from bellwire.core.bell import COST_MAX, Cost
-from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, ReleaseReason, Swapped
+from bellwire.core.facts import (
+    Began,
+    Born,
+    Corrected,
+    Fact,
+    Fused,
+    Released,
+    ReleaseReason,
+    Sacrificed,
+    Swapped,
+    Verdict,
+)
 from bellwire.core.ids import End, LinkId, NodeId
 
 REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
@@ -64,9 +75,10 @@ def live(
     clean: bool = False,
     restarts: bool = True,
     fusing: float = 0.0,
+    purifying: float = 0.0,
 ) -> Net:
     """Let a network live. clean: every half is told, nothing is lost, and in the end all is released.
-    fusing: share of the joins that are fusions."""
+    fusing: share of the joins that are fusions; purifying: share of them that are rounds of purification."""
     net = net_of(size, ring)
     by_name = {node.name: node for node in net.nodes}
     for node in net.nodes:
@@ -82,7 +94,9 @@ def live(
                 if node.heard:
                     _hear(random, node, now_ns)
         elif draw < 0.90 and len(node.held) > 1:
-            if fusing and random.random() < fusing:
+            if purifying and random.random() < purifying:
+                _purify(random, net, node, now_ns)
+            elif fusing and random.random() < fusing:
                 _fuse(random, node, now_ns)
             else:
                 _swap(random, node, now_ns)
@@ -196,6 +210,33 @@ def _fuse(random: Random, node: Node, now_ns: int) -> None:
         at_ns=now_ns,
     )
     node.written.append((node.incarnation, fact))
+
+
+def _purify(random: Random, net: Net, node: Node, now_ns: int) -> None:
+    """Any two own ends: what a fold makes of a round does not depend on where the pairs lead."""
+    kept, measured = random.sample(node.held, 2)
+    node.held.remove(measured)
+    bit = random.choice((0, 1, None))
+    node.written.append((node.incarnation, Sacrificed(end=measured, kept=kept, bit=bit, at_ns=now_ns)))
+    passed = random.random() < 0.9
+    others = [end for one in net.nodes for end in one.held if one is not node]
+    fact = Verdict(
+        end=kept,
+        far=kept.partner if random.random() < 0.6 or not others else random.choice(others),
+        passed=passed,
+        rounds=random.randrange(1, 4),
+        frame=random.randrange(4) if passed else 0,
+        signs=random.randrange(8) if passed else 0,
+        cost=_difference(random) if passed else (0, 0, 0),
+        oldest_ns=random.randrange(now_ns),
+        at_ns=now_ns,
+    )
+    node.written.append((node.incarnation, fact))
+
+
+def _difference(random: Random) -> Cost:
+    one, other = _cost(random, 1 << 50), _cost(random, 1 << 50)
+    return (one[0] - other[0], one[1] - other[1], one[2] - other[2])
 
 
 def _release(node: Node, end: End, reason: ReleaseReason, now_ns: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bellwire.core.bell import COST_MAX, Walsh
-from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Swapped
+from bellwire.core.facts import Began, Born, Corrected, Fact, Released, Sacrificed, Swapped, Verdict
 from bellwire.core.ids import End, LinkId, NodeId
 
 Story = Mapping[NodeId, Sequence[tuple[int, Fact]]]
@@ -33,6 +33,8 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
     released: dict[End, Released] = {}
     swap_of: dict[End, Swapped] = {}
     paulis: dict[End, int] = {}
+    sacrificed: set[End] = set()
+    verdicts: dict[End, list[Verdict]] = {}
     begans: dict[NodeId, list[Began]] = {}
     for author, told in story.items():
         for incarnation, fact in told:
@@ -46,12 +48,17 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
                 first_ns.setdefault(fact.end, fact.at_ns)
             elif isinstance(fact, Corrected):
                 paulis[fact.end] = paulis.get(fact.end, 0) ^ fact.pauli
+            elif isinstance(fact, Sacrificed):
+                sacrificed.add(fact.end)
+            elif isinstance(fact, Verdict):
+                verdicts.setdefault(fact.end, []).append(fact)
             else:
+                assert isinstance(fact, Began)
                 begans.setdefault(author, []).append(fact)
     known = {half for end in (*born, *released) for half in (end, end.partner)}
 
     def closed(end: End) -> bool:
-        if end in swap_of or end in released:
+        if end in swap_of or end in released or end in sacrificed:
             return False
         for began in begans.get(owner_of(end.link, end.side), []):
             if end in began.survivors:
@@ -64,7 +71,7 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
         return False
 
     shut = {end for end in known if closed(end)}
-    ended = shut | set(released) | set(swap_of)
+    ended = shut | set(released) | set(swap_of) | sacrificed
     view: dict[End, Group] = {}
     for end in known - ended:
         pairs: list[End] = []
@@ -82,7 +89,8 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
         tellers = [born[half][1] for half in halves if half in born and half.side == 0]
         labels = {teller.request for teller in tellers if teller.request is not None}
         dead = (
-            any(half in shut for half in halves)
+            any(half in shut or half in sacrificed for half in halves)
+            or any(not each.passed for half in halves for each in verdicts.get(half, ()))
             or any(half in released and released[half].reason != "delivered" for half in halves)
             or any(swap.result != "ok" for swap in swaps)
             or len(labels) > 1
@@ -97,7 +105,7 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
             born=end in born,
             dead=dead,
             complete=not dead and not taken and end in born and there in born,
-            estimate=None if dead else _estimate(end, there, pairs, swaps, born, released, paulis),
+            estimate=None if dead else _estimate(end, there, pairs, swaps, born, released, paulis, verdicts),
         )
     return view
 
@@ -110,6 +118,7 @@ def _estimate(
     born: dict[End, tuple[int, Born]],
     released: dict[End, Released],
     paulis: dict[End, int],
+    verdicts: dict[End, list[Verdict]],
 ) -> tuple[object, ...]:
     frame = 0
     signs = 0
@@ -119,6 +128,11 @@ def _estimate(
     for one in pairs:
         for half in (one, one.partner):
             frame ^= paulis.get(half, 0)
+            for verdict in verdicts.get(half, ()):
+                frame ^= verdict.frame
+                signs ^= verdict.signs
+                costs = [a + b for a, b in zip(costs, verdict.cost, strict=True)]
+                births_ns[0].append(verdict.oldest_ns)
             if half in born:
                 fact = born[half][1]
                 births_ns[half.side].append(fact.at_ns if fact.oldest_ns is None else fact.oldest_ns)
@@ -139,10 +153,13 @@ def _estimate(
             waited_ns = max(0, until_ns - fact.at_ns)
             costs = [a + r * waited_ns for a, r in zip(costs, fact.rates, strict=True)]
     for place in range(3):
+        costs[place] = max(0, costs[place])
         if costs[place] >= COST_MAX:
             costs[place] = COST_MAX
             signs &= ~(1 << place)
     label = min(labels) if labels else (None, 0)
     oldest_ns = min(births_ns[0] or births_ns[1])
     state = Walsh(signs, (costs[0], costs[1], costs[2]))
-    return (frame, state, *label, oldest_ns, len(pairs))
+    latest = [(half, verdicts[half][-1]) for half in (end, far) if half in verdicts]
+    told = [each for half, each in latest if {half, each.far} == {end, far}]
+    return (frame, state, *label, oldest_ns, len(pairs), max((each.rounds for each in told), default=0))

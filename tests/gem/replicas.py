@@ -29,6 +29,7 @@ def view_of_fold(fold: Ledger) -> dict[End, Group]:
             chain.tree,
             chain.oldest_ns,
             chain.hops,
+            fold.rounds(end),
         )
         view[end] = Group(
             far=far,
@@ -69,7 +70,13 @@ class Tally:
 
 def compare(random: Random, tally: Tally, views: int, make: type[Fold] = Fold) -> None:
     """One life, several replicas: each equals the definition, and equal watermarks give equal digests."""
-    net = live(random, random.randrange(2, 7), random.randrange(5, 250), ring=random.random() < 0.4)
+    net = live(
+        random,
+        random.randrange(2, 7),
+        random.randrange(5, 250),
+        ring=random.random() < 0.4,
+        purifying=random.choice((0.0, 0.0, 0.4)),
+    )
     story = story_of(net)
     ended_by_swap = {
         end
@@ -95,7 +102,7 @@ def compare(random: Random, tally: Tally, views: int, make: type[Fold] = Fold) -
             assert estimate is not None
             assert (row.frame, row.state, row.request, row.created_ns, row.hops) == (
                 *estimate[:3],
-                *estimate[4:],
+                *estimate[4:6],
             )
         assert fold.digest() == folded(random, net, seen, make).digest()
         tally.views += 2

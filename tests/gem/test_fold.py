@@ -33,7 +33,7 @@ def test_nothing_is_kept_when_everything_has_ended() -> None:
     ended = 0
     for seed in range(60):
         random = Random(seed)
-        net = live(random, 5, 120, ring=seed % 2 == 0, clean=True)
+        net = live(random, 5, 120, ring=seed % 2 == 0, clean=True, purifying=0.3 * (seed % 3))
         fold = Fold(net.owner_of)
         for author, incarnation, fact in interleaved(random, story_of(net)):
             fold.apply(author, incarnation, fact)

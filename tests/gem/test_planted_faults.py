@@ -70,6 +70,25 @@ FAULTS = {
         "pass",
     ),
     "a swap forgets that one half was delivered": ("if joined.taken:", "if False:"),
+    "a verdict does not reach the frame": ("chain.frame ^= fact.frame\n                chain", "chain"),
+    "a verdict does not reach the signs": (
+        "chain.signs ^= fact.signs\n                a1, a2, a3",
+        "a1, a2, a3",
+    ),
+    "a verdict does not reach the costs": (
+        "chain.cost = (a1 + b1, a2 + b2, a3 + b3)\n            if not chain.dated or fact",
+        "pass\n            if not chain.dated or fact",
+    ),
+    "a verdict tells no age": ("if not chain.dated or fact.oldest_ns < chain.oldest_ns:", "if False:"),
+    "a round that did not pass leaves its pair alive": (
+        "else:\n            chain.dead = True\n        if type",
+        "if type",
+    ),
+    "a sacrificed end leaves its pair alive": (
+        "record.chain.unannounced = True\n        return self._kill(record)\n\n    def _judged",
+        "return self._end(record)\n\n    def _judged",
+    ),
+    "rounds of a verdict are forgotten": ("self.note_rounds(fact.end, fact.far, fact.rounds)", "pass"),
 }
 
 
