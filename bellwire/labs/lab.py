@@ -235,7 +235,8 @@ def _request(file: models.LabFile, request: models.Request) -> EntanglementReque
         cutoff_ns = request.cutoff_attempts * period_ns + TEXTBOOK_CUTOFF_MARGIN_NS
     return EntanglementRequest(
         request_id=request.id,
-        target_nodes=(request.source, request.target),
+        target_nodes=(request.source, *request.ghz_with, request.target),
+        entanglement_type="ghz" if request.ghz_with else "bipartite",
         generation_mode=request.mode,
         count=request.count,
         duration_ns=_optional(request.duration_s, ns_from_s),
@@ -246,6 +247,7 @@ def _request(file: models.LabFile, request: models.Request) -> EntanglementReque
         consumption=request.consumption,
         cutoff_ns=cutoff_ns,
         route=request.route,
+        tree=request.tree,
         rounds=request.rounds,
         link_purification=request.link_purification,
     )

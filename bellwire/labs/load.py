@@ -16,6 +16,7 @@ from bellwire.labs.document import dotted, read_document
 from bellwire.labs.lab import Lab, build_lab, file_of_document
 from bellwire.labs.models import LabFile
 from bellwire.labs.problems import ProblemList, add_schema_errors
+from bellwire.labs.tunings import tuned
 
 
 def load_lab(path: str | Path, live: bool = False) -> Lab:
@@ -33,6 +34,7 @@ def load_lab(path: str | Path, live: bool = False) -> Lab:
         add_schema_errors(problems, invalid.errors(include_url=False), LabFile)
         problems.raise_if_any()
         raise  # not reached: an invalid file has at least one problem
+    file = tuned(file, Path(path).parent, problems)
     cross_check(file, problems)
     problems.raise_if_any()
     try:

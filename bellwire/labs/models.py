@@ -231,6 +231,7 @@ class Request(Section):
     id: Name
     source: Annotated[str, Field(alias="from")]
     target: Annotated[str, Field(alias="to")]
+    ghz_with: tuple[str, ...] = ()  # further members: GHZ states of all these nodes instead of pairs
     count: Count | None = None
     duration_s: Positive | None = None
     fidelity_min: Annotated[float, Field(gt=0.25, le=1)] | None = None
@@ -242,6 +243,8 @@ class Request(Section):
     rounds: bool = False
     link_purification: Annotated[int, Field(ge=0, le=4)] = 0  # rounds on each link pair before it is used
     route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    tree: str | None = None  # of swaps on that route: ((a b) (b c))
+    tuning: str | None = None  # file of `bellwire tune`, beside the lab file: route, tree and mode come from it
     weight: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_s: Positive | None = None
 
@@ -253,6 +256,10 @@ class Request(Section):
             raise ValueError("cutoff_ms and cutoff_attempts say the same thing; give one")
         if self.source == self.target:
             raise ValueError(f'from and to are both "{self.source}"')
+        if len({self.source, self.target, *self.ghz_with}) != 2 + len(self.ghz_with):
+            raise ValueError("ghz_with names a member twice; from and to are members anyway")
+        if self.tuning is not None and not {"mode", "tree", "route"}.isdisjoint(self.model_fields_set):
+            raise ValueError("tuning says mode, tree and route; leave these out")
         return self
 
 
