@@ -13,6 +13,7 @@ from bellwire.cli import (
     asking,
     check,
     create,
+    evaluate,
     keys,
     links,
     live,
@@ -21,6 +22,7 @@ from bellwire.cli import (
     reference,
     replay,
     simulate,
+    tune,
 )
 from bellwire.cli.exits import Commands
 from bellwire.cli.plan_help import SectionedCommand
@@ -62,6 +64,8 @@ app.command()(check.check)
 app.command()(links.links)
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
+app.command()(tune.tune)
+app.command()(evaluate.evaluate)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)

@@ -73,17 +73,18 @@ def paper_lab(
     mode: str = "swap_asap",
     duration_s: float = DURATION_S,
     topology: Topology | None = None,
+    routes: Sequence[tuple[NodeId, ...]] | None = None,
 ) -> Lab:
     """The paper's network with its requests, which are called r0, r1 and so on and want pairs to the end.
 
-    topology: that of the network, where it was made before.
+    topology, routes: those of the network, where they were made before.
 
     Raises:
         NoPlan: the network has fewer pairs of nodes than wanted.
         ConfigError: a value outside its range.
     """
     topology = network.topology() if topology is None else topology
-    routes = draw_routes(network, topology)
+    routes = draw_routes(network, topology) if routes is None else routes
     lengths_km = {link.ends: link.length_km for link in topology.links.values()}
     return build_lab(
         _file(
