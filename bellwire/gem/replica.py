@@ -81,9 +81,29 @@ class Replica:
         if self.source is None or self._read_ns == now_ns:
             return
         self._read_ns = now_ns
+        streams = self.streams.authors
+        fold, sides, touched = self.fold.apply, self._sides, self.touched
         for author, incarnation, first, facts in self.source.visible(now_ns):
-            if author != self.node:
-                self.take(author, incarnation, first, facts, first)
+            stream = streams.get(author)
+            if (
+                stream is None
+                or stream.next != first
+                or stream.incarnation != incarnation
+                or stream.held
+                or author == self.node
+            ):
+                if author != self.node:
+                    self.take(author, incarnation, first, facts, first)
+                continue
+            # The very next facts of a stream without a hole, as they are but for restarts: folded at once.
+            stream.next = first + len(facts)
+            for fact in facts:
+                for end in fold(author, incarnation, fact):
+                    if sides.get(end[0]) == end[4]:
+                        touched[end] = None
+            self.applied += len(facts)
+            if self.applied >= self._forget_at:
+                self._forget()
 
     def step_over(self) -> None:
         """The step has ended: the next one may look at the source, and tell, anew."""

@@ -224,6 +224,8 @@ class Arbiter:
         free = sum(slot.state == "free" for slot in side_slots)
         if not end.settings.shared[end.settings.nodes.index(self._node)]:
             return free
+        if not free:
+            return 0
         having = {slot.link for slot in side_slots if slot.state not in ("free", "lost")}
         poor = sum(bool(self._ends[rival].requests) and rival not in having for rival in self._sharers[link])
         left = min(poor, len(side_slots) - 1)

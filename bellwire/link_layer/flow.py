@@ -80,7 +80,9 @@ class Belief:
 
     def order(self) -> list[int]:
         """All lanes, those first on which that end is at work."""
-        known = self.lanes or frozenset()
+        known = self.lanes
+        if not known or len(self._all) == 1:
+            return list(self._all)
         return sorted(self._all, key=lambda lane: (lane not in known, lane))
 
     def says(self, lanes: Sequence[int], free: int) -> bool:

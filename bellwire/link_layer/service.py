@@ -73,24 +73,34 @@ class LinkService:
         arbiter = Arbiter(network, node, self.ends, slots) if self._sharing else None
         for sharing in self._sharing:
             sharing.arbiter = arbiter
+        # The deadline of an end follows from its own state, which only handlers of this part change: an end
+        # that none of them touched keeps the deadline that it told last.
+        self._stirred: set[LinkId] = set(self.ends)  # ends to be asked again
+        self._deadlines: dict[LinkId, int] = {}  # of the ends that have any
+        self._earliest_ns: int | None = None
+        self._order_takers: dict[type, list[tuple[LinkId, Handler]]] = {}
+        for name, end in self.ends.items():
+            for use in end.uses:
+                for kind, handler in use.on_events().items():
+                    self._order_takers.setdefault(kind, []).append((name, handler))
 
     def on_events(self) -> Mapping[type, Handler]:
         return {
-            Started: self._started,
+            Started: self._stirring(self._started),
             Heralded: self._heralded,
             QubitHeld: self._held,
-            DeviceChanged: self._device_changed,
-            OutboxChanged: self._outbox_changed,
+            DeviceChanged: self._stirring(self._device_changed),
+            OutboxChanged: self._stirring(self._outbox_changed),
             QubitMeasured: self._device_order_ended,
             PairPurified: self._device_order_ended,
             PauliApplied: self._device_order_ended,
-            LinkCreateSubmitted: self._create_submitted,
-            LinkCreateCancelled: self._create_cancelled,
-            LinkQubitReleased: self._qubit_released,
+            LinkCreateSubmitted: self._stirring(self._create_submitted),
+            LinkCreateCancelled: self._stirring(self._create_cancelled),
+            LinkQubitReleased: self._stirring(self._qubit_released),
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
-        return {
+        takers: dict[type, Handler] = {
             WindowOffer: self._offered,
             WindowAnswer: self._answered,
             WindowClosed: self._closed,
@@ -100,14 +110,15 @@ class LinkService:
             HeraldUnknown: self._unknown,
             **{kind: self._told for end in self.ends.values() for kind in end.handlers},
         }
+        return {kind: self._stirring_one(taker) for kind, taker in takers.items()}
 
     def on_notices(self) -> Mapping[type, Handler]:
         return {
             LinkRequested: self._requested,
             LinkWithdrawn: self._withdrawn,
             SlotFreed: self._freed,
-            PeerRestarted: self._peer_restarted,
-            MemoryReady: self._memory_ready,
+            PeerRestarted: self._stirring(self._peer_restarted),
+            MemoryReady: self._stirring(self._memory_ready),
         }
 
     def gives(self) -> frozenset[type]:
@@ -124,15 +135,41 @@ class LinkService:
             }
         )
 
+    def _stirring(self, handler: Handler) -> Handler:
+        """The handler, after which every end is asked for its deadline again."""
+
+        def stir(step: Step, word: object) -> None:
+            self._stirred.update(self.ends)
+            handler(step, word)
+
+        return stir
+
+    def _stirring_one(self, handler: Handler) -> Handler:
+        """The handler of a message about one link, whose end is asked again."""
+
+        def stir(step: Step, received: Received) -> None:
+            link = received.message.link  # type: ignore[union-attr]  # every type in the table has one
+            if link in self.ends:
+                self._stirred.add(link)
+            handler(step, received)
+
+        return stir
+
     def deadline_ns(self) -> int | None:
-        earliest: int | None = None
-        for end in self.ends.values():
-            deadline = end.deadline_ns()
-            if deadline is not None and (earliest is None or deadline < earliest):
-                earliest = deadline
-        return earliest
+        stirred, deadlines = self._stirred, self._deadlines
+        if stirred:
+            for link in stirred:
+                deadline = self.ends[link].deadline_ns()
+                if deadline is None:
+                    deadlines.pop(link, None)
+                else:
+                    deadlines[link] = deadline
+            stirred.clear()
+            self._earliest_ns = min(deadlines.values(), default=None)
+        return self._earliest_ns
 
     def on_deadline(self, step: Step) -> None:
+        self._stirred.update(self.ends)
         for sharing in self._sharing:
             sharing.end_turn_if_over(step)  # of all links, before any of them takes what is free
         for end in self.ends.values():
@@ -158,11 +195,9 @@ class LinkService:
 
     def _device_order_ended(self, step: Step, event: object) -> None:
         """A device order ended; whoever gave it knows it by its operation."""
-        for end in self.ends.values():
-            for use in end.uses:
-                handler = use.on_events().get(type(event))
-                if handler is not None:
-                    handler(step, event)
+        for link, handler in self._order_takers.get(type(event), ()):
+            self._stirred.add(link)
+            handler(step, event)
 
     def _create_submitted(self, step: Step, event: LinkCreateSubmitted) -> None:
         """A user's CREATE goes to the link that leads to its partner."""
@@ -205,9 +240,11 @@ class LinkService:
             end.started(step)
 
     def _heralded(self, step: Step, event: Heralded) -> None:
+        self._stirred.add(event.link)
         self.ends[event.link].heralded(step, event)
 
     def _held(self, step: Step, event: QubitHeld) -> None:
+        self._stirred.add(event.link)
         self.ends[event.link].held(step, event.lane, event.run, event.attempt)
 
     def _outbox_changed(self, step: Step, event: OutboxChanged) -> None:
@@ -279,10 +316,12 @@ class LinkService:
             end.reports.unknown(step, received.message)
 
     def _requested(self, step: Step, notice: LinkRequested) -> None:
+        self._stirred.add(notice.plan.link)
         self.ends[notice.plan.link].want(step, notice.plan)
         self._look_beside(step, notice.plan.link)
 
     def _withdrawn(self, step: Step, notice: LinkWithdrawn) -> None:
+        self._stirred.add(notice.link)
         self.ends[notice.link].drop(step, notice.request)
         self._look_beside(step, notice.link)
 
@@ -290,16 +329,20 @@ class LinkService:
         """The shares of links that share memories with this one may have changed."""
         for end in self.ends.values():
             if end.sharing is not None and end.settings.turn_ns and end.settings.link != link:
+                self._stirred.add(end.settings.link)
                 end.look_at_terms(step)
                 end.sharing.tell_turns(step)
 
     def _freed(self, step: Step, notice: SlotFreed) -> None:
         slot = self._slots.slot(notice.slot)
         if not self._sharing:
+            self._stirred.add(slot.link)
             self.ends[slot.link].arm(step, slot.lane)
             return
-        for end in self.ends.values():
-            if slot in self._slots.of_link(end.settings.link):
+        for link, end in self.ends.items():
+            # Without a run no lane attempts, and nothing is believed of the other end.
+            if end.book.run is not None and slot in self._slots.of_link(link):
+                self._stirred.add(link)
                 end.arm_all(step)
 
     def _peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
