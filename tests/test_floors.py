@@ -13,6 +13,7 @@ ROOMS = [
     "core",
     "link_layer",
     "swapping",
+    "baselines",
     "gem",
     "transport",
     "planner",
@@ -26,7 +27,7 @@ ROOMS = [
     "api",
     "cli",
 ]
-PARTS = ("link_layer", "swapping", "gem", "transport", "planner", "applications")
+PARTS = ("link_layer", "swapping", "baselines", "gem", "transport", "planner", "applications")
 MACHINES = ("core", *PARTS, "node")
 FORBIDDEN = [
     "asyncio",

@@ -6,6 +6,7 @@ Owns the message types and the schema version. Durations in messages are duratio
 
 from typing import Literal
 
+from bellwire.core.baseline_messages import Datagram, DatagramHeard, Expire, Track
 from bellwire.core.bell import Cost
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, NodeId, RequestId
@@ -149,6 +150,35 @@ class RoundOver(TaggedWord, frozen=True, kw_only=True):
     tree: int
 
 
+class PurificationWanted(TaggedWord, frozen=True, kw_only=True):
+    """The node of lower name asks for a round on two pairs that it shares with the receiver.
+
+    Both pairs are complete in the sender's ledger, and both of its ends are locked for `lease_ns` from now.
+    """
+
+    request: RequestId
+    tree: int
+    number: int  # of the sender; with `kept` it names the round
+    kept: End  # ends of the sender
+    measured: End
+    kept_far: End  # ends of the receiver
+    measured_far: End
+    rounds: int  # that the kept pair will have passed
+    scheme: Literal["dejmps"]
+    lease_ns: int  # from sending here, from measuring there
+
+
+class PurificationAnswer(TaggedWord, frozen=True, kw_only=True):
+    """The receiver has measured, which is its acceptance; or it cannot."""
+
+    number: int
+    kept: End  # of the asker
+    accepted: bool
+    bit: int | None  # None: refused, or the order failed
+    at_ns: int | None  # of the measurement
+    turned_ns: int | None  # when the qubits were turned, None: at `at_ns`
+
+
 # ---- Transport layer: delivery (head = the source's end)
 
 
@@ -248,10 +278,16 @@ Message = (
     | PlanAnswer
     | PlanWithdrawn
     | RoundOver
+    | PurificationWanted
+    | PurificationAnswer
     | Offer
     | OfferAnswer
     | Commit
     | Aborted
     | Settled
     | Inquiry
+    | Datagram
+    | DatagramHeard
+    | Track
+    | Expire
 )

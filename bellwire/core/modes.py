@@ -55,6 +55,14 @@ SCORE: Final[dict[str, Option]] = {
     "off_plan": 0.3,  # form A: rho
 }
 
+DATAGRAMS: Final[dict[str, Option]] = {
+    "congestion": "none",  # control of the source: none, window or rate
+    "window": 0.0,  # datagrams under way at most, 0: memory is the limit
+    "loss_is_congestion": "no",  # yes: so does a failed swap; without a control that means a window
+    "pairs": "ahead",  # links make pairs ahead of datagrams; or on_demand: no pair waits for a datagram
+}
+"""Options of connectionless flows; the defaults are the strong form."""
+
 POLICIES: Final[dict[str, Traits]] = {
     "swap_asap": Traits(),
     "fixed_tree": Traits(options={"links": "paced"}, follows_tree=True),
@@ -63,7 +71,8 @@ POLICIES: Final[dict[str, Traits]] = {
     "longest_hop": Traits(options=CUTS, needs_table=True),
     "shortest_hop": Traits(options=CUTS, needs_table=True),
     "score": Traits(options={**CUTS, **SCORE}, needs_table=True),
-    "connectionless": Traits(options={"window": 0.0, "loss_is_congestion": "no"}, foreign=True),
+    "connectionless": Traits(options=DATAGRAMS, foreign=True),
+    "virtual_circuit": Traits(foreign=True),
 }
 """Policies of this package by name."""
 
@@ -73,7 +82,9 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
     "form": ("A", "B", "B'", "D"),
     "costs": ("dual", "latency"),
     "candidates": ("youngest", "all"),
+    "congestion": ("none", "window", "rate"),
     "loss_is_congestion": ("yes", "no"),
+    "pairs": ("ahead", "on_demand"),
 }
 """Options whose values are words."""
 
@@ -123,7 +134,15 @@ def parse_mode(text: str) -> Mode:
     Raises:
         ConfigError: an unknown name, option or word (the nearest is given), or a text out of the grammar.
     """
-    return _Reader(text).whole()
+    mode = _Reader(text).whole()
+    if not isinstance(mode, Named):
+        for part in policies_of(mode):
+            if traits_of(part.name).foreign:
+                raise ConfigError(
+                    f'generation mode "{text}": {part.name} is a protocol of its own and combines with '
+                    "no policy: ask for it alone"
+                )
+    return mode
 
 
 def policies_of(mode: Mode) -> Iterator[Named]:

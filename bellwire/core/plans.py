@@ -92,12 +92,14 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
 
 
 class PurificationPlan(TaggedWord, frozen=True, kw_only=True):
-    """Rounds of purification with a partner; zero rounds is expressed by absence."""
+    """Rounds of purification with a partner, before the pairs shared with it are used; absence: no rounds."""
 
     request: RequestId
     tree: int
     partner: NodeId
-    rounds: int
+    rounds: int  # that a pair goes through; where `fidelity_min` decides, through at most so many
+    pumping: bool = False  # fresh pairs purify one kept pair; else pairs of equal rounds purify each other
+    fidelity_min: float | None = None  # only pairs below it are purified, None: all of them
 
 
 class FusionStep(Word, frozen=True, kw_only=True):
@@ -140,7 +142,9 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
     stored: tuple[End, ...] = ()  # own ends of stored pairs that the plan keeps from all others
+    purifications: tuple[PurificationPlan, ...] = ()  # of pairs with an end at this node, one for each partner
     fusion: FusionPlan | None = None  # None: a plan for pairs
+    mode: PolicyName = ""  # generation mode of all its trees, "": as the swap plans say
 
     @property
     def route(self) -> tuple[NodeId, ...]:
@@ -235,4 +239,5 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     route: tuple[NodeId, ...] | None = None  # None: the planner's choice
     tree: str | None = None  # "((a b) (b c))" on the route given; None: the planner's choice
     rounds: bool = False  # textbook generation, see SwapPlan.rounds
+    purification: str | None = None  # of longer pairs (core/purification_words.py), None: none
     link_purification: int = 0  # rounds that every link pair goes through before it is used

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from bellwire.applications.notification import StatusNotification
 from bellwire.applications.requests import RequestGenerator
+from bellwire.baselines.protocols import Baselines
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Part
 from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
@@ -49,6 +50,7 @@ class QuantumNode(NodeMachine):
         self.replica = self.gem.replica
         self.links = LinkService(network, node, self.slots)
         self.swapping = Swapping(network, node, self.slots)
+        self.baselines = Baselines(network, node, self.slots)
         self.fusion = Fusion(network, node, self.slots)
         self.delivery: Delivery | None = None
         self.requests: RequestProcessing | None = None
@@ -59,6 +61,7 @@ class QuantumNode(NodeMachine):
             self.links,
             LinkAdvertising(network, node, self.links.ends),
             self.swapping,
+            self.baselines,
             self.fusion,
             messaging,
         ]

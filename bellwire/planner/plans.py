@@ -86,13 +86,17 @@ def shape(choice: Choice) -> str:
 def compute_plan(
     network: NetworkSettings, request: EntanglementRequest, version: int, circumstances: Circumstances = IDLE
 ) -> RequestPlan | str:
-    """The plan of a bipartite request, or the reason why there is none.
+    """The plan of a request, or the reason why there is none; GHZ states have a file of their own.
 
     The fastest route that should reach what is wanted wins; a rate that no route has alone is made by several
     trees side by side. After a failure another route is taken, or
     another tree where the policy follows trees, or another policy, in this order; when nothing else is left,
     what failed longest ago.
     """
+    if request.entanglement_type != "bipartite":
+        from bellwire.planner.fusion_plans import compute_fusion_plan  # numpy only where it is asked for
+
+        return compute_fusion_plan(network, request, version, circumstances)
     chosen = choose(network, request, circumstances)
     if isinstance(chosen, str):
         return chosen
@@ -225,6 +229,7 @@ def plan_of(
             cutoff_ns=request.cutoff_ns,
             rounds=request.rounds,
             lease_ns=network.timers.plan_lease_ns,
+            mode=choice[0].policy,
         )
         for name, part in parts.items()
     }

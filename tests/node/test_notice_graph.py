@@ -31,6 +31,9 @@ LOOPS: dict[Edge, str] = {
     ("Broadcast", "EndChanged", "Fusion"): "a change costs at most one look at what is held",
     ("Fusion", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("Fusion", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
+    ("Baselines", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("Baselines", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
+    ("Baselines", "UpdatePair", "Baselines"): "an end that a release of another part ends is forgotten",
     ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("LinkService", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("LinkService", "LinkRequested", "LinkService"): "a CREATE is wanted once, when its turn comes",
@@ -111,7 +114,7 @@ def told_in(room: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("room", ["gem", "link_layer", "swapping", "planner", "transport", "applications"])
+@pytest.mark.parametrize("room", ["gem", "link_layer", "swapping", "baselines", "planner", "transport", "applications"])
 def test_the_parts_of_a_room_declare_exactly_the_notices_that_its_source_tells(room: str) -> None:
     declared = {
         kind.__name__
