@@ -118,8 +118,8 @@ class DatagramSource:
         if not isinstance(message, DatagramHeard):
             return
         sequence, now_ns = message.sequence, step.now_ns
-        self._silent.pop(sequence, None)
-        if self._flights.pop(sequence, None) is None:
+        late = self._silent.pop(sequence, None)
+        if self._flights.pop(sequence, late) is None:
             return
         self._counters["acknowledged"] += 1
         self.trips.saw(now_ns - message.started_ns)

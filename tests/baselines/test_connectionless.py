@@ -130,6 +130,7 @@ def test_a_late_acknowledgement_saves_the_half_of_a_datagram_that_counts_as_lost
     bench.hear(flow, 10 * MS, heard(1))
     flow.on_deadline(bench.at(GIVE_UP_NS))
     assert bench.hands.given_up == []
+    assert flow.trips.mean_ns == 0.875 * 9 * MS + 0.125 * 10 * MS
 
 
 def node(bench: Bench, **changes: object) -> DatagramNode:
