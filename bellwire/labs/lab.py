@@ -250,6 +250,7 @@ def _request(file: models.LabFile, request: models.Request) -> EntanglementReque
         tree=request.tree,
         rounds=request.rounds,
         link_purification=request.link_purification,
+        purification=request.purification,
     )
 
 

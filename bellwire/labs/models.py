@@ -242,9 +242,12 @@ class Request(Section):
     cutoff_attempts: Count | None = None
     rounds: bool = False
     link_purification: Annotated[int, Field(ge=0, le=4)] = 0  # rounds on each link pair before it is used
+    purification: str | None = None  # rounds between distant nodes: "adaptive", or "hops:rounds" by level
     route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     tree: str | None = None  # of swaps on that route: ((a b) (b c))
-    tuning: str | None = None  # file of `bellwire tune`, beside the lab file: route, tree and mode come from it
+    tuning: str | None = (
+        None  # file of `bellwire tune`, beside the lab file: route, tree and mode come from it
+    )
     weight: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_s: Positive | None = None
 

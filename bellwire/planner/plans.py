@@ -22,6 +22,7 @@ from bellwire.core.plans import (
     NodePlan,
     PolicyName,
     Prediction,
+    PurificationPlan,
     RequestPlan,
     RouteTable,
     SwapPlan,
@@ -30,7 +31,7 @@ from bellwire.core.plans import (
 from bellwire.core.purification import pumps
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.planner import refusals
+from bellwire.planner import distant_rounds, refusals
 from bellwire.planner.intervals import SwapTree, throttled
 from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
 from bellwire.planner.points import fidelity_wish, floors
@@ -127,13 +128,20 @@ def choose(
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
     if not 0 <= request.link_purification <= ROUNDS_MAX:
         return f"link purification has 0 to {ROUNDS_MAX} rounds, not {request.link_purification}"
+    problem = distant_rounds.refusal(request)
+    if problem is not None:
+        return problem
     found = _good_routes(network, request, circumstances)
     if isinstance(found, str):
         return found
     good, floor = found
     room = {each.link: each for each in circumstances.room}
     tried: dict[str, Choice] = {}
+    narrow: str | None = None
     for route, tree, policy in _ways(good, request):
+        narrow = distant_rounds.lack_of_lanes(request, tree, route.links)
+        if narrow is not None:
+            continue
         lanes = lanes_for(route, tree, request, room)
         if lanes is not None:
             choice = (Way(route, tree, policy, lanes, floor),)
@@ -142,6 +150,8 @@ def choose(
             tried.setdefault(shape(choice), choice)
     if tried:
         return min(tried.values(), key=lambda choice: circumstances.failed.index(shape(choice)))
+    if narrow is not None:
+        return narrow
     together = side_by_side(good, request, room)
     if together is not None:
         mode = request.generation_mode
@@ -178,6 +188,8 @@ def _good_routes(
 def keeps_fidelity(route: Route, request: EntanglementRequest) -> bool:
     """A route should reach the wanted fidelity."""
     wanted = request.fidelity_threshold
+    if request.purification is not None:
+        return True  # the rounds are what it is to be reached with
     return wanted is None or refusals.reach(route, request) >= wanted
 
 
@@ -186,12 +198,12 @@ def _ways(
 ) -> Iterator[tuple[Route, SwapTree, PolicyName]]:
     """Routes with the policy that was asked for, then their other trees, then other policies.
 
-    Textbook rounds keep their policy: it is what they are a study of.
+    Textbook rounds keep their policy: it is what they are a study of. Purification has one that it goes with.
     """
     for route in routes:
         yield route, route.tree, request.generation_mode
     policies = [request.generation_mode]
-    if not request.rounds:
+    if not request.rounds and request.purification is None:
         policies += [mode for mode in OTHER_MODES if mode != request.generation_mode]
     for policy in policies:
         for route in routes:
@@ -215,6 +227,7 @@ def plan_of(
                 known.routes += found.routes
                 known.links += found.links
                 known.swaps += found.swaps
+                known.purifications += found.purifications
     source, destination = request.target_nodes[0], request.target_nodes[-1]
     nodes = {
         name: NodePlan(
@@ -226,6 +239,7 @@ def plan_of(
             routes=tuple(part.routes),
             links=tuple(part.links),
             swaps=tuple(part.swaps),
+            purifications=tuple(part.purifications),
             cutoff_ns=request.cutoff_ns,
             rounds=request.rounds,
             lease_ns=network.timers.plan_lease_ns,
@@ -271,6 +285,7 @@ class _Parts:
     routes: list[tuple[NodeId, ...]]
     links: list[LinkPlan]
     swaps: list[SwapPlan]
+    purifications: list[PurificationPlan]
 
 
 def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeId, _Parts]:
@@ -280,12 +295,13 @@ def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeI
     link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
     swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}
     found: dict[NodeId, _Parts] = {}
+    refining = distant_rounds.purifications_of(request, number, tree, route.nodes, route.memories)
     last = len(route.nodes) - 1
     for position, name in enumerate(route.nodes):
         beside = [index for index in (position - 1, position) if 0 <= index < last]
         links = [_link_plan(request, number, way, index, position, link_rates_hz[index]) for index in beside]
         swap = [_swap_plan(request, number, way, *swaps[position], table)] if position in swaps else []
-        found[name] = _Parts([route.nodes], links, swap)
+        found[name] = _Parts([route.nodes], links, swap, refining.get(name, []))
     return found
 
 

@@ -21,6 +21,7 @@ from bellwire.node.machines import Compute, QuantumNode
 from bellwire.simulator_backend.host import VirtualHost, Watch
 from bellwire.simulator_backend.virtual_lab import VirtualLab
 from bellwire.simulator_backend.world import PairTruth
+from bellwire.simulator_backend.world_fusions import GroupTruth
 
 
 @dataclass(slots=True)
@@ -62,8 +63,12 @@ class Observer:
         # Pairs seen by the World, not yet reported.
         self._truths: OrderedDict[frozenset[str], PairTruth] = OrderedDict()
         self._untold: dict[frozenset[str], tuple[RequestOutcome, int]] = {}  # reported, not yet seen
+        self._members = {request.request_id: len(request.target_nodes) for request in host.lab.requests}
+        self._untold_groups: dict[str, RequestOutcome] = {}  # reported, by the head's end
         host.reports.append(self._reported)
         host.witnesses.append(self._witnessed)
+        if any(size > 2 for size in self._members.values()):
+            host.bindings.group_witnesses.append(self._group_witnessed)
 
     def _witnessed(self, now_ns: int, node: NodeId, slot: int, truth: PairTruth) -> None:
         """The first end that is used up shows the pair as it was; the report may come before or after."""
@@ -75,6 +80,14 @@ class Observer:
                 self._truths.popitem(last=False)
         else:
             self._compare(*untold, truth)
+
+    def _group_witnessed(self, now_ns: int, node: NodeId, truth: GroupTruth) -> None:
+        """The head's report comes just before it gives its qubit up, when all others still have theirs."""
+        for end in truth.ends:
+            outcome = self._untold_groups.pop(str(end), None)
+            if outcome is not None:
+                outcome.true_fidelities.append(truth.ghz_fidelity())
+                outcome.frame_errors += outcome.corrected and not truth.has_frame_zero()
 
     @staticmethod
     def _compare(outcome: RequestOutcome, frame: int, truth: PairTruth) -> None:
@@ -89,7 +102,7 @@ class Observer:
         outcome = self.outcomes[report.request]
         fields = report.fields
         if report.name == "pair_delivered" and node == self._sources[report.request]:
-            self._delivered(outcome, now_ns, fields)
+            self._delivered(report.request, outcome, now_ns, fields)
         elif report.name == "pair_void" and node == self._sources[report.request]:
             outcome.voided += 1
         elif report.name == "request_status":
@@ -103,11 +116,16 @@ class Observer:
             outcome.predicted_fidelity = float(fields["fidelity"] or 0.0)
             outcome.measured_links = tuple(str(fields["measured_links"]).split())
 
-    def _delivered(self, outcome: RequestOutcome, now_ns: int, fields: dict[str, Any]) -> None:
+    def _delivered(
+        self, request: RequestId, outcome: RequestOutcome, now_ns: int, fields: dict[str, Any]
+    ) -> None:
         previous_ns = outcome.delivered_ns[-1] if outcome.delivered_ns else outcome.submitted_ns
         outcome.delivered_ns.append(now_ns)
         outcome.latencies_ns.append(now_ns - previous_ns)
         outcome.fidelities.append(float(fields["fidelity"]))
+        if self._members[request] > 2:
+            self._untold_groups[str(fields["head_end"])] = outcome
+            return
         pair = frozenset((str(fields["head_end"]), str(fields["tail_end"])))
         truth = self._truths.pop(pair, None)
         if truth is None:

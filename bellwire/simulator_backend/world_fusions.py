@@ -6,7 +6,6 @@ frames that nodes believe in: whoever compares brings them. Imports numpy only w
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from bellwire.core.errors import LocalMisuse
@@ -33,10 +32,21 @@ class GroupTruth(NamedTuple):
         from bellwire.simulator_backend.clusters import PAULIS
 
         pauli = [PAULIS[(paulis or {}).get(end, 0)] for end in self.ends]
-        zeros = reduce(np.kron, [each[:, 0] for each in pauli])
-        ones = reduce(np.kron, [each[:, 1] for each in pauli])
+        zeros, ones = np.ones(1, dtype=np.complex128), np.ones(1, dtype=np.complex128)
+        for each in pauli:
+            zeros, ones = np.outer(zeros, each[:, 0]).ravel(), np.outer(ones, each[:, 1]).ravel()
         ghz = (zeros + ones) / np.sqrt(2.0)
         return float(np.real(ghz.conj() @ self.density @ ghz))
+
+    def has_frame_zero(self) -> bool:
+        """Of all GHZ states with X errors and a phase, the plain one is the likeliest."""
+        import numpy as np
+
+        size = len(self.density)
+        equal = np.real(np.diagonal(self.density)) + np.real(np.diagonal(self.density)[::-1])
+        coherence = 2.0 * np.real(self.density[np.arange(size), size - 1 - np.arange(size)])
+        weights = np.stack((equal + coherence, equal - coherence))[:, : size // 2]
+        return int(np.argmax(weights)) == 0
 
 
 def fuse(kept: Slot, measured: Slot, success: float, chance: Chance, now_ns: int) -> int | None:

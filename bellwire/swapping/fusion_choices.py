@@ -51,7 +51,7 @@ def choose_adaptive(plan: FusionPlan, held: Iterable[HeldState]) -> FusionChoice
 def choose_fixed(
     plan: FusionPlan, held: Iterable[HeldState], view: LedgerView, owner_of: OwnerOf
 ) -> FusionChoice | None:
-    """The oldest two states that a step of the order names, each with exactly the qubits of the plan."""
+    """The oldest two states that a step of the order names, with qubits at exactly the nodes of the plan."""
     states = list(held)
     nodes = {state.end: _nodes_of(state, view, owner_of) for state in states}
     for step in plan.steps:
@@ -74,7 +74,5 @@ def _named(
 
 
 def _nodes_of(state: HeldState, view: LedgerView, owner_of: OwnerOf) -> tuple[NodeId, ...]:
-    """Owners of the qubits of a complete state; none while a half of it is not known yet."""
-    if not view.complete(state.end):
-        return ()
+    """Owners of the qubits of a state, by the link map: known before the far halves are born."""
     return tuple(sorted(owner_of(end.link, end.side) for end in view.members(state.end)))

@@ -21,6 +21,7 @@ from bellwire.core.messages import (
 from bellwire.core.notices import (
     EndChanged,
     EndDied,
+    EndUnlocked,
     EntanglementReported,
     LinkPairReady,
     MemoryLost,
@@ -83,6 +84,7 @@ class Delivery:
         return {
             LinkPairReady: self._on_pair_ready,
             EndChanged: self._on_end_changed,
+            EndUnlocked: self._on_end_unlocked,
             EndDied: self._on_end_died,
             ViewReady: self._on_view,
             PlanRequested: self._on_plan_requested,
@@ -141,6 +143,11 @@ class Delivery:
         if slot is not None and slot.state in ("held", "offered"):
             self.handover.look(step, notice.end)
 
+    def _on_end_unlocked(self, step: Step, notice: EndUnlocked) -> None:
+        slot = self.handover.slots.holding(notice.end)
+        if slot is not None and slot.request in self.handover.circuits:
+            self.handover.look(step, notice.end)
+
     def _on_end_died(self, step: Step, notice: EndDied) -> None:
         # Ends that delivery has taken are released by delivery alone (view.py, SlotState).
         if notice.end in self.head.pairs:
@@ -173,6 +180,15 @@ class Delivery:
             side="head" if at_head else "tail",
             peer=plan.destination if at_head else plan.source,
             mode=plan.consumption,
+            refinement=next(
+                (
+                    each
+                    for each in plan.purifications
+                    if each.partner == (plan.destination if at_head else plan.source)
+                ),
+                None,
+            ),
+            members=() if plan.fusion is None else plan.fusion.members,
         )
         for end in self.handover.waiting(plan.request):
             self.handover.look(step, end)

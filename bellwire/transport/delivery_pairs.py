@@ -3,11 +3,12 @@
 Owns the two records of volatile state. Refuses behaviour: head.py and tail.py move them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bellwire.core.bell import Walsh
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.transport.delivery_groups import Tails
 from bellwire.transport.delivery_records import DeliveryRecord
 
 
@@ -27,10 +28,24 @@ class HeadPair:
     walsh: Walsh
     born_ns: int
     tail_frame: int | None = None  # of the tail's answer
+    tail_frame_differs: bool = False  # some tail of a group sees another frame than this node does
     bit: int | None = None
     record: DeliveryRecord | None = None
     void: bool = False  # the qubit of this side was lost after the decision
     repeats: int = 0
+    others: Tails = ()  # further tails of a state of three and more
+    frames: dict[NodeId, int] | None = None  # of its tails before correction, as seen here; None: a pair
+    silent: set[NodeId] = field(default_factory=set[NodeId])  # tails of a group that owe a word
+
+    @property
+    def tails(self) -> Tails:
+        """All tails with their ends; of a pair the one."""
+        return ((self.peer, self.tail_end), *self.others)
+
+    @property
+    def asked(self) -> Tails:
+        """Tails that owe a word: of a pair always the one."""
+        return self.tails if not self.others else tuple(each for each in self.tails if each[0] in self.silent)
 
     @property
     def qubit_here(self) -> bool:

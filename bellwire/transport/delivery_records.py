@@ -33,6 +33,7 @@ class DeliveryRecord(TaggedWord, frozen=True):
     born_ns: int  # creation time of the oldest constituent
     state: Literal["committed", "settled", "void"]
     bit: int | None  # this end's outcome; None: kept, or void
+    others: tuple[tuple[NodeId, End], ...] = ()  # at the head: further tails of a state of three and more
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -50,12 +51,12 @@ def from_record(record: Record) -> DeliveryRecord:
     return _decoder.decode(record.body)
 
 
-def commit_of(record: DeliveryRecord) -> Commit:
-    """What the head says about its record."""
+def commit_of(record: DeliveryRecord, tail_end: End | None = None) -> Commit:
+    """What the head says about its record. tail_end: of the tail that it says it to; None: of the first."""
     return Commit(
         request=record.request,
         head_end=record.head_end,
-        tail_end=record.tail_end,
+        tail_end=record.tail_end if tail_end is None else tail_end,
         number=record.number,
         frame=record.frame,
         signs=record.signs,

@@ -13,6 +13,7 @@ from bellwire.core.facts import Released, ReleaseReason
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.notices import SlotFreed, UpdatePair, ViewWanted
+from bellwire.core.plans import PurificationPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.transport.alarms import Alarms
@@ -32,6 +33,8 @@ class Circuit:
     side: Side
     peer: NodeId  # the other end node
     mode: Literal["keep", "measure"]
+    refinement: PurificationPlan | None = None  # of the route's own pairs, None: none
+    members: tuple[NodeId, ...] = ()  # of states of three and more, the source first; empty: pairs
 
 
 class Handover:

@@ -20,7 +20,9 @@ from bellwire.core.messages import (
     Settled,
 )
 from bellwire.core.notices import EntanglementReported
+from bellwire.core.purification import is_refined
 from bellwire.core.view import LedgerView, SlotView
+from bellwire.transport.delivery_groups import SeenGroup, seen_group
 from bellwire.transport.delivery_pairs import HeadPair
 from bellwire.transport.delivery_records import DeliveryRecord, commit_of
 from bellwire.transport.delivery_states import HEAD_ROWS
@@ -53,11 +55,21 @@ class Head:
             return
         slot = self.handover.held(end, circuit.request)
         chain = view.chain(end)
-        tail_end = view.far_end(end)
-        if slot is None or chain is None or chain.dead or tail_end is None:
+        if slot is None or chain is None or chain.dead:
             return
-        if view.far_owner(end) != circuit.peer:
-            return
+        group: SeenGroup | None = None
+        if circuit.members:
+            group = seen_group(view, self.handover.settings, circuit.members, end)
+            if group is None:
+                return
+            peer, tail_end = group.tails[0]
+        else:
+            found = view.far_end(end)
+            if found is None or view.far_owner(end) != circuit.peer:
+                return
+            if circuit.refinement and not is_refined(view, end, circuit.refinement, step.now_ns):
+                return
+            peer, tail_end = circuit.peer, found
         count = self.wanted.get(circuit.request)
         standing = self.handover.book.standing_count(circuit.request)
         if count is not None and standing >= count:
@@ -65,12 +77,12 @@ class Head:
             return
         if count is not None and standing + self._open.get(circuit.request, 0) >= count:
             return  # enough is on its way; looked at again when one of them fails
-        known = frame_known(view, end)
+        known = group is not None or frame_known(view, end)
         if circuit.mode == "measure" and not known:
             return  # its completion wakes us; measured earlier, nobody here could check the frame
         pair = HeadPair(
             request=circuit.request,
-            peer=circuit.peer,
+            peer=peer,
             mode=circuit.mode,
             head_end=end,
             tail_end=tail_end,
@@ -81,6 +93,10 @@ class Head:
             walsh=view.state(end, step.now_ns),
             born_ns=chain.oldest_ns,
         )
+        if group is not None:
+            pair.others, pair.frames = group.tails[1:], group.frames
+            pair.frame = group.frames[peer]
+            pair.silent = {name for name, _ in group.tails}
         self.pairs[end] = pair
         self._open[circuit.request] = self._open.get(circuit.request, 0) + 1
         if circuit.mode == "measure":
@@ -98,10 +114,10 @@ class Head:
         if pair.mode != "keep" or pair.state not in ("offered", "answered"):
             return
         chain = view.chain(pair.head_end)
-        if chain is None or chain.dead or view.far_end(pair.head_end) != pair.tail_end:
+        if chain is None or chain.dead or not _reaches(view, pair):
             self._give_up(step, pair, "found_dead" if pair.state == "offered" else "disagreed")
             return
-        if not frame_known(view, pair.head_end):
+        if pair.frames is None and not frame_known(view, pair.head_end):
             return
         if pair.state == "offered":
             # Remembered at first sight: after the tail's correction the ledger shows the corrected frame.
@@ -122,6 +138,12 @@ class Head:
         assert isinstance(answer, OfferAnswer)
         pair = self.pairs.get(answer.head_end)
         happened = "accepted" if answer.accepted else "not_yet" if answer.reason == "not_yet" else "refused"
+        if pair is not None and pair.frames is not None and answer.accepted and pair.state == "offered":
+            pair.silent.discard(received.source)
+            if not pair.tail_frame_differs:
+                pair.tail_frame_differs = answer.frame != pair.frames.get(received.source)
+            if pair.silent:
+                return  # the others have not answered yet
         before = self._state(answer.request, answer.head_end)
         following = self.transitions.after_message(received.source, before, happened)
         if not answer.accepted and before == "offered":
@@ -139,17 +161,19 @@ class Head:
             self._forget(step, pair)
             if pair.mode == "keep":
                 self.handover.release(step, pair.head_end, "dead")
+            if pair.others:
+                self._abort(step, pair)
         elif happened == "not_yet":
             self.handover.look(step, pair.head_end)
         else:
-            pair.tail_frame = answer.frame
+            pair.tail_frame = answer.frame if pair.frames is None else pair.frame
             if pair.mode == "keep":
                 self.handover.look(step, pair.head_end)
             else:
                 self._agree(step, pair)
 
     def _agree(self, step: Step, pair: HeadPair) -> None:
-        if pair.tail_frame is not None and pair.tail_frame != pair.frame:
+        if pair.tail_frame_differs or (pair.tail_frame is not None and pair.tail_frame != pair.frame):
             self.frame_mismatches += 1
             self.handover.report_mismatch(step, pair.request, pair.head_end, pair.frame, pair.tail_frame)
             self._give_up(step, pair, "disagreed")
@@ -171,7 +195,9 @@ class Head:
             born_ns=pair.born_ns,
             state="committed",
             bit=pair.bit,
+            others=pair.others,
         )
+        pair.silent = {name for name, _ in pair.tails}
         self._move(pair, "agreed")
         self.handover.alarms.clear(("head", pair.head_end))
         self._tokens[self.handover.persist(step, pair.record)] = pair
@@ -207,6 +233,10 @@ class Head:
         happened = "settled_void" if settled.void else "settled"
         if before == "committed" and pair is not None and pair.void and not settled.void:
             happened = "settled_too_early"
+        if pair is not None and pair.others and before == "committed":
+            if not self._all_settled(step, pair, received.source, void=settled.void):
+                return
+            happened = "settled_void" if pair.void else "settled"
         following = self.transitions.after_message(received.source, before, happened)
         if following == before:
             return
@@ -246,7 +276,8 @@ class Head:
         self.transitions.after_message(received.source, state, "inquiry")
         record = self.handover.book.get(inquiry.request, inquiry.head_end)
         if record is not None:
-            step.send(received.source, commit_of(record), "delivery")
+            tail_end = dict(record.others).get(received.source)
+            step.send(received.source, commit_of(record, tail_end), "delivery")
         elif state == "absent":
             aborted = Aborted(request=inquiry.request, head_end=inquiry.head_end)
             step.send(received.source, aborted, "delivery")
@@ -306,12 +337,12 @@ class Head:
                 self._move(pair, "memory_lost")
                 self._operations = {n: other for n, other in self._operations.items() if other is not pair}
                 self._forget(step, pair)
-                step.send(pair.peer, Aborted(request=pair.request, head_end=pair.head_end), "delivery")
+                self._abort(step, pair)
 
     def on_peer_restarted(self, step: Step, peer: NodeId) -> None:
         """A tail came back: it may have lost our commits."""
         for pair in self.pairs.values():
-            if pair.peer == peer and pair.state == "committed":
+            if pair.state == "committed" and any(name == peer for name, _ in pair.asked):
                 pair.repeats = 0
                 self._commit(step, pair)
 
@@ -337,6 +368,8 @@ class Head:
             bit=record.bit,
             record=record,
             void=void,
+            others=record.others,
+            silent={record.peer, *(name for name, _ in record.others)},
         )
         self._move(pair, "restored")
         self.pairs[record.head_end] = pair
@@ -358,11 +391,9 @@ class Head:
         pair.state = self.transitions.after(pair.state, happened)
 
     def _offer(self, step: Step, pair: HeadPair) -> None:
-        step.send(
-            pair.peer,
-            Offer(request=pair.request, head_end=pair.head_end, tail_end=pair.tail_end, mode=pair.mode),
-            "delivery",
-        )
+        for peer, tail_end in pair.asked:
+            offer = Offer(request=pair.request, head_end=pair.head_end, tail_end=tail_end, mode=pair.mode)
+            step.send(peer, offer, "delivery")
         limit_ns = pair.started_ns + self.handover.timers.delivery_ns
         self.handover.alarms.set(
             ("head", pair.head_end), min(step.now_ns + self.handover.timers.answer_ns, limit_ns)
@@ -370,7 +401,8 @@ class Head:
 
     def _commit(self, step: Step, pair: HeadPair) -> None:
         assert pair.record is not None
-        step.send(pair.peer, commit_of(pair.record), "delivery")
+        for peer, tail_end in pair.asked:
+            step.send(peer, commit_of(pair.record, tail_end), "delivery")
         # A tail that stays away for hours is asked ever more rarely, but never forgotten.
         timers = self.handover.timers
         wait_ns = min(timers.answer_ns << min(pair.repeats, 16), timers.delivery_ns)
@@ -383,7 +415,29 @@ class Head:
         self._forget(step, pair)
         if here:
             self.handover.release(step, pair.head_end, "withdrawn" if happened == "withdrawn" else "dead")
-        step.send(pair.peer, Aborted(request=pair.request, head_end=pair.head_end), "delivery")
+        self._abort(step, pair)
+
+    def _abort(self, step: Step, pair: HeadPair) -> None:
+        for peer, _ in pair.tails:
+            step.send(peer, Aborted(request=pair.request, head_end=pair.head_end), "delivery")
+
+    def _all_settled(self, step: Step, pair: HeadPair, tail: NodeId, *, void: bool) -> bool:
+        """A tail of a group has recorded the delivery. One that lost its qubit makes it void for all: those
+        that have recorded it already are told again."""
+        record = pair.record
+        assert record is not None
+        if void and not pair.void:
+            pair.void = True
+            pair.record = msgspec.structs.replace(record, state="void", bit=None)
+            self.handover.book.write(pair.record)
+            self.handover.persist(step, pair.record)
+            self.handover.report(step, "pair_void", record)
+            pair.silent = {name for name, _ in pair.tails} - {tail}
+            pair.repeats = 0
+            self._commit(step, pair)
+        elif void is pair.void:
+            pair.silent.discard(tail)
+        return not pair.silent
 
     def _forget(self, step: Step, pair: HeadPair) -> None:
         del self.pairs[pair.head_end]
@@ -396,3 +450,10 @@ class Head:
         if self.wanted.get(request) is not None and request in self.handover.circuits:
             for end in self.handover.waiting(request):
                 self.handover.look(step, end)
+
+
+def _reaches(view: LedgerView, pair: HeadPair) -> bool:
+    """The ends that were offered are still those of the state."""
+    if pair.frames is None:
+        return view.far_end(pair.head_end) == pair.tail_end
+    return set(view.members(pair.head_end)) == {pair.head_end, *(end for _, end in pair.tails)}

@@ -70,7 +70,10 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
     nodes = request.target_nodes
     if request.request_id == "":
         return "request_id is empty"
-    if len(nodes) != 2 or nodes[0] == nodes[1]:
+    ghz = request.entanglement_type == "ghz"
+    if ghz and (len(nodes) < 3 or len(set(nodes)) != len(nodes)):
+        return f"target_nodes {list(nodes)}: a GHZ state has three different members or more"
+    if not ghz and (len(nodes) != 2 or nodes[0] == nodes[1]):
         return f"target_nodes {list(nodes)}: a bipartite request names two different nodes"
     if nodes[0] != node:
         return f"target_nodes {list(nodes)}: submit at the first of them, this is {node}"
@@ -78,8 +81,13 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
     unknown = [name for name in (*nodes, *route) if name not in settings.nodes]
     if unknown:
         return f"unknown nodes {unknown}; the lab has {sorted(settings.nodes)}"
-    if settings.nodes[nodes[1]].role == "station":
-        return f"{nodes[1]} is a heralding station and holds no qubits"
+    for name in nodes[1:]:
+        if settings.nodes[name].role == "station":
+            return f"{name} is a heralding station and holds no qubits"
+    if ghz:
+        fault = _ghz_fault(request, settings)
+        if fault is not None:
+            return fault
     if route and (route[0] != nodes[0] or route[-1] != nodes[1] or len(set(route)) != len(route)):
         return f"route {list(route)} must lead from {nodes[0]} to {nodes[1]} without visiting a node twice"
     if request.count is None and request.duration_ns is None:
@@ -99,4 +107,16 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
         return f"fidelity_threshold = {request.fidelity_threshold} is outside 0..1"
     if request.rate_threshold_hz is not None and request.rate_threshold_hz < 0.0:
         return f"rate_threshold_hz = {request.rate_threshold_hz} is negative"
+    return None
+
+
+def _ghz_fault(request: EntanglementRequest, settings: NetworkSettings) -> str | None:
+    """What a request for GHZ states may not ask for."""
+    for name in request.target_nodes:
+        if settings.nodes[name].role != "end":
+            return f"{name} is a repeater: members of a GHZ state are end nodes"
+    if request.consumption != "keep":
+        return "consumption = measure is for pairs; members of a GHZ state keep their qubits"
+    if request.route is not None or request.tree is not None or request.rounds or request.link_purification:
+        return "route, tree, rounds and link_purification are for pairs; leave them out for a GHZ state"
     return None

@@ -24,7 +24,9 @@ from bellwire.core.messages import (
     Settled,
 )
 from bellwire.core.notices import UpdatePair
+from bellwire.core.purification import is_refined
 from bellwire.core.view import LedgerView
+from bellwire.transport.delivery_groups import seen_group
 from bellwire.transport.delivery_pairs import TailPair
 from bellwire.transport.delivery_records import DeliveryRecord, from_commit
 from bellwire.transport.delivery_states import TAIL_ROWS
@@ -63,15 +65,18 @@ class Tail:
             return
         slot = self.handover.held(end, circuit.request)
         chain = view.chain(end)
-        head_end = view.far_end(end)
+        group = seen_group(view, self.handover.settings, circuit.members, end) if circuit.members else None
+        head_end = view.far_end(end) if group is None else group.head_end
         if chain is not None and chain.dead and pair is not None:
             self._refuse(step, pair, "dead")
             return
         if slot is None or chain is None or chain.dead or head_end is None:
             return
-        if view.far_owner(end) != circuit.peer:
+        if group is None and (circuit.members or view.far_owner(end) != circuit.peer):
             return
-        known = frame_known(view, end)
+        if pair is None and circuit.refinement and not is_refined(view, end, circuit.refinement, step.now_ns):
+            return
+        known = group is not None or frame_known(view, end)
         if circuit.mode == "measure":
             if pair is not None and pair.head_end != head_end:
                 return
@@ -85,7 +90,7 @@ class Tail:
             self.handover.alarms.clear(("tail", pair.head_end))
         elif pair is not None and pair.head_end == head_end and known:
             pair.slot = slot.index
-            pair.frame = chain.frame
+            pair.frame = chain.frame if group is None else group.frames[self.handover.node]
             pair.qubit_here = True
             self.handover.slots.offer(slot.index)
             self._accept_or_correct(step, pair)

@@ -1,0 +1,162 @@
+"""From a request for GHZ states to the part of every node in it.
+
+Owns the way from a multipartite plan over link pairs to node plans: who makes which link pairs, who fuses and
+stays, who leaves, and in which order where the order is fixed. Refuses the search for trees
+(multipartite/ghz_steiner.py) and execution (swapping/fusion.py).
+
+Modes: "swap_asap" joins states as they come, "fixed_tree" keeps the order of the plan.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.plans import (
+    Circumstances,
+    EntanglementRequest,
+    FusionPlan,
+    FusionStep,
+    LinkPlan,
+    NodePlan,
+    RequestPlan,
+)
+from bellwire.core.settings import NetworkSettings
+from bellwire.core.units import NS_PER_S
+from bellwire.planner.capacity import NoPlan, Residual
+from bellwire.planner.multipartite.methods import plan_ghz
+from bellwire.planner.multipartite.values import MultipartitePlan
+from bellwire.planner.requests import Limits, Options
+from bellwire.planner.sources.settings import topology_of
+from bellwire.planner.usable import usable_network
+
+METHOD: Final = "ghz-steiner"
+"""The method whose pairs are link pairs, so that all joins can be made on one tree of links."""
+
+ORDERS: Final[Mapping[str, Literal["adaptive", "fixed"]]] = {"swap_asap": "adaptive", "fixed_tree": "fixed"}
+
+
+def compute_fusion_plan(
+    network: NetworkSettings, request: EntanglementRequest, version: int, circumstances: Circumstances
+) -> RequestPlan | str:
+    """The plan of a request for GHZ states, or the reason why there is none.
+
+    The tree does not depend on what failed lately, except for nodes that are judged lost: a GHZ state has far
+    fewer ways than a pair.
+    """
+    order = ORDERS.get(request.generation_mode)
+    if order is None:
+        return f'generation mode "{request.generation_mode}" is none for GHZ states: {", ".join(ORDERS)}'
+    topology = topology_of(network, request.request_id, circumstances.avoid)
+    try:
+        found = plan_ghz(
+            Residual(topology),
+            request.request_id,
+            request.target_nodes,
+            METHOD,
+            Options(throttle=False, rounds=0),
+            Limits(fidelity=request.fidelity_threshold),
+        )
+    except NoPlan as reason:
+        return str(reason)
+    usable = usable_network(network, request.request_id, circumstances.avoid)
+    names = [usable.links[pair.left][pair.right].link for pair in found.pairs]
+    return _request_plan(network, request, version, order, found, names)
+
+
+def _request_plan(
+    network: NetworkSettings,
+    request: EntanglementRequest,
+    version: int,
+    order: Literal["adaptive", "fixed"],
+    found: MultipartitePlan,
+    names: list[LinkId],
+) -> RequestPlan:
+    source, destination = request.target_nodes[0], request.target_nodes[-1]
+    nodes = tuple(sorted({node for pair in found.pairs for node in (pair.left, pair.right)} - {source}))
+    nodes = (source, *nodes)
+    steps = _steps(found, names)
+    links: dict[NodeId, list[LinkPlan]] = {name: [] for name in nodes}
+    for pair, name in zip(found.pairs, names, strict=True):
+        for owner, partner in ((pair.left, pair.right), (pair.right, pair.left)):
+            links[owner].append(_link_plan(request, name, partner, 1.0 / pair.latency_s))
+    plans = {
+        name: NodePlan(
+            request=request.request_id,
+            version=version,
+            source=source,
+            destination=destination,
+            role="source" if name == source else "destination" if name in request.target_nodes else "inner",
+            routes=(nodes,),
+            links=tuple(links[name]),
+            swaps=(),
+            cutoff_ns=request.cutoff_ns,
+            rounds=False,
+            lease_ns=network.timers.plan_lease_ns,
+            fusion=FusionPlan(
+                request=request.request_id,
+                kind="ghz",
+                members=request.target_nodes,
+                nodes=nodes,
+                links=tuple(sorted(names)),
+                branches=tuple(sorted(link.link for link in links[name])),
+                retains=name in request.target_nodes,
+                order=order,
+                steps=tuple(steps.get(name, ())) if order == "fixed" else (),
+                rate_hz=found.rate_hz,
+            ),
+        )
+        for name in nodes
+    }
+    tree = " ".join(f"({pair.left} {pair.right})" for pair in found.pairs)
+    return RequestPlan(
+        request=request.request_id,
+        version=version,
+        nodes=plans,
+        rate_hz=found.rate_hz,
+        latency_ns=round(found.latency_s * NS_PER_S),
+        fidelity=found.fidelity,
+        tree=tree,
+        shape=f"ghz {request.generation_mode} {tree}",
+    )
+
+
+def _link_plan(request: EntanglementRequest, link: LinkId, partner: NodeId, rate_hz: float) -> LinkPlan:
+    return LinkPlan(
+        request=request.request_id,
+        tree=0,
+        link=link,
+        partner=partner,
+        rate_hz=rate_hz,
+        lanes=0,
+        weight=request.priority,
+        fidelity_min=None,
+    )
+
+
+Covers = dict[NodeId, frozenset[LinkId]]
+"""By which of its links a state reaches each of its nodes."""
+
+
+def _steps(found: MultipartitePlan, names: list[LinkId]) -> dict[NodeId, list[FusionStep]]:
+    """Every operation as joins of two states each, for the node that acts."""
+    covers: dict[int, Covers] = {}
+    for number, (pair, name) in enumerate(zip(found.pairs, names, strict=True)):
+        covers[number] = {pair.left: frozenset((name,)), pair.right: frozenset((name,))}
+    steps: dict[NodeId, list[FusionStep]] = {}
+    for operation in found.operations:
+        node = operation.node
+        joined, *others = (covers.pop(state) for state in operation.consumes)
+        for other in others:
+            steps.setdefault(node, []).append(
+                FusionStep(
+                    one=min(joined[node]),
+                    other=min(other[node]),
+                    one_nodes=tuple(sorted(joined)),
+                    other_nodes=tuple(sorted(other)),
+                )
+            )
+            joined = {**joined, **other, node: joined[node] | other[node]}
+        if operation.action == "fuse_discard":
+            del joined[node]
+        covers[operation.yields] = joined
+    return steps

@@ -1,0 +1,43 @@
+"""States of three and more on their way to the applications: who has which end, and what each must do to it.
+
+Owns the look at a group: is it whole, and which Pauli does each tail need to hold its part of the GHZ state.
+Refuses protocol: head.py and tail.py speak.
+
+The head's qubit is the measure: every tail mends the X error by which it differs from the head, and the first
+tail of the request also mends the phase of the whole. All tails find the same, each for itself, whatever the
+others have mended already.
+"""
+
+from typing import NamedTuple
+
+from bellwire.core.ids import End, NodeId
+from bellwire.core.settings import NetworkSettings
+from bellwire.core.view import LedgerView
+
+Tails = tuple[tuple[NodeId, End], ...]
+
+
+class SeenGroup(NamedTuple):
+    """A whole group: one end at every member."""
+
+    head_end: End
+    tails: Tails  # in the order of the request
+    frames: dict[NodeId, int]  # Pauli index that each tail still has to apply
+
+
+def seen_group(
+    view: LedgerView, settings: NetworkSettings, members: tuple[NodeId, ...], end: End
+) -> SeenGroup | None:
+    """The group of an own end, if it has exactly one end at every member and every half is known."""
+    ends = view.members(end)
+    if len(ends) != len(members) or not view.complete(end):
+        return None
+    by_owner = {settings.owner(each.link, each.side): each for each in ends}
+    if set(by_owner) != set(members):
+        return None
+    head, *tails = members
+    chain = view.chain(end)
+    assert chain is not None
+    frames = {tail: view.turned(by_owner[head], by_owner[tail]) for tail in tails}
+    frames[tails[0]] ^= chain.frame & 1
+    return SeenGroup(by_owner[head], tuple((tail, by_owner[tail]) for tail in tails), frames)
