@@ -221,13 +221,21 @@ class Arbiter:
         """
         end = self._ends[link]
         side_slots = self._slots.of_link(link)
-        free = sum(slot.state == "free" for slot in side_slots)
+        free = 0
+        having: set[LinkId] = set()
+        for slot in side_slots:
+            if slot.state == "free":
+                free += 1
+            elif slot.state != "lost":
+                having.add(slot.link)
         if not end.settings.shared[end.settings.nodes.index(self._node)]:
             return free
         if not free:
             return 0
-        having = {slot.link for slot in side_slots if slot.state not in ("free", "lost")}
-        poor = sum(bool(self._ends[rival].requests) and rival not in having for rival in self._sharers[link])
+        poor = 0
+        for rival in self._sharers[link]:
+            if rival not in having and self._ends[rival].requests:
+                poor += 1
         left = min(poor, len(side_slots) - 1)
         return max(free - left, min(free, 1) if link not in having else 0)
 

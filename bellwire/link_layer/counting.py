@@ -148,6 +148,8 @@ class Counting:
 
     def deadline_ns(self) -> int | None:
         """When counted pairs are told again."""
+        if not self.unheard:
+            return None
         return min((counted.repeat_ns for counted in self.unheard.values()), default=None)
 
     def on_deadline(self, step: Step) -> None:

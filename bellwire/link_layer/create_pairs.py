@@ -350,6 +350,8 @@ class CreatePairs:
 
     def deadline_ns(self) -> int | None:
         """Numbers to tell again, and the end of the time of kept or unnumbered pairs."""
+        if not self._pairs:
+            return self.counting.deadline_ns()
         deadlines = [pair.until_ns for pair in self._pairs.values() if pair.until_ns is not None]
         counting_ns = self.counting.deadline_ns()
         if counting_ns is not None:

@@ -33,6 +33,7 @@ class Lanes:
         self._armed_from: dict[int, int] = {}  # lane -> first attempt of the present lease
         self._takes_turns = link.turn_ns > 0
         self._armed_to: dict[int, tuple[int, int]] = {}  # with turns: lane -> (last attempt, point) ordered
+        self._ordered: dict[int, tuple[int, int, int, int]] = {}  # in a bank: what was ordered last, by lane
         self._waited: dict[int, int] = {}  # with turns: lane -> attempts without success in turns before
         self._period_ns = link.period_ns
         self._epoch_ns = 0
@@ -46,6 +47,7 @@ class Lanes:
         """A new run: nothing of the old one counts."""
         self._armed_from.clear()
         self._armed_to.clear()
+        self._ordered.clear()
         self._waited.clear()
         self._births.clear()
         self._forgotten_to = -1
@@ -90,6 +92,13 @@ class Lanes:
                 self._armed_from[lane] = first  # armed for a later turn before, and now for this one
         generation = slot.generation
         assert book.run is not None
+        fence = book.fence()
+        if self.may_start is not None:
+            # A bank is looked at whenever a memory of it changes: most often there is nothing new to order.
+            ordered = (generation, last, fence, point)
+            if not fresh and self._ordered.get(lane) == ordered:
+                return
+            self._ordered[lane] = ordered
         step.order(
             StartAttempts(
                 slot=slot.index,
@@ -100,7 +109,7 @@ class Lanes:
                 epoch_ns=book.epoch_ns,
                 first=first,
                 last=last,
-                fence=book.fence(),
+                fence=fence,
                 point=point,
             )
         )

@@ -339,6 +339,8 @@ class SharedQueue:
 
     def deadline_ns(self) -> int | None:
         """The next word to repeat, or verdict to give."""
+        if not self.items:
+            return self.removals.deadline_ns()
         earliest = [item.decide_ns for item in self.items.values()]
         earliest += [item.repeat_ns for item in self.items.values() if item.repeat_ns is not None]
         removal_ns = self.removals.deadline_ns()

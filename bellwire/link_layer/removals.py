@@ -61,6 +61,8 @@ class Removals:
 
     def deadline_ns(self) -> int | None:
         """When a removal is told again."""
+        if not self.leaving:
+            return None
         return min((leaving.repeat_ns for leaving in self.leaving.values()), default=None)
 
     def on_deadline(self, step: Step) -> None:
