@@ -6,7 +6,14 @@ Owns the message types and the schema version. Durations in messages are duratio
 
 from typing import Literal
 
-from bellwire.core.baseline_messages import Datagram, DatagramHeard, Expire, Track
+from bellwire.core.baseline_messages import (
+    Datagram,
+    DatagramHeard,
+    Expire,
+    LedgerAsked,
+    LedgerTold,
+    Track,
+)
 from bellwire.core.bell import Cost
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, NodeId, RequestId
@@ -290,4 +297,6 @@ Message = (
     | DatagramHeard
     | Track
     | Expire
+    | LedgerAsked
+    | LedgerTold
 )

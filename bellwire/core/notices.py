@@ -4,7 +4,7 @@ Owns the notice types. Every part declares which it takes and which it gives; a 
 permits only listed cycles.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
@@ -41,6 +41,16 @@ class EndDied(Word, frozen=True, kw_only=True):
     """The chain of an own end is dead: whoever holds the end must release it."""
 
     end: End
+
+
+class EndUnlocked(Word, frozen=True, kw_only=True):
+    """An own end takes part in no round of purification any more, and is held again."""
+
+    end: End
+
+
+CENTRAL: Final = "swap:"
+"""Purposes that begin so go to the centre where the network has one; all others to the node's replica."""
 
 
 class ViewWanted(Word, frozen=True, kw_only=True):
@@ -193,6 +203,7 @@ Notice = (
     | LinkPairReady
     | EndChanged
     | EndDied
+    | EndUnlocked
     | ViewWanted
     | ViewReady
     | SlotFreed

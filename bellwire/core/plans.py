@@ -142,7 +142,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
     stored: tuple[End, ...] = ()  # own ends of stored pairs that the plan keeps from all others
-    purifications: tuple[PurificationPlan, ...] = ()  # of pairs with an end at this node, one for each partner
+    purifications: tuple[PurificationPlan, ...] = ()  # of pairs that end here, by partner
     fusion: FusionPlan | None = None  # None: a plan for pairs
     mode: PolicyName = ""  # generation mode of all its trees, "": as the swap plans say
 

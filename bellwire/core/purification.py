@@ -4,8 +4,9 @@ Owns the state maths that link layer and planner share: waiting, one-qubit gates
 rounds with its success probabilities (algorithms.md 2.1, 2.2). Refuses protocol: who measures when is told by
 `bellwire.link_layer.purification`.
 
-Frames. Every pair is brought to Phi+ by Paulis at side 1 before its first round, so a state relative to the
-heralded frame enters DEJMPS as it is, and the kept pair leaves the round with frame 0.
+Frames at a link: every pair is brought to Phi+ by Paulis at side 1 before its first round, so a state
+relative to the heralded frame enters DEJMPS as it is, and the kept pair leaves the round with frame 0.
+Between distant nodes frames stay in software (`judged`).
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,15 @@ from bellwire.core.bell import (
     decay,
     dejmps,
     depolarise,
+    fidelity_of,
     from_walsh,
     recurrence,
     to_walsh,
 )
+from bellwire.core.ids import End
+from bellwire.core.plans import PurificationPlan
 from bellwire.core.settings import MemorySettings
+from bellwire.core.view import LedgerView
 
 Memories = tuple[MemorySettings, MemorySettings]
 """Of side 0 and side 1 of a link."""
@@ -115,3 +120,27 @@ def pairs_per_product(rungs: Sequence[Purified], *, pumping: bool) -> float:
     for rung in rungs:
         pairs = (pairs + 1.0 if pumping else 2.0 * pairs) / rung.success_probability
     return pairs
+
+
+def is_refined(view: LedgerView, end: End, plan: PurificationPlan, now_ns: int) -> bool:
+    """True when the pair of an own end needs no further rounds of its plan before it is used."""
+    if plan.fidelity_min is None:
+        return view.rounds(end) >= plan.rounds
+    return view.chain(end) is not None and fidelity_of(view.state(end, now_ns)) >= plan.fidelity_min
+
+
+class Rung(NamedTuple):
+    """One round on two pairs whose frames stay in software."""
+
+    passed: bool  # the two bits are those of a round that passes
+    frame: int  # Pauli index of the kept pair afterwards
+
+
+def judged(frames: tuple[int, int], bits: tuple[int, int]) -> Rung:
+    """What the bits of a DEJMPS round mean for a kept and a measured pair of these frames.
+
+    The turns make f ^ 2 of a frame f with bit 0. Without errors the Z readings then differ by the X part of
+    both frames, and the CNOTs pass the Z part of the measured pair's frame on to the kept one (2.1).
+    """
+    kept, measured = (frame ^ (frame & 1) << 1 for frame in frames)
+    return Rung(bits[0] ^ bits[1] == (kept ^ measured) >> 1, kept ^ (measured & 1))

@@ -72,6 +72,10 @@ class LedgerView(Protocol):
         """Rounds of purification that the pair of this end has passed since its last swap."""
         ...
 
+    def judged(self, end: End) -> int:
+        """Rounds in the latest passed verdict that the owner of `end` wrote about it; 0: none is known."""
+        ...
+
     def state(self, end: End, now_ns: int) -> Walsh:
         """Estimated state relative to the frame, decayed to now. Needs a known end."""
         ...

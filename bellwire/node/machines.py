@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from bellwire.applications.notification import StatusNotification
 from bellwire.applications.requests import RequestGenerator
+from bellwire.baselines.centre import CentralLedger
 from bellwire.baselines.protocols import Baselines
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Part
@@ -24,6 +25,7 @@ from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.protocols import Messaging, PlanDispatch
 from bellwire.swapping.fusion import Fusion
 from bellwire.swapping.protocols import Swapping
+from bellwire.swapping.purification import Purification
 from bellwire.transport.delivery import Delivery
 from bellwire.transport.monitoring import ExecutionMonitoring
 from bellwire.transport.requests import RequestProcessing
@@ -50,7 +52,9 @@ class QuantumNode(NodeMachine):
         self.replica = self.gem.replica
         self.links = LinkService(network, node, self.slots)
         self.swapping = Swapping(network, node, self.slots)
+        self.purification = Purification(network, node, self.slots)
         self.baselines = Baselines(network, node, self.slots)
+        self.central = CentralLedger(network, node, self.slots)
         self.fusion = Fusion(network, node, self.slots)
         self.delivery: Delivery | None = None
         self.requests: RequestProcessing | None = None
@@ -61,7 +65,9 @@ class QuantumNode(NodeMachine):
             self.links,
             LinkAdvertising(network, node, self.links.ends),
             self.swapping,
+            self.purification,
             self.baselines,
+            self.central,
             self.fusion,
             messaging,
         ]

@@ -14,16 +14,22 @@ from bellwire.core.view import SlotView
 class Held:
     """One own held end, as the ledger showed its chain when this node last looked."""
 
-    __slots__ = ("end", "far", "known", "oldest_ns", "ready_ns", "since_ns", "slot")
+    __slots__ = ("end", "far", "known", "oldest_ns", "ready_ns", "refined", "since_ns", "slot")
 
     def __init__(self, slot: SlotView, end: End, now_ns: int) -> None:
         self.slot = slot
         self.end = end
         self.far = -1  # position of the far end on the route, -1: not known, or not on it
         self.known = False  # `far` and `oldest_ns` are as the ledger has them now
+        self.refined = True  # needs no further purification before it is swapped
         self.oldest_ns = slot.born_ns  # birth of the oldest constituent
         self.since_ns = now_ns  # when the pair became available here in its present form
         self.ready_ns = now_ns  # not before: the far end may swap it first
+
+    @property
+    def here(self) -> bool:
+        """False while the qubit takes part in a round of purification, and after it was lost in one."""
+        return self.slot.state == "held" and self.slot.end == self.end
 
     def age_ns(self, now_ns: int) -> int:
         """Time since the oldest constituent was born."""

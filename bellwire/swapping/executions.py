@@ -14,7 +14,8 @@ from math import inf
 from typing import Final
 
 from bellwire.core.ids import End, NodeId
-from bellwire.core.plans import SwapPlan
+from bellwire.core.plans import PurificationPlan, SwapPlan
+from bellwire.core.purification import is_refined
 from bellwire.core.units import NS_PER_S
 from bellwire.core.view import LedgerView, SlotView
 from bellwire.swapping.candidates import Held, Situation
@@ -31,6 +32,7 @@ class Execution:
         self.policy = policy
         self.left: dict[End, Held] = {}
         self.right: dict[End, Held] = {}
+        self.purifications: dict[NodeId, PurificationPlan] = {}  # by partner
         self.look_ns: int | None = None  # when something changes by time alone; None: nothing will
         self._positions = {name: position for position, name in enumerate(plan.route)}
 
@@ -44,7 +46,7 @@ class Execution:
         else:
             self.right[end] = held
             held.far = -1 if table is None else table.position + 1
-        held.known = table is not None
+        held.known = table is not None and not self.purifications
         return held
 
     def drop(self, end: End) -> None:
@@ -56,9 +58,13 @@ class Execution:
         """The end, if it is held."""
         return self.left.get(end) or self.right.get(end)
 
-    def read(self, view: LedgerView) -> None:
-        """What the ledger has of the ends whose chains have changed."""
+    def read(self, view: LedgerView, now_ns: int) -> None:
+        """What the ledger has of the ends whose chains have changed. Ends that a round of purification has
+        used up are dropped."""
         for side in (self.left, self.right):
+            if self.purifications:
+                for end in [end for end, held in side.items() if held.slot.end != end]:
+                    del side[end]
             for end, held in side.items():
                 if held.known:
                     continue
@@ -69,6 +75,8 @@ class Execution:
                     held.far = -1
                 else:
                     held.oldest_ns = chain.oldest_ns
+                    purification = self.purifications.get(owner or "")
+                    held.refined = purification is None or is_refined(view, end, purification, now_ns)
                 held.known = True
 
     def wait_for_turn(self, held: Held, until_ns: int) -> None:
@@ -104,7 +112,7 @@ class Execution:
             held
             for side in (self.left, self.right)
             for held in side.values()
-            if held.known and held.far >= 0 and self._limit_ns(held) <= now_ns
+            if held.known and held.far >= 0 and held.here and self._limit_ns(held) <= now_ns
         ]
 
     def plan_look(self, now_ns: int, *, waiting: bool) -> None:
@@ -117,6 +125,8 @@ class Execution:
                 look = now_ns + table.wait_s * NS_PER_S
             for side in (self.left, self.right):
                 for held in side.values():
+                    if not held.here:
+                        continue
                     look = min(look, self._limit_ns(held))
                     if held.ready_ns > now_ns and self.right:
                         look = min(look, held.ready_ns)
@@ -136,4 +146,8 @@ class Execution:
 
 
 def _ready(side: Iterable[Held], now_ns: int) -> tuple[Held, ...]:
-    return tuple(held for held in side if held.known and held.far >= 0 and held.ready_ns <= now_ns)
+    return tuple(
+        held
+        for held in side
+        if held.known and held.far >= 0 and held.ready_ns <= now_ns and held.refined and held.here
+    )

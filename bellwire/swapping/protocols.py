@@ -22,6 +22,7 @@ from bellwire.core.modes import is_foreign
 from bellwire.core.notices import (
     EndChanged,
     EndDied,
+    EndUnlocked,
     LinkPairReady,
     MemoryLost,
     PeerLost,
@@ -101,6 +102,7 @@ class Swapping:
         return {
             LinkPairReady: self._pair_ready,
             EndChanged: self._end_changed,
+            EndUnlocked: self._end_unlocked,
             EndDied: self._end_died,
             ViewReady: self._view_ready,
             PlanInstalled: self._plan_installed,
@@ -126,6 +128,9 @@ class Swapping:
                 continue
             key = (plan.request, swap.tree)
             execution = Execution(swap, policy_of(swap.policy))
+            execution.purifications = {
+                each.partner: each for each in plan.purifications if each.tree == swap.tree
+            }
             self._executions[key] = execution
             for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
                 if slot.end is not None and slot.state == "held" and (slot.request, slot.tree) == key:
@@ -187,6 +192,23 @@ class Swapping:
                 held.since_ns = step.now_ns
             self._reconsider(step, key)
 
+    def _end_unlocked(self, step: Step, notice: EndUnlocked) -> None:
+        """A round of purification has left us this end: its cutoff runs again, and it may be swapped."""
+        slot = self._slots.holding(notice.end)
+        if slot is None or slot.request is None or slot.state != "held":
+            return
+        plan = self._plans.get(slot.request)
+        if plan is not None and plan.swaps and plan.cutoff_ns is not None:
+            heappush(self._limits, (slot.born_ns + plan.cutoff_ns, notice.end))
+        key = (slot.request, slot.tree)
+        execution = self._executions.get(key)
+        if execution is None:
+            return
+        held = execution.held(notice.end) or execution.hold(slot, notice.end, step.now_ns)
+        held.known = False
+        held.since_ns = step.now_ns
+        self._reconsider(step, key)
+
     def _wait_for_turn(self, execution: Execution, held: Held, now_ns: int, ways: int) -> None:
         """The other end is let go first for as long as word of its swap would take. It has heard of this pair
         when we have (ways = 1) or up to one way later (ways = 2)."""
@@ -225,7 +247,7 @@ class Swapping:
             changed = [
                 held for side in (execution.left, execution.right) for held in side.values() if not held.known
             ]
-            execution.read(view)
+            execution.read(view, now_ns)
             if policy.adaptive:
                 for held in changed:
                     if held.far >= 0:

@@ -1,0 +1,182 @@
+"""The answering side of a purification between distant nodes: measures when asked, and obeys the verdict.
+
+Owns the rounds that this node has measured for. Refuses to decide: after measuring only the verdict keeps the
+pair. The verdict is a fact of the asker's stream and comes by the ledger; without it within the lease, which
+counts from the own measurement, the kept end is released and so the pair dies for everybody.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import PairPurified
+from bellwire.core.ids import End, NodeId
+from bellwire.core.machine import Step
+from bellwire.core.messages import PurificationAnswer, PurificationWanted
+from bellwire.core.view import LedgerView, SlotView
+from bellwire.swapping.purification_ground import PurificationGround
+
+ENDED_KEPT: Final = 512
+"""Rounds that are over and remembered, so that stray copies of their words change nothing."""
+
+Name = tuple[int, End]
+"""A round: the asker's number and its end of the kept pair."""
+
+
+class TakenRound:
+    """One round that this node measures or has measured for."""
+
+    __slots__ = ("answer", "asker", "died", "kept", "lapse_ns", "measured", "wanted")
+
+    def __init__(self, wanted: PurificationWanted, asker: NodeId, kept: SlotView, measured: SlotView) -> None:
+        self.wanted = wanted
+        self.asker = asker
+        self.kept = kept
+        self.measured = measured
+        self.answer: PurificationAnswer | None = None  # None: still measuring
+        self.lapse_ns = 0  # once measured
+        self.died = False
+
+
+class PurificationAnswering:
+    """All rounds that this node was asked for."""
+
+    def __init__(self, ground: PurificationGround) -> None:
+        self._ground = ground
+        self.taken: dict[Name, TakenRound] = {}
+        self._measuring: dict[int, TakenRound] = {}
+        self._ended: OrderedDict[Name, PurificationAnswer | None] = OrderedDict()  # a refusal, None: taken
+
+    def wanted(self, step: Step, source: NodeId, wanted: PurificationWanted) -> None:
+        """A peer asks for a round, perhaps again."""
+        self._check(source, wanted)
+        name = (wanted.number, wanted.kept)
+        taken = self.taken.get(name)
+        if taken is not None:
+            if taken.answer is not None:
+                step.send(source, taken.answer, "outcome")
+        elif name in self._ended:
+            refusal = self._ended[name]
+            if refusal is not None:
+                step.send(source, refusal, "outcome")
+        else:
+            self._begin(step, source, wanted)
+
+    def _begin(self, step: Step, source: NodeId, wanted: PurificationWanted) -> None:
+        ground = self._ground
+        kept, measured = (ground.slots.holding(end) for end in (wanted.kept_far, wanted.measured_far))
+        if kept is None or measured is None or kept.state != "held" or measured.state != "held":
+            refusal = _answer(wanted, accepted=False)
+            self._remember((wanted.number, wanted.kept), refusal)
+            step.send(source, refusal, "outcome")
+            return
+        ground.slots.lock(kept.index)
+        ground.slots.lock(measured.index)
+        ground.counters["taken"] += 1
+        taken = self.taken[wanted.number, wanted.kept] = TakenRound(wanted, source, kept, measured)
+        self._measuring[ground.measure(step, kept, measured, 1)] = taken
+
+    def _check(self, source: NodeId, wanted: PurificationWanted) -> None:
+        network, node = self._ground.network, self._ground.node
+        for end, owner in (
+            (wanted.kept, source),
+            (wanted.measured, source),
+            (wanted.kept_far, node),
+            (wanted.measured_far, node),
+        ):
+            link = network.links.get(end.link)
+            if link is None or end.side not in (0, 1) or link.nodes[end.side] != owner:
+                raise PeerViolation(source, f"asks to purify {end}, which is no end of {owner}")
+        if wanted.kept == wanted.measured or wanted.kept_far == wanted.measured_far:
+            raise PeerViolation(source, f"asks to purify {wanted.kept} with itself")
+        if source >= node:
+            raise PeerViolation(source, f"asks {node} for a round, which only a lower name may do")
+
+    def purified(self, step: Step, event: PairPurified) -> None:
+        """The own half of a round ended: the asker gets the bit."""
+        taken = self._measuring.pop(event.operation, None)
+        if taken is None:
+            return
+        ground, wanted = self._ground, taken.wanted
+        bit = event.bit if event.ended == "done" else None
+        ground.sacrifice(step, taken.measured, wanted.kept_far, bit, event.at_ns)
+        if bit is None or taken.died:
+            taken.answer = _answer(wanted, accepted=True)
+            self._end(step, taken)
+            ground.release(step, taken.kept, "dead")
+        else:
+            taken.answer = PurificationAnswer(
+                number=wanted.number,
+                kept=wanted.kept,
+                accepted=True,
+                bit=bit,
+                at_ns=event.at_ns,
+                turned_ns=event.turned_ns,
+            )
+            taken.lapse_ns = step.now_ns + wanted.lease_ns
+        step.send(taken.asker, taken.answer, "outcome")
+
+    def look(self, step: Step, view: LedgerView) -> None:
+        """Verdicts may have come: give the kept ends of rounds that passed back."""
+        for taken in list(self.taken.values()):
+            if taken.answer is not None and view.judged(taken.wanted.kept) >= taken.wanted.rounds:
+                self._end(step, taken)
+                self._ground.give_back(step, taken.kept)
+
+    def waits_for(self, end: End) -> bool:
+        """True for the kept end of a round that has no verdict yet."""
+        return any(taken.wanted.kept_far == end for taken in self.taken.values())
+
+    def died(self, step: Step, end: End) -> None:
+        """The kept pair is dead: its verdict was "failed", or something else killed it."""
+        for taken in list(self.taken.values()):
+            if taken.wanted.kept_far != end:
+                continue
+            if taken.answer is None:
+                taken.died = True
+            else:
+                self._end(step, taken)
+                self._ground.release(step, taken.kept, "dead")
+
+    def memory_lost(self, step: Step) -> None:
+        """The memory forgot its qubits, and what it was doing."""
+        for taken in list(self.taken.values()):
+            self._end(step, taken)
+            self._ground.lose(step, taken.kept)
+            if taken.answer is None:
+                self._ground.lose(step, taken.measured)
+        self._measuring.clear()
+
+    def _end(self, step: Step, taken: TakenRound) -> None:
+        name = (taken.wanted.number, taken.wanted.kept)
+        del self.taken[name]
+        self._remember(name, None)
+
+    def _remember(self, name: Name, refusal: PurificationAnswer | None) -> None:
+        self._ended[name] = refusal
+        if len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+            self._ground.counters["dropped"] += 1
+
+    # ---- time
+
+    def earliest_ns(self) -> int | None:
+        """When the first round without a verdict is given up."""
+        if not self.taken:
+            return None
+        return min((one.lapse_ns for one in self.taken.values() if one.answer is not None), default=None)
+
+    def on_deadline(self, step: Step) -> None:
+        """Let go of what no verdict came for."""
+        for taken in list(self.taken.values()):
+            if taken.answer is not None and taken.lapse_ns <= step.now_ns:
+                self._ground.counters["lapsed"] += 1
+                self._end(step, taken)
+                self._ground.release(step, taken.kept, "partner_lost")
+
+
+def _answer(wanted: PurificationWanted, *, accepted: bool) -> PurificationAnswer:
+    """Without a bit: a refusal, or an order that failed."""
+    return PurificationAnswer(
+        number=wanted.number, kept=wanted.kept, accepted=accepted, bit=None, at_ns=None, turned_ns=None
+    )
