@@ -22,6 +22,7 @@ from bellwire.cli import (
     reference,
     replay,
     simulate,
+    sweep,
     tune,
 )
 from bellwire.cli.exits import Commands
@@ -66,6 +67,7 @@ app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
 app.command()(tune.tune)
 app.command()(evaluate.evaluate)
+app.command()(sweep.sweep)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
