@@ -33,7 +33,13 @@ def request(
         float | None,
         typer.Option("--rate", metavar="HZ", min=0.001, help="Pairs per second to be reserved on the way."),
     ] = None,
-    mode: Annotated[str, typer.Option("--mode", help="swap_asap or fixed_tree.")] = "swap_asap",
+    mode: Annotated[
+        str, typer.Option("--mode", help='How pairs are swapped, as in "score(alpha=0.5)": docs/policies.md.')
+    ] = "swap_asap",
+    tree: Annotated[
+        str | None,
+        typer.Option("--tree", metavar="TREE", help='Swapping tree, and with it the route: "((a b) (b c))".'),
+    ] = None,
     measure: Annotated[
         bool, typer.Option("--measure/--keep", help="Measure both ends as soon as the pair is known.")
     ] = False,
@@ -70,6 +76,7 @@ def request(
         rate_threshold_hz=rate_min_hz,
         priority=weight,
         consumption="measure" if measure else "keep",
+        tree=tree,
     )
     route = choose_route(loaded.network, asked)
     if isinstance(route, str):

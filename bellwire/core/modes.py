@@ -1,7 +1,7 @@
 """Generation modes: what a request may write to say how its pairs are swapped.
 
 Owns the grammar, the names with their options, and the traits that planners must know. Refuses decisions:
-policies are made of a mode by the swapping layer, tables by the planner.
+policies are made of a mode by the swapping layer, tables by the planner. docs/policies.md says what they do.
 
     mode    := order [ "if" quantity compare number "else" mode ]       occupancy, age_s, hops; < <= > >=
     order   := sum { ">" sum }                                          the next one decides among equals
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import entry_points
+from math import isfinite
 from typing import Any, Final
 
 from bellwire.core.errors import ConfigError
@@ -30,6 +31,7 @@ class Traits:
     """What a planner must know of a policy, and which options it takes, with their defaults."""
 
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])  # of own options
     follows_tree: bool = False  # swaps by the default tree alone: another tree is another plan
     needs_table: bool = False  # reads the offline values of the route's segments
     foreign: bool = False  # executed by another part than the swapping policies
@@ -87,6 +89,9 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
     "pairs": ("ahead", "on_demand"),
 }
 """Options whose values are words."""
+
+ABOVE_0: Final = frozenset({"cutoff_factor"})
+"""Numbers that divide."""
 
 QUANTITIES: Final = ("occupancy", "age_s", "hops")
 
@@ -190,8 +195,11 @@ def follows_tree(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def needs_table(text: str) -> bool:
-    """True when the mode reads the offline values of segments."""
-    return any(traits_of(part.name).needs_table for part in policies_of(parse_mode(text)))
+    """True when the mode reads the offline values of segments, or changes with the situation."""
+    mode = parse_mode(text)
+    return isinstance(mode, Conditional) or any(
+        traits_of(part.name).needs_table for part in policies_of(mode)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -206,7 +214,29 @@ def paces_links(text: str) -> bool:
     return any(dict(part.options).get("links") == "paced" for part in policies_of(parse_mode(text)))
 
 
-_TOKENS: Final = re.compile(r"\s*(<=|>=|[<>+*(),=]|[0-9]*\.?[0-9]+(?:e-?[0-9]+)?|[A-Za-z_][\w\-.']*)")
+def mode_text(mode: Mode) -> str:
+    """The shortest text that means this mode: options at their defaults are left out."""
+    match mode:
+        case Named():
+            return _named_text(mode)
+        case Weighted():
+            return " + ".join(f"{weight!r} * {_named_text(part)}" for weight, part in mode.parts)
+        case Ordered():
+            return " > ".join(mode_text(part) for part in mode.parts)
+        case Conditional():
+            test = f"{mode.quantity} {mode.compare} {mode.value!r}"
+            return f"{mode_text(mode.then)} if {test} else {mode_text(mode.otherwise)}"
+
+
+def _named_text(part: Named) -> str:
+    defaults = traits_of(part.name).options
+    changed = [f"{key}={value}" for key, value in part.options if value != defaults[key]]
+    return f"{part.name}({', '.join(changed)})" if changed else part.name
+
+
+_TOKENS: Final = re.compile(
+    r"\s*(<=|>=|[<>+*(),=]|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[A-Za-z_][\w\-.']*)"
+)
 
 
 class _Reader:
@@ -266,39 +296,56 @@ class _Reader:
             weight = self._number(word)
             if not self._took("*"):
                 raise self._wrong(f'a weight is written "{word} * name"')
+            if weight == 0.0:
+                raise self._wrong("a weight must be above 0; leave out what is to have none")
             word = self._next()
         return weight, self._named(word)
 
     def _named(self, name: str) -> Named:
-        traits = traits_of(name)
+        try:
+            traits = traits_of(name)
+        except ConfigError as unknown:
+            if name == self._text.strip():
+                raise
+            raise self._wrong(unknown.problem) from None
         options = dict(traits.options)
+        given: set[str] = set()
         if self._took("("):
             while True:
                 key = self._next()
                 if key not in options:
                     raise self._wrong(f'{name} has no option "{key}"{nearest(key, options)}')
+                if key in given:
+                    raise self._wrong(f"option {key} is given twice")
+                given.add(key)
                 if not self._took("="):
                     raise self._wrong(f'option {key} needs "= value"')
-                options[key] = self._value(key, self._next())
+                options[key] = self._value(traits, key, self._next())
                 if self._took(")"):
                     break
                 if not self._took(","):
                     raise self._wrong(f'the options of {name} end with ")"')
         return Named(name, tuple(options.items()))
 
-    def _value(self, key: str, word: str) -> Option:
-        words = WORDS.get(key)
+    def _value(self, traits: Traits, key: str, word: str) -> Option:
+        words = traits.words.get(key) or WORDS.get(key)
         if words is None:
-            return self._number(word)
+            number = self._number(word)
+            if number == 0.0 and key in ABOVE_0:
+                raise self._wrong(f"{key} must be above 0")
+            return number
         if word not in words:
             raise self._wrong(f'{key} is one of {", ".join(words)}, not "{word}"')
         return word
 
     def _number(self, word: str) -> float:
         try:
-            return float(word)
+            number = float(word)
         except ValueError:
             raise self._wrong(f'"{word}" is not a number') from None
+        if not isfinite(number):
+            raise self._wrong(f"{word} is not a finite number")
+        return number
 
     def _took(self, word: str) -> bool:
         if self._at < len(self._words) and self._words[self._at] == word:

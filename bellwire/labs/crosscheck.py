@@ -6,9 +6,11 @@ planner).
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from bellwire.core.errors import ConfigError
+from bellwire.core.modes import parse_mode
 from bellwire.core.registry import nearest
 from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
@@ -18,6 +20,7 @@ from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList
 from bellwire.link_layer.schedulers.table import SCHEDULERS, known_schedulers
+from bellwire.planner.tree_texts import read_tree
 
 DRIVERS_BY_ROLE: Final[dict[str, tuple[str, ...]]] = {
     "memory": ("memory_controller",),
@@ -165,20 +168,53 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
             problems.add((*place, key), f'unknown node "{node}"{nearest(node, lab.nodes)}')
     if request.cutoff_attempts is not None and len({_period(link) for link in lab.links.values()}) > 1:
         problems.add((*place, "cutoff_attempts"), "needs one attempt period in the whole lab; use cutoff_ms")
+    try:
+        parse_mode(request.mode)
+    except ConfigError as wrong:
+        problems.add((*place, "mode"), wrong.problem)
+    along = _check_tree(request, place, problems)
     if request.route is None:
+        if along is not None:
+            _check_way(lab, request, along, (*place, "tree"), problems)
         return
-    if request.route[0] != request.source or request.route[-1] != request.target:
-        problems.add((*place, "route"), f'must lead from "{request.source}" to "{request.target}"')
-    if len(set(request.route)) != len(request.route):
-        problems.add((*place, "route"), "visits a node twice")
+    _check_way(lab, request, request.route, (*place, "route"), problems)
+    if along not in (None, request.route):
+        problems.add((*place, "tree"), "is over another route than the one given")
+
+
+def _check_tree(request: Request, place: KeyPath, problems: ProblemList) -> tuple[str, ...] | None:
+    """The route of the tree; None where there is none to look at."""
+    if request.tree is None:
+        return None
+    if request.ghz_with:
+        problems.add((*place, "tree"), "swapping trees are for pairs; leave it out for GHZ states")
+        return None
+    try:
+        return read_tree(request.tree).route
+    except ConfigError as wrong:
+        problems.add((*place, "tree"), wrong.problem)
+        return None
+
+
+def _check_way(
+    lab: LabFile, request: Request, way: tuple[str, ...], place: KeyPath, problems: ProblemList
+) -> None:
+    """A route, or the route of a tree, leads over links from the source to the destination. The steps of a
+    route have lines of their own, those of a tree share one."""
+    if way[0] != request.source or way[-1] != request.target:
+        problems.add(place, f'must lead from "{request.source}" to "{request.target}"')
+    if len(set(way)) != len(way):
+        problems.add(place, "visits a node twice")
     pairs = {frozenset(link.nodes) for link in lab.links.values()}
-    for index, (a, b) in enumerate(zip(request.route, request.route[1:], strict=False), start=1):
+    own_lines = way is request.route
+    for index, (a, b) in enumerate(pairwise(way), start=1):
+        step = (*place, index) if own_lines else place
         unknown = next((node for node in (a, b) if node not in lab.nodes), None)
         if unknown is not None:
-            problems.add((*place, "route", index), f'unknown node "{unknown}"{nearest(unknown, lab.nodes)}')
+            problems.add(step, f'unknown node "{unknown}"{nearest(unknown, lab.nodes)}')
             return
         if frozenset((a, b)) not in pairs:
-            problems.add((*place, "route", index), f'no link joins "{a}" and "{b}"')
+            problems.add(step, f'no link joins "{a}" and "{b}"')
 
 
 def _period(link: Link) -> object:

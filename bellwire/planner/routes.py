@@ -8,14 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
+from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest, PolicyName
 from bellwire.core.settings import RELAY_SLOTS, LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
-from bellwire.planner.intervals import THREE_HALVES, RouteTimes, SwapTree, best_tree, trees_by_root
+from bellwire.planner.intervals import (
+    THREE_HALVES,
+    RouteTimes,
+    SwapTree,
+    best_tree,
+    tree_of_shape,
+    trees_by_root,
+)
 from bellwire.planner.lane_times import link_latency_s
 from bellwire.planner.predictions import Outlook, ceiling, named, outlook
+from bellwire.planner.tree_texts import NamedTree, read_tree
 from bellwire.planner.usable import UsableNetwork
 
 ROUTES_TRIED_MAX = 16
@@ -33,6 +42,7 @@ class Route:
     tree: SwapTree
     outlook: Outlook
     ceiling: float  # highest possible fidelity, without any waiting
+    tree_given: bool = False  # the request names the tree: no other one is looked at
 
     @property
     def hops(self) -> int:
@@ -42,13 +52,15 @@ class Route:
 
 def trees_on(route: Route, policy: PolicyName) -> list[SwapTree]:
     """Trees that a policy can follow on a route, the default tree first; to some policies all are alike."""
-    if route.hops == 1 or not follows_tree(policy):
+    if route.hops == 1 or route.tree_given or not follows_tree(policy):
         return [route.tree]
     return trees_by_root(route.times)
 
 
-def route_along(usable: UsableNetwork, nodes: tuple[NodeId, ...]) -> Route | str:
-    """The route over given nodes, or the reason why it is none."""
+def route_along(
+    usable: UsableNetwork, nodes: tuple[NodeId, ...], given: NamedTree | None = None
+) -> Route | str:
+    """The route over given nodes, or the reason why it is none. given: its tree, None: the fastest one."""
     for name in nodes:
         if name not in usable.nodes:
             return f'"{name}" is not a node that can hold entanglement, or does not answer'
@@ -72,19 +84,29 @@ def route_along(usable: UsableNetwork, nodes: tuple[NodeId, ...]) -> Route | str
         swap_s=tuple(s_from_ns(memory.bsm_duration_ns) for memory in memories),
         delay_s=lambda a, b: usable.delay_s(nodes[a], nodes[b]),
     )
-    tree = best_tree(times)
+    tree = best_tree(times) if given is None else tree_of_shape(times, given.shape)
     along = (tuple(links), tuple(memories))
-    return Route(nodes, *along, times, tree, outlook(tree, times, *along), ceiling(*along))
+    return Route(nodes, *along, times, tree, outlook(tree, times, *along), ceiling(*along), given is not None)
 
 
 def candidate_routes(usable: UsableNetwork, request: EntanglementRequest) -> list[Route] | str:
-    """Routes worth a look, fastest first, or why there is none. A route in the request is the only one."""
+    """Routes worth a look, fastest first, or why there is none. A route or a tree in the request is the only
+    one."""
     source, destination = request.target_nodes[0], request.target_nodes[-1]
     for name in (source, destination):
         if name not in usable.nodes:
             return f"unknown or silent node {name}"
-    if request.route is not None:
-        chosen = route_along(usable, request.route)
+    try:
+        given = None if request.tree is None else read_tree(request.tree)
+    except ConfigError as wrong:
+        return wrong.problem
+    nodes = given.route if request.route is None and given is not None else request.route
+    if nodes is not None:
+        if given is not None and given.route != nodes:
+            return f"the swapping tree is over {named(given.route)}, and the route is {named(nodes)}"
+        if (nodes[0], nodes[-1]) != (source, destination):
+            return f"the way {named(nodes)} does not lead from {source} to {destination}"
+        chosen = route_along(usable, nodes, given)
         return chosen if isinstance(chosen, str) else [chosen]
     routes = [
         route

@@ -20,6 +20,7 @@ from bellwire.core.modes import (
     Option,
     Ordered,
     Weighted,
+    needs_table,
     parse_mode,
     plugin_of,
     policies_of,
@@ -156,12 +157,11 @@ def policy_of(text: PolicyName) -> Policy:
         raise LocalMisuse(f'"{text}" is not executed by swapping policies')
     if mode == Named("swap_asap", ()):
         return FirstCome()
-    adaptive = [part for part in parts if traits_of(part.name).needs_table]
-    cutoffs = cutoffs_of(dict(adaptive[0].options)) if adaptive else Cutoffs(rule="none", discard=0.0)
+    ageing = [part for part in parts if "cutoff" in dict(part.options)]
     return Rated(
         _rate_of(mode),
-        adaptive=bool(adaptive),
-        cutoffs=cutoffs,
+        adaptive=needs_table(text),
+        cutoffs=cutoffs_of(dict(ageing[0].options) if ageing else {}),
         youngest_only=any(dict(part.options).get("candidates") == "youngest" for part in parts),
     )
 
