@@ -1,11 +1,12 @@
-"""Messages of the baselines: quantum datagrams, and the tracks of virtual circuits.
+"""Messages of the baselines: quantum datagrams, tracks of virtual circuits, questions to a central ledger.
 
-Owns the words of protocols that adaptive execution is compared with (algorithms.md 6.1 and 10.5). Refuses
-behaviour, which is `bellwire.baselines`.
+Owns the words of protocols that adaptive execution is compared with (algorithms.md 6.1, 6.2 and 10.5).
+Refuses behaviour, which is `bellwire.baselines`.
 """
 
+from bellwire.core.bell import Cost
 from bellwire.core.ids import End, RequestId
-from bellwire.core.record import TaggedWord
+from bellwire.core.record import TaggedWord, Word
 
 
 class Datagram(TaggedWord, frozen=True, kw_only=True):
@@ -47,3 +48,35 @@ class Expire(TaggedWord, frozen=True, kw_only=True):
     request: RequestId
     tree: int
     origin: End
+
+
+class ToldEnd(Word, frozen=True, kw_only=True):
+    """What the centre's ledger has of one end."""
+
+    end: End
+    far: End | None  # None: one of three ends or more
+    complete: bool
+    dead: bool
+    taken: bool
+    frame: int
+    oldest_ns: int
+    request: RequestId | None
+    tree: int
+    hops: int
+    signs: int  # estimated state as of the answer, Walsh signs
+    cost: Cost  # the same, Walsh costs
+
+
+class LedgerAsked(TaggedWord, frozen=True, kw_only=True):
+    """A node asks the centre before it decides about its ends. Asked again when no answer comes."""
+
+    question: int  # the asker's own number, returned unchanged
+    ends: tuple[End, ...]  # that the asker holds for the request
+
+
+class LedgerTold(TaggedWord, frozen=True, kw_only=True):
+    """The centre's answer. Ends that its ledger does not know are left out."""
+
+    question: int
+    as_of_ns: int
+    ends: tuple[ToldEnd, ...]

@@ -160,6 +160,9 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     links: dict[LinkId, LinkSettings]
     delays_ns: dict[NodeId, dict[NodeId, int]]  # one-way classical delay between any two nodes
     timers: Timers = msgspec.field(default_factory=Timers)
+    # Where the one ledger is that is asked before each choice of a swap; None: every node reads its replica.
+    centre: NodeId | None = None
+    centre_service_ns: int = 0  # the centre answers one question in this time
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
 
     def owner(self, link: LinkId, side: int) -> NodeId:

@@ -23,6 +23,7 @@ from bellwire.core.messages import (
     Watermark,
 )
 from bellwire.core.notices import (
+    CENTRAL,
     EndChanged,
     EndDied,
     PeerLost,
@@ -259,6 +260,8 @@ class Update:
 
     def _on_view_wanted(self, step: Step, notice: ViewWanted) -> None:
         self._read(step)
+        if self._settings.centre is not None and notice.purpose.startswith(CENTRAL):
+            return  # the centre is asked (bellwire.baselines.centre)
         view = ViewReady(
             purpose=notice.purpose,
             request=notice.request,

@@ -288,8 +288,9 @@ class VirtualHost:
             self.post.send(node, self.incarnations[node], effect.to, effect.message)
 
     def _follow(self, source: NodeId, to: NodeId, route: tuple[NodeId, ...]) -> None:
-        """Facts of a route concern the nodes of that route; nobody reads what it cannot need."""
-        for node in (source, to):
+        """Facts of a route concern the nodes of that route, and a centre; nobody reads what it cannot need."""
+        centre = self.network.centre
+        for node in (source, to) if centre is None else (source, to, centre):
             reader = self._readers.get(node)
             if reader is not None:
                 for author in route:

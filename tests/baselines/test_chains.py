@@ -95,8 +95,8 @@ def test_a_source_that_takes_losses_for_congestion_is_slower_than_one_that_does_
 
 
 def test_a_rate_controlled_source_speeds_up_as_published() -> None:
-    """The gap of 48 ms shrinks by 1.1 with each answer: n gaps last 480 ms (1 - 1.1**-n). Links are fast: what
-    a pair waits for its second link beyond the gap is a few slots."""
+    """The gap of 48 ms shrinks by 1.1 with each answer: n gaps last 480 ms (1 - 1.1**-n). Links are fast:
+    what a pair waits for its second link beyond the gap is a few slots."""
     run = Run(5_000, 6, 2, 0.5, 1.0, mode="connectionless(congestion=rate)")
     for number in range(1, 19):
         took_ms = (run.delivered_ns[number + 2] - run.delivered_ns[2]) / 1e6

@@ -32,6 +32,17 @@ LOOPS: dict[Edge, str] = {
     ("Fusion", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("Fusion", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("Baselines", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("CentralLedger", "ViewWanted", "CentralLedger"): "it asks for its replica's view, which others answer",
+    ("CentralLedger", "ViewReady", "CentralLedger"): "an answer has another purpose than its own views",
+    (
+        "CentralLedger",
+        "ViewWanted",
+        "Update",
+    ): "a view is answered once; ends told with it are bounded a step",
+    ("Swapping", "ViewWanted", "CentralLedger"): "a question is asked once; its answer comes by message",
+    ("Delivery", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
+    ("Purification", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
+    ("Fusion", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Baselines", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("Baselines", "UpdatePair", "Baselines"): "an end that a release of another part ends is forgotten",
     ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
@@ -120,7 +131,9 @@ def told_in(room: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("room", ["gem", "link_layer", "swapping", "baselines", "planner", "transport", "applications"])
+@pytest.mark.parametrize(
+    "room", ["gem", "link_layer", "swapping", "baselines", "planner", "transport", "applications"]
+)
 def test_the_parts_of_a_room_declare_exactly_the_notices_that_its_source_tells(room: str) -> None:
     declared = {
         kind.__name__
