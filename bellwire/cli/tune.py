@@ -35,7 +35,7 @@ def tune(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Chance of the search.")] = 1,
     deliveries: Annotated[
         int, typer.Option("--deliveries", min=1, metavar="N", help="Simulated in the race of settings.")
-    ] = 8000,
+    ] = 24_000,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -20,7 +20,7 @@ from bellwire.study.trees_search import fluid_rate_hz, shapes, strongest_tree, t
 from bellwire.study.tuning import FOLLOW_TREE, SETTINGS, race, settings, try_mode, tune
 
 LENGTHS_KM = (9.0, 14.0, 21.0, 12.0, 17.0)
-DELIVERIES = 4000
+DELIVERIES = 2000
 
 
 def paper_chain(*lengths_km: float) -> RouteNumbers:
@@ -92,11 +92,11 @@ def test_settings_are_twenty_two_different_modes_of_form_d_and_the_first_is_the_
 def test_the_tree_is_kept_where_nothing_can_beat_it() -> None:
     """On two links every policy does the same swaps."""
     route = paper_chain(9.0, 21.0)
-    assert race(route, best_tree(route.times), seed=3, deliveries=DELIVERIES) == FOLLOW_TREE
+    assert race(route, best_tree(route.times), seed=3, deliveries=24_000) == FOLLOW_TREE
 
 
 def test_a_tuned_score_beats_both_trees_on_five_links_and_stays_below_the_bound() -> None:
-    """Fixed seed; the gain of 1.15 and more is some ten standard errors of its prediction."""
+    """Fixed seed; the search itself is left to chance, its outcome here is far from the thresholds."""
     found = tune(paper_chain(*LENGTHS_KM), deliveries=12_000, seed=2)
     assert found.mode.startswith("score")
     assert found.gain > 1.05
@@ -127,7 +127,9 @@ def test_one_link_has_nothing_to_tune() -> None:
 
 def test_a_request_that_names_a_tuning_file_gets_exactly_its_mode_tree_and_route(lab_file: Path) -> None:
     out = lab_file.with_name("tuned.yaml")
-    result = CliRunner().invoke(app, ["tune", str(lab_file), "--out", str(out), "--json"])
+    result = CliRunner().invoke(
+        app, ["tune", str(lab_file), "--out", str(out), "--json", "--deliveries", "1500"]
+    )
     assert result.exit_code == 0, result.output
     found = read_tuning(out)
     assert json.loads(result.stdout)["mode"] == found.mode
@@ -141,7 +143,9 @@ def test_a_request_that_names_a_tuning_file_gets_exactly_its_mode_tree_and_route
 
 
 def test_the_command_prints_policy_rates_and_gains(lab_file: Path) -> None:
-    result = CliRunner().invoke(app, ["tune", "--network", str(lab_file), "--route", "a,b,c"])
+    result = CliRunner().invoke(
+        app, ["tune", "--network", str(lab_file), "--route", "a,b,c", "--deliveries", "1500"]
+    )
     assert result.exit_code == 0, result.output
     for words in (
         "policy",
