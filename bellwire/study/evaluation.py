@@ -126,10 +126,17 @@ def _wanted(
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
-    """All rows as a Parquet table, one column for each number."""
+    """All rows as a Parquet table. A column of values of several kinds is written as text."""
     import pyarrow
     from pyarrow import parquet
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+    table = pyarrow.table({name: _column([row.get(name) for row in rows]) for name in names})
     parquet.write_table(table, path)
+
+
+def _column(values: list[Any]) -> list[Any]:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or len(kinds) <= 1:
+        return values
+    return [None if value is None else str(value) for value in values]

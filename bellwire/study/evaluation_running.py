@@ -108,7 +108,8 @@ class Cluster:
             )
         threads = sum(self._client.nthreads().values())
         waiting = iter(tasks)
-        running = completed([self._submit(keyed) for keyed in islice(waiting, AHEAD * threads)])
+        first = [self._submit(keyed) for keyed in islice(waiting, AHEAD * threads)]
+        running = completed(first, loop=self._client.loop)
         for future in running:
             yield future.result()
             future.release()
