@@ -195,9 +195,13 @@ class LinkService:
 
     def _device_order_ended(self, step: Step, event: object) -> None:
         """A device order ended; whoever gave it knows it by its operation."""
+        notices = step.notices
         for link, handler in self._order_takers.get(type(event), ()):
-            self._stirred.add(link)
+            said = len(notices)
             handler(step, event)
+            # Whose order it was has a slot or a fact to tell of; to all others nothing has happened.
+            if len(notices) != said or type(event) is not QubitMeasured:
+                self._stirred.add(link)
 
     def _create_submitted(self, step: Step, event: LinkCreateSubmitted) -> None:
         """A user's CREATE goes to the link that leads to its partner."""
