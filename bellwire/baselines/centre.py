@@ -18,7 +18,7 @@ import msgspec
 
 from bellwire.core.baseline_messages import LedgerAsked, LedgerTold, ToldEnd
 from bellwire.core.bell import Walsh, decay
-from bellwire.core.errors import ConfigError
+from bellwire.core.errors import ConfigError, PeerViolation
 from bellwire.core.events import Received
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
@@ -218,6 +218,10 @@ class CentralLedger:
     def _told(self, step: Step, received: Received) -> None:
         told = received.message
         assert isinstance(told, LedgerTold)
+        if received.source != self._network.centre:
+            raise PeerViolation(
+                received.source, f"answers for the ledger, which is kept at {self._network.centre}"
+            )
         self._take(step, told)
 
     def _take(self, step: Step, told: LedgerTold) -> None:
@@ -241,6 +245,10 @@ class CentralLedger:
     def _asked(self, step: Step, received: Received) -> None:
         asked = received.message
         assert isinstance(asked, LedgerAsked)
+        if self._network.centre != self._node:
+            raise PeerViolation(
+                received.source, f"asks {self._node} for the ledger, which is kept at {self._network.centre}"
+            )
         self._enter(step, received.source, asked)
 
     def _enter(self, step: Step, asker: NodeId, asked: LedgerAsked) -> None:

@@ -27,11 +27,16 @@ class Place:
     tree: int
     source: NodeId
     destination: NodeId
-    hops: int  # links of the route
+    route: tuple[NodeId, ...]
     left: NodeId | None  # neighbour towards the source
     right: NodeId | None
     left_link: LinkId | None
     right_link: LinkId | None
+
+    @property
+    def hops(self) -> int:
+        """Links of the route."""
+        return len(self.route) - 1
 
 
 class Hands(Protocol):

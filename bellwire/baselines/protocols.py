@@ -56,6 +56,7 @@ class Baselines:
         self._memory = memory
         self._bsm = Walsh(memory.bsm_signs, memory.bsm_cost)
         self.flows: dict[FlowKey, HopProtocol] = {}
+        self._places: dict[FlowKey, Place] = {}
         self._measuring: dict[int, Measurement] = {}
         self._frames: dict[End, int] = {}  # of own, living halves of flows
         self.counters: dict[str, int] = dict.fromkeys(
@@ -114,6 +115,7 @@ class Baselines:
             place = _place(plan, tree, self._node)
             if place.hops > 1:
                 self.flows[plan.request, tree] = self._protocol(plan, place)
+                self._places[plan.request, tree] = place
 
     def _protocol(self, plan: NodePlan, place: Place) -> HopProtocol:
         mode = parse_mode(plan.mode)
@@ -139,7 +141,7 @@ class Baselines:
     def _end(self, request: RequestId) -> bool:
         ended = [key for key in self.flows if key[0] == request]
         for key in ended:
-            del self.flows[key]
+            del self.flows[key], self._places[key]
         return bool(ended)
 
     # ---- pairs
@@ -230,14 +232,18 @@ class Baselines:
     def _heard(self, step: Step, received: Received) -> None:
         message = received.message
         assert isinstance(message, Datagram | DatagramHeard | Track | Expire)
-        for end in (getattr(message, "end", None), getattr(message, "origin", None)):
-            if isinstance(end, End) and (end.link not in self._network.links or end.side not in (0, 1)):
-                raise PeerViolation(
-                    received.source, f"{type(message).__name__} about {end}, of no known link"
-                )
-        flow = self.flows.get((message.request, message.tree))
-        if flow is not None:
-            flow.heard(step, received.source, message)
+        key = (message.request, message.tree)
+        flow = self.flows.get(key)
+        if flow is None:
+            return
+        place = self._places[key]
+        if received.source not in _speakers(place, message):
+            raise PeerViolation(
+                received.source,
+                f"{type(message).__name__} of {message.request}, which is not its word: expected from "
+                f"{' or '.join(sorted(_speakers(place, message)))}",
+            )
+        flow.heard(step, received.source, message)
 
     def deadline_ns(self) -> int | None:
         if not self.flows:
@@ -274,12 +280,23 @@ def _place(plan: NodePlan, tree: int, node: NodeId) -> Place:
         tree=tree,
         source=plan.source,
         destination=plan.destination,
-        hops=len(route) - 1,
+        route=route,
         left=None if left is None else partners[left],
         right=None if right is None else partners[right],
         left_link=left,
         right_link=right,
     )
+
+
+def _speakers(place: Place, message: Datagram | DatagramHeard | Track | Expire) -> set[NodeId]:
+    """Who may send a message to this place: datagrams and tracks go from neighbour to neighbour."""
+    if isinstance(message, Datagram):
+        return set() if place.left is None else {place.left}
+    if isinstance(message, DatagramHeard):
+        return {place.destination}
+    if isinstance(message, Track):
+        return {name for name in (place.left, place.right) if name is not None}
+    return set(place.route) - {place.source, place.destination}
 
 
 def _beside(route: tuple[NodeId, ...], node: NodeId) -> set[NodeId]:

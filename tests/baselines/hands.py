@@ -39,7 +39,9 @@ def place_of(role: str) -> Place:
         "inner": {"left": "n0", "right": "n2", "left_link": "l0", "right_link": "l1"},
         "destination": {"left": "n2", "right": None, "left_link": "l2", "right_link": None},
     }
-    return Place(request="r", tree=0, source="n0", destination="n3", hops=3, **fields[role])
+    return Place(
+        request="r", tree=0, source="n0", destination="n3", route=("n0", "n1", "n2", "n3"), **fields[role]
+    )
 
 
 class Bench:

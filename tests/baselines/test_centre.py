@@ -227,7 +227,7 @@ def test_a_snapshot_decays_from_the_time_of_the_answer_at_the_rates_of_both_memo
 
 
 def test_oldest_first_with_a_central_ledger_delivers_and_slows_down_with_the_service_of_the_centre() -> None:
-    """Three hops of 10 km. A free centre costs little (three sigma are allowed), one of 5 ms most of the rate."""
+    """Three hops of 10 km. A free centre costs little (three sigma), one of 5 ms most of the rate."""
     lab = chain_lab([10.0] * 3, mode="oldest", duration_s=4.0)
     delivered = {}
     for service_ns in (None, 0, 5 * MS):

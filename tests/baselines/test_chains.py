@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from bellwire.core.baseline_messages import Datagram, Track
 from bellwire.core.effects import Report
-from bellwire.core.ids import NodeId
+from bellwire.core.errors import PeerViolation
+from bellwire.core.events import Received
+from bellwire.core.ids import End, NodeId
 from bellwire.node.machines import QuantumNode
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
@@ -19,6 +22,9 @@ from tests.simulation.textbook import SLOT_US, chain_lab, two_segments, two_segm
 SLOT_NS = SLOT_US * 1000
 SIGMAS = 4.0
 """A sound protocol fails a comparison with probability 6e-5."""
+
+WORD: dict[str, Any] = {"request": "pairs", "tree": 0}
+SOME = End("n0-n1", 1, 1, 0, 1)
 
 
 class Run:
@@ -115,3 +121,23 @@ def test_the_frame_that_reaches_the_far_end_is_that_of_the_delivered_pair(mode: 
     assert len(set(run.delivered.values())) == 4
     if mode == "virtual_circuit":
         assert all(told[tail, head] == frame for (head, tail), frame in run.delivered.items())
+
+
+@pytest.mark.parametrize(
+    ("mode", "source", "message"),
+    [
+        (
+            "connectionless",
+            "n2",
+            Datagram(**WORD, sequence=1, head_end=SOME, end=SOME, frame=0, started_ns=0),
+        ),
+        ("virtual_circuit", "n3", Track(**WORD, origin=SOME, end=SOME, frame=0)),
+    ],
+    ids=["datagram", "track"],
+)
+def test_words_of_a_flow_are_taken_from_its_neighbours_only(
+    mode: str, source: NodeId, message: Datagram | Track
+) -> None:
+    run = Run(100, 8, 3, 0.1, 1.0, mode=mode)
+    with pytest.raises(PeerViolation, match="expected from n0"):
+        run.host.machines["n1"].handle(100 * SLOT_NS, Received(source=source, incarnation=1, message=message))
