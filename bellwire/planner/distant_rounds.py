@@ -15,7 +15,7 @@ from typing import Final
 from bellwire.core.bell import COST_UNIT_PER_NEPER
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
-from bellwire.core.modes import follows_tree, parse_mode, policies_of
+from bellwire.core.modes import follows_tree, needs_table
 from bellwire.core.plans import EntanglementRequest, PurificationPlan
 from bellwire.core.purification_words import ADAPTIVE, Level, levels_of
 from bellwire.core.settings import LinkSettings, MemorySettings
@@ -46,11 +46,9 @@ def refusal(request: EntanglementRequest) -> str | None:
         return "adaptive purification needs a fidelity threshold to decide by"
     if request.consumption != "keep":
         return "adaptive purification keeps pairs: both ends would have to decide at the same moment"
-    if any(
-        part.name in ("swap_asap", "connectionless")
-        for part in policies_of(parse_mode(request.generation_mode))
-    ):
-        return f'adaptive purification needs a mode that reads the ledger, not "{request.generation_mode}"'
+    if not needs_table(request.generation_mode):
+        mode = request.generation_mode
+        return f'adaptive purification needs a mode that looks again as pairs age, not "{mode}"'
     return None
 
 

@@ -134,6 +134,9 @@ class Purification:
             in_round = asking.busy_with(plan.request, plan.tree, plan.partner)
             chosen = choose(ready, plan, memories, in_round=in_round)
             if chosen is None:
+                if plan.fidelity_min is not None:
+                    # The partner may find them poor a little later than this node looked.
+                    self._look_again(step.now_ns, ready[-1].slot.born_ns, plan.partner)
                 return
             kept, measured = chosen
             ready.remove(measured)
