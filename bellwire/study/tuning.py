@@ -31,7 +31,7 @@ HALVES: Final = (6, 3)
 """Settings that stay after the first and the second round."""
 
 DELIVERIES: Final = 24_000
-"""Simulated in the race. 8.5 has 8,000: then the error of the last round is as large as the gain at 3 hops."""
+"""A third in the first round, a third in the second, a third for each entrant of the last one."""
 
 LEAVE_TREE: Final = 1.02
 """The tree is kept unless a setting beats it by this factor, and by a standard error of both."""
@@ -134,7 +134,7 @@ def race(
     for number, (entrants, kept) in enumerate(zip((SETTINGS, HALVES[0]), HALVES, strict=True)):
         tried = [try_mode(route, mode, each // entrants, seed + 101 * number + 1, told) for mode in modes]
         modes = [one.mode for one in sorted(tried, key=lambda one: -one.figures.rate_hz)[:kept]]
-    last = each // (len(modes) + 1)
+    last = each  # each of the last ones, or their error is larger than what is decided by it
     last_seed = seed + 303
     best = max(
         (try_mode(route, mode, last, last_seed, told) for mode in modes), key=lambda one: one.figures.rate_hz
