@@ -2,6 +2,7 @@
 ends agree about what was delivered, and no memory is left occupied."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from bellwire.baselines.centre import with_centre
 from bellwire.labs import Scenario
 from tests.simulation.faulty import History, crash, faulty_lab
 
-BAD = {
+BAD: dict[str, Any] = {
     "message_loss_probability": 0.03,
     "duplicate_probability": 0.05,
     "delay_jitter_ns": 3_000_000,
@@ -22,7 +23,7 @@ MODES = ("connectionless", "connectionless(loss_is_congestion=yes)", "virtual_ci
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("mode", MODES)
 def test_a_baseline_serves_a_request_over_a_bad_network(mode: str, seed: int) -> None:
-    history = History(faulty_lab(Scenario(**BAD), 10, generation_mode=mode), seed)  # type: ignore[arg-type]  # many types by name
+    history = History(faulty_lab(Scenario(**BAD), 10, generation_mode=mode), seed)
     history.finish()
     assert history.check() == 10
     assert history.node("relay").baselines.counters["succeeded"] >= 10

@@ -8,8 +8,8 @@ from bellwire.node.routing import NodeMachine
 from tests.node.networks import chain
 
 ROOMS = {
-    "a": {"gem", "link_layer", "swapping", "planner", "transport", "applications"},
-    "r": {"gem", "link_layer", "swapping", "planner"},
+    "a": {"gem", "link_layer", "swapping", "baselines", "planner", "transport", "applications"},
+    "r": {"gem", "link_layer", "swapping", "baselines", "planner"},
     "m": {"link_layer"},
 }
 
