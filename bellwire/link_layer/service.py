@@ -148,9 +148,9 @@ class LinkService:
         """The handler of a message about one link, whose end is asked again."""
 
         def stir(step: Step, received: Received) -> None:
-            link = received.message.link  # type: ignore[union-attr]  # every type in the table has one
-            if link in self.ends:
-                self._stirred.add(link)
+            message: LinkMessage = received.message  # type: ignore[assignment]  # every type in the table has one
+            if message.link in self.ends:
+                self._stirred.add(message.link)
             handler(step, received)
 
         return stir
