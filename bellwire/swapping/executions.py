@@ -76,7 +76,13 @@ class Execution:
                 else:
                     held.oldest_ns = chain.oldest_ns
                     purification = self.purifications.get(owner or "")
-                    held.refined = purification is None or is_refined(view, end, purification, now_ns)
+                    # Rounds of a tree come before its swaps; where the ledger decides, a pair that could be
+                    # better is swapped when it can be: holding it back costs more than it gains.
+                    held.refined = (
+                        purification is None
+                        or purification.fidelity_min is not None
+                        or is_refined(view, end, purification, now_ns)
+                    )
                 held.known = True
 
     def wait_for_turn(self, held: Held, until_ns: int) -> None:

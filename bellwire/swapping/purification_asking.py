@@ -8,6 +8,9 @@ Both own ends are locked for at most a lease and the longest device order: witho
 counted from sending, both are released, because the other side may have measured.
 """
 
+from collections import OrderedDict
+from typing import Final
+
 from bellwire.core.bell import COST_MAX, Cost, Walsh, decay, to_walsh
 from bellwire.core.events import PairPurified
 from bellwire.core.facts import Verdict
@@ -18,6 +21,9 @@ from bellwire.core.notices import UpdatePair
 from bellwire.core.purification import SCHEME, Waiting, judged, purified
 from bellwire.swapping.purification_choice import Ready
 from bellwire.swapping.purification_ground import PurificationGround
+
+REFUSALS_KEPT: Final = 256
+"""Ends whose refusals are counted; those refused longest ago begin anew."""
 
 
 class AskedRound:
@@ -63,6 +69,7 @@ class PurificationAsking:
         self._numbers = 0
         self.rounds: dict[int, AskedRound] = {}
         self.resting: dict[End, int] = {}  # refused ends, and until when they are not asked for again
+        self._refusals: OrderedDict[End, int] = OrderedDict()  # how often an end was refused
         self._measuring: dict[int, AskedRound] = {}
 
     def ask(
@@ -111,13 +118,23 @@ class PurificationAsking:
                 if pair.end in one.died:
                     ground.release(step, pair.slot, "dead")
                 else:
-                    self.resting[pair.end] = step.now_ns + ground.repeat_ns
+                    self._rest(pair.end, source, step.now_ns)
                     ground.give_back(step, pair.slot)
         elif answer.bit is None or answer.at_ns is None:
             self._give_up(step, one, "unknown")
         else:
             one.answer = answer
             self._measuring[ground.measure(step, one.kept.slot, one.measured.slot, 0)] = one
+
+    def _rest(self, end: End, partner: NodeId, now_ns: int) -> None:
+        """By when news from the partner should show why it refused; twice as long after each refusal."""
+        ground = self._ground
+        times = self._refusals.pop(end, 0)
+        self._refusals[end] = times + 1
+        if len(self._refusals) > REFUSALS_KEPT:
+            self._refusals.popitem(last=False)
+        first_ns = 2 * max(1, ground.network.delay_ns(partner, ground.node))
+        self.resting[end] = now_ns + min(ground.repeat_ns, first_ns << min(times, 30))
 
     def _give_up(self, step: Step, one: AskedRound, how: str) -> None:
         """Nobody knows what became of the two pairs."""
