@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from bellwire.core.errors import ConfigError
 from bellwire.core.modes import parse_mode
 from bellwire.core.registry import lookup
-from bellwire.core.settings import NetworkSettings
 from bellwire.study.evaluation_jobs import Prepared
 
 
@@ -81,11 +78,6 @@ def check_available(policy: ComparedPolicy) -> None:
         raise ConfigError(
             f"policy {policy.name} cannot run: {missing.problem}; name the others with --policies"
         ) from None
-    if policy.centralised and "gem" not in NetworkSettings.__struct_fields__:
-        raise ConfigError(
-            f"policy {policy.name} cannot run: the ledger has no centralised form; name the others with "
-            "--policies"
-        )
 
 
 def words_for(policy: ComparedPolicy, prepared: Prepared) -> tuple[str, str | None]:
@@ -93,8 +85,3 @@ def words_for(policy: ComparedPolicy, prepared: Prepared) -> tuple[str, str | No
     if policy.tuned and prepared.tuned_mode is not None:
         return prepared.tuned_mode, prepared.tuned_tree
     return policy.mode, prepared.strongest_tree if policy.searched else None
-
-
-def centralise(network: NetworkSettings) -> NetworkSettings:
-    """The network with its ledger at one node."""
-    return msgspec.structs.replace(network, gem="centralised")

@@ -17,6 +17,7 @@ from typing import Any, Final, assert_never
 import msgspec
 import numpy as np
 
+from bellwire.baselines.centre import with_centre
 from bellwire.core.effects import Report
 from bellwire.core.ids import NodeId
 from bellwire.core.units import NS_PER_S, ns_from_s, s_from_ns
@@ -34,7 +35,6 @@ from bellwire.study.evaluation_jobs import (
     SweepTask,
     Task,
 )
-from bellwire.study.evaluation_policies import centralise
 from bellwire.study.experiments_stored import run_series
 
 MIB: Final = 1 << 20
@@ -137,7 +137,7 @@ def lab_of(task: RunTask) -> Lab:
     )
     requests = tuple(msgspec.structs.replace(request, tree=task.tree) for request in lab.requests)
     lab = replace(lab, requests=requests)
-    return replace(lab, network=centralise(lab.network)) if task.centralised else lab
+    return replace(lab, network=with_centre(lab.network)) if task.centralised else lab
 
 
 def run(task: RunTask) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -272,7 +273,8 @@ def test_results_of_a_dask_cluster_are_the_same(tmp_path: Path) -> None:
 
     tasks: list[Task] = [run_task(seed=REPORTING_SEED_FIRST + number, duration_s=0.2) for number in range(5)]
     alone = run_all(tasks, HereAlone(), Parts(tmp_path / "alone"), quiet)
-    with LocalCluster(
+    start: Any = LocalCluster  # without annotations in the library
+    with start(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=tmp_path
     ) as cluster:
         workers = workers_for(1, cluster.scheduler_address)
@@ -326,7 +328,7 @@ class Counting:
         self.done = 0
         self._until = until
 
-    def results(self, tasks: list[Keyed]) -> Results:
+    def results(self, tasks: Sequence[Keyed]) -> Results:
         for keyed in tasks:
             if self.done == self._until:
                 raise KeyboardInterrupt
