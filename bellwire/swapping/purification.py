@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bellwire.core.events import PairPurified, Received
-from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PurificationAnswer, PurificationWanted
 from bellwire.core.notices import (
@@ -208,11 +208,3 @@ class Purification:
         if self.asking.on_deadline(step) or overdue:
             self._look(step)
         self.answering.on_deadline(step)
-
-
-def ends_in_rounds(part: Purification) -> set[End]:
-    """Own ends that rounds have locked now, for checkers."""
-    asked = (pair.end for one in part.asking.rounds.values() for pair in (one.kept, one.measured))
-    taken = {one.wanted.kept_far for one in part.answering.taken.values()}
-    busy = {one.wanted.measured_far for one in part.answering.taken.values() if one.answer is None}
-    return {*asked, *taken, *busy}
