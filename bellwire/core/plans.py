@@ -121,8 +121,12 @@ class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     links: tuple[LinkId, ...]  # all links of the tree, sorted
     branches: tuple[LinkId, ...]  # those at this node, sorted
     retains: bool  # this node is a member: one of its qubits stays
-    order: Literal["adaptive", "fixed"]  # adaptive: joins what is there; fixed: `steps` only
+    edges: tuple[tuple[NodeId, NodeId], ...]  # the ends of each of `links`
+    order: Literal["asap", "score", "fixed"]  # joins what is there, what is worth it, or `steps` only
     steps: tuple[FusionStep, ...] = ()  # of a fixed order, all but the last of a leaving node retain
+    worths: tuple[tuple[int, float], ...] = ()  # U of each connected part, by the sum of 2**i over its links
+    success_probability: float = 1.0  # of a join here
+    patience_ns: int | None = None  # a join not worth while is made after this wait all the same, None: never
     rate_hz: float = 0.0  # expected rate of the final state
 
 

@@ -4,7 +4,8 @@ Owns the way from a multipartite plan over link pairs to node plans: who makes w
 stays, who leaves, and in which order where the order is fixed. Refuses the search for trees
 (multipartite/ghz_steiner.py) and execution (swapping/fusion.py).
 
-Modes: "swap_asap" joins states as they come, "fixed_tree" keeps the order of the plan.
+Modes: "swap_asap" joins states as they come, "score" joins those whose union is worth more than they are
+(fusion_worths.py), "fixed_tree" keeps the order of the plan.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from bellwire.core.plans import (
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.planner.capacity import NoPlan, Residual
+from bellwire.planner.fusion_worths import worths
 from bellwire.planner.multipartite.methods import plan_ghz
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.requests import Limits, Options
@@ -32,7 +34,12 @@ from bellwire.planner.usable import usable_network
 METHOD: Final = "ghz-steiner"
 """The method whose pairs are link pairs, so that all joins can be made on one tree of links."""
 
-ORDERS: Final[Mapping[str, Literal["adaptive", "fixed"]]] = {"swap_asap": "adaptive", "fixed_tree": "fixed"}
+Order = Literal["asap", "score", "fixed"]
+
+ORDERS: Final[Mapping[str, Order]] = {"swap_asap": "asap", "score": "score", "fixed_tree": "fixed"}
+
+PATIENCE_STATES: Final = 2.0
+"""A node that was offered nothing worth while joins what it has after so many expected times of a state."""
 
 
 def compute_fusion_plan(
@@ -67,7 +74,7 @@ def _request_plan(
     network: NetworkSettings,
     request: EntanglementRequest,
     version: int,
-    order: Literal["adaptive", "fixed"],
+    order: Order,
     found: MultipartitePlan,
     names: list[LinkId],
 ) -> RequestPlan:
@@ -75,6 +82,12 @@ def _request_plan(
     nodes = tuple(sorted({node for pair in found.pairs for node in (pair.left, pair.right)} - {source}))
     nodes = (source, *nodes)
     steps = _steps(found, names)
+    in_order = sorted(range(len(names)), key=names.__getitem__)
+    edges = tuple((found.pairs[index].left, found.pairs[index].right) for index in in_order)
+    success = {name: _success(network, name) for name in nodes}
+    table: dict[int, float] = {}
+    if order == "score":
+        table = worths(edges, [found.pairs[index].latency_s for index in in_order], success)
     links: dict[NodeId, list[LinkPlan]] = {name: [] for name in nodes}
     for pair, name in zip(found.pairs, names, strict=True):
         for owner, partner in ((pair.left, pair.right), (pair.right, pair.left)):
@@ -100,7 +113,11 @@ def _request_plan(
                 links=tuple(sorted(names)),
                 branches=tuple(sorted(link.link for link in links[name])),
                 retains=name in request.target_nodes,
-                order=order,
+                edges=edges,
+                order=order if table or order != "score" else "asap",
+                worths=tuple(table.items()),
+                success_probability=success[name],
+                patience_ns=round(PATIENCE_STATES * found.latency_s * NS_PER_S),
                 steps=tuple(steps.get(name, ())) if order == "fixed" else (),
                 rate_hz=found.rate_hz,
             ),
@@ -118,6 +135,11 @@ def _request_plan(
         tree=tree,
         shape=f"ghz {request.generation_mode} {tree}",
     )
+
+
+def _success(network: NetworkSettings, node: NodeId) -> float:
+    memory = network.nodes[node].memory
+    return 1.0 if memory is None else memory.bsm_success_probability
 
 
 def _link_plan(request: EntanglementRequest, link: LinkId, partner: NodeId, rate_hz: float) -> LinkPlan:

@@ -30,14 +30,20 @@ from bellwire.core.notices import (
 from bellwire.core.plans import FusionPlan, NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
-from bellwire.swapping.fusion_choices import FusionChoice, HeldState, choose_adaptive, choose_fixed
+from bellwire.swapping.fusion_choices import (
+    FusionChoice,
+    HeldState,
+    choose_at_once,
+    choose_by_worth,
+    choose_fixed,
+)
 from bellwire.swapping.fusion_noise import fusion_noise
 
 PURPOSE = "fuse:"
-"""Views that a fixed order asks for, followed by the request."""
+"""Views that a decision asks for, followed by the request."""
 
 SWEEP = "sweep"
-"""Views that the swapping part reads at intervals: a fixed order looks too, lest lost news stop it."""
+"""Views that the swapping part reads at intervals: fusion looks too, lest lost news stop it."""
 
 
 FusionResult = Literal["ok", "failed", "unknown"]
@@ -53,12 +59,13 @@ class Joining(NamedTuple):
 class FusionExecution:
     """One fusion plan being executed: by which links the state of each held end came, oldest end first."""
 
-    __slots__ = ("cutoff_ns", "links", "plan")
+    __slots__ = ("cutoff_ns", "links", "look_ns", "plan")
 
     def __init__(self, plan: FusionPlan, cutoff_ns: int | None) -> None:
         self.plan = plan
         self.cutoff_ns = cutoff_ns
         self.links: dict[End, frozenset[LinkId]] = {}
+        self.look_ns: int | None = None  # patience with states that are not worth joining ends then
 
 
 class Fusion:
@@ -100,10 +107,18 @@ class Fusion:
         return frozenset({UpdatePair, SlotFreed, ViewWanted})
 
     def deadline_ns(self) -> int | None:
-        return self._limits[0][0] if self._limits else None
+        looks = [one.look_ns for one in self._executions.values() if one.look_ns is not None]
+        if self._limits:
+            looks.append(self._limits[0][0])
+        return min(looks, default=None)
 
     def on_deadline(self, step: Step) -> None:
-        """Cutoffs of states that wait here to be joined; a complete one waits for its delivery instead."""
+        """End of patience, and cutoffs of states that wait here to be joined; a complete one waits for its
+        delivery instead."""
+        for waiting in self._executions.values():
+            if waiting.look_ns is not None and waiting.look_ns <= step.now_ns:
+                waiting.look_ns = None
+                self._reconsider(step, waiting)
         limits = self._limits
         while limits and limits[0][0] <= step.now_ns:
             _, end, request = heappop(limits)
@@ -183,7 +198,7 @@ class Fusion:
     def _end_changed(self, step: Step, notice: EndChanged) -> None:
         slot = self._slots.holding(notice.end)
         execution = None if slot is None or slot.request is None else self._executions.get(slot.request)
-        if execution is not None and execution.plan.order == "fixed":
+        if execution is not None and execution.plan.order != "asap":
             self._reconsider(step, execution)
 
     # ---- decide
@@ -191,26 +206,42 @@ class Fusion:
     def _reconsider(self, step: Step, execution: FusionExecution) -> None:
         if len(execution.links) < 2 or len(execution.plan.branches) < 2:
             return
-        if execution.plan.order == "fixed":
-            step.tell(ViewWanted(purpose=PURPOSE + execution.plan.request, request=execution.plan.request))
-        else:
-            while choice := choose_adaptive(execution.plan, self._held(execution)):
+        if execution.plan.order == "asap":
+            while choice := choose_at_once(execution.plan, self._held(execution)):
                 self._join(step, execution, choice)
+        else:
+            step.tell(ViewWanted(purpose=PURPOSE + execution.plan.request, request=execution.plan.request))
 
     def _view_ready(self, step: Step, notice: ViewReady) -> None:
         if notice.purpose == SWEEP:
             for execution in self._executions.values():
-                if execution.plan.order == "fixed":
-                    self._decide_fixed(step, execution, notice.view)
+                if execution.plan.order != "asap":
+                    self._decide(step, execution, notice.view)
         elif notice.purpose.startswith(PURPOSE):
             found = self._executions.get(notice.purpose[len(PURPOSE) :])
             if found is not None:
-                self._decide_fixed(step, found, notice.view)
+                self._decide(step, found, notice.view)
 
-    def _decide_fixed(self, step: Step, execution: FusionExecution, view: LedgerView) -> None:
-        owner_of = self._network.owner
-        while choice := choose_fixed(execution.plan, self._held(execution), view, owner_of):
+    def _decide(self, step: Step, execution: FusionExecution, view: LedgerView) -> None:
+        while choice := self._chosen(step, execution, view):
             self._join(step, execution, choice)
+        self._wait_for_patience(step, execution)
+
+    def _chosen(self, step: Step, execution: FusionExecution, view: LedgerView) -> FusionChoice | None:
+        plan, held, owner_of = execution.plan, self._held(execution), self._network.owner
+        if plan.order == "fixed":
+            return choose_fixed(plan, held, view, owner_of)
+        overdue_ns = None if plan.patience_ns is None else step.now_ns - plan.patience_ns
+        return choose_by_worth(plan, held, view, owner_of, overdue_ns)
+
+    def _wait_for_patience(self, step: Step, execution: FusionExecution) -> None:
+        """Look again when the second of two states that are not worth joining has waited long enough."""
+        patience_ns = execution.plan.patience_ns
+        if execution.plan.order != "score" or patience_ns is None:
+            return
+        births = sorted(state.slot.born_ns for state in self._held(execution))
+        later = [born_ns + patience_ns for born_ns in births[1:] if born_ns + patience_ns > step.now_ns]
+        execution.look_ns = min(later) if later else None
 
     def _join(self, step: Step, execution: FusionExecution, choice: FusionChoice) -> None:
         kept, measured = choice.kept.slot, choice.measured.slot

@@ -28,16 +28,18 @@ class SeenGroup(NamedTuple):
 def seen_group(
     view: LedgerView, settings: NetworkSettings, members: tuple[NodeId, ...], end: End
 ) -> SeenGroup | None:
-    """The group of an own end, if it has exactly one end at every member and every half is known."""
+    """The group of an own end, if it has exactly one end at every member.
+
+    Outer halves may be unborn here: whoever joined a pair had told its half, and with it the pair's frame.
+    """
     ends = view.members(end)
-    if len(ends) != len(members) or not view.complete(end):
+    chain = view.chain(end)
+    if len(ends) != len(members) or chain is None or chain.dead:
         return None
     by_owner = {settings.owner(each.link, each.side): each for each in ends}
     if set(by_owner) != set(members):
         return None
     head, *tails = members
-    chain = view.chain(end)
-    assert chain is not None
     frames = {tail: view.turned(by_owner[head], by_owner[tail]) for tail in tails}
     frames[tails[0]] ^= chain.frame & 1
     return SeenGroup(by_owner[head], tuple((tail, by_owner[tail]) for tail in tails), frames)

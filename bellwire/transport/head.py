@@ -119,6 +119,9 @@ class Head:
             return
         if pair.frames is None and not frame_known(view, pair.head_end):
             return
+        if pair.frames is not None and pair.state == "answered" and not view.complete(pair.head_end):
+            self.handover.alarms.set(("head", pair.head_end), step.now_ns + self.handover.timers.answer_ns)
+            return  # a tail's half is on its way: the estimate counts from it
         if pair.state == "offered":
             # Remembered at first sight: after the tail's correction the ledger shows the corrected frame.
             pair.frame = chain.frame if pair.frame is None else pair.frame
@@ -317,6 +320,7 @@ class Head:
             self._offer(step, pair)
         else:
             self.handover.alarms.set(("head", head_end), pair.started_ns + self.handover.timers.delivery_ns)
+            self.handover.look(step, head_end)
 
     def withdraw(self, step: Step, request: RequestId) -> None:
         """The plan has ended: what is not decided will not be."""

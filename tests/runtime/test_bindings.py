@@ -9,6 +9,7 @@ import pytest
 
 from bellwire.core.effects import (
     ApplyPauli,
+    FuseQubits,
     MeasureBell,
     MeasureQubit,
     PurifyPair,
@@ -26,6 +27,7 @@ from bellwire.core.events import (
     PauliApplied,
     QubitHeld,
     QubitMeasured,
+    QubitsFused,
     StationDecided,
     StationHeralded,
     StationLost,
@@ -345,6 +347,38 @@ async def test_a_round_that_breaks_off_ends_once_and_leaves_the_measured_slot_em
     assert (event.ended, event.bit) == (ended, None)
     assert [call[0] for call in bench.memory.calls].count(stage) == 1
     assert bench.memory.calls[-2] == ("release", 1, 0)
+
+
+def fuse_order() -> FuseQubits:
+    return FuseQubits(operation=9, kept_slot=0, measured_slot=1, within_ns=SECOND_NS)
+
+
+async def test_a_fusion_is_a_cnot_and_a_measurement_and_keeps_one_slot() -> None:
+    bench = Bench()
+    bench.bindings.carry_out(fuse_order())
+    (event,) = await bench.ended()
+    assert isinstance(event, QubitsFused)
+    assert (event.operation, event.ended, event.bit) == (9, "done", 1)
+    assert bench.memory.calls == [("cnot", 0, 1), ("measure", 1, "Z")]
+
+
+@pytest.mark.parametrize("stage", ["cnot", "measure"])
+@pytest.mark.parametrize(
+    ("fault", "ended"),
+    [(OperationRefused("fake", "x", "slot empty"), "failed"), (Disconnected("fake", "gone"), "unknown")],
+)
+async def test_a_fusion_that_breaks_off_ends_once_and_leaves_both_slots_empty(
+    stage: str, fault: Exception, ended: str
+) -> None:
+    bench = Bench()
+    bench.memory.faults[stage] = fault
+    bench.bindings.carry_out(fuse_order())
+    bench.bindings.carry_out(arm_order(slot=1))  # waits for both
+    await until(lambda: bench.memory.calls[-1:] == [("arm", 1, 1, 1, 9, 4, 10, 20, 4, 0)], "the next order")
+    (event,) = bench.events
+    assert isinstance(event, QubitsFused)
+    assert (event.ended, event.bit) == (ended, None)
+    assert bench.memory.calls[-3:-1] == [("release", 0, 0), ("release", 1, 0)]
 
 
 async def test_both_slots_are_busy_until_the_round_has_ended_and_a_late_round_is_unknown() -> None:

@@ -59,7 +59,7 @@ def run(lab: Lab, seconds: float, seed: int = 1) -> Seen:
     return seen
 
 
-@pytest.mark.parametrize("mode", ["swap_asap", "fixed_tree"])
+@pytest.mark.parametrize("mode", ["swap_asap", "score", "fixed_tree"])
 @pytest.mark.parametrize("tree", TREES)
 def test_every_state_that_is_delivered_is_the_ghz_state_of_its_members(tree: str, mode: str) -> None:
     """Perfect qubits: one wrong frame of one delivery would make the fidelity 0."""
@@ -116,7 +116,7 @@ def test_a_failed_fusion_ends_all_qubits_of_its_state_everywhere() -> None:
                 assert not chain.dead or seen.host.clock.now_ns - slot.born_ns < 10_000_000
 
 
-@pytest.mark.parametrize("mode", ["swap_asap", "fixed_tree"])
+@pytest.mark.parametrize("mode", ["score", "fixed_tree"])
 def test_several_lanes_never_mix_two_states(mode: str) -> None:
     edges, members = TREES["comb"]
     seen = run(tree_lab(edges, members, mode=mode, lanes=2, link_success=0.05, delay="fibre"), 0.4)
