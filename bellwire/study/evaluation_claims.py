@@ -63,7 +63,8 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
     if "chains" in names:
         for subject in subjects:
             found.append(_chains(seen, subject))
-    for subject in subjects:
+    rates = any(not experiment.stocks for experiment in seen.experiments)
+    for subject in subjects if rates else ():
         found.append(_nowhere_below(seen, subject))
         found.append(_no_jam(seen, subject))
     if "fig6" in names or "fig9" in names:
@@ -72,7 +73,8 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
         found.append(_fidelity_grows(seen))
     if "fig8" in names:
         found += list(_stored(seen))
-    found.append(_frames(seen))
+    if rates:
+        found.append(_frames(seen))
     return found
 
 
