@@ -51,7 +51,7 @@ SCORE: Final[dict[str, Option]] = {
     "occupancy_power": 4.0,
     "cost_floor": 0.1,  # share of the mean link cost added to every link cost
     "costs": "dual",  # of links: LP duals, or their latency
-    "candidates": "youngest",  # pairs of one segment that are looked at: the youngest, or all
+    "candidates": "all",  # pairs of one segment that are looked at: the youngest, or all
     "opportunity": 1.0,  # form A: beta
     "relief": 0.005,  # form A: gamma
     "off_plan": 0.3,  # form A: rho

@@ -157,11 +157,11 @@ def try_mode(
 
 
 def settings(seed: int) -> Iterator[str]:
-    """D as specified, D with all pairs as candidates, D with latencies for costs, and perturbations of
+    """D, D with the youngest pair of each segment alone, D with latencies for costs, and perturbations of
     them."""
     yield mode_text({})
-    yield mode_text({"candidates": "all"})
-    yield mode_text({"candidates": "all", "costs": "latency"})
+    yield mode_text({"candidates": "youngest"})
+    yield mode_text({"costs": "latency"})
     chance = np.random.default_rng([seed, SETTINGS])
     for _ in range(SETTINGS - 3):
         options: dict[str, Option] = {
