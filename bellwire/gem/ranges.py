@@ -27,7 +27,7 @@ def fault_of(fact: Fact) -> str | None:
             return f"names bit {fact.bit}, which is neither 0 nor 1"
         if fact.kept == fact.measured:
             return f"fuses {fact.kept} with itself"
-        mixed = (fact.mixed_cost,) * 3
+        mixed = (fact.mixed_cost, fact.mixed_cost, fact.mixed_cost)
         return (
             _cost_fault("kept_cost", fact.kept_cost)
             or _cost_fault("measured_cost", fact.measured_cost)

@@ -52,6 +52,7 @@ class ChainRecord:
         "y",
     )
 
+    frame: int
     x: EndRecord
     y: EndRecord
 

@@ -7,7 +7,6 @@ in delivery_states.py.
 
 import msgspec
 
-from bellwire.core.bell import PERFECT, fidelity_of
 from bellwire.core.effects import Report
 from bellwire.core.events import QubitMeasured, Received
 from bellwire.core.ids import End, NodeId, RequestId
@@ -15,13 +14,13 @@ from bellwire.core.machine import Step
 from bellwire.core.messages import (
     Aborted,
     Inquiry,
-    Offer,
     OfferAnswer,
     Settled,
 )
 from bellwire.core.notices import EntanglementReported
 from bellwire.core.purification import is_refined
 from bellwire.core.view import LedgerView, SlotView
+from bellwire.transport import head_words
 from bellwire.transport.delivery_groups import SeenGroup, seen_group
 from bellwire.transport.delivery_pairs import HeadPair
 from bellwire.transport.delivery_records import DeliveryRecord, commit_of
@@ -114,7 +113,7 @@ class Head:
         if pair.mode != "keep" or pair.state not in ("offered", "answered"):
             return
         chain = view.chain(pair.head_end)
-        if chain is None or chain.dead or not _reaches(view, pair):
+        if chain is None or chain.dead or not head_words.reaches(view, pair):
             self._give_up(step, pair, "found_dead" if pair.state == "offered" else "disagreed")
             return
         if pair.frames is None and not frame_known(view, pair.head_end):
@@ -141,12 +140,8 @@ class Head:
         assert isinstance(answer, OfferAnswer)
         pair = self.pairs.get(answer.head_end)
         happened = "accepted" if answer.accepted else "not_yet" if answer.reason == "not_yet" else "refused"
-        if pair is not None and pair.frames is not None and answer.accepted and pair.state == "offered":
-            pair.silent.discard(received.source)
-            if not pair.tail_frame_differs:
-                pair.tail_frame_differs = answer.frame != pair.frames.get(received.source)
-            if pair.silent:
-                return  # the others have not answered yet
+        if pair is not None and head_words.still_silent(pair, received.source, answer):
+            return
         before = self._state(answer.request, answer.head_end)
         following = self.transitions.after_message(received.source, before, happened)
         if not answer.accepted and before == "offered":
@@ -165,7 +160,7 @@ class Head:
             if pair.mode == "keep":
                 self.handover.release(step, pair.head_end, "dead")
             if pair.others:
-                self._abort(step, pair)
+                head_words.abort(step, pair)
         elif happened == "not_yet":
             self.handover.look(step, pair.head_end)
         else:
@@ -181,26 +176,7 @@ class Head:
             self.handover.report_mismatch(step, pair.request, pair.head_end, pair.frame, pair.tail_frame)
             self._give_up(step, pair, "disagreed")
             return
-        corrected = pair.mode == "keep" and self.handover.settings.correct_frames
-        pair.record = DeliveryRecord(
-            request=pair.request,
-            role="head",
-            peer=pair.peer,
-            mode=pair.mode,
-            number=self.handover.book.next_number(pair.request),
-            head_end=pair.head_end,
-            tail_end=pair.tail_end,
-            frame=0 if corrected or pair.frame is None else pair.frame,
-            signs=pair.walsh.signs,
-            cost=pair.walsh.cost,
-            fidelity=fidelity_of(pair.walsh),
-            at_ns=step.now_ns,
-            born_ns=pair.born_ns,
-            state="committed",
-            bit=pair.bit,
-            others=pair.others,
-        )
-        pair.silent = {name for name, _ in pair.tails}
+        pair.record = head_words.decided(step, self.handover, pair)
         self._move(pair, "agreed")
         self.handover.alarms.clear(("head", pair.head_end))
         self._tokens[self.handover.persist(step, pair.record)] = pair
@@ -341,7 +317,7 @@ class Head:
                 self._move(pair, "memory_lost")
                 self._operations = {n: other for n, other in self._operations.items() if other is not pair}
                 self._forget(step, pair)
-                self._abort(step, pair)
+                head_words.abort(step, pair)
 
     def on_peer_restarted(self, step: Step, peer: NodeId) -> None:
         """A tail came back: it may have lost our commits."""
@@ -357,24 +333,7 @@ class Head:
         """
         void = record.mode == "keep"
         record = msgspec.structs.replace(record, state="void") if void else record
-        pair = HeadPair(
-            request=record.request,
-            peer=record.peer,
-            mode=record.mode,
-            head_end=record.head_end,
-            tail_end=record.tail_end,
-            state="absent",
-            slot=None,
-            started_ns=step.now_ns,
-            frame=record.frame,
-            walsh=PERFECT,
-            born_ns=record.born_ns,
-            bit=record.bit,
-            record=record,
-            void=void,
-            others=record.others,
-            silent={record.peer, *(name for name, _ in record.others)},
-        )
+        pair = head_words.restored(record, step.now_ns, void=void)
         self._move(pair, "restored")
         self.pairs[record.head_end] = pair
         self.handover.book.write(record)
@@ -395,23 +354,10 @@ class Head:
         pair.state = self.transitions.after(pair.state, happened)
 
     def _offer(self, step: Step, pair: HeadPair) -> None:
-        for peer, tail_end in pair.asked:
-            offer = Offer(request=pair.request, head_end=pair.head_end, tail_end=tail_end, mode=pair.mode)
-            step.send(peer, offer, "delivery")
-        limit_ns = pair.started_ns + self.handover.timers.delivery_ns
-        self.handover.alarms.set(
-            ("head", pair.head_end), min(step.now_ns + self.handover.timers.answer_ns, limit_ns)
-        )
+        head_words.offer(step, self.handover, pair)
 
     def _commit(self, step: Step, pair: HeadPair) -> None:
-        assert pair.record is not None
-        for peer, tail_end in pair.asked:
-            step.send(peer, commit_of(pair.record, tail_end), "delivery")
-        # A tail that stays away for hours is asked ever more rarely, but never forgotten.
-        timers = self.handover.timers
-        wait_ns = min(timers.answer_ns << min(pair.repeats, 16), timers.delivery_ns)
-        pair.repeats += 1
-        self.handover.alarms.set(("head", pair.head_end), step.now_ns + wait_ns)
+        head_words.commit(step, self.handover, pair)
 
     def _give_up(self, step: Step, pair: HeadPair, happened: str) -> None:
         here = pair.qubit_here
@@ -419,11 +365,7 @@ class Head:
         self._forget(step, pair)
         if here:
             self.handover.release(step, pair.head_end, "withdrawn" if happened == "withdrawn" else "dead")
-        self._abort(step, pair)
-
-    def _abort(self, step: Step, pair: HeadPair) -> None:
-        for peer, _ in pair.tails:
-            step.send(peer, Aborted(request=pair.request, head_end=pair.head_end), "delivery")
+        head_words.abort(step, pair)
 
     def _all_settled(self, step: Step, pair: HeadPair, tail: NodeId, *, void: bool) -> bool:
         """A tail of a group has recorded the delivery. One that lost its qubit makes it void for all: those
@@ -454,10 +396,3 @@ class Head:
         if self.wanted.get(request) is not None and request in self.handover.circuits:
             for end in self.handover.waiting(request):
                 self.handover.look(step, end)
-
-
-def _reaches(view: LedgerView, pair: HeadPair) -> bool:
-    """The ends that were offered are still those of the state."""
-    if pair.frames is None:
-        return view.far_end(pair.head_end) == pair.tail_end
-    return set(view.members(pair.head_end)) == {pair.head_end, *(end for _, end in pair.tails)}

@@ -64,7 +64,7 @@ def groups_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[E
                 corrections.append(fact)
             elif isinstance(fact, Began):
                 begans.setdefault(author, []).append(fact)
-            else:
+            elif isinstance(fact, Swapped | Fused):
                 joins.append(fact)
     used = {end for join in joins for end in _used(join)}
     known = {half for end in (*born, *released) for half in (end, end.partner)}

@@ -46,7 +46,7 @@ class Qubits:
 
     def add(self, one: End, other: End, absolute: Bell, now: int) -> None:
         pair = sum(weight * np.outer(BELL[i], BELL[i].conj()) for i, weight in enumerate(absolute))
-        self.rho = np.kron(self.rho, pair)
+        self.rho = np.asarray(np.kron(self.rho, pair), dtype=np.complex128)
         self.names += [one, other]
         self.since |= {one: now, other: now}
 

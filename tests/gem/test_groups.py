@@ -52,7 +52,7 @@ def compare(random: Random, counts: dict[str, int]) -> None:
 
 
 def test_every_view_of_a_life_with_fusions_equals_its_definition() -> None:
-    counts = dict.fromkeys(("large", "complete", "dead"), 0)
+    counts: dict[str, int] = {"large": 0, "complete": 0, "dead": 0}
     for seed in range(150):
         compare(Random(seed), counts)
     assert counts["large"] > 200
@@ -63,7 +63,7 @@ def test_every_view_of_a_life_with_fusions_equals_its_definition() -> None:
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.integers(1 << 20, 1 << 40))
 def test_no_seed_that_hypothesis_can_find_makes_the_fold_differ_from_its_definition(seed: int) -> None:
-    compare(Random(seed), dict.fromkeys(("large", "complete", "dead"), 0))
+    compare(Random(seed), {"large": 0, "complete": 0, "dead": 0})
 
 
 def test_nothing_of_a_group_is_kept_when_all_its_members_have_ended() -> None:

@@ -1,6 +1,7 @@
 """Fusions in the World against density matrices of qutip, and their chance."""
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from bellwire.core.bell import permute, werner
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.photonics import HeraldOutcome
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
+
+Qobj = Any
+"""qutip tells no types of its operators."""
 
 PERIOD_NS = 1_000
 GATE, READOUT, FLIP = 0.95, 0.97, 0.01
@@ -42,17 +46,21 @@ def world(seed: int, success: float = 1.0, fidelity: float = 0.9, *, noisy: bool
     return made
 
 
-def pauli(index: int) -> qutip.Qobj:
-    return (qutip.qeye(2), qutip.sigmaz(), qutip.sigmax(), qutip.sigmax() * qutip.sigmaz())[index]
+X: Qobj = qutip.sigmax()
+Z: Qobj = qutip.sigmaz()
 
 
-def on(place: int, operator: qutip.Qobj) -> qutip.Qobj:
+def pauli(index: int) -> Qobj:
+    return (qutip.qeye(2), Z, X, X * Z)[index]
+
+
+def on(place: int, operator: Qobj) -> Qobj:
     return qutip.tensor([operator if index == place else qutip.qeye(2) for index in range(4)])
 
 
-def expected(bit: int) -> qutip.Qobj:
+def expected(bit: int) -> Qobj:
     """Pairs (0, 1) of frame X, (2, 3) of frame Y; CNOT 1 -> 2, Z of 2 reported as `bit`; qubits 0, 1, 3."""
-    pairs: list[qutip.Qobj] = []
+    pairs: list[Qobj] = []
     for frame in (2, 3):
         bell = (qutip.basis([2, 2], [0, 0]) + qutip.basis([2, 2], [1, 1])).unit()
         weights = (0.9, 0.1 / 3, 0.1 / 3, 0.1 / 3)
@@ -60,15 +68,15 @@ def expected(bit: int) -> qutip.Qobj:
         pairs.append(sum(weight * state.proj() for weight, state in zip(weights, states, strict=True)))
     rho = qutip.tensor(*pairs)
     for place in (1, 2):
-        rho = (1 - FLIP) * rho + FLIP * on(place, qutip.sigmaz()) * rho * on(place, qutip.sigmaz())
+        rho = (1 - FLIP) * rho + FLIP * on(place, Z) * rho * on(place, Z)
     zero, one = qutip.basis(2, 0).proj(), qutip.basis(2, 1).proj()
-    cnot = on(1, zero) + on(1, one) * on(2, qutip.sigmax())
+    cnot = on(1, zero) + on(1, one) * on(2, X)
     rho = cnot * rho * cnot.dag()
     mixed = qutip.tensor(rho.ptrace(0), qutip.qeye(2) / 2, qutip.qeye(2) / 2, rho.ptrace(3))
     outer = rho.ptrace([0, 3])
     mixed = qutip.tensor(outer, qutip.qeye(2) / 2, qutip.qeye(2) / 2).permute([0, 2, 3, 1])
     rho = GATE * rho + (1 - GATE) * mixed
-    told = sum(
+    told: Qobj = sum(
         weight * on(2, projector) * rho * on(2, projector)
         for weight, projector in ((READOUT, (zero, one)[bit]), (1 - READOUT, (one, zero)[bit]))
     )
