@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-import _one_core  # noqa: F401  # before anything that loads numpy
+import _one_core  # before anything that loads numpy
 from _growth_picture import draw_growth
 from _measure import RESULTS, counts, peak_memory_mb, surroundings, write_result
 
@@ -147,7 +147,8 @@ def main() -> int:
             "The paper's default network, five requests at once",
             "python bench/paper_workload.py",
             rows,
-            f"Density 0.1, five memories a node in one bank; {surroundings()}. "
+            f"Density 0.1, five memories a node in one bank; {surroundings()}, "
+            f"{_one_core.THREADS} thread. "
             "CPU of one core, planning included; "
             f"limit {CPU_MAX_S:g} s or {LOOPS_MAX:g} times a bare event loop, {MEMORY_MAX_MB:g} MB. "
             f"Cost per event by nodes, mean of seeds {GROWTH_SEEDS}: "
