@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import w1
-from _measure import Measured, measure, peak_memory_mb, surroundings, write_result
+from _measure import Measured, measure, surroundings, write_result
 
 from bellwire.labs import Lab, lab_from_w2
 
@@ -105,7 +105,6 @@ def line_of(run: Measured) -> dict[str, Any]:
         "cpu_per_sim_s": run.cpu_s / run.simulated_s,
         "ev_per_s": run.counts.events / run.wall_s,
         "eps": run.counts.delivered / run.simulated_s,
-        "rss_mb": peak_memory_mb(),
     }
 
 
@@ -150,7 +149,6 @@ def main() -> int:
             "events/s": statistics.median(line["ev_per_s"] for line in some),
             "pairs/s": statistics.mean(line["eps"] for line in some),
             "simulated s": sum(line["sim_s"] for line in some),
-            "memory MB": max(line["rss_mb"] for line in some),
         }
         for (work, program), some in runs.items()
     ]

@@ -8,7 +8,6 @@ Usage: python sequence_chain.py NODES SECONDS SEED    prints one JSON line
 
 import json
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -135,7 +134,6 @@ def main():
                 "ev_per_s": timeline.run_counter / wall,
                 "attempts_per_s": emissions / 2 / wall,
                 "eps": asking.memory_counter / seconds,
-                "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }
         )
     )

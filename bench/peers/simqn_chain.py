@@ -9,7 +9,6 @@ Usage: python simqn_chain.py NODES SECONDS SEED    prints one JSON line
 
 import json
 import random
-import resource
 import sys
 import time
 
@@ -224,7 +223,6 @@ def main():
                 "attempts_per_s": chain.attempts / wall,
                 "swaps": chain.swaps,
                 "eps": chain.delivered / seconds,
-                "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }
         )
     )
