@@ -9,6 +9,7 @@ stands for waiting, and a policy may do without.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 import highspy
@@ -31,11 +32,14 @@ def route_bound(link_rates_hz: Sequence[float], swap_probability: Sequence[float
     not read).
 
     Raises:
-        LocalMisuse: numbers that do not belong to one route, or no solution (rates are not finite).
+        LocalMisuse: numbers that do not belong to one route, or a rate that is not finite and above 0.
     """
     hops = len(link_rates_hz)
     if len(swap_probability) != hops + 1:
         raise LocalMisuse(f"{hops} links need {hops + 1} swap probabilities, not {len(swap_probability)}")
+    for rate_hz in link_rates_hz:
+        if not (isfinite(rate_hz) and rate_hz > 0.0):
+            raise LocalMisuse(f"a link rate of {rate_hz}/s: it must be finite and above 0")
     unit_hz = max(link_rates_hz)
     segments = [(i, j) for i in range(hops) for j in range(i + 1, hops + 1)]
     row = {segment: index for index, segment in enumerate(segments)}

@@ -26,6 +26,9 @@ SPREAD: Final = 0.35
 """Standard deviation of the logarithm of a link's rate between draws: a single LP's duals are all or
 nothing."""
 
+SAME_WORTH: Final = 1e-9
+"""Share of a segment's value below which two partners count as giving it the same worth."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentValues:
@@ -76,7 +79,8 @@ def values(times: RouteTimes, link_cost_s: Sequence[float]) -> Rows:
 def worths(times: RouteTimes, value_s: Rows, latency_s: Rows) -> tuple[Rows, Rows]:
     """U and W. U(s,d) = V(s,d); U(x,y) = max(0, p_y U(x,z) - V(y,z), p_x U(w,y) - V(w,x)), longest first.
 
-    W of a segment without worth, and of the whole route, is its own latency.
+    W of a segment without worth, and of the whole route, is its own latency. Of several partners that give
+    the same worth the one that comes soonest counts.
     """
     hops = len(times.link_s)
     worth: dict[tuple[int, int], float] = {(0, hops): value_s[0][-1]}
@@ -84,16 +88,21 @@ def worths(times: RouteTimes, value_s: Rows, latency_s: Rows) -> tuple[Rows, Row
     for length in range(hops - 1, 0, -1):
         for x in range(hops - length + 1):
             y = x + length
-            best, wait_s = 0.0, latency_s[x][y - x - 1]
-            for z in range(y + 1, hops + 1):
-                gain = times.swap_probability[y] * worth[x, z] - value_s[y][z - y - 1]
-                if gain > best:
-                    best, wait_s = gain, latency_s[y][z - y - 1]
-            for w in range(x):
-                gain = times.swap_probability[x] * worth[w, y] - value_s[w][x - w - 1]
-                if gain > best:
-                    best, wait_s = gain, latency_s[w][x - w - 1]
-            worth[x, y], partner[x, y] = best, wait_s
+            gains = [
+                (times.swap_probability[y] * worth[x, z] - value_s[y][z - y - 1], latency_s[y][z - y - 1])
+                for z in range(y + 1, hops + 1)
+            ]
+            gains += [
+                (times.swap_probability[x] * worth[w, y] - value_s[w][x - w - 1], latency_s[w][x - w - 1])
+                for w in range(x)
+            ]
+            best = max(gain for gain, _ in gains)
+            least = best - SAME_WORTH * value_s[x][y - x - 1]
+            if best > 0.0:
+                worth[x, y] = best
+                partner[x, y] = min(wait_s for gain, wait_s in gains if gain >= least)
+            else:
+                worth[x, y], partner[x, y] = 0.0, latency_s[x][y - x - 1]
     return _rows(hops, worth), _rows(hops, partner)
 
 

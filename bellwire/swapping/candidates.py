@@ -3,7 +3,8 @@
 Owns the two values. Refuses decisions, and the ledger: whoever holds the ends reads it and fills these in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bellwire.core.ids import End
@@ -40,6 +41,10 @@ class Held:
         return now_ns - self.since_ns
 
 
+Segment = tuple[int, int]
+"""Left and right position on the route."""
+
+
 class Situation(NamedTuple):
     """One decision. Both sides are in the order of birth, oldest first; only living, known, ready ends."""
 
@@ -48,6 +53,8 @@ class Situation(NamedTuple):
     right: Sequence[Held]  # pairs towards the destination
     occupancy: float  # share of the node's memories that are not free, 0..1
     now_ns: int
+    # Pairs of the plan anywhere, with the birth of the oldest constituent; for policies that look so far.
+    present: Mapping[Segment, int] = MappingProxyType({})
 
 
 Choice = tuple[Held, Held] | None

@@ -9,19 +9,24 @@ own; the product then needs both swaps to succeed, and one failure takes both pa
 nearer to the source goes first, and the other one waits until it would have heard of that (`wait_for_turn`).
 """
 
-from collections.abc import Iterable
-from math import inf
-from typing import Final
+from collections.abc import Iterable, Mapping
+from math import ceil, inf
+from types import MappingProxyType
+from typing import Final, Literal
 
 from bellwire.core.ids import End, NodeId
 from bellwire.core.plans import PurificationPlan, SwapPlan
 from bellwire.core.purification import is_refined
 from bellwire.core.units import NS_PER_S
 from bellwire.core.view import LedgerView, SlotView
-from bellwire.swapping.candidates import Held, Situation
+from bellwire.swapping.candidates import Held, Segment, Situation
 from bellwire.swapping.policies import DEFAULT_TREE, Policy
 
 NOBODY: Final[frozenset[NodeId]] = frozenset()
+NOTHING: Final[Mapping[Segment, int]] = MappingProxyType({})
+
+GivenUp = Literal["cutoffs", "idle"]
+"""Too old, or waiting for too long: names of counters."""
 
 
 class Execution:
@@ -87,10 +92,24 @@ class Execution:
 
     def wait_for_turn(self, held: Held, until_ns: int) -> None:
         """The far end may swap this pair first, if it lies nearer to the source and can swap at all."""
-        if self.policy.adaptive and held.end in self.left and held.far != 0:
+        policy = self.policy
+        if policy.adaptive and policy.pace is None and held.end in self.left and held.far != 0:
             held.ready_ns = until_ns
 
-    def situation(self, occupancy: float, now_ns: int) -> Situation:
+    def present(self, view: LedgerView, now_ns: int) -> Mapping[Segment, int]:
+        """Segments of the route of which the ledger has a pair of this plan, with the birth of the oldest
+        constituent of the youngest such pair."""
+        usage = f"{self.plan.request}/{self.plan.tree}"
+        places = self._positions
+        found: dict[Segment, int] = {}
+        for row in view.available(now_ns):
+            one, other = (places.get(name, -1) for name in row.end_nodes)
+            if row.usage == usage and min(one, other) >= 0:
+                segment = (min(one, other), max(one, other))
+                found[segment] = max(row.created_ns, found.get(segment, row.created_ns))
+        return found
+
+    def situation(self, occupancy: float, now_ns: int, present: Mapping[Segment, int] = NOTHING) -> Situation:
         """What the policy is shown."""
         if not self.policy.needs_view:
             return Situation(
@@ -102,6 +121,7 @@ class Execution:
             _ready(self.right.values(), now_ns),
             occupancy,
             now_ns,
+            present,
         )
 
     def policy_for(self, suspects: frozenset[NodeId]) -> Policy:
@@ -110,16 +130,17 @@ class Execution:
             return DEFAULT_TREE
         return self.policy
 
-    def given_up(self, now_ns: int) -> list[Held]:
+    def given_up(self, now_ns: int) -> list[tuple[Held, GivenUp]]:
         """Ends that are older, or have waited longer, than the policy allows."""
-        if not self.policy.adaptive:
-            return []
-        return [
-            held
-            for side in (self.left, self.right)
-            for held in side.values()
-            if held.known and held.far >= 0 and held.here and self._limit_ns(held) <= now_ns
-        ]
+        found: list[tuple[Held, GivenUp]] = []
+        if self.policy.adaptive:
+            for side in (self.left, self.right):
+                for held in side.values():
+                    if held.known and held.far >= 0 and held.here:
+                        oldest_ns, idle_ns = self._limits_ns(held)
+                        if min(oldest_ns, idle_ns) <= now_ns:
+                            found.append((held, "cutoffs" if oldest_ns <= now_ns else "idle"))
+        return found
 
     def plan_look(self, now_ns: int, *, waiting: bool) -> None:
         """Work out `look_ns`. waiting: candidates were turned down, and ageing may change that."""
@@ -127,25 +148,29 @@ class Execution:
         if self.policy.adaptive:
             table = self.plan.table
             assert table is not None
-            if waiting:
+            pace = self.policy.pace
+            if pace is not None:
+                if self.left and self.right:
+                    look = pace.next_ns(next(iter(self.left.values())).slot.born_ns, now_ns)
+            elif waiting:
                 look = now_ns + table.wait_s * NS_PER_S
             for side in (self.left, self.right):
                 for held in side.values():
                     if not held.here:
                         continue
-                    look = min(look, self._limit_ns(held))
+                    look = min(look, *self._limits_ns(held))
                     if held.ready_ns > now_ns and self.right:
                         look = min(look, held.ready_ns)
-        self.look_ns = None if look == inf else max(now_ns + 1, int(look))
+        self.look_ns = None if look == inf else max(now_ns + 1, ceil(look))
 
-    def _limit_ns(self, held: Held) -> float:
-        """When an end is given up, if nothing happens to it; inf: never."""
+    def _limits_ns(self, held: Held) -> tuple[float, float]:
+        """When an end is given up for its age, and for waiting, if nothing happens to it; inf: never."""
         table, cutoffs = self.plan.table, self.policy.cutoffs
         if table is None or held.far < 0:
-            return inf
+            return inf, inf
         here = table.position
         segment = (held.far, here) if held.far < here else (here, held.far)
-        return min(
+        return (
             held.oldest_ns + cutoffs.segment_s(table, *segment) * NS_PER_S,
             held.since_ns + cutoffs.patience_s(table, *segment) * NS_PER_S,
         )

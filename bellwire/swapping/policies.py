@@ -5,12 +5,13 @@ themselves (ratings.py, scores.py) and execution. A policy is a small pure objec
 changes nothing (stack paper IV-E).
 
 Other packages add ratings under core.modes.ENTRY_POINTS: objects with `traits` and `make(options) -> Rating`.
+What they make may also be a whole Policy, which then combines with no other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import ge, gt, le, lt
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.modes import (
@@ -29,7 +30,8 @@ from bellwire.core.modes import (
 from bellwire.core.plans import PolicyName
 from bellwire.core.units import NS_PER_S
 from bellwire.swapping.candidates import Choice, Held, Situation
-from bellwire.swapping.cutoffs import Cutoffs
+from bellwire.swapping.cutoffs import AgeRule, Cutoffs
+from bellwire.swapping.paces import Pace
 from bellwire.swapping.ratings import Anything, LongestHop, Oldest, Planned, Rating
 from bellwire.swapping.scores import ScoreA, ScoreB, ScoreD
 
@@ -77,12 +79,15 @@ RATINGS: Final[Mapping[str, Callable[[Options], Rating]]] = {
 """Ratings of this package by the names of core/modes.py."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """What execution asks."""
 
     needs_view: bool  # reads the ledger
+    looks_far: bool  # at which pairs the whole route has, not only this node
     adaptive: bool  # swaps by the present situation: the two ends of a pair take turns
-    cutoffs: Cutoffs
+    cutoffs: AgeRule
+    pace: Pace | None  # decides at its moments, and nobody takes turns; None: at once, whenever news comes
 
     def choose(self, seen: Situation) -> Choice:
         """The two ends to swap, or None: wait."""
@@ -92,8 +97,9 @@ class Policy(Protocol):
 class FirstCome:
     """Swap-asap: oldest own ends first, whatever lies beyond them. Reads no ledger (algorithms.md 6.3)."""
 
-    needs_view = adaptive = False
-    cutoffs = Cutoffs(rule="none", discard=0.0)
+    needs_view = looks_far = adaptive = False
+    cutoffs: AgeRule = Cutoffs(rule="none", discard=0.0)
+    pace: Pace | None = None
 
     def choose(self, seen: Situation) -> Choice:
         return (seen.left[0], seen.right[0]) if seen.left and seen.right else None
@@ -108,13 +114,17 @@ class Rated:
 
     needs_view = True
 
-    def __init__(self, rate: Rate, *, adaptive: bool, cutoffs: Cutoffs, youngest_only: bool) -> None:
+    def __init__(
+        self, rate: Rate, *, adaptive: bool, cutoffs: Cutoffs, youngest_only: bool, looks_far: bool = False
+    ) -> None:
         """`youngest_only`: of several pairs of one segment only the youngest is looked at, the others are its
         spares (8.5)."""
         self._rate = rate
         self._youngest_only = youngest_only
+        self.looks_far = looks_far
         self.adaptive = adaptive
-        self.cutoffs = cutoffs
+        self.cutoffs: AgeRule = cutoffs
+        self.pace: Pace | None = None
 
     def choose(self, seen: Situation) -> Choice:
         """The two ends to swap, or None: wait."""
@@ -157,12 +167,17 @@ def policy_of(text: PolicyName) -> Policy:
         raise LocalMisuse(f'"{text}" is not executed by swapping policies')
     if mode == Named("swap_asap", ()):
         return FirstCome()
+    if isinstance(mode, Named) and mode.name not in RATINGS:
+        made: Policy | Rating = plugin_of(mode.name).make(dict(mode.options))
+        if isinstance(made, Policy):
+            return made
     ageing = [part for part in parts if "cutoff" in dict(part.options)]
     return Rated(
         _rate_of(mode),
         adaptive=needs_table(text),
         cutoffs=cutoffs_of(dict(ageing[0].options) if ageing else {}),
         youngest_only=any(dict(part.options).get("candidates") == "youngest" for part in parts),
+        looks_far=any(dict(part.options).get("form") == "A" for part in parts),
     )
 
 

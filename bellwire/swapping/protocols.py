@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bellwire.core.bell import Walsh, decay
 from bellwire.core.effects import MeasureBell
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.events import BellMeasured, Received
+from bellwire.core.events import BellMeasured
 from bellwire.core.facts import Released, ReleaseReason, Swapped
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
@@ -37,9 +37,10 @@ from bellwire.core.plans import NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.swapping.candidates import Held
-from bellwire.swapping.executions import NOBODY, Execution
+from bellwire.swapping.executions import NOBODY, NOTHING, Execution
 from bellwire.swapping.outcomes import SwappingAck, SwappingCorrection, SwappingFail
 from bellwire.swapping.policies import policy_of
+from bellwire.swapping.rounds import TextbookRounds
 
 SWEEPS_PER_LEASE = 3
 """The ledger is read for every held end this often per plan lease, so that a lost message delays nothing for
@@ -82,6 +83,7 @@ class Swapping:
         self._plans: dict[RequestId, NodePlan] = {}
         self._executions: dict[PlanKey, Execution] = {}
         self._measuring: dict[int, Measurement] = {}
+        self._rounds = TextbookRounds(slots)
         self._limits: list[tuple[int, End]] = []  # heap of (cutoff, end); the compulsory age is swept
         self._sweep_ns: int | None = None
         self.correction = SwappingCorrection()
@@ -96,7 +98,7 @@ class Swapping:
         return {BellMeasured: self._measured}
 
     def on_messages(self) -> Mapping[type, Handler]:
-        return {RoundOver: self._round_over}
+        return {RoundOver: self._rounds.over}
 
     def on_notices(self) -> Mapping[type, Handler]:
         return {
@@ -154,7 +156,7 @@ class Swapping:
             if slot.state == "held":
                 self._discard(step, slot, "withdrawn")
             elif slot.state == "resting":
-                self._wake(step, slot)
+                self._rounds.wake(step, slot)
 
     # ---- SwappingProtocol: decide and measure
 
@@ -218,7 +220,7 @@ class Swapping:
 
     def _reconsider(self, step: Step, key: PlanKey) -> None:
         execution = self._executions[key]
-        if not execution.left or not execution.right:
+        if not (execution.left and execution.right) and not self._reads_always(execution):
             self._look_later(execution, step.now_ns)
             return
         if execution.policy.needs_view:
@@ -252,13 +254,14 @@ class Swapping:
                 for held in changed:
                     if held.far >= 0:
                         self._wait_for_turn(execution, held, held.since_ns, 2)
-                for held in execution.given_up(now_ns):
-                    self.counters["idle"] += 1
+                for held, why in execution.given_up(now_ns):
+                    self.counters[why] += 1
                     self._discard(step, held.slot, "cutoff")
             policy = execution.policy_for(suspects)
         waiting = False
+        present = execution.present(view, now_ns) if view is not None and policy.looks_far else NOTHING
         while execution.left and execution.right:
-            seen = execution.situation(0.0 if view is None else self._occupancy(), now_ns)
+            seen = execution.situation(0.0 if view is None else self._occupancy(), now_ns, present)
             choice = policy.choose(seen)
             if choice is None:
                 waiting = bool(seen.left and seen.right)
@@ -267,6 +270,12 @@ class Swapping:
         if policy.adaptive or execution.policy.adaptive:
             execution.plan_look(now_ns, waiting=waiting)
             self._look_ns = _earliest(self._executions.values())
+
+    @staticmethod
+    def _reads_always(execution: Execution) -> bool:
+        """True when news of an end counts at once though there is nothing to swap it with: its age is limited
+        to the attempt."""
+        return execution.policy.pace is not None and _unread(execution)
 
     def _look_later(self, execution: Execution, now_ns: int) -> None:
         """Nothing to swap: ends that wait too long are given up in time."""
@@ -322,39 +331,10 @@ class Swapping:
         plan = self._plans.get(key[0])
         swaps = () if plan is None else plan.swaps
         swap = next((one for one in swaps if one.tree == key[1]), None)
-        if ok and swap is not None and swap.rounds:
-            for slot in (left, right):
-                self._slots.rest(slot.index)
-            return
-        for slot in (left, right):
-            self._slots.free(slot.index)
-            step.tell(SlotFreed(slot=slot.index))
-        if swap is not None and swap.rounds:
-            for node in (*swap.inner_left, *swap.inner_right):
-                step.send(node, RoundOver(request=key[0], tree=key[1]), "outcome")
-
-    # ---- textbook rounds
-
-    def _round_over(self, step: Step, received: Received) -> None:
-        message = received.message
-        assert isinstance(message, RoundOver)
-        for slot in self._slots.slots():
-            if slot.state == "resting" and slot.request == message.request:
-                self._wake(step, slot)
-
-    def _wake(self, step: Step, slot: SlotView) -> None:
-        self._slots.free(slot.index)
-        step.tell(SlotFreed(slot=slot.index))
+        self._rounds.measured(step, swap, (left, right), ok=ok)
 
     def _pair_updated(self, step: Step, notice: UpdatePair) -> None:
-        """In textbook generation the source's delivery ends the round of every inner node."""
-        fact = notice.fact
-        if type(fact) is not Released or fact.reason != "delivered":
-            return
-        for plan in self._plans.values():
-            if plan.rounds and plan.role == "source":
-                for node in plan.route[1:-1]:
-                    step.send(node, RoundOver(request=plan.request, tree=0), "outcome")
+        self._rounds.pair_updated(step, notice, self._plans.values())
 
     # ---- what others measured
 
@@ -438,6 +418,6 @@ class Swapping:
                     self.counters["cutoffs"] += 1
                     self._discard(step, slot, "cutoff")
             elif slot.state == "resting" and too_old:
-                self._wake(step, slot)
+                self._rounds.wake(step, slot)
         for key in list(self._executions):
             self._reconsider(step, key)

@@ -7,12 +7,13 @@ All forms read the table of the plan: T, V, U and W of segments, in seconds. The
 operations, and do not depend on the unit of time. A score at or below zero means: wait.
 """
 
+from collections.abc import Iterator
 from math import exp, inf
 from typing import NamedTuple
 
 from bellwire.core.plans import RouteTable
 from bellwire.core.units import NS_PER_S
-from bellwire.swapping.candidates import Held, Situation
+from bellwire.swapping.candidates import Held, Segment, Situation
 from bellwire.swapping.cutoffs import Cutoffs
 from bellwire.swapping.ratings import ends_route, table_of
 
@@ -90,10 +91,11 @@ class ScoreB(NamedTuple):
 
 
 class ScoreA(NamedTuple):
-    """Form A: three terms, alpha IB - beta OL + gamma MR (8.1), with alpha = 1.
+    """Form A: three terms, IB - beta OL + gamma MR (8.1, with its alpha = 1).
 
-    IB = p T(x,y)/T_root fresh(a_new); OL sums, over partners that are not there yet, the chance that they
-    come in time times what they would bring; MR is the occupancy of the node's memory.
+    IB = p T(x,y)/T_root fresh(max age); OL sums, over partners that are not there yet, the chance that they
+    come in time times what they would bring; MR is the occupancy of the node's memory. A partner is the one
+    in the default tree, or a link beside the pair: a tree of another order, which counts `off_plan` as much.
     """
 
     opportunity: float
@@ -120,29 +122,41 @@ class ScoreA(NamedTuple):
         return table.swap_probability * table.of(table.latency_s, left.far, right.far) / table.root_s * fresh
 
     def opportunity_loss(self, seen: Situation, left: Held, right: Held) -> float:
-        """What the two pairs could have become with partners that this node does not hold, 0 or more."""
+        """What the two pairs could have become with partners that the route does not have yet, 0 or more."""
         here = table_of(seen).position
-        held = {(one.far, here) for one in seen.left} | {(here, one.far) for one in seen.right}
-        return self._lost(seen, held, (left.far, here), left, right.far) + self._lost(
-            seen, held, (here, right.far), right, left.far
+        there = (
+            {(one.far, here) for one in seen.left} | {(here, one.far) for one in seen.right} | seen.present.keys()
+        )
+        age_l, age_r = left.age_ns(seen.now_ns) / NS_PER_S, right.age_ns(seen.now_ns) / NS_PER_S
+        return self._lost(seen, there, (left.far, here), age_l) + self._lost(
+            seen, there, (here, right.far), age_r
         )
 
-    def _lost(
-        self, seen: Situation, held: set[tuple[int, int]], own: tuple[int, int], pair: Held, other_far: int
-    ) -> float:
-        table, (x, y) = table_of(seen), own
-        age_s = pair.age_ns(seen.now_ns) / NS_PER_S
-        left_s = max(0.0, self.cutoffs.segment_s(table, x, y) - age_s)
-        total = best_off_plan = 0.0
-        partners = [(y, z, (x, z), y) for z in range(y + 1, table.hops + 1)]
-        partners += [(w, x, (w, y), x) for w in range(x)]
-        for i, j, product, at in partners:
-            if (i, j) in held or (at == table.position and other_far in (i, j)):
+    def _lost(self, seen: Situation, there: set[Segment], pair: Segment, age_s: float) -> float:
+        table = table_of(seen)
+        left_s = max(0.0, self.cutoffs.segment_s(table, *pair) - age_s)
+        total = 0.0
+        for partner, planned in _partners(table, pair):
+            if partner in there:
                 continue
-            arrives = 1.0 - exp(-left_s / table.of(table.latency_s, i, j))
-            brings = arrives * table.swap_probability * table.of(table.latency_s, *product) / table.root_s
-            if (product[0], at, product[1]) in table.tree:
-                total += brings
-            else:
-                best_off_plan = max(best_off_plan, brings)
-        return total + self.off_plan * best_off_plan
+            arrives = 1.0 - exp(-left_s / table.of(table.latency_s, *partner))
+            product = (min(pair[0], partner[0]), max(pair[1], partner[1]))
+            brings = table.swap_probability * table.of(table.latency_s, *product) / table.root_s
+            total += arrives * brings * (1.0 if planned else self.off_plan)
+        return total
+
+
+def _partners(table: RouteTable, pair: Segment) -> Iterator[tuple[Segment, bool]]:
+    """What a pair may be swapped with, at either of its ends, and whether the default tree does so."""
+    x, y = pair
+    sibling: Segment | None = None
+    for i, at, j in table.tree:
+        if pair == (i, at):
+            sibling = (at, j)
+        elif pair == (at, j):
+            sibling = (i, at)
+    if sibling is not None:
+        yield sibling, True
+    for link in ((x - 1, x), (y, y + 1)):
+        if link[0] >= 0 and link[1] <= table.hops and link != sibling:
+            yield link, False
