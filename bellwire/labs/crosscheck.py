@@ -166,6 +166,8 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
     for key, node in (("from", request.source), ("to", request.target)):
         if node not in lab.nodes:
             problems.add((*place, key), f'unknown node "{node}"{nearest(node, lab.nodes)}')
+    if request.ghz_with:
+        _check_members(lab, request, place, problems)
     if request.cutoff_attempts is not None and len({_period(link) for link in lab.links.values()}) > 1:
         problems.add((*place, "cutoff_attempts"), "needs one attempt period in the whole lab; use cutoff_ms")
     try:
@@ -180,6 +182,18 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
     _check_way(lab, request, request.route, (*place, "route"), problems)
     if along not in (None, request.route):
         problems.add((*place, "tree"), "is over another route than the one given")
+
+
+def _check_members(lab: LabFile, request: Request, place: KeyPath, problems: ProblemList) -> None:
+    """Members of a GHZ state are end nodes that keep their qubits."""
+    for index, node in enumerate(request.ghz_with, start=1):
+        if node not in lab.nodes:
+            problems.add((*place, "ghz_with", index), f'unknown node "{node}"{nearest(node, lab.nodes)}')
+    for node in (request.source, *request.ghz_with, request.target):
+        if node in lab.nodes and lab.nodes[node].role != "end":
+            problems.add((*place, "ghz_with"), f'"{node}" is a {lab.nodes[node].role}; members are end nodes')
+    if request.consumption != "keep":
+        problems.add((*place, "consumption"), 'GHZ states are kept: "keep", or leave it out')
 
 
 def _check_tree(request: Request, place: KeyPath, problems: ProblemList) -> tuple[str, ...] | None:

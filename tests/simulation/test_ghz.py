@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class Seen:
     host: VirtualHost
     told: list[float] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
+    at_ns: list[int] = field(default_factory=list)
     sizes: Counter[int] = field(default_factory=Counter)
     reports: Counter[str] = field(default_factory=Counter)
 
@@ -42,6 +44,7 @@ class Seen:
 
     def witness(self, now_ns: int, node: NodeId, truth: GroupTruth) -> None:
         if node == self.host.lab.requests[0].target_nodes[0]:
+            self.at_ns.append(now_ns)
             self.true.append(truth.ghz_fidelity())
             self.sizes[len(truth.ends)] += 1
 
@@ -123,6 +126,21 @@ def test_several_lanes_never_mix_two_states(mode: str) -> None:
     assert len(seen.true) > 15
     assert min(seen.true) > 1.0 - 1e-9
     assert seen.sizes.keys() == {4}
+
+
+WIDE = (("a", "r"), ("b", "r"), ("r", "s"), ("s", "t"), ("t", "c"), ("t", "d"))
+
+
+@pytest.mark.parametrize("mode", ["score", "fixed_tree", "swap_asap"])
+def test_no_stall_is_longer_than_fifteen_mean_times_of_a_state(mode: str) -> None:
+    """Nodes that wait for what is worth it never wait for each other: one memory a link, all of them in use.
+
+    Times between states are spread like exponential ones at most, of which one in 3e6 is that long.
+    """
+    seen = run(tree_lab(WIDE, ("a", "b", "c", "d"), mode=mode, delay="fibre"), 0.6)
+    gaps = [later - earlier for earlier, later in pairwise(seen.at_ns)]
+    assert len(gaps) > 15
+    assert max(gaps) < 15 * sum(gaps) / len(gaps)
 
 
 def lists(seen: Seen, members: tuple[NodeId, ...]) -> list[list[tuple[int, End, str]]]:
