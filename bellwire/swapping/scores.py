@@ -124,9 +124,8 @@ class ScoreA(NamedTuple):
     def opportunity_loss(self, seen: Situation, left: Held, right: Held) -> float:
         """What the two pairs could have become with partners that the route does not have yet, 0 or more."""
         here = table_of(seen).position
-        there = (
-            {(one.far, here) for one in seen.left} | {(here, one.far) for one in seen.right} | seen.present.keys()
-        )
+        there = {(one.far, here) for one in seen.left} | {(here, one.far) for one in seen.right}
+        there.update(seen.present)
         age_l, age_r = left.age_ns(seen.now_ns) / NS_PER_S, right.age_ns(seen.now_ns) / NS_PER_S
         return self._lost(seen, there, (left.far, here), age_l) + self._lost(
             seen, there, (here, right.far), age_r
