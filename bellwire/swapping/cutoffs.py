@@ -5,12 +5,24 @@ the ends asks when the next one is due.
 """
 
 from math import ceil, inf, log2
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from bellwire.core.plans import RouteTable
 
 DEPTH_FACTOR: Final = 0.5
 """f(d) = DEPTH_FACTOR ** d: stricter near the leaves, and above twice T(d) as long as p_b < 0.75."""
+
+
+class AgeRule(Protocol):
+    """What execution asks about the limits of a policy."""
+
+    def segment_s(self, table: RouteTable, left: int, right: int) -> float:
+        """Age of its oldest constituent at which a pair of this segment is given up, inf: never."""
+        ...
+
+    def patience_s(self, table: RouteTable, left: int, right: int) -> float:
+        """How long an end of this segment may wait for a partner, inf: for ever."""
+        ...
 
 
 class Cutoffs(NamedTuple):
