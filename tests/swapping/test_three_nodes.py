@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from bellwire.core.effects import MeasureBell, Publish, ReleaseQubit, Send, StartAttempts
+from bellwire.core.effects import Effect, MeasureBell, Publish, ReleaseQubit, Send, StartAttempts
 from bellwire.core.events import BellMeasured, Ended, Event, Heralded, PeerChanged, Received, Started
 from bellwire.core.messages import PlanInstall
 from bellwire.core.plans import LinkPlan, NodePlan
@@ -72,6 +72,7 @@ class Three:
         while self._mail:
             to, word = self._mail.popleft()
             for effect in self.nodes[to].handle(now_ns, word):
+                self.saw(to, effect)
                 if isinstance(effect, Send):
                     self._mail.append((effect.to, Received(source=to, incarnation=1, message=effect.message)))
                 elif isinstance(effect, Publish):
@@ -85,6 +86,9 @@ class Three:
                     self.released.append(to)
                 elif isinstance(effect, StartAttempts):
                     self.run[effect.link] = effect.run
+
+    def saw(self, node: str, effect: Effect) -> None:
+        """For those who look for more than this bench does."""
 
     def herald(self, link: str, *nodes: str) -> None:
         for node in nodes:
