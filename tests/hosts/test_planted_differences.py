@@ -116,7 +116,7 @@ def release_comes_before_measure(patch: pytest.MonkeyPatch) -> None:
     measure = Swapping._measure
 
     def release_first(self: Any, step: Any, key: Any, left: Any, right: Any) -> None:
-        step.order(ReleaseQubit(slot=left.index, tag=0))
+        step.order(ReleaseQubit(slot=left.slot.index, tag=0))
         measure(self, step, key, left, right)
 
     patch.setattr(Swapping, "_measure", release_first)
