@@ -15,7 +15,7 @@ from bellwire.core.view import SlotView
 class Held:
     """One own held end, as the ledger showed its chain when this node last looked."""
 
-    __slots__ = ("end", "far", "known", "oldest_ns", "ready_ns", "refined", "since_ns", "slot")
+    __slots__ = ("end", "far", "known", "news_ns", "oldest_ns", "ready_ns", "refined", "since_ns", "slot")
 
     def __init__(self, slot: SlotView, end: End, now_ns: int) -> None:
         self.slot = slot
@@ -24,6 +24,7 @@ class Held:
         self.known = False  # `far` and `oldest_ns` are as the ledger has them now
         self.refined = True  # needs no further purification before it is swapped
         self.oldest_ns = slot.born_ns  # birth of the oldest constituent
+        self.news_ns = now_ns  # when word of a change came
         self.since_ns = now_ns  # when the pair became available here in its present form
         self.ready_ns = now_ns  # not before: the far end may swap it first
 

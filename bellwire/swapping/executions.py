@@ -63,9 +63,10 @@ class Execution:
         """The end, if it is held."""
         return self.left.get(end) or self.right.get(end)
 
-    def read(self, view: LedgerView, now_ns: int) -> None:
+    def read(self, view: LedgerView, now_ns: int) -> list[Held]:
         """What the ledger has of the ends whose chains have changed. Ends that a round of purification has
-        used up are dropped."""
+        used up are dropped. Returns those that have another far end than before: these are new pairs."""
+        renewed: list[Held] = []
         for side in (self.left, self.right):
             if self.purifications:
                 for end in [end for end, held in side.items() if held.slot.end != end]:
@@ -73,7 +74,7 @@ class Execution:
             for end, held in side.items():
                 if held.known:
                     continue
-                owner = view.far_owner(end)
+                owner, before = view.far_owner(end), held.far
                 held.far = -1 if owner is None else self._positions.get(owner, -1)
                 chain = view.chain(end)
                 if chain is None or chain.dead:
@@ -89,12 +90,16 @@ class Execution:
                         or is_refined(view, end, purification, now_ns)
                     )
                 held.known = True
+                if held.far != before:
+                    held.since_ns = held.news_ns
+                    renewed.append(held)
+        return renewed
 
     def wait_for_turn(self, held: Held, until_ns: int) -> None:
-        """The far end may swap this pair first, if it lies nearer to the source and can swap at all."""
+        """The far end of a new pair may swap it first, if it lies nearer to the source and swaps at all."""
         policy = self.policy
-        if policy.adaptive and policy.pace is None and held.end in self.left and held.far != 0:
-            held.ready_ns = until_ns
+        if policy.adaptive and policy.pace is None and held.end in self.left:
+            held.ready_ns = until_ns if held.far != 0 else held.since_ns
 
     def present(self, view: LedgerView, now_ns: int) -> Mapping[Segment, int]:
         """Segments of the route of which the ledger has a pair of this plan, with the birth of the oldest

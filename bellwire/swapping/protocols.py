@@ -136,7 +136,8 @@ class Swapping:
             self._executions[key] = execution
             for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
                 if slot.end is not None and slot.state == "held" and (slot.request, slot.tree) == key:
-                    execution.hold(slot, slot.end, step.now_ns).known = False
+                    held = execution.hold(slot, slot.end, step.now_ns)
+                    held.far, held.known = -1, False
             self._reconsider(step, key)
 
     def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
@@ -191,7 +192,7 @@ class Swapping:
             held = execution.held(notice.end)
             if held is not None:
                 held.known = False
-                held.since_ns = step.now_ns
+                held.news_ns = step.now_ns
             self._reconsider(step, key)
 
     def _end_unlocked(self, step: Step, notice: EndUnlocked) -> None:
@@ -208,7 +209,8 @@ class Swapping:
             return
         held = execution.held(notice.end) or execution.hold(slot, notice.end, step.now_ns)
         held.known = False
-        held.since_ns = step.now_ns
+        held.far = -1  # a new pair, though with the same partner
+        held.news_ns = step.now_ns
         self._reconsider(step, key)
 
     def _wait_for_turn(self, execution: Execution, held: Held, now_ns: int, ways: int) -> None:
@@ -246,12 +248,9 @@ class Swapping:
         policy = execution.policy
         now_ns = step.now_ns
         if view is not None:
-            changed = [
-                held for side in (execution.left, execution.right) for held in side.values() if not held.known
-            ]
-            execution.read(view, now_ns)
+            renewed = execution.read(view, now_ns)
             if policy.adaptive:
-                for held in changed:
+                for held in renewed:
                     if held.far >= 0:
                         self._wait_for_turn(execution, held, held.since_ns, 2)
                 for held, why in execution.given_up(now_ns):

@@ -4,6 +4,7 @@ Owns a fake view (far owners and deaths by end) and the words in and out. Refuse
 tests have the real one.
 """
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from bellwire.core.effects import Effect, MeasureBell, ReleaseQubit, Send
@@ -23,6 +24,7 @@ from bellwire.core.notices import (
     ViewWanted,
 )
 from bellwire.core.plans import LinkPlan, NodePlan, SwapPlan
+from bellwire.core.view import Entanglement
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.swapping.protocols import Swapping
@@ -50,6 +52,7 @@ class FakeView:
     def __init__(self) -> None:
         self.owners: dict[End, NodeId] = {}
         self.chains: dict[End, FakeChain] = {}
+        self.rows: list[Entanglement] = []
 
     def knows(self, end: End, owner: NodeId) -> None:
         self.owners[end] = owner
@@ -57,6 +60,9 @@ class FakeView:
 
     def far_owner(self, end: End) -> NodeId | None:
         return self.owners.get(end)
+
+    def available(self, now_ns: int) -> Iterator[Entanglement]:
+        return iter(self.rows)
 
     def chain(self, end: End) -> FakeChain | None:
         return self.chains.get(end)
