@@ -222,7 +222,8 @@ class Swapping:
 
     def _reconsider(self, step: Step, key: PlanKey) -> None:
         execution = self._executions[key]
-        if not (execution.left and execution.right) and not self._reads_always(execution):
+        nothing_to_swap = not (execution.left and execution.right)
+        if nothing_to_swap and not (execution.policy.adaptive and _unread(execution)):
             self._look_later(execution, step.now_ns)
             return
         if execution.policy.needs_view:
@@ -270,16 +271,11 @@ class Swapping:
             execution.plan_look(now_ns, waiting=waiting)
             self._look_ns = _earliest(self._executions.values())
 
-    @staticmethod
-    def _reads_always(execution: Execution) -> bool:
-        """True when news of an end counts at once though there is nothing to swap it with: its age is limited
-        to the attempt."""
-        return execution.policy.pace is not None and _unread(execution)
-
     def _look_later(self, execution: Execution, now_ns: int) -> None:
-        """Nothing to swap: ends that wait too long are given up in time."""
+        """Nothing to swap: ends that wait too long are given up in time. All of them have been read: a swap
+        elsewhere may have made one older than its limit."""
         if execution.policy.adaptive:
-            execution.plan_look(now_ns, waiting=_unread(execution))
+            execution.plan_look(now_ns, waiting=False)
             self._look_ns = _earliest(self._executions.values())
 
     def _occupancy(self) -> float:
