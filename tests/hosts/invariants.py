@@ -12,6 +12,7 @@ from typing import Any
 from bellwire.core.effects import (
     ApplyPauli,
     Effect,
+    FuseQubits,
     MeasureBell,
     MeasureQubit,
     Persist,
@@ -29,6 +30,7 @@ from bellwire.core.events import (
     PauliApplied,
     Persisted,
     QubitMeasured,
+    QubitsFused,
     Received,
     Started,
     TimerFired,
@@ -128,7 +130,7 @@ class Invariants:
                 raise Broken("early timer", f"{node} at {now_ns}, deadline {deadline_ns}")
         elif isinstance(event, Received):
             self._received(now_ns, node, event)
-        elif isinstance(event, (BellMeasured, QubitMeasured, PairPurified, PauliApplied)):
+        elif isinstance(event, (BellMeasured, QubitMeasured, PairPurified, QubitsFused, PauliApplied)):
             self._answered(node, "order", event.operation, event)
         elif isinstance(event, Persisted):
             self._answered(node, "record", event.token, event)
@@ -201,6 +203,10 @@ class Invariants:
             self._use(node, effect.kept_slot, "PurifyPair", consume=False)
             self._use(node, effect.measured_slot, "PurifyPair", consume=True)
             self._orders[node, "order", effect.operation] = "PurifyPair"
+        elif isinstance(effect, FuseQubits):
+            self._use(node, effect.kept_slot, "FuseQubits", consume=False)
+            self._use(node, effect.measured_slot, "FuseQubits", consume=True)
+            self._orders[node, "order", effect.operation] = "FuseQubits"
         elif isinstance(effect, ApplyPauli):
             self._use(node, effect.slot, "ApplyPauli", consume=False)
             self._orders[node, "order", effect.operation] = "ApplyPauli"
@@ -260,7 +266,16 @@ class Invariants:
                 raise Broken(
                     "cutoff", f"{node}: {slot!r} born at {slot.born_ns}, now {local_ns}, cutoff {cutoff_ns}"
                 )
-            if far_is_gone(host.world._memory(node).slots[slot.index]):
+            fold = machine.replica.fold
+            chain = fold.chain(slot.end)
+            # Of three and more no single far end says whether the state lives on; the ledger must.
+            grouped = chain is not None and len(fold.members(slot.end)) > 2
+            gone = (
+                chain.dead
+                if chain is not None and grouped
+                else far_is_gone(host.world._memory(node).slots[slot.index])
+            )
+            if gone:
                 since_ns = self._dead_since_ns.setdefault(key, now_ns)
                 if now_ns - since_ns > self._dead_for_ns:
                     raise Broken("dead pair held", f"{node}: {slot!r} since {since_ns}, now {now_ns}")
