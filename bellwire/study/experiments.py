@@ -128,6 +128,14 @@ def _stored_points(effort: Effort) -> Iterator[Point]:
         yield Point("swap_success", swap_success, NetworkSetting(swap_success=swap_success))
 
 
+def _default(effort: Effort) -> Experiment:
+    return Experiment(
+        name="default",
+        title="Rates on the default network",
+        points=(Point("nodes", DEFAULT.nodes, DEFAULT),),
+    )
+
+
 def _fig6(effort: Effort) -> Experiment:
     return Experiment(
         name="fig6",
@@ -169,7 +177,14 @@ def _chains(effort: Effort) -> Experiment:
     )
 
 
-EXPERIMENTS: Final = {"fig6": _fig6, "fig7": _fig7, "fig8": _fig8, "fig9": _fig9, "chains": _chains}
+EXPERIMENTS: Final = {
+    "default": _default,
+    "fig6": _fig6,
+    "fig7": _fig7,
+    "fig8": _fig8,
+    "fig9": _fig9,
+    "chains": _chains,
+}
 """Experiments by name, each made for an effort."""
 
 NAMES: Final = (*EXPERIMENTS, "all")

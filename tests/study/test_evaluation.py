@@ -186,7 +186,14 @@ def test_a_setting_on_several_axes_is_run_once() -> None:
 
 
 def test_all_is_every_experiment_and_quick_is_small() -> None:
-    assert [one.name for one in experiments_named("all", QUICK)] == ["fig6", "fig7", "fig8", "fig9", "chains"]
+    assert [one.name for one in experiments_named("all", QUICK)] == [
+        "default",
+        "fig6",
+        "fig7",
+        "fig8",
+        "fig9",
+        "chains",
+    ]
     (quick,), (full,) = experiments_named("fig6", QUICK), experiments_named("fig6", FULL)
     assert {point.setting for point in quick.points} - {DEFAULT} != set()
     assert len(quick.points) < len(full.points)
