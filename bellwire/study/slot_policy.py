@@ -1,4 +1,4 @@
-"""Policies of the slotted chain (algorithms.md 7.1) on the machines: swap-asap, nested, and the exact optimum.
+"""Policies of the slotted chain (algorithms.md 7.1) on the machines: swap-asap, nested, the exact optimum.
 
 Owns a policy that reads the whole route's pairs from the node's own ledger, once a slot, and does what the
 table of the solved process says for that state; and the plug-in that names it. Refuses chains that are not in

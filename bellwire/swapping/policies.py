@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Final, Protocol, runtime_checkable
 
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.core.modes import (
     Conditional,
     Mode,
@@ -182,12 +182,14 @@ def policy_of(text: PolicyName) -> Policy:
 
 
 def rating_of(part: Named) -> Rating:
-    """The rating of one policy with its options."""
+    """The rating of one policy with its options. Raises ConfigError for a whole policy of another package."""
     make = RATINGS.get(part.name)
     options = dict(part.options)
     if make is not None:
         return make(options)
-    added: Rating = plugin_of(part.name).make(options)
+    added: Policy | Rating = plugin_of(part.name).make(options)
+    if isinstance(added, Policy):
+        raise ConfigError(f"{part.name} rates no candidates and combines with no policy: ask for it alone")
     return added
 
 
