@@ -36,10 +36,11 @@ CLICK_NS = SLOT_NS - 1_000
 LOOK_NS = 50
 """The world is looked at so long after a click. A swap changes it when its measurement is over: whoever
 decides at the click is seen too late to have done so."""
+DECIDE_NS = 60
+"""From a click to the decisions of the plug-in's policy: sooner than the turn of either end would be over."""
 BSM_NS = 100
 CUT_NS = 800
-"""From a click to the end of what is too old: decisions come 200 ns after the click at the latest, and swaps
-in turn take a measurement each."""
+"""From a click to the end of what is too old: swaps in turn take a measurement each."""
 
 Segments = tuple[tuple[int, int, int | None], ...]
 """Left, right, age in slots of a link pair; None: a longer one, whose age the world does not tell."""
@@ -190,7 +191,8 @@ def slotted_mode(chain: SlotChain, play: str) -> str:
     """The plug-in's policy."""
     return (
         f"slotted(play={play}, success={chain.success}, swap={chain.swap_success}, "
-        f"cutoff_slots={chain.cutoff}, slot_us={SLOT_US}, cut_us={CUT_NS / 1000})"
+        f"cutoff_slots={chain.cutoff}, slot_us={SLOT_US}, "
+        f"decide_us={DECIDE_NS / 1000}, cut_us={CUT_NS / 1000})"
     )
 
 
