@@ -242,6 +242,7 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     cutoff_ns: int | None = None  # age cutoff at inner nodes, None: the planner's choice or none
     route: tuple[NodeId, ...] | None = None  # None: the planner's choice
     tree: str | None = None  # "((a b) (b c))", and with it the route; None: the planner's choice
+    routes_max: int = 1  # routes that serve it side by side, each with a tree of its own
     rounds: bool = False  # textbook generation, see SwapPlan.rounds
     purification: str | None = None  # of longer pairs (core/purification_words.py), None: none
     link_purification: int = 0  # rounds that every link pair goes through before it is used

@@ -248,6 +248,7 @@ def _request(file: models.LabFile, request: models.Request) -> EntanglementReque
         cutoff_ns=cutoff_ns,
         route=request.route,
         tree=request.tree,
+        routes_max=request.routes_max,
         rounds=request.rounds,
         link_purification=request.link_purification,
         purification=request.purification,

@@ -245,6 +245,7 @@ class Request(Section):
     purification: str | None = None  # rounds between distant nodes: "adaptive", or "hops:rounds" by level
     route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     tree: str | None = None  # of swaps on that route: ((a b) (b c))
+    routes_max: Annotated[int, Field(ge=1, le=8)] = 1  # that serve it side by side, each with its own tree
     tuning: str | None = (
         None  # file of `bellwire tune`, beside the lab file: route, tree and mode come from it
     )

@@ -2,8 +2,8 @@
 
 Owns the choice of turns: which turns of the cycle a link may be granted at this node, from the shares that
 the requests of the links have and from the windows that the node's other links have in force or on offer.
-Owns the rule which memories of a bank a link leaves to the others. Refuses time-keeping (turn_taker.py),
-agreement (agreement.py) and any knowledge of other nodes but the static network.
+Owns the question which memories of a bank a link may take (the rule is bank_sides.py). Refuses time-keeping
+(turn_taker.py), agreement (agreement.py) and any knowledge of other nodes but the static network.
 
 No state of its own: everything is read from the ends of the links, so there is nothing that could be left
 behind. A turn is never granted to two links that share memories at one node. Every link has a home: turns
@@ -21,6 +21,7 @@ from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook
+from bellwire.link_layer.bank_sides import Wanting, bank_of
 
 
 class SharingEnd(Protocol):
@@ -214,30 +215,28 @@ class Arbiter:
         return self.takeable(link) > 0
 
     def takeable(self, link: LinkId) -> int:
-        """Free memories of a bank that a link may take now.
-
-        Pairs that wait for each other must not fill the bank with pairs of one link: a link that has one
-        leaves a memory for each rival that wants pairs and has none, as far as there are enough.
-        """
+        """Free memories that a link may take now; of a bank, as far as others do not count on them."""
         end = self._ends[link]
-        side_slots = self._slots.of_link(link)
-        free = 0
-        having: set[LinkId] = set()
-        for slot in side_slots:
-            if slot.state == "free":
-                free += 1
-            elif slot.state != "lost":
-                having.add(slot.link)
-        if not end.settings.shared[end.settings.nodes.index(self._node)]:
-            return free
-        if not free:
-            return 0
-        poor = 0
-        for rival in self._sharers[link]:
-            if rival not in having and self._ends[rival].requests:
-                poor += 1
-        left = min(poor, len(side_slots) - 1)
-        return max(free - left, min(free, 1) if link not in having else 0)
+        slots = self._slots.of_link(link)
+        if not self._in_bank(end):
+            return sum(slot.state == "free" for slot in slots)
+        return bank_of(slots).takeable(link, end.requests, self._wanted_beside(link))
+
+    def may_keep(self, link: LinkId, request: RequestId, tree: int) -> bool:
+        """True when a pair may keep the memory of a bank in which it was born."""
+        end = self._ends[link]
+        if len(end.requests) == 1 or not self._in_bank(end):
+            return True  # a memory that attempts here is of no use to any other side
+        bank = bank_of(self._slots.of_link(link))
+        return bank.keeps(link, (request, tree), end.requests, self._wanted_beside(link))
+
+    def _in_bank(self, end: SharingEnd) -> bool:
+        return end.settings.shared[end.settings.nodes.index(self._node)]
+
+    def _wanted_beside(self, link: LinkId) -> list[tuple[LinkId, Wanting]]:
+        """Links that share the memories of a link, and are wanted."""
+        ends = self._ends
+        return [(name, ends[name].requests) for name in self._sharers[link] if ends[name].requests]
 
 
 def turns_needed(network: NetworkSettings) -> int:

@@ -11,7 +11,7 @@ from bellwire.core.bell import Walsh
 from bellwire.core.effects import ReleaseQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.facts import Born, Released
-from bellwire.core.ids import End
+from bellwire.core.ids import End, RequestId
 from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
@@ -45,8 +45,11 @@ class Births:
         """`restart`: initialise what a lane's slot holds, and go on attempting."""
         self.uses: tuple[PairUse, ...] = ()
         self.estimate: Estimate = lambda point, code: self._heralds[point][code]
+        # Of a bank that several requests share: may a pair of this request and tree keep the memory in which
+        # it was born? None: every memory serves one lane, and it may.
+        self.may_keep: Callable[[RequestId, int], bool] | None = None
         self.counters = ground.counters
-        ground.begin_counters("heralds", "unusable", "idle", "duplicates")
+        ground.begin_counters("heralds", "unusable", "idle", "crowded", "duplicates")
         self._link = link = ground.link
         self._side = ground.side
         self._peer = ground.peer
@@ -111,6 +114,10 @@ class Births:
         )
         if entry is not None and attempt > book.bound_to:
             book.bound_to = attempt
+        if usable and self.may_keep is not None:
+            assert entry is not None
+            usable = self.may_keep(entry.request, entry.tree)
+            self.counters["crowded"] += not usable
         if usable:
             assert entry is not None
             assert slot is not None

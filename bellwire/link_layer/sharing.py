@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.link_messages import MemoryFree, Window, WindowAnswer
 from bellwire.core.machine import Step
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import TURNS
 from bellwire.link_layer.arbiter import Arbiter, SharingEnd
+from bellwire.link_layer.births import Births
 from bellwire.link_layer.flow import TRUST_SHARE, Belief
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.turn_taker import TurnTaker
@@ -29,6 +30,7 @@ class LaneEnd(SharingEnd, Protocol):
     side: int
     peer: NodeId
     lanes: Lanes
+    births: Births
     counters: dict[str, int]
 
 
@@ -74,6 +76,7 @@ class Sharing:
         self.taker = TurnTaker(end.book, end.lanes, self.arm_all) if link.turn_ns else None
         if self.limited:
             end.lanes.may_start = self._may_start
+            end.births.may_keep = self._may_keep
         end.counters.update(dict.fromkeys(("turns_refused", "no_turn", "memory_told"), 0))
 
     # ---- turns
@@ -181,6 +184,9 @@ class Sharing:
         return self._partner.takes_part(lane, end.lanes.attempting()) and self._node().may_take(
             end.settings.link
         )
+
+    def _may_keep(self, request: RequestId, tree: int) -> bool:
+        return self._node().may_keep(self._end.settings.link, request, tree)
 
     def born(self, step: Step, run: int, attempt: int, lane: int) -> None:
         """A pair was made: its memory is taken at both ends, and another may be at work instead."""

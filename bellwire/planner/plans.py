@@ -31,7 +31,7 @@ from bellwire.core.plans import (
 from bellwire.core.purification import pumps
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.planner import distant_rounds, refusals
+from bellwire.planner import distant_rounds, refusals, several_routes
 from bellwire.planner.intervals import SwapTree, throttled
 from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
 from bellwire.planner.points import fidelity_wish, floors
@@ -39,7 +39,7 @@ from bellwire.planner.predictions import Outlook, outlook
 from bellwire.planner.purified_links import ROUNDS_MAX
 from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.segment_values import dual_costs, segment_values
-from bellwire.planner.usable import usable_network
+from bellwire.planner.usable import UsableNetwork, usable_network
 
 IDLE: Final = Circumstances()
 
@@ -128,7 +128,7 @@ def choose(
         return f"a bipartite request names two different nodes, not {', '.join(request.target_nodes)}"
     if not 0 <= request.link_purification <= ROUNDS_MAX:
         return f"link purification has 0 to {ROUNDS_MAX} rounds, not {request.link_purification}"
-    problem = distant_rounds.refusal(request)
+    problem = distant_rounds.refusal(request) or several_routes.refusal(request)
     if problem is not None:
         return problem
     found = _good_routes(network, request, circumstances)
@@ -144,7 +144,9 @@ def choose(
             continue
         lanes = lanes_for(route, tree, request, room)
         if lanes is not None:
-            choice = (Way(route, tree, policy, lanes, floor),)
+            choice: Choice = (Way(route, tree, policy, lanes, floor),)
+            if request.routes_max > 1:
+                choice += _beside(network, request, circumstances, choice[0])
             if shape(choice) not in circumstances.failed:
                 return choice
             tried.setdefault(shape(choice), choice)
@@ -167,15 +169,7 @@ def _good_routes(
     seen: list[Route] = []
     wanted = request.fidelity_threshold
     for floor in floors(network.links.values()) if wanted is not None else (None,):
-        usable = usable_network(
-            network,
-            request.request_id,
-            circumstances.avoid,
-            circumstances.links,
-            floor,
-            request.link_purification,
-        )
-        routes = candidate_routes(usable, request)
+        routes = candidate_routes(_usable(network, request, circumstances, floor), request)
         if isinstance(routes, str):
             return routes
         good = [route for route in routes if keeps_fidelity(route, request)]
@@ -183,6 +177,27 @@ def _good_routes(
             return good, floor
         seen += routes
     return refusals.of_fidelity(seen, request)
+
+
+def _usable(
+    network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances, floor: float | None
+) -> UsableNetwork:
+    avoid, news = circumstances.avoid, circumstances.links
+    return usable_network(network, request.request_id, avoid, news, floor, request.link_purification)
+
+
+def _beside(
+    network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances, first: Way
+) -> Choice:
+    """Further ways of a request that wants several routes, none of which lacks room or fidelity."""
+    room = {each.link: each for each in circumstances.room}
+    usable = _usable(network, request, circumstances, first.floor)
+
+    def fits(route: Route) -> bool:
+        return keeps_fidelity(route, request) and lanes_for(route, route.tree, request, room) is not None
+
+    _, *others = several_routes.routes_beside(first.route, usable, request, fits)
+    return tuple(Way(route, route.tree, first.policy, (0,) * route.hops, first.floor) for route in others)
 
 
 def keeps_fidelity(route: Route, request: EntanglementRequest) -> bool:

@@ -5,7 +5,7 @@ stored pairs. Refuses leases and messages (messaging.py) and any opinion about o
 its own capacity, so nothing is ever sold twice, whoever plans at the same time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,16 +27,27 @@ class Bank(NamedTuple):
 
     links: tuple[LinkId, ...]
     slots: int
+    in_turns: bool  # attempts give their slots back between turns: those who share need none of their own
+
+    def taken(self, parts: Iterable[LinkPlan]) -> int:
+        """Slots that parts of plans on its links count on: reserved lanes, and without turns one for each
+        side of a request that shares (link_layer/bank_sides.py)."""
+        return sum(part.lanes or (not self.in_turns) for part in parts)
 
 
 def banks_at(network: NetworkSettings, node: NodeId) -> dict[LinkId, Bank]:
     """The bank of each link of a node whose slots are a bank there."""
-    banked: dict[tuple[int, ...], list[LinkId]] = {}
+    banked: dict[tuple[tuple[int, ...], bool], list[LinkId]] = {}
     for name in network.nodes[node].links:
         link = network.links[name]
         if node in link.nodes and link.shared[link.nodes.index(node)]:
-            banked.setdefault(link.slots[link.nodes.index(node)], []).append(name)
-    return {name: Bank(tuple(links), len(slots)) for slots, links in banked.items() for name in links}
+            key = (link.slots[link.nodes.index(node)], link.turn_ns > 0)
+            banked.setdefault(key, []).append(name)
+    return {
+        name: Bank(tuple(links), len(slots), in_turns)
+        for (slots, in_turns), links in banked.items()
+        for name in links
+    }
 
 
 def lack_of(link: LinkId, lanes: int, room: LinkRoom, wanted: int, weight: int) -> str | None:
@@ -74,7 +85,8 @@ class Reservations:
         """What a link has left beside the plans of other requests.
 
         As long as some of them share, one lane stays unreserved for them; of a bank one slot, whichever of
-        its links they share.
+        its links they share. Where links do not take turns, each side of each plan has a slot of the bank, or
+        requests that cross could wait for one another for ever.
         """
         parts = list(self.on(link, besides))
         free = self.lanes[link] - sum(part.lanes for part in parts)
@@ -91,11 +103,13 @@ class Reservations:
         )
 
     def _unreserved(self, bank: Bank, besides: RequestId | None) -> int:
-        return bank.slots - sum(part.lanes for link in bank.links for part in self.on(link, besides))
+        return bank.slots - bank.taken(part for link in bank.links for part in self.on(link, besides))
 
     def _left_of(self, bank: Bank, besides: RequestId | None) -> int:
         """Slots of a bank that can still be reserved."""
-        sharing = any(part.lanes == 0 for link in bank.links for part in self.on(link, besides))
+        sharing = bank.in_turns and any(
+            part.lanes == 0 for link in bank.links for part in self.on(link, besides)
+        )
         return max(0, self._unreserved(bank, besides) - sharing)
 
     def lack(self, plan: NodePlan) -> Lack | None:
@@ -113,16 +127,21 @@ class Reservations:
         """A plan that takes slots of one bank for several links: does it get them all?"""
         for bank in dict.fromkeys(self.banks[link] for link in rooms if link in self.banks):
             parts = [part for part in plan.links if part.link in bank.links]
-            wanted, left = sum(part.lanes for part in parts), self._left_of(bank, plan.request)
+            wanted, left = bank.taken(parts), self._left_of(bank, plan.request)
             if wanted > left:
                 links = sorted({part.link for part in parts})
+                sharing = frozenset() if bank.in_turns else frozenset(links)
                 # What is left is told in equal parts, or the next plan would ask for the same again.
                 told = {link: min(rooms[link].lanes, left // len(links)) for link in links}
                 return Lack(
                     f"the bank of links {', '.join(links)} has {left} of {bank.slots} slots left, "
                     f"the plan needs {wanted}",
                     tuple(
-                        LinkRoom(link=link, lanes=told.get(link, room.lanes), weight=room.weight)
+                        LinkRoom(
+                            link=link,
+                            lanes=told.get(link, room.lanes),
+                            weight=0 if link in sharing else room.weight,
+                        )
                         for link, room in rooms.items()
                     ),
                 )

@@ -119,4 +119,6 @@ def _ghz_fault(request: EntanglementRequest, settings: NetworkSettings) -> str |
         return "consumption = measure is for pairs; members of a GHZ state keep their qubits"
     if request.route is not None or request.tree is not None or request.rounds or request.link_purification:
         return "route, tree, rounds and link_purification are for pairs; leave them out for a GHZ state"
+    if request.routes_max != 1:
+        return f"routes_max = {request.routes_max} is for pairs; a GHZ state has one tree of links"
     return None

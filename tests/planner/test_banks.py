@@ -15,15 +15,19 @@ from tests.planner.test_reservations import Market, asked, network
 SLOTS = 8
 
 
-def banked(net: NetworkSettings, node: NodeId, slots: int = SLOTS) -> NetworkSettings:
-    """The same network, all links of a node with one bank there."""
+def banked(
+    net: NetworkSettings, node: NodeId, slots: int = SLOTS, *, turn_ns: int = 1_000_000
+) -> NetworkSettings:
+    """The same network, all links of a node with one bank there; turn_ns 0: they need not take turns."""
     links = dict(net.links)
     for name in net.nodes[node].links:
         link = links[name]
         side = link.nodes.index(node)
         ends, shared = list(link.slots), list(link.shared)
         ends[side], shared[side] = tuple(range(slots)), True
-        links[name] = msgspec.structs.replace(link, slots=(ends[0], ends[1]), shared=(shared[0], shared[1]))
+        links[name] = msgspec.structs.replace(
+            link, slots=(ends[0], ends[1]), shared=(shared[0], shared[1]), turn_ns=turn_ns
+        )
     memory = net.nodes[node].memory
     assert memory is not None
     nodes = dict(net.nodes)
@@ -33,12 +37,15 @@ def banked(net: NetworkSettings, node: NodeId, slots: int = SLOTS) -> NetworkSet
     return msgspec.structs.replace(net, links=links, nodes=nodes)
 
 
-HUB = banked(network([("A", "x"), ("B", "x"), ("x", "C")]), "x")
+STAR = network([("A", "x"), ("B", "x"), ("x", "C")])
+HUB = banked(STAR, "x")
+FREE_HUB = banked(STAR, "x", turn_ns=0)
+"""Any free memory may attempt on any link, so those who share count on one for each side."""
 
 
-def book_of(*plans: NodePlan) -> Reservations:
-    lanes = {link: HUB.links[link].lanes for link in HUB.nodes["x"].links}
-    return Reservations(lanes, None, {plan.request: plan for plan in plans}, banks_at(HUB, "x"))
+def book_of(*plans: NodePlan, net: NetworkSettings = HUB) -> Reservations:
+    lanes = {link: net.links[link].lanes for link in net.nodes["x"].links}
+    return Reservations(lanes, None, {plan.request: plan for plan in plans}, banks_at(net, "x"))
 
 
 def taking(request: str, **lanes: int) -> NodePlan:
@@ -121,6 +128,29 @@ def test_accounts_of_every_subset_add_up_over_the_bank(count: int) -> None:
         shares = any(part.lanes == 0 for plan in some for part in plan.links)
         for link in ("Ax", "Bx", "xC"):
             assert book.room(link).lanes == SLOTS - reserved - shares
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_without_turns_each_side_of_those_who_share_has_a_slot(count: int) -> None:
+    plans = [taking("p", Ax=1, xC=1), taking("q", Bx=0, xC=0), taking("r", Ax=0, xC=0)]
+    for some in combinations(plans, count):
+        book = book_of(*some, net=FREE_HUB)
+        for link in ("Ax", "Bx", "xC"):
+            assert book.room(link).lanes == SLOTS - 2 * count
+
+
+def test_a_request_whose_sides_have_no_slots_left_is_refused_and_told_which_links_are_full() -> None:
+    crossing = [taking(f"r{number}", Ax=0, xC=0) for number in range(4)]
+    lack = book_of(*crossing, net=FREE_HUB).lack(taking("late", Bx=0, xC=0))
+    assert lack is not None
+    assert {room.link: room.weight for room in lack.room} == {"Bx": 0, "xC": 0}
+    # One slot is left: room for one side of a request, not for two.
+    lack = book_of(*crossing[:3], taking("one", Bx=0), net=FREE_HUB).lack(taking("late", Bx=0, xC=0))
+    assert lack is not None
+    assert lack.reason == "the bank of links Bx, xC has 1 of 8 slots left, the plan needs 2"
+    assert {room.link: room.weight for room in lack.room} == {"Bx": 0, "xC": 0}
+    assert book_of(*crossing[:3], net=FREE_HUB).lack(taking("fits", Bx=0, xC=0)) is None
+    assert book_of(*crossing).lack(taking("in turns", Bx=0, xC=0)) is None
 
 
 @pytest.mark.parametrize("seed", range(6))
