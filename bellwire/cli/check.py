@@ -12,8 +12,10 @@ import typer
 
 from bellwire.cli.exits import WRONG_INPUT
 from bellwire.cli.places import JsonOption, LabArgument, find_lab
+from bellwire.core.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from bellwire.core.plans import EntanglementRequest
     from bellwire.labs import Lab
 
 
@@ -50,7 +52,6 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     from bellwire.labs.document import read_document
     from bellwire.planner.in_order import plans_in_order
     from bellwire.planner.lane_times import link_latency_s, link_state
-    from bellwire.planner.plans import choose_route
     from bellwire.planner.points import as_planned
 
     nodes = lab.network.nodes
@@ -70,18 +71,15 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     requests: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for index, request in enumerate(lab.requests):
-        route = choose_route(lab.network, request)
-        if isinstance(route, str):
+        expected = _expected(lab, request)
+        if isinstance(expected, str):
             place = read_document(Path(lab.path)).where(("requests", index)) if lab.path else lab.name
-            problems.append(f'{place}: request "{request.request_id}": {route}')
+            problems.append(f'{place}: request "{request.request_id}": {expected}')
             continue
         requests[request.request_id] = {
-            "route": list(route.nodes),
-            "tree": route.tree.text(route.nodes),
-            "rate_hz": 1.0 / route.outlook.latency_s,
-            "latency_s": route.outlook.latency_s,
-            "age_s": route.outlook.age_s,
-            "fidelity": route.outlook.fidelity,
+            "mode": request.generation_mode,
+            "members": list(request.target_nodes),
+            **expected,
         }
     together = plans_in_order(lab.network, lab.requests)
     for name, found in requests.items():
@@ -108,6 +106,36 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     return summary, tuple(problems)
 
 
+def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | str:
+    """What a request can expect when it is alone, or why it cannot be served. A GHZ state has nodes of a tree
+    for a route, and nobody predicts its age."""
+    from bellwire.planner.plans import choose_route, compute_plan
+
+    if request.entanglement_type == "bipartite":
+        route = choose_route(lab.network, request)
+        if isinstance(route, str):
+            return route
+        return {
+            "route": list(route.nodes),
+            "tree": route.tree.text(route.nodes),
+            "rate_hz": 1.0 / route.outlook.latency_s,
+            "latency_s": route.outlook.latency_s,
+            "age_s": route.outlook.age_s,
+            "fidelity": route.outlook.fidelity,
+        }
+    plan = compute_plan(lab.network, request, 1)
+    if isinstance(plan, str):
+        return plan
+    return {
+        "route": list(plan.nodes),
+        "tree": plan.tree,
+        "rate_hz": plan.rate_hz,
+        "latency_s": plan.latency_ns / NS_PER_S,
+        "age_s": None,
+        "fidelity": plan.fidelity,
+    }
+
+
 def _show(summary: dict[str, Any]) -> None:
     from bellwire.cli import show
 
@@ -128,16 +156,18 @@ def _show(summary: dict[str, Any]) -> None:
             for name, link in summary["links"].items()
         ],
     )
+    noun = "pair" if all(len(request["members"]) < 3 for request in summary["requests"].values()) else "state"
     requests = show.table(
         "Requests (each alone on the network, planned as the lab file says)",
-        ["request", "route", "pairs/s", "ms per pair", "age ms", "fidelity"],
+        ["request", "mode", "route", f"{noun}s/s", f"ms per {noun}", "age ms", "fidelity"],
         [
             [
                 name,
-                "-".join(request["route"]),
+                show.what_of(request["members"], request["mode"]),
+                "-".join(request["route"]) if len(request["members"]) < 3 else request["tree"],
                 request["rate_hz"],
                 request["latency_s"] * 1e3,
-                request["age_s"] * 1e3,
+                None if request["age_s"] is None else request["age_s"] * 1e3,
                 show.fidelity(request["fidelity"]),
             ]
             for name, request in summary["requests"].items()

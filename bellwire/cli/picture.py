@@ -39,9 +39,15 @@ class RequestPicture:
     fidelities: list[float] = field(default_factory=list)  # as the network estimated them
     true_fidelities: list[float] = field(default_factory=list)  # as the World knows them
     frames: dict[frozenset[str], int] = field(default_factory=dict)  # the two ends -> frame that was reported
+    states: set[str] = field(default_factory=set)  # delivered GHZ states, by their end at the source
     voided: set[int] = field(default_factory=set)  # numbers of pairs that were taken back
     measured_links: tuple[str, ...] = ()  # whose measured figures the prediction rests on; else the lab file
     frame_errors: int = 0
+
+    @property
+    def what(self) -> str:
+        """The noun for what is delivered."""
+        return "pairs" if self.request.entanglement_type == "bipartite" else "GHZ states"
 
     @property
     def delivered(self) -> int:
@@ -78,6 +84,8 @@ class RequestPicture:
         return {
             "status": self.status,
             "error": self.error,
+            "mode": self.request.generation_mode,
+            "members": list(self.request.target_nodes),
             "asked": self.request.count,
             "delivered": self.delivered,
             "delivered_by_earlier_runs": self.earlier,
@@ -153,7 +161,10 @@ class LabPicture:
         elif report["name"] == "pair_delivered" and number not in seen.delivered_ns:
             seen.delivered_ns[fields["number"]] = report["at_ns"]
             seen.fidelities.append(fields["fidelity"])
-            seen.frames[frozenset((fields["head_end"], fields["tail_end"]))] = fields["frame"]
+            if seen.request.entanglement_type == "bipartite":
+                seen.frames[frozenset((fields["head_end"], fields["tail_end"]))] = fields["frame"]
+            else:
+                seen.states.add(fields["head_end"])
             self.latest.append({"request": report["request"], **fields})
         elif report["name"] == "pair_void":
             seen.voided.add(fields["number"])
@@ -175,17 +186,23 @@ class LabPicture:
         """Compare delivered pairs with what the emulated World wrote about them, if it did.
 
         A pair is known by its two ends. The first of them that is released or measured shows it as it was
-        handed over: its frame is the reported one (0 once the tail has corrected it).
+        handed over: its frame is the reported one (0 once the tail has corrected it). A GHZ state is known by
+        its end at the source, which is released first and when all members have corrected theirs.
         """
         if not path.exists():
             return
         waiting = {
             ends: (seen, frame) for seen in self.requests.values() for ends, frame in seen.frames.items()
         }
+        corrected = self.lab.network.correct_frames  # else what was handed over is not the plain GHZ state
+        states = {end: seen for seen in self.requests.values() for end in seen.states if corrected}
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if not line.endswith("\n"):
                 continue
             entry = json.loads(line)
+            if "group" in entry:
+                self._take_group(states, entry["group"])
+                continue
             truth = entry["truth"]
             if truth is None or entry["operation"].startswith(("pauli", "rotation")):
                 continue
@@ -195,6 +212,15 @@ class LabPicture:
             seen, frame = told
             seen.true_fidelities.append(truth["fidelity"])
             seen.frame_errors += truth["frame"] != frame
+
+    @staticmethod
+    def _take_group(states: dict[str, RequestPicture], group: Mapping[str, Any]) -> None:
+        for end in group["ends"]:
+            seen = states.pop(_end_name(*end), None)
+            if seen is not None:
+                whole = len(group["ends"]) == len(seen.request.target_nodes)
+                seen.true_fidelities.append(group["ghz_fidelity"] if whole else 0.0)
+                seen.frame_errors += not (whole and group["frame_zero"])
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The figures of every request."""

@@ -90,9 +90,9 @@ class PlainLines:
 
 def _in_words(seen: RequestPicture) -> str:
     asked = f" of {seen.request.count}" if seen.request.count is not None else ""
-    rate = f", {seen.rate_hz:.1f} pairs/s" if seen.rate_hz is not None else ""
+    rate = f", {seen.rate_hz:.1f} {seen.what}/s" if seen.rate_hz is not None else ""
     status = "" if seen.status == "in_progress" else f" ({seen.status})"
-    return f"{seen.request.request_id}{status}: {_total(seen)}{asked} pairs{rate}"
+    return f"{seen.request.request_id}{status}: {_total(seen)}{asked} {seen.what}{rate}"
 
 
 def _total(seen: RequestPicture) -> int:
@@ -174,7 +174,7 @@ class Drawing:
         for _ in range(3):
             grid.add_column(no_wrap=True, overflow="ellipsis")
         for name, seen in self._picture.requests.items():
-            row = [Text(name, style="bold"), Text(f"{_pairs_of(seen)} pairs")]
+            row = [Text(name, style="bold"), Text(f"{_pairs_of(seen)} {seen.what}")]
             grid.add_row(*row, *([_bar(seen)] if self._console.width > 4 * BAR_WIDTH else []))
         return grid if self._picture.requests else Text(NO_REQUEST)
 

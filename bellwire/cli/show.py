@@ -95,14 +95,33 @@ def write(*parts: "RenderableType") -> None:
     typer.echo(text, nl=False)
 
 
+def mode_name(mode: str) -> str:
+    """The policies of a generation mode without their options, which may fill a line; the whole text where
+    it cannot be read."""
+    from bellwire.core.errors import ConfigError
+    from bellwire.core.modes import parse_mode, policies_of
+
+    try:
+        return ", ".join(dict.fromkeys(part.name for part in policies_of(parse_mode(mode))))
+    except ConfigError:
+        return mode
+
+
+def what_of(members: Sequence[str], mode: str) -> str:
+    """How a request is served: the policy, and for GHZ states their size."""
+    return mode_name(mode) if len(members) < 3 else f"GHZ of {len(members)}, {mode_name(mode)}"
+
+
 def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
     """What came of each request, beside what its plan predicted."""
     rows: list[list[Cell]] = []
+    noun = "pairs" if all(len(one["members"]) < 3 for one in requests.values()) else "states"
     for name, one in requests.items():
         latency: Mapping[str, float | None] = one.get("latency_s") or {}
         rows.append(
             [
                 name,
+                what_of(one["members"], one["mode"]),
                 one.get("status"),
                 one.get("delivered"),
                 one.get("rate_hz"),
@@ -117,9 +136,10 @@ def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType"
         )
     columns = [
         "request",
+        "mode",
         "status",
-        "pairs",
-        "pairs/s",
+        noun,
+        f"{noun}/s",
         "planned/s",
         "fidelity",
         "true",

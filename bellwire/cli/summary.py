@@ -47,8 +47,8 @@ def report(picture: LabPicture, status: LabStatus, ended: Ended) -> dict[str, An
 def alarms(picture: LabPicture, ended: Ended) -> list[str]:
     """What must never be, one line each, for stderr."""
     lines = [
-        f"WRONG FRAMES: {seen.frame_errors} of {len(seen.true_fidelities)} checked pairs of request {name} "
-        "are in another Bell state than was reported"
+        f"WRONG FRAMES: {seen.frame_errors} of {len(seen.true_fidelities)} checked {seen.what} of request "
+        f"{name} are in another {'Bell' if seen.what == 'pairs' else 'GHZ'} state than was reported"
         for name, seen in picture.requests.items()
         if seen.frame_errors
     ]
@@ -145,7 +145,10 @@ def _lines(seen: RequestPicture) -> list[tuple[str, str]]:
     asked = f" of {seen.request.count}" if seen.request.count is not None else ""
     earlier = f", {seen.earlier} more by earlier runs with this state folder" if seen.earlier else ""
     taken_back = f", {row['voided']} taken back" if row["voided"] else ""
-    lines = [("pairs", f"{seen.delivered}{asked} delivered{earlier}{taken_back}")]
+    lines = [("mode", seen.request.generation_mode)]
+    if seen.what != "pairs":
+        lines.append(("members", ", ".join(seen.request.target_nodes)))
+    lines.append((seen.what, f"{seen.delivered}{asked} delivered{earlier}{taken_back}"))
     if not seen.delivered_ns:
         return lines
     plan_hz = row["predicted_rate_hz"]
@@ -154,7 +157,7 @@ def _lines(seen: RequestPicture) -> list[tuple[str, str]]:
     lines += [
         (
             "rate",
-            f"{_one(row['rate_hz'])} pairs/s from the first pair on, "
+            f"{_one(row['rate_hz'])} {seen.what}/s from the first one on, "
             f"{_one(row['rate_from_submission_hz'])} from submission; plan {_one(plan_hz)}{share}{measured}",
         ),
         (
@@ -165,7 +168,7 @@ def _lines(seen: RequestPicture) -> list[tuple[str, str]]:
         (
             "latency",
             ", ".join(f"{name} {_milliseconds(value)}" for name, value in latency.items())
-            + f" between pairs; the first {_milliseconds(row['first_pair_s'])} after submission",
+            + f" between {seen.what}; the first {_milliseconds(row['first_pair_s'])} after submission",
         ),
         ("frames", _frames(row)),
     ]

@@ -26,6 +26,7 @@ from bellwire.simulator_backend import clusters as clusters  # loading it within
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
+from bellwire.simulator_backend.world_fusions import GroupTruth
 from bellwire.simulator_backend.world_words import PairTruth
 
 EMULATED_DRIVERS = {"memory": "memory_controller", "herald": "herald_fpga", "timing": "srs_dg645"}
@@ -165,11 +166,30 @@ class TruthFile:
         self._file = path.open("ab")
 
     def put(
-        self, node: str, slot: int, operation: str, at_ns: int, truth: PairTruth | None, tag: int
+        self,
+        node: str,
+        slot: int,
+        operation: str,
+        at_ns: int,
+        truth: PairTruth | GroupTruth | None,
+        tag: int,
     ) -> None:
-        """One line; `truth` is null for an empty slot."""
-        line = {"node": node, "slot": slot, "operation": operation, "at_ns": at_ns, "tag": tag}
-        known = None if truth is None else truth._asdict()
+        """One line; `truth` is null for what is no half of a pair, and three or more entangled qubits are a
+        `group`."""
+        line: dict[str, Any] = {
+            "node": node,
+            "slot": slot,
+            "operation": operation,
+            "at_ns": at_ns,
+            "tag": tag,
+        }
+        known = truth._asdict() if isinstance(truth, PairTruth) else None
+        if truth is not None and not isinstance(truth, PairTruth):
+            line["group"] = {
+                "ends": truth.ends,
+                "ghz_fidelity": truth.ghz_fidelity(),
+                "frame_zero": truth.has_frame_zero(),
+            }
         self._file.write(msgspec.json.encode(line | {"truth": known}) + b"\n")
 
     def flush(self) -> None:

@@ -28,6 +28,8 @@ from bellwire.simulator_backend.world_fusions import GroupTruth
 class RequestOutcome:
     """What was seen of one request."""
 
+    mode: str = ""  # generation mode that was asked for
+    members: tuple[NodeId, ...] = ()  # source first, destination last
     corrected: bool = False  # pairs are brought to Phi+ physically before they are handed over
     submitted_ns: int = 0
     status: str = "unknown"
@@ -55,7 +57,9 @@ class Observer:
         self._host = host
         self.outcomes: dict[RequestId, RequestOutcome] = {
             request.request_id: RequestOutcome(
-                corrected=request.consumption == "keep" and host.network.correct_frames
+                mode=request.generation_mode,
+                members=request.target_nodes,
+                corrected=request.consumption == "keep" and host.network.correct_frames,
             )
             for request in host.lab.requests
         }
@@ -208,6 +212,8 @@ def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
     return {
         "status": outcome.status,
         "error": outcome.error,
+        "mode": outcome.mode,
+        "members": list(outcome.members),
         "delivered": delivered - outcome.voided,
         "voided": outcome.voided,
         "rate_hz": (delivered - outcome.voided) / active_s if active_s else 0.0,

@@ -125,7 +125,7 @@ def test_the_summary_says_everything_once(tmp_path: Path, capsys: pytest.Capture
     for said in (
         "Request demo completed",
         "2 of 100 delivered",
-        "10.0 pairs/s from the first pair on, 10.0 from submission; plan 34.2",
+        "10.0 pairs/s from the first one on, 10.0 from submission; plan 34.2",
         "0.9000 ± 0.0000 as the network estimated, 0.8500 ± 0.0500 as the emulated world knows; plan 0.883",
         "p50 100.0 ms, p95 100.0 ms, p99 100.0 ms between pairs; the first 100.0 ms after submission",
         "0 wrong of 2 checked",

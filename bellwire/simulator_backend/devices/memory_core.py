@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bellwire.drivers.frames import Bound, Lost, MemoryEvent, MemoryWords
 from bellwire.drivers.framing import Status
@@ -29,7 +30,10 @@ from bellwire.simulator_backend.devices.mailbox import Mailbox, OperationFailed
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.register_file import RegisterFile
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
-from bellwire.simulator_backend.world_words import Click, PlannedClick
+from bellwire.simulator_backend.world_words import Click, PairTruth, PlannedClick
+
+if TYPE_CHECKING:
+    from bellwire.simulator_backend.world_fusions import GroupTruth
 
 SECOND_NS = 1_000_000_000
 RING_LOG2 = 10
@@ -350,5 +354,7 @@ class MemoryCore:
 
     def _log_truth(self, slot: int, operation: str, tag: int) -> None:
         if self._truth_log is not None:
-            truth = self._world.truth(self._node, slot, self.now_ns)
+            truth: PairTruth | GroupTruth | None = self._world.truth(self._node, slot, self.now_ns)
+            if truth is None and operation == "release":
+                truth = self._world.group_truth(self._node, slot, self.now_ns)
             self._truth_log(self._node, slot, operation, self.now_ns, truth, tag)

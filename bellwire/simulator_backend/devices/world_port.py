@@ -6,14 +6,17 @@ Owns two types. Refuses any other access: an emulator knows no more than hardwar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.simulator_backend.world_words import Click, PairTruth, PlannedClick
 
-TruthLog = Callable[[str, int, str, int, PairTruth | None, int], None]
+if TYPE_CHECKING:
+    from bellwire.simulator_backend.world_fusions import GroupTruth
+
+TruthLog = Callable[[str, int, str, int, "PairTruth | GroupTruth | None", int], None]
 """(node, slot, operation, at_ns, truth before the operation, tag of a release) on each release, measure,
-pauli and rotation.
+pauli and rotation; three and more entangled qubits are looked at on a release only.
 """
 
 
@@ -67,3 +70,5 @@ class WorldPort(Protocol):
     ) -> tuple[PlannedClick, ...]: ...
 
     def truth(self, node: str, slot: int, now_ns: int) -> PairTruth | None: ...
+
+    def group_truth(self, node: str, slot: int, now_ns: int) -> GroupTruth | None: ...
