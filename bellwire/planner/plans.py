@@ -106,6 +106,12 @@ def compute_plan(
 
 def predict(network: NetworkSettings, request: EntanglementRequest) -> Prediction | str:
     """What a request can expect on this network when it is alone, or why it cannot be served."""
+    if request.entanglement_type != "bipartite":
+        plan = compute_plan(network, request, 1)
+        if isinstance(plan, str):
+            return plan
+        hops = len(plan.nodes) - 1
+        return Prediction(rate_hz=plan.rate_hz, latency_ns=plan.latency_ns, fidelity=plan.fidelity, hops=hops)
     route = choose_route(network, request)
     return route if isinstance(route, str) else route.outlook.prediction(route.hops)
 
