@@ -1,6 +1,6 @@
 """`bellwire request` and `bellwire replan`: ask a running lab for pairs, and for another way to make them.
 
-Owns the commands. Refuses the life of the request, which is its source's.
+Owns the commands. Refuses the terms (asking_terms.py) and the life of the request, which is its source's.
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bellwire.cli.asking_terms import DEFAULT_MODE
 from bellwire.cli.exits import UNSUCCESSFUL
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
@@ -24,9 +25,17 @@ POLL_S = 0.2
 
 def request(
     lab: LabArgument,
-    source: Annotated[str, typer.Option("--from", metavar="NODE", help="Source; the request is made here.")],
-    target: Annotated[str, typer.Option("--to", metavar="NODE", help="Destination.")],
-    count: Annotated[int | None, typer.Option("--count", min=1, help="Number of pairs.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Source; the request is made here.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--to", metavar="NODE", help="Destination.")] = None,
+    ghz: Annotated[
+        str | None,
+        typer.Option(
+            "--ghz", metavar="A,B,C", help="GHZ states of these members instead; asked at the first."
+        ),
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Number of pairs or states.")] = None,
     duration_s: Annotated[float | None, typer.Option("--duration", metavar="SECONDS", min=0.001)] = None,
     fidelity_min: Annotated[float | None, typer.Option("--fidelity", min=0.25, max=1.0)] = None,
     rate_min_hz: Annotated[
@@ -34,11 +43,28 @@ def request(
         typer.Option("--rate", metavar="HZ", min=0.001, help="Pairs per second to be reserved on the way."),
     ] = None,
     mode: Annotated[
-        str, typer.Option("--mode", help='How pairs are swapped, as in "score(alpha=0.5)": docs/policies.md.')
-    ] = "swap_asap",
+        str | None,
+        typer.Option(
+            "--mode",
+            help='How pairs are swapped, as in "score(alpha=0.5)": docs/policies.md.',
+            show_default=DEFAULT_MODE,
+        ),
+    ] = None,
     tree: Annotated[
         str | None,
         typer.Option("--tree", metavar="TREE", help='Swapping tree, and with it the route: "((a b) (b c))".'),
+    ] = None,
+    tuning: Annotated[
+        Path | None,
+        typer.Option("--tuning", metavar="FILE", help="Mode, tree and route as `bellwire tune` wrote them."),
+    ] = None,
+    purification: Annotated[
+        str | None,
+        typer.Option(
+            "--purification",
+            metavar="ROUNDS",
+            help='Between distant nodes: "1:1" (hops:rounds, by level of the tree) or "adaptive".',
+        ),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure/--keep", help="Measure both ends as soon as the pair is known.")
@@ -54,33 +80,30 @@ def request(
     state: StateOption = STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a running lab for entangled pairs."""
+    """Ask a running lab for entangled pairs, or for GHZ states."""
     import asyncio
 
-    from bellwire.core.plans import EntanglementRequest
-    from bellwire.core.units import ns_from_s
+    from bellwire.cli.asking_terms import Terms, request_of
     from bellwire.labs import load_lab
-    from bellwire.planner.plans import choose_route
 
     loaded = load_lab(find_lab(lab), live=True)
-    if count is None and duration_s is None:
-        raise ConfigError("give --count or --duration, or the request never ends")
-    asked = EntanglementRequest(
-        request_id=request_id or _fresh_name(source, target),
-        target_nodes=(source, target),
-        generation_mode=mode,
-        count=count,
-        duration_ns=None if duration_s is None else ns_from_s(duration_s),
-        deadline_ns=None if deadline_s is None else ns_from_s(deadline_s),
-        fidelity_threshold=fidelity_min,
-        rate_threshold_hz=rate_min_hz,
-        priority=weight,
-        consumption="measure" if measure else "keep",
+    terms = Terms(
+        source=source,
+        target=target,
+        ghz=ghz,
+        mode=mode,
         tree=tree,
+        tuning=tuning,
+        purification=purification,
+        count=count,
+        duration_s=duration_s,
+        deadline_s=deadline_s,
+        fidelity_min=fidelity_min,
+        rate_min_hz=rate_min_hz,
+        measure=measure,
+        weight=weight,
     )
-    route = choose_route(loaded.network, asked)
-    if isinstance(route, str):
-        raise ConfigError(route, where=lab)
+    asked = request_of(terms, loaded, request_id)
     picture = asyncio.run(_ask_for_pairs(loaded, asked, state, wait))
     if as_json:
         typer.echo(json.dumps({"request": asked.request_id, **picture.rows()[asked.request_id]}))
@@ -116,12 +139,6 @@ def replan(
         source = known.target_nodes[0]
     asyncio.run(ask(state, source, "replan", request=request_id))
     typer.echo(f"{source} looks for another plan for {request_id}")
-
-
-def _fresh_name(source: str, target: str) -> str:
-    import secrets
-
-    return f"{source}-{target}-{secrets.token_hex(3)}"
 
 
 async def _ask_for_pairs(lab: "Lab", asked: "EntanglementRequest", state: Path, wait: bool) -> "LabPicture":

@@ -1,0 +1,136 @@
+"""The terms of `bellwire request` as one request, refused here where the lab file alone shows what is wrong.
+
+Owns which options go together. Refuses to ask anybody: a request that passes may still find no room.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bellwire.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bellwire.core.plans import EntanglementRequest
+    from bellwire.labs import Lab
+
+DEFAULT_MODE = "swap_asap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a person typed; None: not given."""
+
+    source: str | None
+    target: str | None
+    ghz: str | None  # members of GHZ states, separated by commas; the request is made at the first
+    mode: str | None
+    tree: str | None
+    tuning: Path | None
+    purification: str | None
+    count: int | None
+    duration_s: float | None
+    deadline_s: float | None
+    fidelity_min: float | None
+    rate_min_hz: float | None
+    measure: bool
+    weight: int
+
+
+def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "EntanglementRequest":
+    """The request, under a fresh name where none is given.
+
+    Raises:
+        ConfigError: options that exclude each other, unknown nodes, or what the lab cannot do.
+    """
+    from bellwire.core.modes import parse_mode
+    from bellwire.core.plans import EntanglementRequest
+    from bellwire.core.units import ns_from_s
+    from bellwire.planner.plans import compute_plan
+    from bellwire.transport.request_records import fault_of
+
+    if terms.count is None and terms.duration_s is None:
+        raise ConfigError("give --count or --duration, or the request never ends")
+    mode, tree, ends = _way(terms)
+    members = _members(terms, ends)
+    _check_names(members, lab)
+    parse_mode(mode)
+    asked = EntanglementRequest(
+        request_id=request_id or _fresh_name(members),
+        target_nodes=members,
+        entanglement_type="bipartite" if terms.ghz is None else "ghz",
+        generation_mode=mode,
+        count=terms.count,
+        duration_ns=None if terms.duration_s is None else ns_from_s(terms.duration_s),
+        deadline_ns=None if terms.deadline_s is None else ns_from_s(terms.deadline_s),
+        fidelity_threshold=terms.fidelity_min,
+        rate_threshold_hz=terms.rate_min_hz,
+        priority=terms.weight,
+        consumption="measure" if terms.measure else "keep",
+        tree=tree,
+        purification=terms.purification,
+    )
+    fault = fault_of(asked, lab.network, members[0])
+    if fault is not None:
+        raise ConfigError(fault, where=lab.name)
+    plan = compute_plan(lab.network, asked, 1)
+    if isinstance(plan, str):
+        raise ConfigError(plan, where=lab.name)
+    return asked
+
+
+def _way(terms: Terms) -> tuple[str, str | None, tuple[str, str] | None]:
+    """Mode, tree, and the two ends of a tuning file's route."""
+    from bellwire.labs.tunings import read_tuning
+
+    if terms.tuning is None:
+        return terms.mode or DEFAULT_MODE, terms.tree, None
+    for option, given in (("--mode", terms.mode), ("--tree", terms.tree), ("--ghz", terms.ghz)):
+        if given is not None:
+            raise ConfigError(f"--tuning says mode, tree and route of pairs: leave out {option}")
+    tuning = read_tuning(terms.tuning)
+    return tuning.mode, tuning.tree, (tuning.route[0], tuning.route[-1])
+
+
+def _members(terms: Terms, ends: tuple[str, str] | None) -> tuple[str, ...]:
+    if terms.ghz is not None:
+        if terms.source is not None or terms.target is not None:
+            raise ConfigError(
+                "--ghz names all members, the first makes the request: leave out --from and --to"
+            )
+        if terms.purification is not None:
+            raise ConfigError("--purification is for pairs: leave it out for GHZ states")
+        if terms.rate_min_hz is not None:
+            raise ConfigError("--rate reserves lanes for pairs: leave it out for GHZ states")
+        members = tuple(name.strip() for name in terms.ghz.split(","))
+        if len(members) < 3:
+            raise ConfigError(
+                f"--ghz names {len(members)} members; a GHZ state has three or more: --ghz A,B,C"
+            )
+        return members
+    source = terms.source or (ends[0] if ends else None)
+    target = terms.target or (ends[1] if ends else None)
+    if source is None or target is None:
+        raise ConfigError(
+            "name both ends of the pairs, --from NODE --to NODE, or members of GHZ states, --ghz"
+        )
+    if ends is not None and (source, target) != ends:
+        raise ConfigError(
+            f"the route leads from {ends[0]} to {ends[1]}, not from {source} to {target}: tune another route",
+            where=str(terms.tuning),
+        )
+    return source, target
+
+
+def _check_names(members: tuple[str, ...], lab: "Lab") -> None:
+    from bellwire.core.registry import nearest
+
+    known = [name for name, node in lab.network.nodes.items() if node.role != "station"]
+    for name in members:
+        if name not in known:
+            raise ConfigError(f'no node "{name}" in the lab{nearest(name, known)}', where=lab.name)
+
+
+def _fresh_name(members: tuple[str, ...]) -> str:
+    import secrets
+
+    return f"{'-'.join(members)}-{secrets.token_hex(3)}"
