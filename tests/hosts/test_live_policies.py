@@ -1,14 +1,16 @@
 """Policies, baselines, purification between distant nodes and GHZ states on emulated instruments, live.
 
 Each request must bring a number of pairs. What is asked of them holds for every single pair: both ends list
-it alike, in the frame that the World knows. Only the comparison with virtual time is statistical: it fails by
-chance once in 16,000 runs for the rate and as often for the fidelity, with TUNED pairs of the live lab.
+it alike, in the frame that the World knows. Only the comparison with virtual time is statistical: 60 live
+pairs and at least 180 virtual ones, at 4 standard errors from 15 blocks or more; rate and fidelity each fail
+by chance once in 700 runs at worst (Student's t, 14 degrees of freedom), less the model's stated error.
 """
 
 import asyncio
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,13 @@ def test_a_tuned_request_is_as_fast_and_as_good_live_as_in_virtual_time(chain: L
     lab = with_latencies(chain.lab, latencies(chain.lab, chain.recorded))
     virtual = virtual_sample(lab, seconds=40)
     assert virtual.pairs >= 3 * TUNED
+    # Five blocks of the live run know little of their spread; if both are the same, it is the virtual one.
+    more = sqrt(virtual.pairs / live.pairs)
+    live = replace(
+        live,
+        interval_error_s=more * virtual.interval_error_s,
+        fidelity_error=more * virtual.fidelity_error,
+    )
     assert disagreement(live, virtual) == []
     # One lane of four is another network, and is noticed.
     assert disagreement(live, virtual_sample(with_latencies(chain.lab, None, lanes=1), seconds=15))
