@@ -139,8 +139,17 @@ def link_counts(lab: "Lab", counters: Mapping[NodeId, Answer]) -> dict[LinkId, d
 
 def swap_counts(counters: Mapping[NodeId, Answer]) -> dict[str, int]:
     """Swaps of all nodes together: tried, succeeded, failed, unknown."""
+    return _outcomes(counters, "swaps")
+
+
+def fusion_counts(counters: Mapping[NodeId, Answer]) -> dict[str, int]:
+    """Joins of GHZ states at all nodes together, as for swaps."""
+    return _outcomes(counters, "fusions")
+
+
+def _outcomes(counters: Mapping[NodeId, Answer], table: str) -> dict[str, int]:
     return {
-        outcome: sum(one.get("swaps", {}).get(outcome, 0) for one in counters.values())
+        outcome: sum(one.get(table, {}).get(outcome, 0) for one in counters.values())
         for outcome in ("tried", "succeeded", "failed", "unknown")
     }
 

@@ -61,6 +61,7 @@ def replayed(run_dir: Path) -> dict[str, Any]:
         counters[name] = {
             "links": {link: added(one["links"].get(link, {}) for one in counted) for link in sorted(links)},
             "swaps": added(one["swaps"] for one in counted),
+            "fusions": added(one["fusions"] for one in counted),
             "station": added(one["station"] for one in counted),
         }
     return report | {"counters": counters}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bellwire.cli.lab_status import LabStatus, Standing, swap_counts
+from bellwire.cli.lab_status import LabStatus, Standing, fusion_counts, swap_counts
 from bellwire.cli.picture import LATEST_PAIRS, LabPicture, RequestPicture
 
 if TYPE_CHECKING:
@@ -251,8 +251,11 @@ class Drawing:
                 told.append(", " if told else "").append(text, style="" if ready else COLOURS["degraded"])
             standing = self._status.node(name)
             rows.append([name, network.nodes[name].role, _state(standing), told])
-        swaps = swap_counts(self._status.counters())
+        counters = self._status.counters()
+        swaps, fusions = swap_counts(counters), fusion_counts(counters)
         words = ", ".join(f"{count} {outcome}" for outcome, count in swaps.items())
+        if fusions["tried"]:
+            words += f"; fusions: {fusions['succeeded']} of {fusions['tried']} succeeded"
         return show.table(
             f"Nodes (swaps: {words})",
             ["node", "role", "state", "instruments"],

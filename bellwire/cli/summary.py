@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bellwire.cli.lab_status import LabStatus, link_counts, swap_counts
+from bellwire.cli.lab_status import LabStatus, fusion_counts, link_counts, swap_counts
 from bellwire.cli.picture import LabPicture, RequestPicture
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def report(picture: LabPicture, status: LabStatus, ended: Ended) -> dict[str, An
         "interrupted": ended.interrupted,
         "requests": picture.rows(),
         "swaps": swap_counts(counters),
+        "fusions": fusion_counts(counters),
         "links": _links(picture, status, ended),
         "frame_errors": picture.frame_errors,
         "restarts": dict(ended.restarts),
@@ -93,9 +94,11 @@ def show(picture: LabPicture, status: LabStatus, ended: Ended) -> None:
     from bellwire.cli import show as shown
     from bellwire.cli.places import near
 
-    swaps = swap_counts(_counters(status, ended))
+    counters = _counters(status, ended)
+    swaps, fusions = swap_counts(counters), fusion_counts(counters)
     closing: list[tuple[str, str]] = [
-        ("swaps", ", ".join(f"{count} {outcome}" for outcome, count in swaps.items())),
+        ("swaps", _counted(swaps)),
+        *([("fusions", _counted(fusions))] if fusions["tried"] else []),
         *[("restarted", f"{name} {count} times") for name, count in ended.restarts.items()],
         ("recorded in", near(ended.run_dir)),
         ("replay", _replay(ended)),
@@ -121,6 +124,10 @@ def show(picture: LabPicture, status: LabStatus, ended: Ended) -> None:
         _paragraph("Run", closing),
         *alarm,
     )
+
+
+def _counted(outcomes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
 
 
 def _paragraph(title: str, lines: list[tuple[str, str]]) -> Any:

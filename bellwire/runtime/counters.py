@@ -1,6 +1,6 @@
 """What the parts of a machine have counted since their process began, ready for JSON.
 
-Owns the selection for people: links, swaps, station. Refuses to change or reset a count.
+Owns the selection for people: links, swaps, fusions, station. Refuses to change or reset a count.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ class MachineCounters(TypedDict):
 
     links: dict[str, dict[str, int]]  # by incident link: heralds, unusable, unknown, ...
     swaps: dict[str, int]  # tried, succeeded, failed, unknown, ...
+    fusions: dict[str, int]  # of GHZ states: the same
     station: dict[str, int]  # reported, no_message_other, ...
 
 
@@ -23,11 +24,13 @@ def machine_counters(machine: Machine) -> MachineCounters:
     """A copy of the counters of a node or station; all tables are empty for any other machine."""
     if isinstance(machine, QuantumNode):
         links = {name: dict(end.counters) for name, end in machine.links.ends.items()}
-        return {"links": links, "swaps": dict(machine.swapping.counters), "station": {}}
+        swaps = added((machine.swapping.counters, machine.baselines.counters))
+        fusions = dict(machine.fusion.counters)
+        return {"links": links, "swaps": swaps, "fusions": fusions, "station": {}}
     if isinstance(machine, StationMachine):
         stations = [part.counters for part in machine.parts if isinstance(part, HeraldingStation)]
-        return {"links": {}, "swaps": {}, "station": added(stations)}
-    return {"links": {}, "swaps": {}, "station": {}}
+        return {"links": {}, "swaps": {}, "fusions": {}, "station": added(stations)}
+    return {"links": {}, "swaps": {}, "fusions": {}, "station": {}}
 
 
 def added(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:

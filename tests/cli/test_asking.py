@@ -1,0 +1,109 @@
+"""Terms of `bellwire request`: what is refused before anybody is asked, and the request that passes.
+
+Owns the terms. The walk through a live lab is in test_live.py, every way of swapping in tests/hosts.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bellwire.cli.asking_terms import Terms, request_of
+from bellwire.cli.main import app
+from bellwire.labs import Lab, load_lab
+from bellwire.labs.tunings import read_tuning
+
+LABS = Path(__file__).parents[2] / "lab_configs"
+TUNING = LABS / "tunings" / "adaptive_chain.yaml"
+PAIRS = ["adaptive_chain", "--from", "alice", "--to", "bob", "--count", "3"]
+STATES = ["ghz_star", "--count", "3"]
+
+REFUSED = [
+    (["adaptive_chain", "--from", "alice", "--to", "bob"], "give --count or --duration"),
+    (["adaptive_chain", "--from", "alice", "--count", "3"], "name both ends of the pairs"),
+    (["adaptive_chain", "--from", "alcie", "--to", "bob", "--count", "3"], 'did you mean "alice"?'),
+    (["adaptive_chain", "--from", "alice", "--to", "s1", "--count", "3"], 'no node "s1" in the lab'),
+    ([*PAIRS, "--mode", "scor"], 'unknown generation mode "scor" (did you mean "score"?)'),
+    ([*PAIRS, "--mode", "score(alpa=1)"], 'score has no option "alpa" (did you mean "alpha"?)'),
+    ([*PAIRS, "--tree", "((alice r1) (r1 bob)"], "is missing"),
+    ([*PAIRS, "--tree", "((alice r1) (r1 bob))"], "no usable link between r1 and bob"),
+    ([*PAIRS, "--purification", "1:1"], 'need a mode that follows it, not "swap_asap"'),
+    ([*PAIRS, "--purification", "adaptive", "--mode", "score"], "needs a fidelity threshold"),
+    ([*PAIRS, "--purification", "twice"], '"twice" is no level, write "hops:rounds"'),
+    ([*PAIRS, "--ghz", "alice,bob,carol"], "leave out --from and --to"),
+    ([*PAIRS, "--tuning", str(TUNING), "--mode", "score"], "leave out --mode"),
+    ([*PAIRS, "--tuning", "absent.yaml"], "absent.yaml: cannot be read"),
+    ([*PAIRS, "--tuning", str(LABS / "ghz_star.yaml")], "is no tuning file"),
+    (
+        ["adaptive_chain", "--from", "bob", "--to", "alice", "--count", "3", "--tuning", str(TUNING)],
+        "the route leads from alice to bob, not from bob to alice",
+    ),
+    ([*STATES, "--ghz", "alice,bob"], "a GHZ state has three or more"),
+    ([*STATES, "--ghz", "alice,bob,hub"], "hub is a repeater: members of a GHZ state are end nodes"),
+    ([*STATES, "--ghz", "alice,bob,bob"], "three different members or more"),
+    ([*STATES, "--ghz", "alice,bob,carol", "--mode", "oldest"], "is none for GHZ states: swap_asap, score"),
+    ([*STATES, "--ghz", "alice,bob,carol", "--measure"], "members of a GHZ state keep their qubits"),
+    ([*STATES, "--ghz", "alice,bob,carol", "--purification", "1:1"], "--purification is for pairs"),
+    ([*STATES, "--ghz", "alice,bob,carol", "--rate", "3"], "--rate reserves lanes for pairs"),
+    ([*STATES, "--ghz", "alice,bob,carol", "--fidelity", "0.99"], "0.99"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "problem"), REFUSED, ids=[problem for _, problem in REFUSED])
+def test_terms_that_no_lab_can_keep_are_one_line_before_anybody_is_asked(
+    arguments: list[str], problem: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, ["request", *arguments, "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert problem in line
+
+
+def test_good_terms_find_no_lab_that_is_up(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["request", *PAIRS, "--mode", "score", "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "is the lab up?" in result.stderr
+
+
+def typed(**given: Any) -> Terms:
+    """Terms with nothing but a count, and what is given."""
+    absent = dict.fromkeys(
+        ("source", "target", "ghz", "mode", "tree", "tuning", "purification", "duration_s", "deadline_s"),
+        None,
+    )
+    known = {"count": 3, "fidelity_min": None, "rate_min_hz": None, "measure": False, "weight": 1}
+    return Terms(**{**absent, **known, **given})
+
+
+def chain() -> Lab:
+    return load_lab(LABS / "adaptive_chain.yaml", live=True)
+
+
+def test_a_tuning_file_says_ends_mode_and_tree_as_in_the_lab_file() -> None:
+    lab, tuning = chain(), read_tuning(TUNING)
+    asked = request_of(typed(tuning=TUNING), lab, "mine")
+    listed = lab.requests[0]
+    assert asked.request_id == "mine"
+    assert asked.target_nodes == listed.target_nodes == ("alice", "bob")
+    assert asked.generation_mode == listed.generation_mode == tuning.mode
+    assert asked.tree == listed.tree == tuning.tree
+    assert asked.generation_mode.startswith("score(")
+
+
+def test_mode_tree_and_purification_reach_the_request() -> None:
+    ends = {"source": "alice", "target": "bob"}
+    asked = request_of(typed(**ends, mode="fixed_tree", purification="1:1"), chain(), None)
+    assert (asked.generation_mode, asked.purification, asked.tree) == ("fixed_tree", "1:1", None)
+    assert asked.request_id.startswith("alice-bob-")
+    whole = "((((alice r1) (r1 r2)) (r2 r3)) (r3 bob))"
+    assert request_of(typed(**ends, tree=whole), chain(), None).tree == whole
+
+
+def test_members_of_ghz_states_are_asked_at_the_first() -> None:
+    lab = load_lab(LABS / "ghz_star.yaml", live=True)
+    asked = request_of(typed(ghz="carol, alice,bob", mode="score"), lab, None)
+    assert asked.target_nodes == ("carol", "alice", "bob")
+    assert (asked.entanglement_type, asked.consumption) == ("ghz", "keep")
+    assert asked.request_id.startswith("carol-alice-bob-")
