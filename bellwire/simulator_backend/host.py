@@ -288,7 +288,7 @@ class VirtualHost:
             self.post.send(node, self.incarnations[node], effect.to, effect.message)
 
     def _follow(self, source: NodeId, to: NodeId, route: tuple[NodeId, ...]) -> None:
-        """Facts of a route concern the nodes of that route, and a centre; nobody reads what it cannot need."""
+        """Facts of a route concern its nodes and the centre, if there is one; nobody else reads them."""
         centre = self.network.centre
         for node in (source, to) if centre is None else (source, to, centre):
             reader = self._readers.get(node)
