@@ -10,7 +10,7 @@ stands for waiting, and a policy may do without.
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import highspy
 import numpy as np
@@ -65,7 +65,7 @@ def route_bound(link_rates_hz: Sequence[float], swap_probability: Sequence[float
     model.a_matrix_.start_ = np.array(starts, dtype=np.int32)
     model.a_matrix_.index_ = np.array(indices, dtype=np.int32)
     model.a_matrix_.value_ = np.array(entries)
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = cast(Any, highspy).Highs()
     solver.silent()
     solver.passModel(model)
     solver.run()
