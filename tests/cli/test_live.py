@@ -27,6 +27,13 @@ def test_a_running_lab_serves_a_request_and_ctrl_c_leaves_no_process_behind(
     report = json.loads(asked.stdout)
     assert (report["request"], report["status"], report["delivered"]) == ("mine", "completed", 4)
 
+    terms = ["--from", "bob", "--to", "alice", "--count", "2", "--mode", "oldest > score(alpha=0.5)"]
+    adaptive = bellwire("request", str(lab), *terms, "--state", state)
+    assert adaptive.returncode == 0, adaptive.stderr
+    assert "oldest, score" in adaptive.stdout
+    mistaken = bellwire("request", str(lab), *terms, "--ghz", "alice,bob,carol", "--state", state)
+    assert (mistaken.returncode, mistaken.stdout) == (2, "")
+
     second = bellwire("up", str(lab), "--state", state)
     assert (second.returncode, second.stdout) == (2, "")
     assert "supervisor already runs" in second.stderr
@@ -113,7 +120,7 @@ def test_a_request_to_a_lab_that_is_not_up_is_one_line(tmp_path: Path) -> None:
     ("terms", "problem"),
     [
         (["--to", "bob"], "give --count or --duration"),
-        (["--to", "bbo", "--count", "1"], "unknown or silent node bbo"),
+        (["--to", "bbo", "--count", "1"], 'no node "bbo" in the lab (did you mean "bob"?)'),
         (["--to", "bob", "--count", "1", "--fidelity", "0.99"], "fidelity 0.99 cannot be reached"),
         (["--to", "bob", "--count", "1", "--mode", "asap"], 'unknown generation mode "asap"'),
     ],
