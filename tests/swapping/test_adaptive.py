@@ -1,7 +1,7 @@
 """An inner node under adaptive policies: turns, timers, what it gives up, and the tree it falls back on.
 
-The node r is in the middle of w - a - r - b - z, 50 us of classical delay from one to the next. Links have two
-lanes.
+The node r is in the middle of w - a - r - b - z, 50 us of classical delay from one to the next. Links have
+two lanes.
 """
 
 from itertools import pairwise
