@@ -24,6 +24,8 @@ SMALL_HEIGHT, SMALL_WIDTH = 16, 78
 """Below either, a terminal shows the requests and one line about links."""
 WIDE = 98
 """From here on there is room for bars, stations and the names of the ends."""
+VERY_WIDE = 124
+"""From here on there is room for the modes of requests, too."""
 BAR_WIDTH = 16
 TABLE_LINES = 4
 """Title, header, rule, and the blank line before the table."""
@@ -201,9 +203,15 @@ class Drawing:
                     show.fidelity(None if plan is None else plan.fidelity),
                 ]
             )
-        columns = ["request", "progress", "pairs", "status", "pairs/s", "planned", "fidelity", "planned"]
+        only_pairs = all(seen.what == "pairs" for seen in self._picture.requests.values())
+        noun = "pairs" if only_pairs else "states"
+        columns = ["request", "progress", noun, "status", f"{noun}/s", "planned", "fidelity", "planned"]
         if self._console.width < WIDE:
             columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
+        elif self._console.width >= VERY_WIDE:
+            columns.insert(1, "mode")
+            for row, seen in zip(rows, self._picture.requests.values(), strict=True):
+                row.insert(1, show.what_of(seen.request.target_nodes, seen.request.generation_mode))
         return show.table("Requests", columns, rows, one_line=True)
 
     def _links(self) -> "RenderableType":

@@ -15,6 +15,7 @@ from bellwire.cli.show import what_of
 from bellwire.labs import load_lab
 from bellwire.labs.tunings import read_tuning
 from tests.cli.running import SECOND_NS
+from tests.cli.test_screen import drawn
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 
@@ -144,3 +145,16 @@ def test_lines_speak_of_ghz_states_and_fusions_are_counted(capsys: pytest.Captur
     assert "ghz (submitted): 2 of 20 GHZ states, 1.0 GHZ states/s" in capsys.readouterr().out
     hub = {"hub": {"fusions": {"tried": 4, "succeeded": 3, "failed": 1, "unknown": 0, "cutoffs": 2}}}
     assert fusion_counts(hub) == {"tried": 4, "succeeded": 3, "failed": 1, "unknown": 0}
+
+
+def test_a_wide_screen_shows_the_mode_and_speaks_of_states() -> None:
+    picture = star()
+    status = LabStatus(picture.lab)
+    status.look(0, dict.fromkeys(picture.lab.addresses), started=True)
+    wide, usual = ("\n".join(drawn(picture, status, width, 60)) for width in (140, 100))
+    assert "GHZ of 3, score" in wide
+    assert "GHZ of 3, score" not in usual
+    for text in (wide, usual):
+        assert "states/s" in text
+        assert "2 of 20" in text
+    assert all(len(line) <= 140 for line in wide.splitlines())
