@@ -99,6 +99,8 @@ def told(number: int) -> dict[str, Any]:
         "tail_end": f"bob-hub/8.{number}.0:0",
         "frame": 0,
         "fidelity": 0.8,
+        "age_ns": 16_000_000,
+        "latency_ns": SECOND_NS,
     }
     at_ns = (number + 1) * SECOND_NS
     return {"node": "alice", "name": "pair_delivered", "request": "ghz", "at_ns": at_ns, "fields": fields}
