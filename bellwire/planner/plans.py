@@ -48,12 +48,6 @@ OTHER_MODES: Final = ("swap_asap", "fixed_tree")
 """What is tried when the mode that was asked for failed on every route."""
 
 
-def _paced(route: Route, tree: SwapTree, policy: PolicyName) -> SwapTree:
-    """The tree whose rates go into the plans. Adaptive policies, and trees that use their memories as
-    buffers, do better with links at full speed (algorithms.md 8.5)."""
-    return throttled(tree, route.times) if paces_links(policy) else tree
-
-
 @dataclass(frozen=True, slots=True)
 class Way:
     """One tree over one route."""
@@ -63,6 +57,7 @@ class Way:
     policy: PolicyName
     lanes: Lanes
     floor: float | None = None  # fidelity that links with several operating points should keep, None: any
+    rate_hz: float | None = None  # that it is given where links are shared by plan, None: what it can make
 
     @property
     def shape(self) -> str:
@@ -73,6 +68,15 @@ class Way:
         """What it brings with the lanes that it reserves; with all lanes where it reserves none."""
         lanes = self.lanes if min(self.lanes) else None
         return outlook(self.tree, self.route.times, self.route.links, self.route.memories, lanes)
+
+
+def _paced(way: Way) -> SwapTree:
+    """The tree whose rates go into the plans. Adaptive policies, and trees that use their memories as
+    buffers, do better with links at full speed (algorithms.md 8.5). A tree that was given a rate has it."""
+    if way.rate_hz is not None:
+        slower = replace(way.tree, latency_s=max(way.tree.latency_s, 1.0 / way.rate_hz))
+        return throttled(slower, way.route.times)
+    return throttled(way.tree, way.route.times) if paces_links(way.policy) else way.tree
 
 
 Choice = tuple[Way, ...]
@@ -284,17 +288,20 @@ def plan_of(
 
 
 def prediction(choice: Choice) -> Prediction:
-    """Of one tree alone on the network; of several, each with the lanes that it reserves."""
-    if len(choice) == 1:
+    """Of one tree alone on the network; of several, each with the lanes that it reserves or the rate that it
+    was given."""
+    given = [way for way in choice if way.rate_hz is not None]
+    if len(choice) == 1 and not given:
         (way,) = choice
         whole = replace(way, lanes=(0,) * way.route.hops)
         return whole.outlook().prediction(way.route.hops)
     seen = [way.outlook() for way in choice]
-    rate_hz = sum(1.0 / each.latency_s for each in seen)
+    rates_hz = [way.rate_hz or 1.0 / each.latency_s for way, each in zip(choice, seen, strict=True)]
+    rate_hz = sum(rates_hz)
     return Prediction(
         rate_hz=rate_hz,
         latency_ns=round(NS_PER_S / rate_hz),
-        fidelity=sum(each.fidelity / each.latency_s for each in seen) / rate_hz,
+        fidelity=sum(each.fidelity * part for each, part in zip(seen, rates_hz, strict=True)) / rate_hz,
         hops=max(way.route.hops for way in choice),
     )
 
@@ -311,7 +318,7 @@ class _Parts:
 
 def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeId, _Parts]:
     route = way.route
-    tree = _paced(route, way.tree, way.policy)
+    tree = _paced(way)
     table = table_of(route, way) if needs_table(way.policy) else None
     link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
     swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}

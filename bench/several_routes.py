@@ -1,0 +1,94 @@
+"""What several routes at once bring in the paper's default network, against the strongest tree of one route.
+
+Run from the root of the repository: `python -m bench.several_routes [NETWORKS [SECONDS [FIRST_SEED]]]`. The
+strongest tree is that of a search on the fastest route, its links at full speed (algorithms.md 8.5). Ratios
+are of mean rates over networks, with 95 % intervals of a paired bootstrap. Networks are not those on which
+weights were chosen.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.units import ns_from_s
+from bellwire.labs import Lab
+from bellwire.labs.paper_network import PaperNetwork, paper_lab
+from bellwire.planner.plans import compute_plan
+from bellwire.simulator_backend.host import VirtualHost
+from bellwire.simulator_backend.simulation import Observer
+from bellwire.study.trees_search import search_tree
+
+ROUTES: Final = (1, 2, 3, 4, 5)
+MODES: Final = ("fixed_tree(links=full)", "score")
+RESAMPLES: Final = 4000
+
+
+def rate_hz(lab: Lab, request: EntanglementRequest, seconds: float, seed: int) -> float:
+    """Delivered pairs per second of one request."""
+    lab = replace(lab, requests=(request,))
+    host = VirtualHost(lab, seed, partial(compute_plan, lab.network))
+    observer = Observer(host)
+    host.start()
+    host.run(ns_from_s(seconds))
+    (outcome,) = observer.outcomes.values()
+    return (len(outcome.delivered_ns) - outcome.voided) / seconds
+
+
+def rates_of(seed: int, seconds: float) -> dict[str, float]:
+    """Rates on one network by name of what served it."""
+    lab = paper_lab(PaperNetwork(seed=seed), duration_s=seconds)
+    (request,) = lab.requests
+    assert request.route is not None
+    tree = search_tree(lab.network, request.route, seed) if len(request.route) > 2 else None
+    strongest = msgspec.structs.replace(request, generation_mode="fixed_tree(links=full)", tree=tree)
+    found = {"hops": len(request.route) - 1.0, "strongest tree": rate_hz(lab, strongest, seconds, seed)}
+    for mode in MODES:
+        for count in ROUTES:
+            wanted = msgspec.structs.replace(request, route=None, generation_mode=mode, routes_max=count)
+            found[f"{mode}, {count}"] = rate_hz(lab, wanted, seconds, seed)
+    return found
+
+
+def ratio(rows: list[dict[str, float]], name: str) -> dict[str, float]:
+    """Mean rate over that of the strongest tree, and the interval."""
+    pairs = np.array([(row[name], row["strongest tree"]) for row in rows])
+    chance = np.random.default_rng(1)
+    drawn = pairs[chance.integers(len(pairs), size=(RESAMPLES, len(pairs)))].mean(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
+    mean = pairs.mean(axis=0)
+    return {"ratio": float(mean[0] / mean[1]), "low": float(low), "high": float(high)}
+
+
+def main() -> int:
+    """Print a line for each network and one JSON document."""
+    networks, seconds, first = (
+        float(word) for word in (*sys.argv[1:], *("12", "4", "301")[len(sys.argv) - 1 :])
+    )
+    rows: list[dict[str, float]] = []
+    for seed in range(int(first), int(first + networks)):
+        rows.append(rates_of(seed, seconds))
+        print(seed, *(f"{name}: {value:.1f}" for name, value in rows[-1].items()), sep="; ", flush=True)
+    names = [name for name in rows[0] if name not in ("hops", "strongest tree")]
+    print(
+        json.dumps(
+            {
+                "networks": int(networks),
+                "seconds": seconds,
+                "first_seed": int(first),
+                "rows": rows,
+                "ratios": {name: ratio(rows, name) for name in names},
+            },
+            indent=2,
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
