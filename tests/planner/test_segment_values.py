@@ -33,7 +33,7 @@ def times_of(
     hop_s: float = 0.0,
 ) -> RouteTimes:
     n = len(link_s) + 1
-    swaps = (swap,) * n if isinstance(swap, float) else swap
+    swaps = swap if isinstance(swap, tuple) else (swap,) * n
     return RouteTimes(link_s, swaps, (swap_s,) * n, lambda a, b: abs(a - b) * hop_s)
 
 
