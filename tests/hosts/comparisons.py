@@ -31,7 +31,8 @@ BLOCK = 12
 FIDELITY_MODEL_ERROR = 0.012
 RATE_MODEL_ERROR = 0.08
 """What a constant extra delay may miss of latencies that vary: 0.012 of fidelity is 15 ms of storage, 8
-percent of the rate is 2.5 ms on each interval between deliveries."""
+percent of the rate is 2.5 ms on each interval between deliveries. Both are for one repeater; several in a row
+miss as much each."""
 
 
 # ---- heralds by the calendar
@@ -157,13 +158,14 @@ def _mean(values: Sequence[int]) -> float:
     return sum(values) / len(values)
 
 
-def disagreement(one: Sample, other: Sample) -> list[str]:
+def disagreement(one: Sample, other: Sample, repeaters: int = 1) -> list[str]:
     """Which of rate and fidelity differ by more than 4 standard errors and the stated error of the model."""
+    rate_error, fidelity_model_error = RATE_MODEL_ERROR * repeaters, FIDELITY_MODEL_ERROR * repeaters
     found: list[str] = []
     interval_error_s = SIGMAS * hypot(one.interval_error_s, other.interval_error_s)
-    if abs(one.interval_s - other.interval_s) > interval_error_s + RATE_MODEL_ERROR * one.interval_s:
+    if abs(one.interval_s - other.interval_s) > interval_error_s + rate_error * one.interval_s:
         found.append(f"rate {one.rate_hz:.2f} and {other.rate_hz:.2f} per second")
     fidelity_error = SIGMAS * hypot(one.fidelity_error, other.fidelity_error)
-    if abs(one.fidelity - other.fidelity) > fidelity_error + FIDELITY_MODEL_ERROR:
+    if abs(one.fidelity - other.fidelity) > fidelity_error + fidelity_model_error:
         found.append(f"fidelity {one.fidelity:.4f} and {other.fidelity:.4f}")
     return found

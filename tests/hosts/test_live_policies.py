@@ -137,9 +137,10 @@ def test_a_tuned_request_is_as_fast_and_as_good_live_as_in_virtual_time(chain: L
         interval_error_s=more * virtual.interval_error_s,
         fidelity_error=more * virtual.fidelity_error,
     )
-    assert disagreement(live, virtual) == []
+    assert disagreement(live, virtual, repeaters=3) == []
     # One lane of four is another network, and is noticed.
-    assert disagreement(live, virtual_sample(with_latencies(chain.lab, None, lanes=1), seconds=15))
+    one_lane = virtual_sample(with_latencies(chain.lab, None, lanes=1), seconds=15)
+    assert any("rate" in line for line in disagreement(live, one_lane, repeaters=3))
 
 
 @pytest.mark.parametrize(
