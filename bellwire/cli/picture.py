@@ -47,7 +47,9 @@ class RequestPicture:
     @property
     def what(self) -> str:
         """The noun for what is delivered."""
-        return "pairs" if self.request.entanglement_type == "bipartite" else "GHZ states"
+        return {"bipartite": "pairs", "ghz": "GHZ states", "graph": "graph states"}[
+            self.request.entanglement_type
+        ]
 
     @property
     def delivered(self) -> int:
@@ -219,8 +221,10 @@ class LabPicture:
             seen = states.pop(_end_name(*end), None)
             if seen is not None:
                 whole = len(group["ends"]) == len(seen.request.target_nodes)
-                seen.true_fidelities.append(group["ghz_fidelity"] if whole else 0.0)
-                seen.frame_errors += not (whole and group["frame_zero"])
+                star = seen.request.entanglement_type == "graph"
+                fidelity = group["star_fidelity" if star else "ghz_fidelity"]
+                seen.true_fidelities.append(fidelity if whole else 0.0)
+                seen.frame_errors += not (whole and group["star_frame_zero" if star else "frame_zero"])
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The figures of every request."""

@@ -120,6 +120,7 @@ class ApplyPauli(TaggedWord, frozen=True, kw_only=True):
     slot: int
     pauli: int
     within_ns: int
+    hadamard: bool = False  # a Hadamard gate first: this qubit becomes a leaf of a star graph
 
 
 class ReleaseQubit(TaggedWord, frozen=True, kw_only=True):

@@ -107,6 +107,7 @@ class Corrected(TaggedWord, frozen=True, kw_only=True):
     end: End
     pauli: int  # Pauli index 0..3
     at_ns: int
+    hadamard: bool = False  # a Hadamard gate came first; frames stay those of the GHZ state before it
 
 
 class Released(TaggedWord, frozen=True, kw_only=True):

@@ -115,7 +115,7 @@ class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     """How a node of a tree of links joins the states that reach it into one (paper IV-E)."""
 
     request: RequestId
-    kind: Literal["ghz"]
+    kind: Literal["ghz", "graph"]  # graph: a star around the source
     members: tuple[NodeId, ...]  # nodes with a qubit of the final state, the source first
     nodes: tuple[NodeId, ...]  # all nodes of the tree
     links: tuple[LinkId, ...]  # all links of the tree, sorted
@@ -228,7 +228,7 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
 
     request_id: RequestId
     target_nodes: tuple[NodeId, ...]  # source first, destination last; of a GHZ state all members
-    entanglement_type: Literal["bipartite", "ghz"] = "bipartite"
+    entanglement_type: Literal["bipartite", "ghz", "graph"] = "bipartite"
     generation_mode: PolicyName = "swap_asap"
     count: int | None = None  # number of pairs; None: until the duration is over
     duration_ns: int | None = None  # None: until the count is reached
@@ -246,3 +246,4 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     rounds: bool = False  # textbook generation, see SwapPlan.rounds
     purification: str | None = None  # of longer pairs (core/purification_words.py), None: none
     link_purification: int = 0  # rounds that every link pair goes through before it is used
+    edges: tuple[tuple[NodeId, NodeId], ...] = ()  # of a graph state (core/star_graphs.py)

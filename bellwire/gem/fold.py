@@ -33,7 +33,8 @@ from bellwire.core.facts import (
     Verdict,
 )
 from bellwire.core.ids import End, LinkId, NodeId
-from bellwire.gem.groups import GroupRecord, united
+from bellwire.core.star_graphs import through_hadamard
+from bellwire.gem.groups import GroupRecord, exchange_decay, united
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
 
@@ -298,10 +299,17 @@ class Fold(Ledger):
             self.refused += 1
             return ()
         chain = record.chain
+        pauli = through_hadamard(fact.pauli) if fact.hadamard else fact.pauli
         if type(chain) is GroupRecord:
-            chain.turn(fact.end, fact.pauli)
+            chain.turn(fact.end, pauli)
+            if fact.hadamard:
+                chain.exchange(record, fact.at_ns)
             return (fact.end, *chain.others(record))
-        chain.frame ^= fact.pauli
+        chain.frame ^= pauli
+        if fact.hadamard:  # of a group whose fusions are not all told here yet
+            a1, a2, a3 = chain.cost
+            b1, b2, b3 = exchange_decay(record, fact.at_ns)
+            chain.cost = (a1 + b1, a2 + b2, a3 + b3)
         far = chain.y if chain.x is record else chain.x
         return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
 

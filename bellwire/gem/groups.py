@@ -15,6 +15,8 @@ integers. A joint is named by the end that was measured there, so that the tree 
 from collections.abc import Iterator
 from math import exp
 
+import msgspec
+
 from bellwire.core.bell import COST_MAX, COST_UNIT_PER_NEPER, Cost, Walsh, to_walsh, werner
 from bellwire.core.facts import Born, Fused, Swapped
 from bellwire.core.ids import End
@@ -113,6 +115,10 @@ class GroupRecord(ChainRecord):
         """A Pauli on one end."""
         self.bits[end] ^= pauli >> 1
         self.frame ^= pauli & 1
+
+    def exchange(self, record: EndRecord, at_ns: int) -> None:
+        """A Hadamard gate on one end: from then on its decay has X and Z exchanged (frames are of before)."""
+        self.leaves[record.end].add(0, exchange_decay(record, at_ns))
 
     def leave(self, record: EndRecord) -> None:
         """The end has ended; a delivered one keeps its leaf, for the others' estimate."""
@@ -217,6 +223,16 @@ class GroupRecord(ChainRecord):
             -_size(c2) if signs & 2 else _size(c2),
             -_size(c3) if signs & 4 else _size(c3),
         )
+
+
+def exchange_decay(record: EndRecord, at_ns: int) -> Cost:
+    """Exchange X and Z in the further decay of a born end; returns what the time before costs beyond it."""
+    born = record.born
+    assert born is not None
+    r1, r2, r3 = born.rates
+    waited_ns = max(0, at_ns - born.at_ns)
+    record.born = msgspec.structs.replace(born, rates=(r2, r1, r3))
+    return ((r1 - r2) * waited_ns, (r2 - r1) * waited_ns, 0)
 
 
 def group_of(chain: ChainRecord) -> GroupRecord:

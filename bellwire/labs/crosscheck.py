@@ -12,6 +12,7 @@ from typing import Final
 from bellwire.core.errors import ConfigError
 from bellwire.core.modes import parse_mode
 from bellwire.core.registry import nearest
+from bellwire.core.star_graphs import graph_fault
 from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
 from bellwire.labs.banks import check_banks
@@ -166,7 +167,7 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
     for key, node in (("from", request.source), ("to", request.target)):
         if node not in lab.nodes:
             problems.add((*place, key), f'unknown node "{node}"{nearest(node, lab.nodes)}')
-    if request.ghz_with:
+    if request.ghz_with or request.graph:
         _check_members(lab, request, place, problems)
     if request.cutoff_attempts is not None and len({_period(link) for link in lab.links.values()}) > 1:
         problems.add((*place, "cutoff_attempts"), "needs one attempt period in the whole lab; use cutoff_ms")
@@ -185,23 +186,34 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
 
 
 def _check_members(lab: LabFile, request: Request, place: KeyPath, problems: ProblemList) -> None:
-    """Members of a GHZ state are end nodes that keep their qubits."""
+    """Members of a GHZ or graph state are end nodes that keep their qubits."""
+    wanted = "graph" if request.graph else "ghz_with"
+    for index, edge in enumerate(request.graph):
+        for node in edge:
+            if node not in lab.nodes:
+                problems.add((*place, "graph", index), f'unknown node "{node}"{nearest(node, lab.nodes)}')
+    if request.graph:
+        fault = graph_fault(request.members, request.graph)
+        if fault is not None:
+            problems.add((*place, "graph"), fault)
     for index, node in enumerate(request.ghz_with, start=1):
         if node not in lab.nodes:
             problems.add((*place, "ghz_with", index), f'unknown node "{node}"{nearest(node, lab.nodes)}')
-    for node in (request.source, *request.ghz_with, request.target):
+    for node in request.members:
         if node in lab.nodes and lab.nodes[node].role != "end":
-            problems.add((*place, "ghz_with"), f'"{node}" is a {lab.nodes[node].role}; members are end nodes')
+            problems.add((*place, wanted), f'"{node}" is a {lab.nodes[node].role}; members are end nodes')
     if request.consumption != "keep":
-        problems.add((*place, "consumption"), 'GHZ states are kept: "keep", or leave it out')
+        kind = "graph" if request.graph else "GHZ"
+        problems.add((*place, "consumption"), f'{kind} states are kept: "keep", or leave it out')
 
 
 def _check_tree(request: Request, place: KeyPath, problems: ProblemList) -> tuple[str, ...] | None:
     """The route of the tree; None where there is none to look at."""
     if request.tree is None:
         return None
-    if request.ghz_with:
-        problems.add((*place, "tree"), "swapping trees are for pairs; leave it out for GHZ states")
+    if request.ghz_with or request.graph:
+        kind = "graph" if request.graph else "GHZ"
+        problems.add((*place, "tree"), f"swapping trees are for pairs; leave it out for {kind} states")
         return None
     try:
         return read_tree(request.tree).route

@@ -36,10 +36,13 @@ def fusion_tree_lab(
     length_km: float = 1.0,
     lanes: int = 1,
     delay: str = "zero",
+    star: bool = False,
     duration_s: float = 5.0,
     **others: Any,
 ) -> Lab:
-    """One request, "ghz", for states of all members. Members are end nodes, all other nodes repeaters.
+    """One request: "ghz", for states of all members, or "star", for star graphs around the first of them.
+
+    Members are end nodes, all other nodes repeaters.
 
     Every link has `lanes` memories of its own at each end. delay: of classical messages, as in a lab file.
     others: further sections of the file, such as `scenario`.
@@ -66,9 +69,10 @@ def fusion_tree_lab(
                 "classical": {"delay": delay},
                 "requests": (
                     {
-                        "id": "ghz",
+                        "id": "star" if star else "ghz",
                         "from": members[0],
-                        "ghz_with": members[1:-1],
+                        "ghz_with": () if star else members[1:-1],
+                        "graph": tuple((members[0], leaf) for leaf in members[1:]) if star else (),
                         "to": members[-1],
                         "duration_s": duration_s,
                         "mode": mode,

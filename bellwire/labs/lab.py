@@ -235,8 +235,9 @@ def _request(file: models.LabFile, request: models.Request) -> EntanglementReque
         cutoff_ns = request.cutoff_attempts * period_ns + TEXTBOOK_CUTOFF_MARGIN_NS
     return EntanglementRequest(
         request_id=request.id,
-        target_nodes=(request.source, *request.ghz_with, request.target),
-        entanglement_type="ghz" if request.ghz_with else "bipartite",
+        target_nodes=request.members,
+        entanglement_type="graph" if request.graph else "ghz" if request.ghz_with else "bipartite",
+        edges=request.graph,
         generation_mode=request.mode,
         count=request.count,
         duration_ns=_optional(request.duration_s, ns_from_s),

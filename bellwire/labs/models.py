@@ -232,6 +232,7 @@ class Request(Section):
     source: Annotated[str, Field(alias="from")]
     target: Annotated[str, Field(alias="to")]
     ghz_with: tuple[str, ...] = ()  # further members: GHZ states of all these nodes instead of pairs
+    graph: tuple[tuple[str, str], ...] = ()  # edges of a graph state of all nodes they name, from and to too
     count: Count | None = None
     duration_s: Positive | None = None
     fidelity_min: Annotated[float, Field(gt=0.25, le=1)] | None = None
@@ -252,8 +253,16 @@ class Request(Section):
     weight: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_s: Positive | None = None
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Nodes that get a qubit of each state, `from` first and `to` last."""
+        named = dict.fromkeys((*self.ghz_with, *(node for edge in self.graph for node in edge)))
+        return (self.source, *(node for node in named if node not in (self.source, self.target)), self.target)
+
     @model_validator(mode="after")
     def _ends(self) -> Self:
+        if self.ghz_with and self.graph:
+            raise ValueError("ghz_with and graph are two kinds of states; give one")
         if self.count is None and self.duration_s is None:
             raise ValueError("give count (pairs) or duration_s, or the request never ends")
         if self.cutoff_ms is not None and self.cutoff_attempts is not None:

@@ -107,7 +107,7 @@ def _request_plan(
             lease_ns=network.timers.plan_lease_ns,
             fusion=FusionPlan(
                 request=request.request_id,
-                kind="ghz",
+                kind="graph" if request.edges else "ghz",
                 members=request.target_nodes,
                 nodes=nodes,
                 links=tuple(sorted(names)),
@@ -133,7 +133,7 @@ def _request_plan(
         latency_ns=round(found.latency_s * NS_PER_S),
         fidelity=found.fidelity,
         tree=tree,
-        shape=f"ghz {request.generation_mode} {tree}",
+        shape=f"{request.entanglement_type} {request.generation_mode} {tree}",
     )
 
 

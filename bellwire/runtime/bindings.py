@@ -251,7 +251,10 @@ class MemoryBindings:
             return PauliApplied(operation=order.operation, ended=ended, at_ns=self._clock.now_ns())
 
         async def apply() -> PauliApplied:
-            await self._memory.pauli(order.slot, order.pauli)
+            if order.hadamard:
+                await self._memory.hadamard(order.slot)
+            if order.pauli or not order.hadamard:
+                await self._memory.pauli(order.slot, order.pauli)
             return told("done")
 
         self._to_one_end((order.slot,), order.within_ns, apply, told)

@@ -230,8 +230,10 @@ class VirtualBindings:
         self._tell(node, PairPurified(operation=order.operation, ended="done", bit=bit, at_ns=now_ns))
 
     def apply_pauli(self, node: NodeId, order: ApplyPauli) -> None:
-        """Apply a Pauli."""
+        """Apply a Pauli, after a Hadamard gate if the order says so."""
         now_ns = self._clock.now_ns
+        if order.hadamard:
+            self._world.gate(node, order.slot, "h", 0.0, now_ns)
         self._world.apply_pauli(node, order.slot, order.pauli, now_ns)
         self._tell(node, PauliApplied(operation=order.operation, ended="done", at_ns=now_ns))
 

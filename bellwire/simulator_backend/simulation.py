@@ -30,6 +30,7 @@ class RequestOutcome:
 
     mode: str = ""  # generation mode that was asked for
     members: tuple[NodeId, ...] = ()  # source first, destination last
+    star: bool = False  # states are star graphs around the source
     corrected: bool = False  # pairs are brought to Phi+ physically before they are handed over
     submitted_ns: int = 0
     status: str = "unknown"
@@ -59,6 +60,7 @@ class Observer:
             request.request_id: RequestOutcome(
                 mode=request.generation_mode,
                 members=request.target_nodes,
+                star=request.entanglement_type == "graph",
                 corrected=request.consumption == "keep" and host.network.correct_frames,
             )
             for request in host.lab.requests
@@ -90,8 +92,9 @@ class Observer:
         for end in truth.ends:
             outcome = self._untold_groups.pop(str(end), None)
             if outcome is not None:
-                outcome.true_fidelities.append(truth.ghz_fidelity())
-                outcome.frame_errors += outcome.corrected and not truth.has_frame_zero()
+                state = truth.without_hadamards(outcome.members[0]) if outcome.star else truth
+                outcome.true_fidelities.append(state.ghz_fidelity())
+                outcome.frame_errors += outcome.corrected and not state.has_frame_zero()
 
     @staticmethod
     def _compare(outcome: RequestOutcome, frame: int, truth: PairTruth) -> None:

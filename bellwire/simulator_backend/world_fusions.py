@@ -38,6 +38,16 @@ class GroupTruth(NamedTuple):
         ghz = (zeros + ones) / np.sqrt(2.0)
         return float(np.real(ghz.conj() @ self.density @ ghz))
 
+    def without_hadamards(self, centre: str) -> GroupTruth:
+        """With the Hadamard gates taken back that made a star graph around a node of a GHZ state."""
+        import numpy as np
+
+        gates = np.ones((1, 1))
+        for node in self.nodes:
+            one = np.eye(2) if node == centre else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
+            gates = np.asarray(np.kron(gates, one), dtype=np.float64)
+        return self._replace(density=np.asarray(gates @ self.density @ gates, dtype=np.complex128))
+
     def has_frame_zero(self) -> bool:
         """Of all GHZ states with X errors and a phase, the plain one is the likeliest."""
         import numpy as np

@@ -189,6 +189,7 @@ class Delivery:
                 None,
             ),
             members=() if plan.fusion is None else plan.fusion.members,
+            star=plan.fusion is not None and plan.fusion.kind == "graph",
         )
         for end in self.handover.waiting(plan.request):
             self.handover.look(step, end)

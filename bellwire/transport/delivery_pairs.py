@@ -66,6 +66,8 @@ class TailPair:
     started_ns: int
     slot: int | None = None
     frame: int | None = None  # before correction, as seen here; None: not known here
+    pauli: int = 0  # that the correction applies
+    hadamard: bool = False  # gate before the correction: this node is a leaf of a star graph
     bit: int | None = None
     record: DeliveryRecord | None = None
     offered: bool = False  # an offer came while measuring

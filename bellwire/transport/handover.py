@@ -35,6 +35,7 @@ class Circuit:
     mode: Literal["keep", "measure"]
     refinement: PurificationPlan | None = None  # of the route's own pairs, None: none
     members: tuple[NodeId, ...] = ()  # of states of three and more, the source first; empty: pairs
+    star: bool = False  # the state is a star graph around the source: tails turn theirs by a Hadamard gate
 
 
 class Handover:

@@ -58,7 +58,7 @@ class Head:
             return
         group: SeenGroup | None = None
         if circuit.members:
-            group = seen_group(view, self.handover.settings, circuit.members, end)
+            group = seen_group(view, self.handover.settings, circuit.members, end, star=circuit.star)
             if group is None:
                 return
             peer, tail_end = group.tails[0]

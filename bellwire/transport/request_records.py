@@ -13,6 +13,7 @@ from bellwire.core.ids import NodeId
 from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
+from bellwire.core.star_graphs import graph_fault
 from bellwire.transport.transitions import Rows
 
 Outcome = Literal["completed", "failed", "cancelled"]
@@ -70,7 +71,13 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
     nodes = request.target_nodes
     if request.request_id == "":
         return "request_id is empty"
-    ghz = request.entanglement_type == "ghz"
+    ghz = request.entanglement_type != "bipartite"
+    if request.entanglement_type == "graph":
+        fault = graph_fault(nodes, request.edges)
+        if fault is not None:
+            return fault
+    elif request.edges:
+        return f"edges are for graph states; entanglement_type is {request.entanglement_type}"
     if ghz and (len(nodes) < 3 or len(set(nodes)) != len(nodes)):
         return f"target_nodes {list(nodes)}: a GHZ state has three different members or more"
     if not ghz and (len(nodes) != 2 or nodes[0] == nodes[1]):

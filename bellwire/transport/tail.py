@@ -26,7 +26,7 @@ from bellwire.core.messages import (
 from bellwire.core.notices import UpdatePair
 from bellwire.core.purification import is_refined
 from bellwire.core.view import LedgerView
-from bellwire.transport.delivery_groups import seen_group
+from bellwire.transport.delivery_groups import SeenGroup, seen_group
 from bellwire.transport.delivery_pairs import TailPair
 from bellwire.transport.delivery_records import DeliveryRecord, from_commit
 from bellwire.transport.delivery_states import TAIL_ROWS
@@ -65,7 +65,9 @@ class Tail:
             return
         slot = self.handover.held(end, circuit.request)
         chain = view.chain(end)
-        group = seen_group(view, self.handover.settings, circuit.members, end) if circuit.members else None
+        group: SeenGroup | None = None
+        if circuit.members:
+            group = seen_group(view, self.handover.settings, circuit.members, end, star=circuit.star)
         head_end = view.far_end(end) if group is None else group.head_end
         if chain is not None and chain.dead and pair is not None:
             self._refuse(step, pair, "dead")
@@ -92,12 +94,14 @@ class Tail:
             pair.slot = slot.index
             pair.frame = chain.frame if group is None else group.frames[self.handover.node]
             pair.qubit_here = True
+            pair.hadamard = circuit.star
             self.handover.slots.offer(slot.index)
             self._accept_or_correct(step, pair)
 
     def _accept_or_correct(self, step: Step, pair: TailPair) -> None:
         assert pair.slot is not None
-        if not pair.frame or not self.handover.settings.correct_frames:
+        pair.pauli = (pair.frame or 0) if self.handover.settings.correct_frames else 0
+        if not (pair.pauli or pair.hadamard):
             self._move(pair, "shown")
             self._accept(step, pair)
             return
@@ -106,8 +110,9 @@ class Tail:
             ApplyPauli(
                 operation=operation,
                 slot=pair.slot,
-                pauli=pair.frame,
+                pauli=pair.pauli,
                 within_ns=self.handover.operation_limit_ns,
+                hadamard=pair.hadamard,
             )
         )
         self._operations[operation] = pair
@@ -292,8 +297,8 @@ class Tail:
             self._forget(step, pair)
             self._say_no(step, pair.peer, pair.request, pair.head_end, "correction_failed")
             return True
-        assert pair.frame is not None
-        step.tell(UpdatePair(fact=Corrected(end=pair.tail_end, pauli=pair.frame, at_ns=event.at_ns)))
+        corrected = Corrected(end=pair.tail_end, pauli=pair.pauli, at_ns=event.at_ns, hadamard=pair.hadamard)
+        step.tell(UpdatePair(fact=corrected))
         if pair.unwanted:
             self._move(pair, "corrected_unwanted")
             self._forget(step, pair)
