@@ -81,7 +81,7 @@ def result_of(rows: list[dict[str, float]], command: str, first: int, seconds: f
         "title": "Several routes at once in the paper's default network, over the strongest tree of one",
         "command": command,
         "rows": table,
-        "note": f"{len(rows)} networks (seeds from {first}), one request, {seconds:g} s each; 95 % intervals.",
+        "note": f"{len(rows)} networks (seeds from {first}), a request each, {seconds:g} s; 95 % intervals.",
         "networks": rows,
     }
 
