@@ -110,6 +110,9 @@ class FakeMemory:
     async def measure(self, slot: int, basis: str) -> int:
         return cast(int, await self._do("measure", slot, basis, result=1))
 
+    async def hadamard(self, slot: int) -> None:
+        await self._do("hadamard", slot)
+
     async def pauli(self, slot: int, index: int) -> None:
         await self._do("pauli", slot, index)
 
@@ -417,6 +420,17 @@ async def test_an_order_without_result_in_time_is_unknown_and_a_late_result_is_n
     assert gate.cancelled()
     await bench.bindings.close()
     assert len(bench.events) == 1
+
+
+@pytest.mark.parametrize("pauli", [0, 2])
+async def test_a_leaf_of_a_star_graph_is_turned_before_its_pauli(pauli: int) -> None:
+    bench = Bench()
+    order = ApplyPauli(operation=3, slot=1, pauli=pauli, within_ns=SECOND_NS, hadamard=True)
+    bench.bindings.carry_out(order)
+    (event,) = await bench.ended()
+    assert isinstance(event, PauliApplied)
+    assert event.ended == "done"
+    assert bench.memory.calls == [("hadamard", 1), *([("pauli", 1, pauli)] if pauli else [])]
 
 
 async def test_too_many_orders_end_as_unknown_and_are_counted() -> None:
