@@ -65,11 +65,13 @@ class PurificationAnswering:
     def _begin(self, step: Step, source: NodeId, wanted: PurificationWanted) -> None:
         ground = self._ground
         kept, measured = (ground.slots.holding(end) for end in (wanted.kept_far, wanted.measured_far))
-        if kept is None or measured is None or kept.state != "held" or measured.state != "held":
+        if not (_serves(kept, wanted) and _serves(measured, wanted)):
             refusal = _answer(wanted, accepted=False)
             self._remember((wanted.number, wanted.kept), refusal)
             step.send(source, refusal, "outcome")
             return
+        assert kept is not None
+        assert measured is not None
         ground.slots.lock(kept.index)
         ground.slots.lock(measured.index)
         ground.counters["taken"] += 1
@@ -91,6 +93,11 @@ class PurificationAnswering:
             raise PeerViolation(source, f"asks to purify {wanted.kept} with itself")
         if source >= node:
             raise PeerViolation(source, f"asks {node} for a round, which only a lower name may do")
+        longest_ns = self._ground.lease_of(source)
+        if not 1 <= wanted.lease_ns <= longest_ns:
+            raise PeerViolation(
+                source, f"asks for a lease of {wanted.lease_ns} ns outside 1..{longest_ns} ns"
+            )
 
     def purified(self, step: Step, event: PairPurified) -> None:
         """The own half of a round ended: the asker gets the bit."""
@@ -173,6 +180,15 @@ class PurificationAnswering:
                 self._ground.counters["lapsed"] += 1
                 self._end(step, taken)
                 self._ground.release(step, taken.kept, "partner_lost")
+
+
+def _serves(slot: SlotView | None, wanted: PurificationWanted) -> bool:
+    """The end is held here, for the tree that the round is meant for."""
+    return (
+        slot is not None
+        and slot.state == "held"
+        and (slot.request, slot.tree) == (wanted.request, wanted.tree)
+    )
 
 
 def _answer(wanted: PurificationWanted, *, accepted: bool) -> PurificationAnswer:

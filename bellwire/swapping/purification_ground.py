@@ -38,7 +38,7 @@ class PurificationGround:
         self.node = node
         self.slots = slots
         self.limit_ns = memory.operation_limit_ns
-        self.lease_ns = LEASE_ANSWERS * network.timers.answer_ns + memory.operation_limit_ns
+        self.lease_ns = self.lease_of(node)
         self.repeat_ns = max(1, network.timers.answer_ns // REPEAT_SHARE)
         self.counters: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.wanted: set[RequestId] = set()  # requests with a plan at this node
@@ -49,6 +49,11 @@ class PurificationGround:
         if memory is None:
             raise LocalMisuse(f"{node} has no memory, yet shares a pair with {self.node}")
         return memory
+
+    def lease_of(self, node: NodeId) -> int:
+        """For how long an asker may keep both memories of its partner, in ns: some answers and its longest
+        device order."""
+        return LEASE_ANSWERS * self.network.timers.answer_ns + self.memory_of(node).operation_limit_ns
 
     def measure(self, step: Step, kept: SlotView, measured: SlotView, side: int) -> int:
         """Order half a round; its operation. Frames stay in software, so no Pauli is applied."""
