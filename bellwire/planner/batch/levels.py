@@ -193,12 +193,17 @@ class _Flowing:
                     fresh.append(arc.product)
 
     def _rounds_of(self, state: State, beside: Iterable[State]) -> Iterator[Arc]:
-        """No round, or one with each state of the same pair that has had as many."""
+        """No round, or one with each state of the same pair that has had as many.
+
+        A state that is of use only after a round may also serve, as it is, whoever asks for no fidelity.
+        """
         assert self.grid is not None
         pair, level, done = state
         least = self.needed[pair][done + 1]
         if level >= least:
             yield Arc(state, None, State(pair, level, done + 1), 1.0, None)
+        elif self.unlimited:
+            yield Arc(state, None, State(pair, 0, self.rounds), 1.0, None)
         gates = self.ground.gates(pair)
         for other in beside:
             kept, measured = (state, other) if level >= other.level else (other, state)
