@@ -56,7 +56,8 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
     found: list[Verdict] = []
     present = {policy.name for policy in seen.policies}
     subjects = [name for name in SUBJECTS if name in present] or ["score"]
-    if "fig6" in names or "fig9" in names:
+    default = not names.isdisjoint(("default", "fig6", "fig9"))
+    if default:
         for subject in subjects:
             found += _network_rates(seen, subject)
         found += _paper_rates(seen)
@@ -67,9 +68,10 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
     for subject in subjects if rates else ():
         found.append(_nowhere_below(seen, subject))
         found.append(_no_jam(seen, subject))
-    if "fig6" in names or "fig9" in names:
+    if default:
         for subject in subjects:
             found += _fidelity(seen, subject)
+    if "fig6" in names or "fig9" in names:
         found.append(_fidelity_grows(seen))
     if "fig8" in names:
         found += list(_stored(seen))

@@ -97,6 +97,9 @@ NODES: Final = (50, 100, 150, 200)
 DENSITIES: Final = (0.05, 0.1, 0.15, 0.2)
 SWAP_SUCCESSES: Final = (0.2, 0.3, 0.4, 0.5, 0.6)
 DISTANCES_KM: Final = ((5.0, 15.0), (15.0, 25.0), (25.0, 35.0), (35.0, 45.0))
+FAR_KM: Final = (10.0, 70.0)
+"""The paper gives no distances. Routes of the default range have one to four links, mostly one or two."""
+
 HOPS: Final = (3, 4, 5, 6, 7, 8)
 QUICK_NODES: Final = (50, 100)
 """Two hundred nodes take seconds to start: too long for a first look."""
@@ -133,6 +136,15 @@ def _default(effort: Effort) -> Experiment:
         name="default",
         title="Rates on the default network",
         points=(Point("nodes", DEFAULT.nodes, DEFAULT),),
+    )
+
+
+def _far(effort: Effort) -> Experiment:
+    low_km, high_km = FAR_KM
+    return Experiment(
+        name="far",
+        title="Rates between nodes 10 to 70 km apart",
+        points=(Point("distance_km", (low_km + high_km) / 2.0, NetworkSetting(distance_km=FAR_KM)),),
     )
 
 
@@ -179,6 +191,7 @@ def _chains(effort: Effort) -> Experiment:
 
 EXPERIMENTS: Final = {
     "default": _default,
+    "far": _far,
     "fig6": _fig6,
     "fig7": _fig7,
     "fig8": _fig8,
