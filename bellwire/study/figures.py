@@ -86,7 +86,7 @@ def _draw(
             panel.grid(alpha=0.3)
     handles, labels = panels[0][0].get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
-    picture.suptitle(f"{experiment.title} (95 % intervals over networks)", fontsize=10)
+    picture.suptitle(f"{experiment.title}\n95 % intervals over networks", fontsize=10)
     picture.savefig(path, dpi=DOTS_PER_INCH)
 
 

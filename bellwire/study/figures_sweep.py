@@ -46,7 +46,7 @@ def draw_sweep(sweep: Sweep, summaries: Sequence[Summary], path: Path) -> int:
             panel.set_xticks(places, [str(value) for value in values], rotation=20, ha="right", fontsize=7)
     handles, labels = panels[0].get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
-    picture.suptitle(f"{sweep.lab} (95 % intervals over seeds)", fontsize=10)
+    picture.suptitle(f"{sweep.lab}\n95 % intervals over seeds", fontsize=10)
     picture.savefig(path, dpi=120)
     return max(0, len(lines) - LINES_MAX)
 
