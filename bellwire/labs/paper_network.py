@@ -46,15 +46,16 @@ class PaperNetwork:
     """The numbers that the paper varies, with its defaults, and two seeds.
 
     density: share of all pairs of nodes that are linked. distance_km: least and greatest straight distance of
-    source and destination. hops: least and greatest number of links of a route, None: any; pairs of other
-    routes are drawn again. seed: of places and edges. pairs_seed: of the requests' ends, None: as `seed`.
+    source and destination, None: of any two nodes, all pairs equally likely. hops: least and greatest number
+    of links of a route, None: any; pairs of other routes are drawn again. seed: of places and edges.
+    pairs_seed: of the requests' ends, None: as `seed`.
     """
 
     nodes: int = 100
     density: float = 0.1
     side_km: float = 100.0
     swap_success: float = SWAP_PROBABILITY
-    distance_km: tuple[float, float] = (10.0, 30.0)
+    distance_km: tuple[float, float] | None = (10.0, 30.0)
     memories: int = MEMORIES
     requests: int = 1
     hops: tuple[int, int] | None = None

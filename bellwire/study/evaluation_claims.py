@@ -24,7 +24,7 @@ from bellwire.study.evaluation_statistics import (
     mean_paired_ratio,
     ratio_of_means,
 )
-from bellwire.study.experiments import DEFAULT, NODES, Experiment, Point
+from bellwire.study.experiments import DEFAULT, DEFAULTS, NODES, Experiment, Point
 
 Outcome = Literal["pass", "fail", "undecided", "not measured"]
 
@@ -56,11 +56,11 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
     found: list[Verdict] = []
     present = {policy.name for policy in seen.policies}
     subjects = [name for name in SUBJECTS if name in present] or ["score"]
-    default = not names.isdisjoint(("default", "fig6", "fig9"))
-    if default:
+    defaults = [(title, setting) for title, setting in DEFAULTS.items() if seen.of(setting)]
+    for title, setting in defaults:
         for subject in subjects:
-            found += _network_rates(seen, subject)
-        found += _paper_rates(seen)
+            found += _network_rates(seen.of(setting), subject, title)
+        found += _paper_rates(seen.of(setting), title)
     if "chains" in names:
         for subject in subjects:
             found.append(_chains(seen, subject))
@@ -68,9 +68,9 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
     for subject in subjects if rates else ():
         found.append(_nowhere_below(seen, subject))
         found.append(_no_jam(seen, subject))
-    if default:
+    for title, setting in defaults:
         for subject in subjects:
-            found += _fidelity(seen, subject)
+            found += _fidelity(seen.of(setting), subject, title)
     if "fig6" in names or "fig9" in names:
         found.append(_fidelity_grows(seen))
     if "fig8" in names:
@@ -144,38 +144,35 @@ def _decide(found: Estimate | None, *, least: float | None = None, most: float |
     return "pass" if most is None or found.high <= most else "fail"
 
 
-def _network_rates(seen: Evaluated, subject: str) -> list[Verdict]:
-    rows, title = seen.of(DEFAULT), POLICIES[subject].title
+def _network_rates(rows: Sequence[Row], subject: str, where: str) -> list[Verdict]:
+    title = POLICIES[subject].title
     strong = "connectionless"
     return [
         _at_least(
-            f"{title} beats the rate-matched tree in the default network",
-            rate_groups(rows, subject, "fixed_tree"),
-            1.18,
+            f"{title} beats the rate-matched tree {where}", rate_groups(rows, subject, "fixed_tree"), 1.18
         ),
         _at_least(
-            f"{title} is as good as the strongest tree in the default network",
+            f"{title} is as good as the strongest tree {where}",
             rate_groups(rows, subject, "strongest_tree"),
             0.99,
         ),
         _at_least(
-            f"{title} beats connectionless routing in its strong form in the default network",
+            f"{title} beats connectionless routing in its strong form {where}",
             rate_groups(rows, subject, strong),
             1.5,
         ),
         _at_least(
-            f"{title} beats connectionless routing in its strong form on routes of 3 and more links",
+            f"{title} beats connectionless routing in its strong form {where}, routes of 3 and more links",
             rate_groups(rows, subject, strong, hops_min=3),
             2.0,
         ),
     ]
 
 
-def _paper_rates(seen: Evaluated) -> list[Verdict]:
-    rows = seen.of(DEFAULT)
+def _paper_rates(rows: Sequence[Row], where: str) -> list[Verdict]:
     found = [
         _at_least(
-            "paper: score more than doubles connectionless routing"
+            f"paper: score more than doubles connectionless routing {where}"
             f" ({'strong form' if name == 'connectionless' else 'losses taken for congestion'})",
             rate_groups(rows, "score", name),
             2.0,
@@ -184,7 +181,7 @@ def _paper_rates(seen: Evaluated) -> list[Verdict]:
     ]
     found += [
         _at_least(
-            f"paper: {POLICIES[name].title} improves over the fixed tree",
+            f"paper: {POLICIES[name].title} improves over the fixed tree {where}",
             rate_groups(rows, name, "fixed_tree"),
             1.0,
         )
@@ -194,7 +191,7 @@ def _paper_rates(seen: Evaluated) -> list[Verdict]:
     centralised = mean_paired_ratio(groups)
     found.append(
         Verdict(
-            claim="paper: a ledger at one place is worse than the fixed tree",
+            claim=f"paper: a ledger at one place is worse than the fixed tree {where}",
             wanted="< 1",
             outcome=_decide(centralised, most=1.0),
             found=centralised,
@@ -318,8 +315,7 @@ def _frames(seen: Evaluated) -> Verdict:
 # ---- fidelity
 
 
-def _fidelity(seen: Evaluated, subject: str) -> Iterator[Verdict]:
-    rows = seen.of(DEFAULT)
+def _fidelity(rows: Sequence[Row], subject: str, where: str) -> Iterator[Verdict]:
     for tree in ("fixed_tree", "strongest_tree"):
         groups = [
             [
@@ -331,7 +327,7 @@ def _fidelity(seen: Evaluated, subject: str) -> Iterator[Verdict]:
         ]
         found = mean_difference(groups)
         yield Verdict(
-            claim=f"fidelity of {POLICIES[subject].title} less that of the {POLICIES[tree].title}",
+            claim=f"fidelity of {POLICIES[subject].title} less that of the {POLICIES[tree].title} {where}",
             wanted=f">= -{FIDELITY_LOSS_MAX:g}",
             outcome=_decide(found, least=-FIDELITY_LOSS_MAX),
             found=found,

@@ -27,12 +27,15 @@ Stock = Literal["none", "fresh", "continuous"]
 
 
 class NetworkSetting(msgspec.Struct, frozen=True, kw_only=True, tag="network"):
-    """A random network of the paper; what it does not name has the paper's defaults."""
+    """A random network of the paper; what it does not name has the paper's defaults.
+
+    distance_km: least and greatest straight distance of source and destination, None: of any two nodes.
+    """
 
     nodes: int = 100
     density: float = 0.1
     swap_success: float = SWAP_PROBABILITY
-    distance_km: tuple[float, float] = (10.0, 30.0)
+    distance_km: tuple[float, float] | None = None
     memories: int = MEMORIES
 
     def network(self, seed: int, route_index: int) -> PaperNetwork:

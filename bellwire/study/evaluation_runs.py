@@ -163,7 +163,8 @@ def run(task: RunTask) -> dict[str, Any]:
 
 
 def _setting_columns(setting: NetworkSetting | ChainSetting) -> dict[str, Any]:
-    low_km, high_km = setting.distance_km if isinstance(setting, NetworkSetting) else setting.length_km
+    range_km = setting.distance_km if isinstance(setting, NetworkSetting) else setting.length_km
+    low_km, high_km = (None, None) if range_km is None else range_km
     return {
         "setting": "network" if isinstance(setting, NetworkSetting) else "chain",
         "nodes": setting.nodes if isinstance(setting, NetworkSetting) else setting.hops + 1,

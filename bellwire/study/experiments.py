@@ -23,7 +23,15 @@ AXIS_TITLES: Final[dict[Axis, str]] = {
 }
 
 DEFAULT: Final = NetworkSetting()
-"""The paper's default network."""
+"""The paper's default network. The paper gives no distances: any two nodes, whose routes have one to six
+links, mostly two or three."""
+
+NEAR: Final = NetworkSetting(distance_km=(10.0, 30.0))
+"""Of nodes so near (algorithms.md 0.2) a third of the routes is a single link, and hardly any has more than
+two."""
+
+DEFAULTS: Final = {"in the default network": DEFAULT, "between nodes 10 to 30 km apart": NEAR}
+"""The networks on which most claims rest, in the words of a claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Effort:
 
     def networks_of(self, setting: Setting) -> int:
         """Seeds of a setting."""
-        return max(self.networks, self.default_networks) if setting == DEFAULT else self.networks
+        return max(self.networks, self.default_networks) if setting in DEFAULTS.values() else self.networks
 
 
 QUICK: Final = Effort(
@@ -98,7 +106,6 @@ DENSITIES: Final = (0.05, 0.1, 0.15, 0.2)
 SWAP_SUCCESSES: Final = (0.2, 0.3, 0.4, 0.5, 0.6)
 DISTANCES_KM: Final = ((5.0, 15.0), (15.0, 25.0), (25.0, 35.0), (35.0, 45.0))
 FAR_KM: Final = (10.0, 70.0)
-"""The paper gives no distances. Routes of the default range have one to four links, mostly one or two."""
 
 HOPS: Final = (3, 4, 5, 6, 7, 8)
 QUICK_NODES: Final = (50, 100)
@@ -136,6 +143,14 @@ def _default(effort: Effort) -> Experiment:
         name="default",
         title="Rates on the default network",
         points=(Point("nodes", DEFAULT.nodes, DEFAULT),),
+    )
+
+
+def _near(effort: Effort) -> Experiment:
+    return Experiment(
+        name="near",
+        title="Rates between nodes 10 to 30 km apart",
+        points=(Point("distance_km", 20.0, NEAR),),
     )
 
 
@@ -191,6 +206,7 @@ def _chains(effort: Effort) -> Experiment:
 
 EXPERIMENTS: Final = {
     "default": _default,
+    "near": _near,
     "far": _far,
     "fig6": _fig6,
     "fig7": _fig7,

@@ -188,6 +188,7 @@ def test_a_setting_on_several_axes_is_run_once() -> None:
 def test_all_is_every_experiment_and_quick_is_small() -> None:
     assert [one.name for one in experiments_named("all", QUICK)] == [
         "default",
+        "near",
         "far",
         "fig6",
         "fig7",

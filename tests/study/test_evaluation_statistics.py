@@ -179,8 +179,8 @@ def outcomes(seen: Evaluated) -> dict[str, str]:
 
 
 def the(seen: Evaluated, words: str) -> Verdict:
-    (found,) = [one for one in verdicts(seen) if words in one.claim]
-    return found
+    """The verdict with these words; of claims that others continue, the shortest."""
+    return min((one for one in verdicts(seen) if words in one.claim), key=lambda one: len(one.claim))
 
 
 def test_every_claim_passes_where_all_of_them_are_true() -> None:
@@ -196,9 +196,9 @@ def test_every_claim_passes_where_all_of_them_are_true() -> None:
         ("score", 11.7, "beats the rate-matched tree"),
         ("strongest_tree", 13.3, "as good as the strongest tree"),
         ("connectionless", 9.0, "in its strong form in the default network"),
-        ("connectionless", 7.0, "on routes of 3 and more links"),
-        ("connectionless", 7.0, "doubles connectionless routing (strong form)"),
-        ("connectionless_weak", 7.0, "doubles connectionless routing (losses"),
+        ("connectionless", 7.0, ", routes of 3 and more links"),
+        ("connectionless", 7.0, "in the default network (strong form)"),
+        ("connectionless_weak", 7.0, "in the default network (losses"),
         ("oldest", 9.9, "oldest improves over the fixed tree"),
         ("longest_hop", 9.0, "longest hop improves over the fixed tree"),
         ("centralised", 10.3, "ledger at one place"),
@@ -223,7 +223,10 @@ def test_what_was_not_run_is_not_measured() -> None:
     found = outcomes(made_up(rates))
     assert found["score beats the rate-matched tree in the default network"] == "pass"
     assert found["score is as good as the strongest tree in the default network"] == "not measured"
-    assert found["paper: a ledger at one place is worse than the fixed tree"] == "not measured"
+    assert (
+        found["paper: a ledger at one place is worse than the fixed tree in the default network"]
+        == "not measured"
+    )
 
 
 def test_one_long_silence_is_a_jam_even_where_the_rate_is_good() -> None:

@@ -173,23 +173,25 @@ def draw_pairs(
     topology: Topology,
     count: int,
     seed: int,
-    distance_km: tuple[float, float] = DISTANCE_KM,
+    distance_km: tuple[float, float] | None = DISTANCE_KM,
 ) -> list[tuple[NodeId, NodeId]]:
     """Source and destination of `count` different pairs, their distances uniform in a range (0.2).
 
     A distance is drawn, and the pair that comes nearest to it among those not taken yet; which of the two is
     the source is drawn too. distance_km: least and greatest straight distance, ends included; of nodes
-    without a place, the way through fibre.
+    without a place, the way through fibre. None: every pair of nodes is as likely as any other.
 
     Raises:
         NoPlan: the network has fewer pairs in that range.
         ConfigError: a value outside its range.
     """
-    nearest_km, farthest_km = distance_km
     if count < 0:
         raise ConfigError(f"{count} pairs cannot be drawn: give 0 or more")
     if seed < 0:
         raise ConfigError(f"seed = {seed} must be 0 or more")
+    if distance_km is None:
+        return _drawn_anywhere(list(topology.nodes), count, seed)
+    nearest_km, farthest_km = distance_km
     if not 0.0 <= nearest_km <= farthest_km:
         raise ConfigError(
             f"distance_km = {nearest_km:g}..{farthest_km:g} must rise from 0 or more to as much or more"
@@ -207,6 +209,20 @@ def draw_pairs(
     left = list(zip(apart_km[inside].tolist(), i[inside].tolist(), j[inside].tolist(), strict=True))
     farthest_km = min(farthest_km, left[-1][0]) if left else farthest_km
     return list(_drawn(names, left, count, seed, nearest_km, farthest_km))
+
+
+def _drawn_anywhere(names: list[NodeId], count: int, seed: int) -> list[tuple[NodeId, NodeId]]:
+    possible = len(names) * (len(names) - 1) // 2
+    if possible < count:
+        raise NoPlan(f"{count} pairs are wanted, the network has {possible}: ask for fewer")
+    chance = np.random.default_rng(seed)
+    i, j = np.triu_indices(len(names), 1)
+    chosen = chance.choice(possible, size=count, replace=False)
+    turned = chance.random(count) < 0.5
+    return [
+        (names[b], names[a]) if turn else (names[a], names[b])
+        for a, b, turn in zip(i[chosen].tolist(), j[chosen].tolist(), turned.tolist(), strict=True)
+    ]
 
 
 def _drawn(
