@@ -121,8 +121,8 @@ class Snapshot:
     def rounds(self, end: End) -> int:
         return self._own.rounds(end)
 
-    def judged(self, end: End) -> int:
-        return self._own.judged(end)
+    def judged(self, end: End, far: End) -> int:
+        return self._own.judged(end, far)
 
     def available(self, now_ns: int) -> Iterator[Entanglement]:
         return self._own.available(now_ns)

@@ -72,8 +72,9 @@ class LedgerView(Protocol):
         """Rounds of purification that the pair of this end has passed since its last swap."""
         ...
 
-    def judged(self, end: End) -> int:
-        """Rounds in the latest passed verdict that the owner of `end` wrote about it; 0: none is known."""
+    def judged(self, end: End, far: End) -> int:
+        """Rounds in the latest passed verdict that the owner of `end` wrote about it, if that was about its
+        pair with `far`; 0: none is known, or it was about another pair."""
         ...
 
     def state(self, end: End, now_ns: int) -> Walsh:

@@ -133,11 +133,11 @@ class Ledger:
             of_far[1] if of_far is not None and of_far[0] == end else 0,
         )
 
-    def judged(self, end: End) -> int:
+    def judged(self, end: End, far: End) -> int:
         """Rounds in the latest passed verdict that the owner of `end` wrote about it, whatever became of the
-        end since; 0: none is known."""
+        end since; 0: none is known, or it was about another pair than the one with `far`."""
         known = self._rounds.get(end)
-        return 0 if known is None else known[1]
+        return 0 if known is None or known[0] != far else known[1]
 
     def note_rounds(self, end: End, far: End, rounds: int) -> None:
         """A verdict passed. What is remembered of ends that have ended is dropped from time to time."""

@@ -18,6 +18,7 @@ from bellwire.core.notices import (
     EndUnlocked,
     LinkPairReady,
     MemoryLost,
+    PeerRestarted,
     PlanInstalled,
     PlanRemoved,
     SlotFreed,
@@ -66,6 +67,7 @@ class Purification:
             PlanInstalled: self._plan_installed,
             PlanRemoved: self._plan_removed,
             MemoryLost: self._memory_lost,
+            PeerRestarted: self._peer_restarted,
         }
 
     def gives(self) -> frozenset[type]:
@@ -110,7 +112,7 @@ class Purification:
             self._look(step)
 
     def _end_died(self, step: Step, notice: EndDied) -> None:
-        self.asking.died(notice.end)
+        self.asking.died(step, notice.end)
         self.answering.died(step, notice.end)
 
     def _view_ready(self, step: Step, notice: ViewReady) -> None:
@@ -177,12 +179,14 @@ class Purification:
     def _wanted(self, step: Step, received: Received) -> None:
         wanted = received.message
         assert isinstance(wanted, PurificationWanted)
-        self.answering.wanted(step, received.source, wanted)
+        self.answering.wanted(step, received.source, received.incarnation, wanted)
+        if self.answering.unread:
+            self._look(step)
 
     def _answered(self, step: Step, received: Received) -> None:
         answer = received.message
         assert isinstance(answer, PurificationAnswer)
-        self.asking.answered(step, received.source, answer)
+        self.asking.answered(step, received.source, received.incarnation, answer)
 
     def _purified(self, step: Step, event: PairPurified) -> None:
         self.asking.purified(step, event)
@@ -191,6 +195,10 @@ class Purification:
     def _memory_lost(self, step: Step, notice: MemoryLost) -> None:
         self.asking.memory_lost(step)
         self.answering.memory_lost(step)
+
+    def _peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
+        self.asking.restarted(step, notice.peer, notice.incarnation)
+        self.answering.restarted(step, notice.peer, notice.incarnation)
 
     # ---- time
 

@@ -5,7 +5,8 @@ other side has: its answer with a bit is the acceptance. Frames and states of bo
 from complete chains, and cannot change while both ends are locked; so the verdict needs the bits alone.
 
 Both own ends are locked for at most a lease and the longest device order: without an answer within the lease,
-counted from sending, both are released, because the other side may have measured.
+counted from sending, both are released, because the other side may have measured. They are released at once
+when the other side has restarted, or when both pairs are dead in the own ledger.
 """
 
 from collections import OrderedDict
@@ -33,6 +34,7 @@ class AskedRound:
         "answer",
         "asked_ns",
         "died",
+        "incarnation",
         "kept",
         "lapse_ns",
         "measured",
@@ -58,6 +60,7 @@ class AskedRound:
         self.repeat_ns = repeat_ns
         self.lapse_ns = asked_ns + wanted.lease_ns
         self.answer: PurificationAnswer | None = None  # accepted, and the own half is being measured
+        self.incarnation = 0  # of the partner that answered
         self.died: set[End] = set()  # own ends whose chains died meanwhile
 
 
@@ -105,7 +108,7 @@ class PurificationAsking:
             for one in self.rounds.values()
         )
 
-    def answered(self, step: Step, source: NodeId, answer: PurificationAnswer) -> None:
+    def answered(self, step: Step, source: NodeId, incarnation: int, answer: PurificationAnswer) -> None:
         """The partner has measured, or cannot; words about rounds that are over change nothing."""
         one = self.rounds.get(answer.number)
         if one is None or one.answer is not None or one.partner != source or answer.kept != one.kept.end:
@@ -124,6 +127,7 @@ class PurificationAsking:
             self._give_up(step, one, "unknown")
         else:
             one.answer = answer
+            one.incarnation = incarnation
             self._measuring[ground.measure(step, one.kept.slot, one.measured.slot, 0)] = one
 
     def _rest(self, end: End, partner: NodeId, now_ns: int) -> None:
@@ -141,7 +145,7 @@ class PurificationAsking:
         del self.rounds[one.wanted.number]
         self._ground.counters[how] += 1
         for pair in (one.kept, one.measured):
-            self._ground.release(step, pair.slot, "partner_lost" if how == "lapsed" else "dead")
+            self._ground.release(step, pair.slot, "dead" if how == "unknown" else "partner_lost")
 
     # ---- the verdict
 
@@ -205,11 +209,22 @@ class PurificationAsking:
 
     # ---- what may happen in between
 
-    def died(self, end: End) -> None:
-        """The chain of an own locked end is dead, as the measured one's is once the partner has measured."""
-        for one in self.rounds.values():
+    def died(self, step: Step, end: End) -> None:
+        """The chain of an own locked end is dead, as the measured one's is once the partner has measured.
+        With both dead there is nothing to wait for."""
+        for one in list(self.rounds.values()):
             if end in (one.kept.end, one.measured.end):
                 one.died.add(end)
+                if len(one.died) == 2 and one.answer is None:
+                    self._give_up(step, one, "unknown")
+
+    def restarted(self, step: Step, peer: NodeId, incarnation: int) -> None:
+        """A partner came back: the pairs that it shared are gone, whether it had measured or not."""
+        for one in [one for one in self.rounds.values() if one.partner == peer]:
+            if one.answer is None:
+                self._give_up(step, one, "restarted")
+            elif one.incarnation < incarnation:
+                one.died.add(one.kept.end)
 
     def memory_lost(self, step: Step) -> None:
         """The memory forgot its qubits, and what it was doing."""

@@ -22,9 +22,22 @@ LEASE_ANSWERS: Final = 4
 REPEAT_SHARE: Final = 4
 """An unanswered word of a round is repeated after answer_ns / this: four memories wait for it."""
 
-COUNTS: Final = ("asked", "taken", "refused", "passed", "failed", "unknown", "lapsed", "poor", "dropped")
+COUNTS: Final = (
+    "asked",
+    "taken",
+    "refused",
+    "passed",
+    "failed",
+    "unknown",
+    "lapsed",
+    "restarted",
+    "poor",
+    "dropped",
+    "void",
+)
 """Rounds asked for and taken part in, refusals heard, how rounds ended at the asker, rounds given up for want
-of a word, pairs that made room for better ones, and remembered words that were dropped."""
+of a word and because the other side came back, pairs that made room for better ones, remembered or waiting
+words that were dropped, and words from before a restart."""
 
 
 class PurificationGround:
