@@ -90,7 +90,8 @@ class Part(Protocol):
         ...
 
     def deadline_ns(self) -> int | None:
-        """The earliest of this part's deadlines."""
+        """The earliest of this part's deadlines. Only this part's own handlers move it, and those of
+        parts that the machine names together with it."""
         ...
 
     def on_deadline(self, step: Step) -> None:
@@ -98,9 +99,16 @@ class Part(Protocol):
         ...
 
 
-def run_notices(step: Step, takers: Mapping[type, tuple[Handler, ...]]) -> None:
-    """Work off the step's notices first-in first-out; every notice must have at least one taker."""
+def run_notices(
+    step: Step, takers: Mapping[type, tuple[Handler, ...]], stirs: Mapping[type, int] | None = None
+) -> int:
+    """Work off the step's notices first-in first-out; every notice must have at least one taker.
+
+    stirs: for each notice type the parts whose deadlines its takers may move, as bits. Returns those of all
+    notices that were worked off.
+    """
     notices = step.notices
+    stirred = 0
     handled = 0
     trail_from = step.notices_max - TRAIL_LENGTH
     trail: list[str] = []
@@ -117,5 +125,8 @@ def run_notices(step: Step, takers: Mapping[type, tuple[Handler, ...]]) -> None:
         handlers = takers.get(type(notice))
         if handlers is None:
             raise LocalMisuse(f"{step.node}: nobody takes {type(notice).__name__}")
+        if stirs is not None:
+            stirred |= stirs[type(notice)]
         for handler in handlers:
             handler(step, notice)
+    return stirred

@@ -71,20 +71,23 @@ class QuantumNode(NodeMachine):
             self.fusion,
             messaging,
         ]
+        together: list[tuple[Part, ...]] = [self.gem.parts]  # two parts over one replica
         if role == "end":
             self.delivery = Delivery(network, node, self.slots)
             self.requests = RequestProcessing(network, node, self.delivery.delivered_count)
             self.advertised = AdvertisedLinks(network, node)
+            dispatch = PlanDispatch(network, node, compute, messaging, self.advertised)
+            together.append((messaging, dispatch))  # a node's own part of a plan is installed by a call
             parts += [
                 self.advertised,
-                PlanDispatch(network, node, compute, messaging, self.advertised),
+                dispatch,
                 self.delivery,
                 self.requests,
                 ExecutionMonitoring(network, node),
                 RequestGenerator(network, node),
                 StatusNotification(network, node),
             ]
-        super().__init__(node, parts, self.gem.flush)
+        super().__init__(node, parts, self.gem.flush, together)
         self._step.notices_max += NOTICES_PER_SLOT * len(self.slots.slots())
 
 

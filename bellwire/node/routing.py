@@ -1,10 +1,11 @@
 """The routing of words within a node: which part takes which event, message and notice.
 
-Owns the order of work within a step. Refuses protocol knowledge: a line here that names a field of a part's
-state is a fault.
+Owns the order of work within a step, and which parts are asked for their deadlines after it. Refuses protocol
+knowledge: a line here that names a field of a part's state is a fault.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from bellwire.core.effects import Effect
 from bellwire.core.errors import LocalMisuse
@@ -12,14 +13,22 @@ from bellwire.core.events import Event, Received, Started, TimerFired
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Handler, Part, Step, run_notices
 
+NEVER_NS: Final = 1 << 63
+"""Later than every deadline."""
+
 
 class NodeMachine:
     """Routes events, messages and notices to parts; one event at a time, to completion."""
 
     def __init__(
-        self, node: NodeId, parts: Sequence[Part], finish: Callable[[Step], None] | None = None
+        self,
+        node: NodeId,
+        parts: Sequence[Part],
+        finish: Callable[[Step], None] | None = None,
+        together: Iterable[Sequence[Part]] = (),
     ) -> None:
-        """`finish` runs at the end of every step, after the last notice (the GEM publishes there)."""
+        """`finish` runs at the end of every step, after the last notice (the GEM publishes there).
+        `together`: parts that move one another's deadlines by other ways than words."""
         self.node = node
         self.parts = tuple(parts)
         self.next_deadline_ns: int | None = None
@@ -28,7 +37,10 @@ class NodeMachine:
         self._events: dict[type, tuple[Handler, ...]] = {}
         self._messages: dict[type, Handler] = {}
         self._notices: dict[type, tuple[Handler, ...]] = {}
-        for part in self.parts:
+        self._bits = _bits_of(self.parts, together)
+        self._all_parts = (1 << len(self.parts)) - 1
+        self._stirs: dict[type, int] = {}  # events, messages and notices by the parts they stir, as bits
+        for part, bits in zip(self.parts, self._bits, strict=True):
             for kind, handler in part.on_events().items():
                 self._events[kind] = (*self._events.get(kind, ()), handler)
             for kind, handler in part.on_messages().items():
@@ -37,8 +49,13 @@ class NodeMachine:
                 self._messages[kind] = handler
             for kind, handler in part.on_notices().items():
                 self._notices[kind] = (*self._notices.get(kind, ()), handler)
+            for kind in (*part.on_events(), *part.on_messages(), *part.on_notices()):
+                self._stirs[kind] = self._stirs.get(kind, 0) | bits
         self._close_table()
         self._deadlines = tuple(part.deadline_ns for part in self.parts)
+        self._due_ns = [NEVER_NS] * len(self.parts)  # as each part said when it was last asked
+        self._stirred_parts: dict[int, tuple[int, ...]] = {}  # places of the parts of these bits
+        self._ask(self._all_parts)
 
     def _close_table(self) -> None:
         """A notice that a part may give but nobody of this role takes falls on the floor, by name and on
@@ -46,6 +63,7 @@ class NodeMachine:
         for part in self.parts:
             for kind in part.gives():
                 self._notices.setdefault(kind, ())
+                self._stirs.setdefault(kind, 0)
 
     def takers(self, kind: type) -> tuple[Handler, ...]:
         """Who takes a notice, for tests of the graph."""
@@ -58,34 +76,67 @@ class NodeMachine:
         step.effects = []
         # Words have no subclasses, and isinstance that says no costs five times as much with a Struct.
         if type(event) is Received:
-            handler = self._messages.get(type(event.message))
+            kind = type(event.message)
+            handler = self._messages.get(kind)
+            stirred = 0
             if handler is not None:
+                stirred = self._stirs[kind]
                 handler(step, event)
         elif type(event) is TimerFired:
-            for part in self.parts:
-                deadline = part.deadline_ns()
-                if deadline is not None and deadline <= now_ns:
-                    part.on_deadline(step)
-                    run_notices(step, self._notices)
+            stirred = self._run_due(step)
         else:
+            stirred = self._stirs.get(type(event), 0)
             if type(event) is Started:
                 step.incarnation = event.incarnation
                 step.seed = event.seed
+                stirred = self._all_parts
             for handler in self._events.get(type(event), ()):
                 handler(step, event)
         if step.notices:
-            run_notices(step, self._notices)
+            stirred |= run_notices(step, self._notices, self._stirs)
         if self._finish is not None:
             self._finish(step)
             if step.notices:
-                run_notices(step, self._notices)
-        self._set_deadline()
+                stirred |= run_notices(step, self._notices, self._stirs)
+        self._ask(stirred)
+        earliest_ns = min(self._due_ns, default=NEVER_NS)
+        self.next_deadline_ns = earliest_ns if earliest_ns < NEVER_NS else None
         return step.effects
 
-    def _set_deadline(self) -> None:
-        earliest: int | None = None
-        for deadline_ns in self._deadlines:
-            deadline = deadline_ns()
-            if deadline is not None and (earliest is None or deadline < earliest):
-                earliest = deadline
-        self.next_deadline_ns = earliest
+    def _run_due(self, step: Step) -> int:
+        """Every part that is due acts, in their order; what one of them does may make a later one due.
+
+        Returns the bits of parts whose deadlines may have moved since they were asked.
+        """
+        due_ns, now_ns = self._due_ns, step.now_ns
+        stirred = 0
+        for place, part in enumerate(self.parts):
+            if stirred:
+                self._ask(stirred)
+                stirred = 0
+            if due_ns[place] <= now_ns:
+                part.on_deadline(step)
+                stirred = self._bits[place] | run_notices(step, self._notices, self._stirs)
+        return stirred
+
+    def _ask(self, stirred: int) -> None:
+        """Ask the parts of these bits when they are due."""
+        places = self._stirred_parts.get(stirred)
+        if places is None:
+            places = tuple(place for place in range(len(self.parts)) if stirred >> place & 1)
+            self._stirred_parts[stirred] = places
+        due_ns, deadlines = self._due_ns, self._deadlines
+        for place in places:
+            deadline_ns = deadlines[place]()
+            due_ns[place] = NEVER_NS if deadline_ns is None else deadline_ns
+
+
+def _bits_of(parts: Sequence[Part], together: Iterable[Sequence[Part]]) -> tuple[int, ...]:
+    """For each part its own bit, and those of the parts whose deadlines it may move."""
+    bits = [1 << place for place in range(len(parts))]
+    for group in together:
+        places = [place for place, part in enumerate(parts) if any(part is one for one in group)]
+        for place in places:
+            for other in places:
+                bits[place] |= 1 << other
+    return tuple(bits)

@@ -173,8 +173,31 @@ def test_what_one_deadline_tells_is_known_before_the_next_part_looks_at_its_own(
         later.due_ns = None
 
     first = Fake(due_ns=5, fires=lambda step: step.tell(MemoryReady()), gives=(MemoryReady,))
-    machine = NodeMachine("n", [first, Fake(notices={MemoryReady: withdraw}), later])
+    other = Fake(notices={MemoryReady: withdraw})
+    machine = NodeMachine("n", [first, other, later], together=[(other, later)])
     assert machine.handle(5, TimerFired()) == []
+
+
+def test_only_parts_that_took_a_word_are_asked_again() -> None:
+    quiet = Fake(due_ns=20)
+    busy = Fake(due_ns=30, events={Persisted: says("heard")})
+    told = Fake(due_ns=40, notices={MemoryReady: lambda step, notice: None})
+    teller = Fake(events={Persisted: lambda step, event: step.tell(MemoryReady())}, gives=(MemoryReady,))
+    machine = NodeMachine("n", [quiet, busy, told, teller])
+    assert machine.next_deadline_ns is None
+    quiet.due_ns, busy.due_ns, told.due_ns = 3, 7, 6
+    machine.handle(1, Persisted(token=1))
+    assert machine.next_deadline_ns == 6
+    machine.handle(2, Started(incarnation=1))  # a new life begins for every part
+    assert machine.next_deadline_ns == 3
+
+
+def test_parts_named_together_are_asked_together() -> None:
+    quiet, busy = Fake(), Fake(events={Persisted: says("heard")})
+    machine = NodeMachine("n", [quiet, busy], together=[(quiet, busy)])
+    quiet.due_ns = 3
+    machine.handle(1, Persisted(token=1))
+    assert machine.next_deadline_ns == 3
 
 
 def test_the_end_of_a_step_comes_after_the_last_notice_and_its_own_news_are_worked_off_too() -> None:
