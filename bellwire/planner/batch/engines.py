@@ -79,9 +79,12 @@ class _Highs:
         self._told("answer")
         status: int = STATUS.get(highs.getModelStatus(), pulp.LpStatusNotSolved)
         if status == pulp.LpStatusOptimal:
-            values = list(highs.getSolution().col_value)
-            for variable, value in zip(columns, values, strict=True):
-                variable.varValue = value
+            found = highs.getSolution()
+            sign = -1.0 if lp.sense == pulp.LpMaximize else 1.0
+            for variable, value, dual in zip(columns, found.col_value, found.col_dual, strict=True):
+                variable.varValue, variable.dj = value, sign * dual
+            for row, dual in zip(rows, found.row_dual, strict=True):
+                row.pi = sign * dual
         lp.assignStatus(status)
         return status
 

@@ -38,6 +38,10 @@ ARCS_MAX: Final = 60_000
 """Arcs of a hypergraph with fidelity levels at most; more take the solver seconds, several times."""
 
 
+class TooLarge(NoPlan):
+    """A hypergraph has more arcs than a programme takes."""
+
+
 class State(NamedTuple):
     """Pairs between two nodes at a fidelity level, after so many purification rounds in a row at most."""
 
@@ -84,26 +88,28 @@ def hypergraph(
     options: Options,
     steps: Sequence[float] = GRID_STEPS,
     arcs_max: int = ARCS_MAX,
+    within: frozenset[Pair] | None = None,
 ) -> Hypergraph:
     """The hypergraph of a network for some requests, cut down to what can flow and what somebody wants.
 
     With fidelity limits it can become too large. Then the grid becomes coarser, and after that the rounds
     fewer, until there are no more than `arcs_max` arcs; the first such hypergraph that serves all requests is
-    taken, or the one that serves most. steps: of the grid, finest first.
+    taken, or the one that serves most. steps: of the grid, finest first. within: links that it may use, None:
+    any.
 
     Raises:
-        NoPlan: even without rounds on the coarsest grid there are more arcs.
+        TooLarge: even without rounds on the coarsest grid there are more arcs.
     """
     limits = [limit for request in requests if (limit := request.limits.fidelity) is not None]
     if not any(limit > MIXED for limit in limits):
-        flowing = _Flowing(residual, requests, options, None, 0)
+        flowing = Flowing(residual, requests, options, None, 0, within)
         return flowing.graph(tuple(flowing.arcs()))
     fidelities = {link.fidelity for link in residual.topology.links.values()}
     exact = {*limits, *(fidelities if len(fidelities) <= EXACT_LINKS else ())}
     best: Hypergraph | None = None
     for rounds in reversed(range(options.rounds + 1)):
         for step in steps:
-            flowing = _Flowing(residual, requests, options, FidelityGrid(step, exact), rounds)
+            flowing = Flowing(residual, requests, options, FidelityGrid(step, exact), rounds, within)
             arcs = tuple(islice(flowing.arcs(), arcs_max + 1))
             if len(arcs) > arcs_max:
                 continue
@@ -113,14 +119,14 @@ def hypergraph(
             if best.served == len(requests):
                 return best
     if best is None:
-        raise NoPlan(
+        raise TooLarge(
             f"more than {arcs_max} swaps could serve the fidelities asked for, too many for the linear "
             "programme: use the method iterative"
         )
     return best
 
 
-class _Flowing:
+class Flowing:
     """What flows between the levels of a network; grid None: fidelity does not matter."""
 
     def __init__(
@@ -130,6 +136,7 @@ class _Flowing:
         options: Options,
         grid: FidelityGrid | None,
         rounds: int,
+        within: frozenset[Pair] | None = None,
     ) -> None:
         topology = residual.topology
         self.residual, self.requests, self.grid, self.rounds = residual, requests, grid, rounds
@@ -142,7 +149,9 @@ class _Flowing:
         self.links = {
             pair: link
             for pair, link in topology.links.items()
-            if able.issuperset(pair) and residual.link_rate_hz(link, 1.0, 1.0) > 0.0
+            if (within is None or pair in within)
+            and able.issuperset(pair)
+            and residual.link_rate_hz(link, 1.0, 1.0) > 0.0
         }
         self.least = {
             request.request: 0 if grid is None else grid.least(request.limits.fidelity)

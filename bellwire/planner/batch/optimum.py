@@ -3,19 +3,23 @@
 Owns `plan_levels`: the way from requests to trees with real times and promises. Refuses the parts: levels.py,
 solvers.py, hyperflow.py, seating.py. The programme takes operations as instantaneous and knows neither
 memories nor waiting: trees for which memories are lacking, or whose pairs decay too far, are left out. The
-optimum itself is `bound_hz`.
+optimum itself is `bound_hz`; on a large network, a bound that is at most 0.5 % above it (growing.py), or
+None where fidelity limits keep planning to corridors along the cheapest routes.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bellwire.planner.batch.batch_plan import BatchPlan, share_of, use_of_shares
 from bellwire.planner.batch.executable import METHOD
+from bellwire.planner.batch.growing import corridor, grown_flow, is_large
 from bellwire.planner.batch.hyperflow import decompose
-from bellwire.planner.batch.levels import Hypergraph, hypergraph
+from bellwire.planner.batch.levels import Hypergraph, TooLarge, hypergraph
 from bellwire.planner.batch.seating import seated
-from bellwire.planner.batch.solvers import Objective, Solver, solve
+from bellwire.planner.batch.solvers import Flow, Objective, Solver, solve
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.requests import Limits, Options, PairRequest, check_requests
 from bellwire.planner.single.finishing import why_none
@@ -24,6 +28,10 @@ MARGINS_MAX: Final = 8
 """Times that a fidelity limit is raised by a step of the grid, when waiting spoils the promise."""
 
 NOTHING: Final = "the optimum gives it nothing; another objective (max_min) or a greater weight would"
+
+CORRIDORS: Final = (8, 4, 2, 1)
+"""Cheapest routes of each request along which fidelity limits are planned for where the whole network is too
+large for them, one after the other until the hypergraph is small enough."""
 
 MISSED: Final = 0.1
 """A limit is raised when trees with more than this part of a request's flow miss it."""
@@ -80,6 +88,13 @@ def _refused(reasons: Mapping[str, str]) -> NoPlan:
     return NoPlan(f"request {name}: {reason}")
 
 
+def _bound_hz(flow: Flow) -> float | None:
+    """What no plan exceeds; None: not worked out."""
+    if flow.bound_hz is None:
+        return flow.optimum_hz
+    return flow.bound_hz if math.isfinite(flow.bound_hz) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """A plan, and what it lacks."""
@@ -117,12 +132,10 @@ class _Batch:
         """The plan when fidelity limits are raised by margins, by request."""
         self.told("graph")
         asked = [_raised(request, margins.get(name, 0.0)) for name, request in self.requests.items()]
-        graph = hypergraph(self.residual, asked, self.options)
+        graph, flow = self._flow(asked)
         unreachable = {
             name: self._why_unreachable(name, graph) for name, by in graph.delivered.items() if not by
         }
-        wanted_hz = {name: request.rate_hz for name, request in self.requests.items()}
-        flow = solve(graph, self.weights, wanted_hz, self.objective, self.solver, self.told)
         self.told("trees")
         ends = {name: (request.source, request.destination) for name, request in self.requests.items()}
         found = seated(decompose(graph, flow, ends), self.requests, self.residual, self.objective)
@@ -138,7 +151,7 @@ class _Batch:
             objective=self.objective,
             shares=tuple(shares),
             use=use_of_shares(shares),
-            bound_hz=flow.optimum_hz,
+            bound_hz=_bound_hz(flow),
             unserved=unserved,
         )
         missed = frozenset(
@@ -148,9 +161,31 @@ class _Batch:
         )
         return _Attempt(graph, plan, missed, unreachable, found.worth)
 
+    def _flow(self, asked: Sequence[PairRequest]) -> tuple[Hypergraph, Flow]:
+        """The best flow. On a large network it grows from the requests, or keeps to corridors."""
+        large = is_large(self.residual)
+        if large and all(request.limits.fidelity is None for request in asked):
+            return grown_flow(self.residual, asked, self.options, self.objective, self.solver, self.told)
+        graph = self._limited_graph(asked) if large else hypergraph(self.residual, asked, self.options)
+        wanted_hz = {request.request: request.rate_hz for request in asked}
+        flow = solve(graph, self.weights, wanted_hz, self.objective, self.solver, self.told)
+        return graph, replace(flow, bound_hz=math.inf) if large else flow
+
+    def _limited_graph(self, asked: Sequence[PairRequest]) -> Hypergraph:
+        """What lies along the cheapest routes of each request; the fewer, the more there is along each."""
+        *wider, narrowest = CORRIDORS
+        for routes in wider:
+            within = corridor(self.residual, asked, self.options, routes)
+            with suppress(TooLarge):
+                return hypergraph(self.residual, asked, self.options, within=within)
+        within = corridor(self.residual, asked, self.options, narrowest)
+        return hypergraph(self.residual, asked, self.options, within=within)
+
     def _why_unreachable(self, name: str, graph: Hypergraph) -> str:
         request, options = self.requests[name], self.options
         free = replace(request, limits=Limits())
+        if request.limits.fidelity is None:
+            return why_none(self.residual, request, options)
         if not hypergraph(self.residual, [free], options).delivered[name]:
             return why_none(self.residual, request, options)
         return (

@@ -17,6 +17,7 @@ import pulp
 
 from bellwire.planner.batch.engines import Solver, Told, engine
 from bellwire.planner.batch.levels import Arc, Hypergraph, State
+from bellwire.planner.batch.prices import Prices
 from bellwire.planner.batch.refinement import Row, refined
 from bellwire.planner.capacity import NoPlan
 from bellwire.planner.topology import Pair
@@ -31,12 +32,18 @@ SATED: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The answer: how much of everything flows, in pairs per second."""
+    """The answer: how much of everything flows, in pairs per second.
+
+    bound_hz: what no flow of the whole network exceeds; None: the optimum itself, inf: not worked out.
+    prices: None where the solver does not tell.
+    """
 
     links_hz: Mapping[Pair, float]
     arcs_hz: Mapping[Arc, float]  # rate at which each input is consumed; arcs without flow are absent
     delivered_hz: Mapping[str, Mapping[State, float]]
     optimum_hz: float  # sum of weighted rates, or the least rate per weight
+    bound_hz: float | None = None
+    prices: Prices | None = None
 
 
 def solve(
@@ -91,6 +98,7 @@ class _Model:
         sated: frozenset[str],
     ) -> None:
         self.graph, self.weights, self.wanted_hz, self.objective = graph, weights, wanted_hz, objective
+        self.sated = sated
         self.unit_hz = _unit_hz(graph)
         self.problem = pulp.LpProblem("levels", pulp.LpMaximize)
         column = self.problem.add_variable
@@ -105,9 +113,11 @@ class _Model:
                 (name, state) for name, states in graph.delivered.items() for state in states
             )
         }
-        rows = [_row(terms, pulp.LpConstraintGE, 0.0) for terms in self._balance().values()]
-        rows += [_row(terms, pulp.LpConstraintLE, 1.0) for terms in self._attempts().values()]
-        gain: dict[Any, float] = {}
+        balance, attempts = self._balance(), self._attempts()
+        self.states, self.nodes = list(balance), list(attempts)  # of the first rows, in this order
+        rows = [_row(terms, pulp.LpConstraintGE, 0.0) for terms in balance.values()]
+        rows += [_row(terms, pulp.LpConstraintLE, 1.0) for terms in attempts.values()]
+        self.gain: dict[Any, float] = {}
         least = column("t", 0.0)
         heaviest = max(weights[name] for name in graph.delivered)
         for name, states in graph.delivered.items():
@@ -119,11 +129,11 @@ class _Model:
                 sense = pulp.LpConstraintEQ if name in sated else pulp.LpConstraintLE
                 rows.append(_row(own, sense, limit_hz / self.unit_hz))
             if objective == "total":
-                gain.update(dict.fromkeys(own, weight))
+                self.gain.update(dict.fromkeys(own, weight))
             elif name not in sated:
                 rows.append(_row({**own, least: -weight}, pulp.LpConstraintEQ, 0.0))
-                gain[least] = 1.0
-        self.problem.setObjective(pulp.LpAffineExpression(gain))
+                self.gain[least] = 1.0
+        self.problem.setObjective(pulp.LpAffineExpression(self.gain))
         for index, row in enumerate(rows):
             self.problem.addConstraint(row, f"r{index}")
 
@@ -181,7 +191,24 @@ class _Model:
         else:
             optimum_hz = min(rate_hz / self.weights[name] for name, rate_hz in rates_hz.items())
         links_hz = {pair: self._hz(variable) for pair, variable in self.links.items()}
-        return Flow(links_hz, arcs_hz, delivered_hz, optimum_hz)
+        prices = self._prices() if solver == "highs" else None
+        return Flow(links_hz, arcs_hz, delivered_hz, optimum_hz, prices=prices)
+
+    def _prices(self) -> Prices:
+        """What HiGHS says a unit more of each row and bound would bring."""
+        worths = [float(row.pi or 0.0) for row in self.problem.constraints()]
+        states = dict(zip(self.states, worths, strict=False))
+        attempts = zip(self.nodes, worths[len(self.states) :], strict=False)
+        return Prices(
+            optimum_hz=sum(part * self._hz(variable) for variable, part in self.gain.items()),
+            attempts_hz={name: max(0.0, worth) * self.unit_hz for name, worth in attempts},
+            links={pair: max(0.0, float(variable.dj or 0.0)) for pair, variable in self.links.items()},
+            delivered={
+                name: max((-states[state] for state in own), default=0.0)
+                for name, own in self.graph.delivered.items()
+            },
+            sated=self.sated,
+        )
 
     def _hz(self, variable: Any) -> float:
         return max(0.0, float(variable.varValue or 0.0)) * self.unit_hz
