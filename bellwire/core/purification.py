@@ -9,7 +9,7 @@ relative to the heralded frame enters DEJMPS as it is, and the kept pair leaves 
 Between distant nodes frames stay in software (`judged`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from bellwire.core.bell import (
@@ -116,9 +116,14 @@ def pairs_per_product(rungs: Sequence[Purified], *, pumping: bool) -> float:
 
     Recurrence: n_k = 2 n_{k-1} / p_k. Pumping: n_k = (n_{k-1} + 1) / p_k. n_0 = 1.
     """
+    return pairs_for([rung.success_probability for rung in rungs], pumping=pumping)
+
+
+def pairs_for(chances: Iterable[float], *, pumping: bool) -> float:
+    """The same from the chance of each round."""
     pairs = 1.0
-    for rung in rungs:
-        pairs = (pairs + 1.0 if pumping else 2.0 * pairs) / rung.success_probability
+    for chance in chances:
+        pairs = (pairs + 1.0 if pumping else 2.0 * pairs) / chance
     return pairs
 
 

@@ -3,19 +3,23 @@
 Owns the grammar of `EntanglementRequest.purification` and its values. Refuses plans
 (planner/distant_rounds.py).
 
-    purification := "adaptive" | level { "," level }
+    purification := "adaptive" | "automatic" | level { "," level }
     level        := hops ":" rounds [ "p" ]
 
 "1:1,4:2p" is one round on link pairs, and two on pairs of four links by pumping; recurrence without the p.
+"automatic" leaves the levels to the plan, which names those that the fidelity threshold needs; "adaptive"
+names none, and each node decides from its ledger.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bellwire.core.errors import ConfigError
 
 ADAPTIVE: Final = "adaptive"
+AUTOMATIC: Final = "automatic"
 
 ROUNDS_MAX: Final = 4
 """Rounds of one level: a product of four rounds of recurrence costs some 25 pairs."""
@@ -30,15 +34,22 @@ class Level(NamedTuple):
     pumping: bool
 
 
+def words_of(levels: Mapping[int, Level]) -> str:
+    """Levels as a request would write them, shortest pairs first; "" for none."""
+    return ",".join(
+        f"{hops}:{level.rounds}{'p' if level.pumping else ''}" for hops, level in sorted(levels.items())
+    )
+
+
 @lru_cache(maxsize=256)
 def levels_of(text: str) -> dict[int, Level]:
-    """Levels by the number of links; none for "adaptive".
+    """Levels by the number of links; none for "adaptive" and "automatic".
 
     Raises:
         ConfigError: out of the grammar, a level twice, or rounds outside 1..ROUNDS_MAX.
     """
     found: dict[int, Level] = {}
-    if text == ADAPTIVE:
+    if text in (ADAPTIVE, AUTOMATIC):
         return found
     for word in text.split(","):
         level = _LEVEL.fullmatch(word)

@@ -8,7 +8,7 @@ two ends purify before the pair is swapped or delivered. A kept pair holds a mem
 are made, so a link needs one lane more than all levels above it keep pairs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import exp
 from typing import Final
 
@@ -16,8 +16,8 @@ from bellwire.core.bell import COST_UNIT_PER_NEPER
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.modes import follows_tree, needs_table
-from bellwire.core.plans import EntanglementRequest, PurificationPlan
-from bellwire.core.purification_words import ADAPTIVE, Level, levels_of
+from bellwire.core.plans import EntanglementRequest, PurificationPlan, RequestPlan
+from bellwire.core.purification_words import ADAPTIVE, AUTOMATIC, Level, levels_of, words_of
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.planner.instructions import NodeInstructions
 from bellwire.planner.intervals import SwapTree
@@ -38,6 +38,10 @@ def refusal(request: EntanglementRequest) -> str | None:
         levels_of(text)
     except ConfigError as wrong:
         return wrong.problem
+    if text == AUTOMATIC:
+        if request.fidelity_threshold is None:
+            return "automatic purification needs a fidelity threshold to choose rounds by"
+        return None
     if text != ADAPTIVE:
         if not follows_tree(request.generation_mode):
             return f'rounds of a tree need a mode that follows it, not "{request.generation_mode}"'
@@ -52,18 +56,12 @@ def refusal(request: EntanglementRequest) -> str | None:
     return None
 
 
-def lanes_wanted(request: EntanglementRequest, tree: SwapTree) -> int:
+def lanes_wanted(levels: Mapping[int, Level], tree: SwapTree) -> int:
     """Lanes that each link of a tree must have, so that kept pairs never leave a level without memories."""
-    text = request.purification
-    if text is None:
-        return 1
-    if text == ADAPTIVE:
-        return ADAPTIVE_LANES
-    levels = levels_of(text)
     return 1 + max(_kept(tree, levels, link) for link in range(tree.left, tree.right))
 
 
-def _kept(tree: SwapTree, levels: dict[int, Level], link: int) -> int:
+def _kept(tree: SwapTree, levels: Mapping[int, Level], link: int) -> int:
     """Pairs that the levels above a link may keep at once on one side of it."""
     level = levels.get(tree.right - tree.left)
     own = 0 if level is None else 1 if level.pumping else level.rounds
@@ -77,14 +75,15 @@ def purifications_of(
     tree: SwapTree,
     nodes: tuple[NodeId, ...],
     memories: tuple[MemorySettings, ...],
+    levels: Mapping[int, Level],
 ) -> dict[NodeId, list[PurificationPlan]]:
-    """Purification plans by node, of one tree over a route."""
+    """Purification plans by node, of one tree over a route. levels: rounds of its segments; where the ledger
+    decides, all segments may have some."""
     found: dict[NodeId, list[PurificationPlan]] = {}
     text = request.purification
     if text is None:
         return found
     segments = _all_segments(len(nodes) - 1) if text == ADAPTIVE else _segments(tree)
-    levels = levels_of(text)
     for left, right in segments:
         level = levels.get(right - left)
         floor: float | None = None
@@ -140,16 +139,39 @@ def _swap_weight(memory: MemorySettings) -> float:
     return sum(exp(-cost / COST_UNIT_PER_NEPER) for cost in memory.bsm_cost) / 3.0
 
 
-def lack_of_lanes(request: EntanglementRequest, tree: SwapTree, links: Iterable[LinkSettings]) -> str | None:
+def lack_of_lanes(
+    request: EntanglementRequest, levels: Mapping[int, Level], tree: SwapTree, links: Iterable[LinkSettings]
+) -> str | None:
     """Which link has too few lanes for the rounds of a request; None when all have enough."""
-    wanted = lanes_wanted(request, tree)
+    if request.purification is None:
+        return None
+    wanted = ADAPTIVE_LANES if request.purification == ADAPTIVE else lanes_wanted(levels, tree)
     for link in links:
-        room = min(
-            len(own) if shared else link.lanes for own, shared in zip(link.slots, link.shared, strict=True)
-        )
-        if room < wanted:
-            return f"{link.link} holds {room} pairs at a time, and {request.purification} needs {wanted}"
+        held = pairs_held(link)
+        if held < wanted:
+            return f"{link.link} holds {held} pairs at a time, and {request.purification} needs {wanted}"
     return None
+
+
+def pairs_held(link: LinkSettings) -> int:
+    """Pairs that a link can hold at a time."""
+    return min(
+        len(own) if shared else link.lanes for own, shared in zip(link.slots, link.shared, strict=True)
+    )
+
+
+def rounds_named(plan: RequestPlan) -> str | None:
+    """The rounds of a plan in the words of a request; None: it has none."""
+    found: dict[int, Level] = {}
+    for name, node in plan.nodes.items():
+        for each in node.purifications:
+            if each.fidelity_min is not None:
+                return ADAPTIVE
+            for route in node.routes:
+                if name in route and each.partner in route:
+                    hops = abs(route.index(name) - route.index(each.partner))
+                    found[hops] = Level(each.rounds, each.pumping)
+    return words_of(found) or None
 
 
 def executable(told: NodeInstructions) -> tuple[PurificationPlan, ...]:

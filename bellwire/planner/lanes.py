@@ -14,6 +14,7 @@ import msgspec
 
 from bellwire.core.ids import LinkId
 from bellwire.core.plans import EntanglementRequest, LinkRoom
+from bellwire.planner.distant_rounds import lanes_wanted
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.predictions import outlook
 from bellwire.planner.purified_links import lanes_needed
@@ -66,10 +67,10 @@ def side_by_side(
 
     Each route in turn, the fastest first, gives all that its links have left, until the last one gives what
     is still missing. A route that the request names is the only one; textbook rounds have one tree, and so
-    have pairs that links purify.
+    have pairs that are purified.
     """
     missing_hz = request.rate_threshold_hz
-    if not missing_hz or request.rounds or request.link_purification:
+    if not missing_hz or request.rounds or request.link_purification or request.purification is not None:
         return None
     found: list[tuple[Route, Lanes]] = []
     for route, lanes, made_hz in whole_routes(routes, room):
@@ -122,10 +123,11 @@ def lanes_left(route: Route, room: Mapping[LinkId, LinkRoom]) -> Lanes:
 
 
 def rate_hz(route: Route, tree: SwapTree, lanes: Lanes) -> float:
-    """Predicted pairs per second with some lanes of each link; 0 where a link has none."""
-    if min(lanes) < 1:
+    """Predicted pairs per second with some lanes of each link; 0 where a link has none, or too few for the
+    rounds of purification of longer pairs."""
+    if min(lanes) < lanes_wanted(route.levels, tree):
         return 0.0
-    return 1.0 / outlook(tree, route.times, route.links, route.memories, lanes).latency_s
+    return 1.0 / outlook(tree, route.times, route.links, route.memories, lanes, route.levels).latency_s
 
 
 def _enough_with(enough: Callable[[Lanes], bool], lanes: Lanes, index: int, count: int) -> bool:

@@ -29,9 +29,11 @@ from bellwire.core.plans import (
     shape_of,
 )
 from bellwire.core.purification import pumps
+from bellwire.core.purification_words import ADAPTIVE
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.planner import distant_rounds, refusals, several_routes
+from bellwire.planner import distant_rounds, refined_pace, refusals, several_routes
+from bellwire.planner.chosen_rounds import all_with_rounds, with_rounds
 from bellwire.planner.intervals import SwapTree, throttled
 from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
 from bellwire.planner.points import fidelity_wish, floors
@@ -67,16 +69,28 @@ class Way:
     def outlook(self) -> Outlook:
         """What it brings with the lanes that it reserves; with all lanes where it reserves none."""
         lanes = self.lanes if min(self.lanes) else None
-        return outlook(self.tree, self.route.times, self.route.links, self.route.memories, lanes)
+        route = self.route
+        return outlook(self.tree, route.times, route.links, route.memories, lanes, route.levels)
 
 
 def _paced(way: Way) -> SwapTree:
     """The tree whose rates go into the plans. Adaptive policies, and trees that use their memories as
     buffers, do better with links at full speed (algorithms.md 8.5). A tree that was given a rate has it."""
+    route = way.route
     if way.rate_hz is not None:
         slower = replace(way.tree, latency_s=max(way.tree.latency_s, 1.0 / way.rate_hz))
-        return throttled(slower, way.route.times)
-    return throttled(way.tree, way.route.times) if paces_links(way.policy) else way.tree
+        return throttled(slower, route.times)
+    if not paces_links(way.policy):
+        return way.tree
+    if not route.levels:
+        return throttled(way.tree, route.times)
+
+    def fresh_per_pair(tree: SwapTree) -> float:
+        seen = outlook(tree, route.times, route.links, route.memories, None, route.levels)
+        return seen.fresh_per_pair
+
+    tree = refined_pace.retimed(way.tree, route.times, fresh_per_pair)
+    return refined_pace.throttled(tree, route.times, fresh_per_pair)
 
 
 Choice = tuple[Way, ...]
@@ -148,9 +162,10 @@ def choose(
     room = {each.link: each for each in circumstances.room}
     tried: dict[str, Choice] = {}
     narrow: str | None = None
-    for route, tree, policy in _ways(good, request):
-        narrow = distant_rounds.lack_of_lanes(request, tree, route.links)
-        if narrow is not None:
+    for candidate, tree, policy in _ways(good, request):
+        route = candidate if tree == candidate.tree else with_rounds(candidate, request, tree)
+        narrow = distant_rounds.lack_of_lanes(request, route.levels, tree, route.links)
+        if narrow is not None or not keeps_fidelity(route, request):
             continue
         lanes = lanes_for(route, tree, request, room)
         if lanes is not None:
@@ -182,6 +197,8 @@ def _good_routes(
         routes = candidate_routes(_usable(network, request, circumstances, floor), request)
         if isinstance(routes, str):
             return routes
+        if request.purification is not None:
+            routes = all_with_rounds(routes, request)
         good = [route for route in routes if keeps_fidelity(route, request)]
         if good:
             return good, floor
@@ -213,8 +230,8 @@ def _beside(
 def keeps_fidelity(route: Route, request: EntanglementRequest) -> bool:
     """A route should reach the wanted fidelity."""
     wanted = request.fidelity_threshold
-    if request.purification is not None:
-        return True  # the rounds are what it is to be reached with
+    if request.purification == ADAPTIVE:
+        return True  # each pair is judged by itself, however few may pass
     return wanted is None or refusals.reach(route, request) >= wanted
 
 
@@ -323,7 +340,9 @@ def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeI
     link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
     swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}
     found: dict[NodeId, _Parts] = {}
-    refining = distant_rounds.purifications_of(request, number, tree, route.nodes, route.memories)
+    refining = distant_rounds.purifications_of(
+        request, number, tree, route.nodes, route.memories, route.levels
+    )
     last = len(route.nodes) - 1
     for position, name in enumerate(route.nodes):
         beside = [index for index in (position - 1, position) if 0 <= index < last]

@@ -13,8 +13,10 @@ from bellwire.core.plans import Prediction
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.core.units import NS_PER_S, s_from_ns
 from bellwire.planner.intervals import RouteTimes, SwapTree
+from bellwire.planner.kept_back import held_at_most
 from bellwire.planner.lane_times import lane_latency_s, link_state
 from bellwire.planner.meetings import alternating, alternation, meeting
+from bellwire.planner.refined_streams import NO_LEVELS, Levels, purest, refined
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Outlook:
     age_s: float  # mean age of the oldest constituent when the pair exists
     state: Walsh  # mean state relative to the frame
     lanes: int  # pairs that can wait side by side; 1 above the links
+    fresh_per_pair: float = 1.0  # pairs that go into the segment's own rounds for one that comes out
 
     @property
     def fidelity(self) -> float:
@@ -47,10 +50,12 @@ def outlook(
     links: tuple[LinkSettings, ...],
     memories: tuple[MemorySettings, ...],
     lanes: tuple[int, ...] | None = None,
+    levels: Levels = NO_LEVELS,
 ) -> Outlook:
     """Rate, age and fidelity of a tree whose links run at full speed, or with some of their lanes.
 
     links, memories, lanes: by route position; lanes that the plan has on each link, 1 or more, None: all.
+    levels: rounds of purification between the ends of its segments; needs `lanes_wanted` of them.
     At a swap T = (meeting + (t_b + t_c) / lanes) / p_b: `meeting` of two links is exact with their lanes, and
     so is `alternation` where they take turns. Above the links one lane is assumed (the 3/2 rule when both
     sides are alike), because a long pair that waits also keeps its links silent. A busy lane costs only its
@@ -61,11 +66,37 @@ def outlook(
     failed swaps waste more than a tree knows. Waiting pairs decay at both ends for the mean wait, not by the
     mean of the decay, and delivery itself is not counted: the fidelity is slightly hopeful.
     """
+    fresh = _fresh(tree, times, links, memories, lanes, levels)
+    level = levels.get(tree.right - tree.left)
+    if level is None:
+        return fresh
+    # A pair that is kept back holds a memory of the outermost links, and they go on with one lane less.
+    used = lanes or tuple(link.lanes for link in links)
+    steps_s = [fresh.latency_s]
+    for _ in range(held_at_most(level.rounds, pumping=level.pumping)):
+        used = tuple(count - (index in (tree.left, tree.right - 1)) for index, count in enumerate(used))
+        steps_s.append(_fresh(tree, times, links, memories, used, levels).latency_s)
+    ends = (memories[tree.left], memories[tree.right])
+    delay_s = times.delay_s(tree.left, tree.right)
+    room = min((lanes or tuple(link.lanes for link in links))[tree.left : tree.right])
+    made = refined(steps_s, room, fresh.age_s, fresh.state, level, ends, delay_s)
+    return Outlook(made.latency_s, made.age_s, made.state, fresh.lanes, made.fresh_per_pair)
+
+
+def _fresh(
+    tree: SwapTree,
+    times: RouteTimes,
+    links: tuple[LinkSettings, ...],
+    memories: tuple[MemorySettings, ...],
+    lanes: tuple[int, ...] | None,
+    levels: Levels,
+) -> Outlook:
+    """A segment's pairs before their own rounds."""
     if tree.children is None:
         link = links[tree.left]
         own = link.lanes if lanes is None else lanes[tree.left]
         return Outlook(lane_latency_s(link) / own, 0.0, to_walsh(link_state(link)), own)
-    left, right = (outlook(child, times, links, memories, lanes) for child in tree.children)
+    left, right = (outlook(child, times, links, memories, lanes, levels) for child in tree.children)
     at = tree.at
     busy_s = times.swap_s[at] + times.told_s(at, tree.left, tree.right)
     here = memories[at]
@@ -91,12 +122,31 @@ def _stored(state: Walsh, duration_s: float, one: MemorySettings, other: MemoryS
     return decay(decay(state, one.rates, duration_ns), other.rates, duration_ns)
 
 
-def ceiling(links: tuple[LinkSettings, ...], memories: tuple[MemorySettings, ...]) -> float:
-    """Highest fidelity that a route can give: no waiting, no delays, only link states and swap noise."""
-    state = to_walsh(link_state(links[0]))
-    for link, memory in zip(links[1:], memories[1:-1], strict=True):
-        state = join(join(state, to_walsh(link_state(link))), Walsh(memory.bsm_signs, memory.bsm_cost))
-    return from_walsh(state)[0]
+def ceiling(
+    tree: SwapTree,
+    links: tuple[LinkSettings, ...],
+    memories: tuple[MemorySettings, ...],
+    levels: Levels = NO_LEVELS,
+) -> float:
+    """Highest fidelity that a tree can give: no waiting, no delays, only link states, swap noise and
+    rounds. Without rounds every tree over a route has the same."""
+    return from_walsh(_unaged(tree, links, memories, levels))[0]
+
+
+def _unaged(
+    tree: SwapTree,
+    links: tuple[LinkSettings, ...],
+    memories: tuple[MemorySettings, ...],
+    levels: Levels,
+) -> Walsh:
+    if tree.children is None:
+        state = to_walsh(link_state(links[tree.left]))
+    else:
+        one, other = (_unaged(child, links, memories, levels) for child in tree.children)
+        here = memories[tree.at]
+        state = join(join(one, other), Walsh(here.bsm_signs, here.bsm_cost))
+    level = levels.get(tree.right - tree.left)
+    return state if level is None else purest(state, level, (memories[tree.left], memories[tree.right]))
 
 
 def named(route: tuple[NodeId, ...]) -> str:

@@ -6,7 +6,9 @@ Owns the wording. Refuses the choice itself (plans.py).
 from collections.abc import Mapping, Sequence
 
 from bellwire.core.ids import LinkId
+from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest, LinkRoom
+from bellwire.core.purification_words import AUTOMATIC, words_of
 from bellwire.planner.lanes import lack_of_sharing, lanes_left, rate_hz, whole_routes
 from bellwire.planner.predictions import named
 from bellwire.planner.purified_links import lanes_needed
@@ -23,8 +25,13 @@ def of_fidelity(routes: Sequence[Route], request: EntanglementRequest) -> str:
     best = max(routes, key=lambda route: reach(route, request))
     # Rounding up would promise what the sentence denies.
     limit = f"{int(reach(best, request) * 1000) / 1000:.3f}"
+    rounds = f" with rounds {words_of(best.levels)}" if best.levels else ""
+    why = ""
+    if request.purification == AUTOMATIC and not follows_tree(request.generation_mode):
+        why = f'; rounds of purification need a mode that follows the tree, not "{request.generation_mode}"'
     return (
-        f"fidelity {request.fidelity_threshold:g} cannot be reached: at most {limit} over {named(best.nodes)}"
+        f"fidelity {request.fidelity_threshold:g} cannot be reached: at most {limit} over "
+        f"{named(best.nodes)}{rounds}{why}"
     )
 
 

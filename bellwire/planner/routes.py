@@ -5,13 +5,14 @@ decomposition.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest, PolicyName
+from bellwire.core.purification_words import Level
 from bellwire.core.settings import RELAY_SLOTS, LinkSettings, MemorySettings
 from bellwire.core.units import s_from_ns
 from bellwire.planner.intervals import (
@@ -24,6 +25,7 @@ from bellwire.planner.intervals import (
 )
 from bellwire.planner.lane_times import link_latency_s
 from bellwire.planner.predictions import Outlook, ceiling, named, outlook
+from bellwire.planner.refined_streams import Levels
 from bellwire.planner.tree_texts import NamedTree, read_tree
 from bellwire.planner.usable import UsableNetwork
 
@@ -43,6 +45,7 @@ class Route:
     outlook: Outlook
     ceiling: float  # highest possible fidelity, without any waiting
     tree_given: bool = False  # the request names the tree: no other one is looked at
+    levels: Levels = field(default_factory=dict[int, Level])  # rounds that the figures count
 
     @property
     def hops(self) -> int:
@@ -86,7 +89,8 @@ def route_along(
     )
     tree = best_tree(times) if given is None else tree_of_shape(times, given.shape)
     along = (tuple(links), tuple(memories))
-    return Route(nodes, *along, times, tree, outlook(tree, times, *along), ceiling(*along), given is not None)
+    seen, best = outlook(tree, times, *along), ceiling(tree, *along)
+    return Route(nodes, *along, times, tree, seen, best, given is not None)
 
 
 def candidate_routes(usable: UsableNetwork, request: EntanglementRequest) -> list[Route] | str:
@@ -115,7 +119,12 @@ def candidate_routes(usable: UsableNetwork, request: EntanglementRequest) -> lis
     ]
     if not routes:
         return f"no route between {source} and {destination}"
-    return sorted(routes, key=lambda route: (route.outlook.latency_s, route.hops, route.nodes))
+    return sorted(routes, key=by_latency)
+
+
+def by_latency(route: Route) -> tuple[float, int, tuple[NodeId, ...]]:
+    """What routes are sorted by: the fastest first."""
+    return (route.outlook.latency_s, route.hops, route.nodes)
 
 
 def _simple_paths(usable: UsableNetwork, source: NodeId, destination: NodeId) -> Iterator[tuple[NodeId, ...]]:

@@ -226,7 +226,9 @@ def test_fidelity_follows_link_states_swap_noise_and_mean_waiting() -> None:
     fresh = join(join(one, one), Walsh(MEMORY.bsm_signs, MEMORY.bsm_cost))
     # Each of the two pairs waits 5 ms on average, and both of its qubits decay: 4 x 5 ms of storage.
     assert seen.fidelity == pytest.approx(fidelity_of(decay(fresh, MEMORY.rates, 20_000_000)), rel=1e-12)
-    assert ceiling(links, (MEMORY, MEMORY, MEMORY)) == pytest.approx(fidelity_of(fresh), rel=1e-12)
+    assert ceiling(best_tree(times), links, (MEMORY, MEMORY, MEMORY)) == pytest.approx(
+        fidelity_of(fresh), rel=1e-12
+    )
     assert seen.prediction(2).latency_ns == 30_000_000
 
 
@@ -241,7 +243,8 @@ def test_a_chain_of_werner_links_has_the_published_fidelity() -> None:
     )
     for n, expected in ((2, 0.9033333), (4, 0.8191259), (8, 0.6818724)):  # algorithms.md 11.6
         links = tuple(textbook_link(str(index)) for index in range(n))
-        assert ceiling(links, (perfect,) * (n + 1)) == pytest.approx(expected, abs=5e-8)
+        times = RouteTimes((0.01,) * n, (1.0,) * (n + 1), (0.0,) * (n + 1), lambda a, b: 0.0)
+        assert ceiling(best_tree(times), links, (perfect,) * (n + 1)) == pytest.approx(expected, abs=5e-8)
 
 
 def test_a_busy_lane_costs_only_its_own_share_of_time() -> None:

@@ -12,9 +12,10 @@ from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, Re
 from bellwire.core.purification import ladder
 from bellwire.core.settings import HeraldEstimate, NetworkSettings
 from bellwire.core.settings import MemorySettings as Memory
+from bellwire.planner.kept_back import supply
 from bellwire.planner.lane_times import lane_latency_s, link_latency_s, link_state
 from bellwire.planner.plans import IDLE, compute_plan
-from bellwire.planner.purified_links import LANES_MIN, as_purified, lanes_needed, supply
+from bellwire.planner.purified_links import LANES_MIN, as_purified, lanes_needed
 from tests.link_layer.bench import link_network
 
 
