@@ -98,6 +98,12 @@ class Baselines:
     def gives(self) -> frozenset[type]:
         return frozenset({UpdatePair, SlotFreed})
 
+    def idle(self) -> bool:
+        return not (self.flows or self._frames or self._measuring)
+
+    def only_when_busy(self) -> frozenset[type]:
+        return frozenset({LinkPairReady, UpdatePair})
+
     # ---- plans
 
     def _plan_installed(self, step: Step, notice: PlanInstalled) -> None:

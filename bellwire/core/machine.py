@@ -99,6 +99,18 @@ class Part(Protocol):
         ...
 
 
+class SeldomPart(Part, Protocol):
+    """A part that few requests need: while it is idle, the machine spares it the notices of everyday."""
+
+    def idle(self) -> bool:
+        """True while nothing here could make a difference: no plan, nothing under way, no deadline."""
+        ...
+
+    def only_when_busy(self) -> frozenset[type]:
+        """Notices that an idle part would do nothing about. Any other word may make it busy."""
+        ...
+
+
 def run_notices(
     step: Step, takers: Mapping[type, tuple[Handler, ...]], stirs: Mapping[type, int] | None = None
 ) -> int:

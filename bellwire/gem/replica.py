@@ -42,7 +42,10 @@ class FactSource(Protocol):
     """Where a virtual host keeps all authors' logs; a replica pulls what it can see when it reads."""
 
     def visible(self, now_ns: int) -> Iterable[tuple[NodeId, int, int, tuple[Fact, ...]]]:
-        """(author, incarnation, number of the first fact, facts) that became visible here by `now_ns`."""
+        """(author, incarnation, number of the first fact, facts) that became visible here by `now_ns`.
+
+        Numbers that are left out belong to facts that do not concern this node; they never come.
+        """
         ...
 
 
@@ -87,7 +90,7 @@ class Replica:
             stream = streams.get(author)
             if (
                 stream is None
-                or stream.next != first
+                or stream.next > first
                 or stream.incarnation != incarnation
                 or stream.held
                 or author == self.node
@@ -95,7 +98,7 @@ class Replica:
                 if author != self.node:
                     self.take(author, incarnation, first, facts, first)
                 continue
-            # The very next facts of a stream without a hole, as they are but for restarts: folded at once.
+            # The next facts of a stream that concern this node, as they are but for restarts: folded at once.
             stream.next = first + len(facts)
             for fact in facts:
                 for end in fold(author, incarnation, fact):

@@ -67,10 +67,11 @@ class QuantumNode(NodeMachine):
             self.swapping,
             self.purification,
             self.baselines,
-            self.central,
+            *([self.central] if network.centre is not None else []),
             self.fusion,
             messaging,
         ]
+        seldom = (self.purification, self.baselines, self.fusion)
         together: list[tuple[Part, ...]] = [self.gem.parts]  # two parts over one replica
         if role == "end":
             self.delivery = Delivery(network, node, self.slots)
@@ -87,7 +88,7 @@ class QuantumNode(NodeMachine):
                 RequestGenerator(network, node),
                 StatusNotification(network, node),
             ]
-        super().__init__(node, parts, self.gem.flush, together)
+        super().__init__(node, parts, self.gem.flush, together, seldom)
         self._step.notices_max += NOTICES_PER_SLOT * len(self.slots.slots())
 
 

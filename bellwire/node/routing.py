@@ -1,17 +1,18 @@
 """The routing of words within a node: which part takes which event, message and notice.
 
-Owns the order of work within a step, and which parts are asked for their deadlines after it. Refuses protocol
-knowledge: a line here that names a field of a part's state is a fault.
+Owns the order of work within a step, which parts are spared words while they are idle, and which are asked
+for their deadlines afterwards. Refuses protocol knowledge: a line here that names a field of a part's state
+is a fault.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from bellwire.core.effects import Effect
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import Event, Received, Started, TimerFired
 from bellwire.core.ids import NodeId
-from bellwire.core.machine import Handler, Part, Step, run_notices
+from bellwire.core.machine import Handler, Part, SeldomPart, Step, run_notices
 
 NEVER_NS: Final = 1 << 63
 """Later than every deadline."""
@@ -26,44 +27,79 @@ class NodeMachine:
         parts: Sequence[Part],
         finish: Callable[[Step], None] | None = None,
         together: Iterable[Sequence[Part]] = (),
+        seldom: Sequence[SeldomPart] = (),
     ) -> None:
         """`finish` runs at the end of every step, after the last notice (the GEM publishes there).
-        `together`: parts that move one another's deadlines by other ways than words."""
+        `together`: parts that move one another's deadlines by other ways than words. `seldom`: those of the
+        parts that are spared the notices of everyday while they are idle."""
         self.node = node
         self.parts = tuple(parts)
         self.next_deadline_ns: int | None = None
         self._finish = finish
         self._step = Step(node)
-        self._events: dict[type, tuple[Handler, ...]] = {}
-        self._messages: dict[type, Handler] = {}
-        self._notices: dict[type, tuple[Handler, ...]] = {}
         self._bits = _bits_of(self.parts, together)
         self._all_parts = (1 << len(self.parts)) - 1
-        self._stirs: dict[type, int] = {}  # events, messages and notices by the parts they stir, as bits
-        for part, bits in zip(self.parts, self._bits, strict=True):
+        self._seldom = {self.parts.index(part): part for part in seldom}
+        self._idle = {place for place, part in self._seldom.items() if part.idle()}
+        self._events: dict[type, tuple[Handler, ...]] = {}
+        self._messages: dict[type, Handler] = {}
+        self._notices: dict[type, tuple[Handler, ...]] = {}  # without those that idle parts are spared
+        self._stirs: dict[type, int] = {}  # the parts that a word stirs, as bits
+        self._busy = 0  # seldom parts that are not idle, as bits
+        for place, part in enumerate(self.parts):
             for kind, handler in part.on_events().items():
-                self._events[kind] = (*self._events.get(kind, ()), handler)
+                self._events[kind] = (*self._events.get(kind, ()), self._rousing(place, handler))
+                self._stirs[kind] = self._stirs.get(kind, 0) | self._bits[place]
             for kind, handler in part.on_messages().items():
                 if kind in self._messages:
                     raise LocalMisuse(f"{node}: two parts take the message {kind.__name__}")
-                self._messages[kind] = handler
-            for kind, handler in part.on_notices().items():
-                self._notices[kind] = (*self._notices.get(kind, ()), handler)
-            for kind in (*part.on_events(), *part.on_messages(), *part.on_notices()):
-                self._stirs[kind] = self._stirs.get(kind, 0) | bits
-        self._close_table()
+                self._messages[kind] = self._rousing(place, handler)
+                self._stirs[kind] = self._bits[place]
+        self._choose_takers()
         self._deadlines = tuple(part.deadline_ns for part in self.parts)
         self._due_ns = [NEVER_NS] * len(self.parts)  # as each part said when it was last asked
         self._stirred_parts: dict[int, tuple[int, ...]] = {}  # places of the parts of these bits
         self._ask(self._all_parts)
 
-    def _close_table(self) -> None:
-        """A notice that a part may give but nobody of this role takes falls on the floor, by name and on
-        purpose."""
-        for part in self.parts:
-            for kind in part.gives():
-                self._notices.setdefault(kind, ())
-                self._stirs.setdefault(kind, 0)
+    def _choose_takers(self) -> None:
+        """Who takes which notice now. One that a part may give but nobody of this role takes falls on the
+        floor, by name and on purpose."""
+        notices: dict[type, tuple[int, tuple[Handler, ...]]] = {
+            kind: (0, ()) for part in self.parts for kind in part.gives()
+        }
+        for place, part in enumerate(self.parts):
+            spared = self._seldom[place].only_when_busy() if place in self._idle else ()
+            for kind, handler in part.on_notices().items():
+                bits, handlers = notices.get(kind, (0, ()))
+                if kind not in spared:
+                    taker = self._rousing(place, handler) if place in self._idle else handler
+                    bits, handlers = bits | self._bits[place], (*handlers, taker)
+                notices[kind] = bits, handlers
+        for kind, (bits, handlers) in notices.items():
+            self._notices[kind] = handlers
+            self._stirs[kind] = bits
+        self._busy = sum(1 << place for place in self._seldom if place not in self._idle)
+
+    def _rousing(self, place: int, handler: Handler) -> Handler:
+        """The handler of a part; one of an idle part may end its rest."""
+        part = self._seldom.get(place)
+        if part is None:
+            return handler
+
+        def roused(step: Step, word: Any) -> None:
+            handler(step, word)
+            if place in self._idle and not part.idle():
+                self._idle.remove(place)
+                self._choose_takers()
+
+        return roused
+
+    def _rest(self) -> None:
+        """Parts that have become idle are spared what they are not needed for."""
+        idle = {place for place, part in self._seldom.items() if part.idle()}
+        if idle != self._idle:
+            self._idle = idle
+            self._choose_takers()
 
     def takers(self, kind: type) -> tuple[Handler, ...]:
         """Who takes a notice, for tests of the graph."""
@@ -99,6 +135,8 @@ class NodeMachine:
             if step.notices:
                 stirred |= run_notices(step, self._notices, self._stirs)
         self._ask(stirred)
+        if stirred & self._busy:
+            self._rest()
         earliest_ns = min(self._due_ns, default=NEVER_NS)
         self.next_deadline_ns = earliest_ns if earliest_ns < NEVER_NS else None
         return step.effects

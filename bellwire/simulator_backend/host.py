@@ -40,21 +40,20 @@ from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.link_words import LinkAnswer
 from bellwire.core.messages import Message, PlanInstall
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
+from bellwire.core.plans import NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.gem.replica import FactSource
 from bellwire.node.machines import Compute, QuantumNode, make_machine
 from bellwire.node.routing import NodeMachine
+from bellwire.simulator_backend.author_logs import AuthorLogs, FactReader
 from bellwire.simulator_backend.bindings import VirtualBindings
 from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.clock import HOUSEKEEPING, TIMER, VirtualClock
-from bellwire.simulator_backend.network import AuthorLogs, FactReader, MessageFaults, Post
+from bellwire.simulator_backend.network import MessageFaults, Post
 from bellwire.simulator_backend.store import VirtualStore
 from bellwire.simulator_backend.trace import TraceDigest
 from bellwire.simulator_backend.virtual_lab import VirtualLab
 from bellwire.simulator_backend.world import PairTruth, World
-
-TRIM_NS = 50_000_000
-"""Read facts are forgotten this often (virtual time)."""
 
 PEER_SILENCE_NS = 1_500_000_000
 """A crashed node is judged down after this long, as on the live bus (six heartbeat intervals)."""
@@ -140,7 +139,6 @@ class VirtualHost:
             self._tell(request.target_nodes[0], RequestSubmitted(request=request))
         for crash in self.lab.scenario.crashes:
             self.clock.at(crash.at_ns, HOUSEKEEPING, self.crash, crash.node, crash.down_ns)
-        self.clock.at(TRIM_NS, HOUSEKEEPING, self._trim)
 
     def tell_at(self, at_ns: int, node: NodeId, event: Event) -> None:
         """Something from outside happens at a node: an application or an operator acts."""
@@ -167,14 +165,11 @@ class VirtualHost:
 
     def run(self, until_ns: int) -> None:
         """Advance virtual time. The collector sleeps meanwhile: words never refer to themselves."""
-        gc.collect()
-        gc.freeze()
         gc.disable()
         try:
             self.clock.run(until_ns)
         finally:
             gc.enable()
-            gc.unfreeze()
 
     def _boot(self, node: NodeId) -> None:
         incarnation = self.store.next_incarnation(node)
@@ -278,8 +273,7 @@ class VirtualHost:
 
     def _send(self, node: NodeId, effect: Send) -> None:
         if type(effect.message) is PlanInstall:
-            for route in effect.message.plan.routes:
-                self._follow(node, effect.to, route)
+            self._follow(node, effect.to, effect.message.plan)
         if effect.to == node:
             self._waiting.append(
                 (node, Received(source=node, incarnation=self.incarnations[node], message=effect.message))
@@ -287,14 +281,16 @@ class VirtualHost:
         else:
             self.post.send(node, self.incarnations[node], effect.to, effect.message)
 
-    def _follow(self, source: NodeId, to: NodeId, route: tuple[NodeId, ...]) -> None:
-        """Facts of a route concern its nodes and the centre, if there is one; nobody else reads them."""
+    def _follow(self, source: NodeId, to: NodeId, plan: NodePlan) -> None:
+        """Facts of a request concern the nodes of its routes and the centre; nobody else reads them."""
         centre = self.network.centre
         for node in (source, to) if centre is None else (source, to, centre):
             reader = self._readers.get(node)
             if reader is not None:
-                for author in route:
-                    reader.follow(author)
+                reader.serve(plan.request)
+                for route in plan.routes:
+                    for author in route:
+                        reader.follow(author)
 
     def _arrive(self, to: NodeId, source: NodeId, incarnation: int, message: Message) -> None:
         if incarnation != self.incarnations[source]:
@@ -331,7 +327,3 @@ class VirtualHost:
         if truth is not None:
             for witness in self.witnesses:
                 witness(self.clock.now_ns, node, slot, truth)
-
-    def _trim(self) -> None:
-        self.logs.trim()
-        self.clock.at(self.clock.now_ns + TRIM_NS, HOUSEKEEPING, self._trim)

@@ -106,6 +106,12 @@ class Fusion:
     def gives(self) -> frozenset[type]:
         return frozenset({UpdatePair, SlotFreed, ViewWanted})
 
+    def idle(self) -> bool:
+        return not (self._executions or self._joining or self._limits)
+
+    def only_when_busy(self) -> frozenset[type]:
+        return frozenset({LinkPairReady, EndChanged, ViewReady})
+
     def deadline_ns(self) -> int | None:
         looks = [one.look_ns for one in self._executions.values() if one.look_ns is not None]
         if self._limits:

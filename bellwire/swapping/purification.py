@@ -73,6 +73,12 @@ class Purification:
     def gives(self) -> frozenset[type]:
         return frozenset({UpdatePair, SlotFreed, ViewWanted, EndUnlocked})
 
+    def idle(self) -> bool:
+        return self._look_ns is None and not (self._plans or self.asking.busy() or self.answering.busy())
+
+    def only_when_busy(self) -> frozenset[type]:
+        return frozenset({LinkPairReady, EndChanged, EndUnlocked, EndDied, ViewReady})
+
     # ---- plans
 
     def _plan_installed(self, step: Step, notice: PlanInstalled) -> None:

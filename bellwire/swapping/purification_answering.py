@@ -188,6 +188,10 @@ class PurificationAnswering:
             self._end(taken)
             self._ground.release(step, taken.kept, reason)
 
+    def busy(self) -> bool:
+        """True while a round is open, or a word waits for the ledger."""
+        return bool(self.taken or self.unread or self._measuring)
+
     def memory_lost(self, step: Step) -> None:
         """The memory forgot its qubits, and what it was doing."""
         self.unread.clear()

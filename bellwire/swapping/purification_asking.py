@@ -236,6 +236,10 @@ class PurificationAsking:
 
     # ---- time
 
+    def busy(self) -> bool:
+        """True while a round is open, or an end rests after a refusal."""
+        return bool(self.rounds or self.resting or self._measuring)
+
     def earliest_ns(self) -> int | None:
         """When the first unanswered word is repeated, or a refused end may be asked for again."""
         if not self.rounds and not self.resting:

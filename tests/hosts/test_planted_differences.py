@@ -15,11 +15,12 @@ from bellwire.gem.fold import Fold
 from bellwire.gem.protocols import Update
 from bellwire.gem.replica import Replica
 from bellwire.labs import Lab, Scenario
+from bellwire.simulator_backend.author_logs import AuthorLogs
 from bellwire.simulator_backend.bindings import VirtualBindings
 from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.clock import TIMER, VirtualClock
 from bellwire.simulator_backend.host import VirtualHost
-from bellwire.simulator_backend.network import AuthorLogs, Post
+from bellwire.simulator_backend.network import Post
 from bellwire.simulator_backend.store import VirtualStore
 from bellwire.simulator_backend.world import World
 from bellwire.swapping.protocols import Swapping

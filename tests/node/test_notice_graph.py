@@ -11,6 +11,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
+from bellwire.baselines.centre import with_centre
 from bellwire.core import notices as words
 from bellwire.core.machine import Part
 from bellwire.node.machines import make_machine
@@ -67,7 +68,7 @@ UNTAKEN: dict[str, dict[str, str]] = {"a": {}, "r": {}, "m": {}}
 
 
 def parts_of(node: str) -> tuple[Part, ...]:
-    return make_machine(chain(), node, lambda request, version, news: "no plan").parts
+    return make_machine(with_centre(chain()), node, lambda request, version, news: "no plan").parts
 
 
 def edges_of(node: str) -> set[Edge]:

@@ -8,7 +8,7 @@ import pytest
 
 from bellwire.core.effects import Effect, Report
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.events import Persisted, Received, Started, TimerFired
+from bellwire.core.events import Persisted, Received, ReplanAsked, RequestCancelled, Started, TimerFired
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import FactsWanted, Watermark
 from bellwire.core.notices import MemoryLost, MemoryReady, SlotFreed
@@ -86,7 +86,7 @@ def test_the_routing_imports_no_part_and_names_nothing_of_one() -> None:
         for alias in node.names
     }
     assert known_events == {"Event", "Received", "Started", "TimerFired"}
-    allowed = {"on_events", "on_messages", "on_notices", "gives", "deadline_ns", "on_deadline"}
+    allowed = {"on_events", "on_messages", "on_notices", "gives", "deadline_ns", "on_deadline", "idle"}
     on_parts = {
         node.attr
         for node in ast.walk(tree)
@@ -218,3 +218,59 @@ def test_orders_of_one_step_are_not_repeated_in_the_next() -> None:
     first = machine.handle(1, Persisted(token=1))
     assert machine.handle(2, TimerFired()) == []
     assert first == [said("once")]
+
+
+class Seldom(Fake):
+    """A part that only persisted words make busy, and a plan's end makes idle again."""
+
+    def __init__(self) -> None:
+        self.plans = 0
+        self.seen: list[str] = []
+        super().__init__(
+            events={Persisted: self._installed},
+            notices={MemoryReady: lambda step, notice: self.seen.append("ready"), SlotFreed: self._removed},
+        )
+
+    def idle(self) -> bool:
+        return self.plans == 0
+
+    def only_when_busy(self) -> frozenset[type]:
+        return frozenset({MemoryReady})
+
+    def _installed(self, step: Step, event: Persisted) -> None:
+        self.plans += 1
+        self.due_ns = 7
+
+    def _removed(self, step: Step, notice: SlotFreed) -> None:
+        self.plans = 0
+        self.due_ns = None
+
+
+def test_an_idle_part_is_spared_until_a_word_makes_it_busy_and_again_when_it_rests() -> None:
+    teller = Fake(
+        events={
+            ReplanAsked: lambda step, event: step.tell(MemoryReady()),
+            RequestCancelled: lambda step, event: step.tell(SlotFreed(slot=0)),
+        },
+        gives=(MemoryReady, SlotFreed),
+    )
+    part = Seldom()
+    machine = NodeMachine("n", [teller, part], seldom=[part])
+    machine.handle(1, ReplanAsked(request="r"))
+    assert part.seen == []
+    machine.handle(2, Persisted(token=1))
+    assert machine.next_deadline_ns == 7
+    machine.handle(3, ReplanAsked(request="r"))
+    assert part.seen == ["ready"]
+    machine.handle(4, RequestCancelled(request="r"))
+    assert machine.next_deadline_ns is None
+    machine.handle(5, ReplanAsked(request="r"))
+    assert part.seen == ["ready"]
+
+
+def test_a_part_that_becomes_busy_hears_what_the_same_step_tells_afterwards() -> None:
+    part = Seldom()
+    teller = Fake(events={Persisted: lambda step, event: step.tell(MemoryReady())}, gives=(MemoryReady,))
+    machine = NodeMachine("n", [part, teller], seldom=[part])
+    machine.handle(1, Persisted(token=1))
+    assert part.seen == ["ready"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bellwire.core.effects import Report
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.messages import FactBatch
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
@@ -18,9 +18,9 @@ from bellwire.labs.models import LabFile
 from bellwire.labs.paper_network import PaperNetwork, paper_lab
 from bellwire.node.machines import QuantumNode
 from bellwire.planner.plans import compute_plan
+from bellwire.simulator_backend.author_logs import AuthorLogs, FactReader, VisibleFacts
 from bellwire.simulator_backend.clock import HARDWARE, VirtualClock
 from bellwire.simulator_backend.host import VirtualHost
-from bellwire.simulator_backend.network import AuthorLogs, FactReader, VisibleFacts
 
 BEFORE_ALL = HARDWARE - 1
 """A fact that arrives is there for whatever else happens in the same nanosecond, as with a cursor."""
@@ -36,6 +36,9 @@ class Inbox(FactReader):
     def follow(self, author: NodeId) -> None:
         """Every author is read anyhow."""
         self.arrived.setdefault(author, self.arrived.pop(author, []))
+
+    def serve(self, request: RequestId) -> None:
+        """Every request is read anyhow."""
 
     def visible(self, now_ns: int) -> list[VisibleFacts]:
         """All that has arrived since the last look."""
@@ -74,9 +77,6 @@ class EveryFactAMessage(AuthorLogs):
     def _arrive(self, inbox: Inbox, entry: VisibleFacts) -> None:
         self.messages += 1
         inbox.arrived.setdefault(entry[0], []).append(entry)
-
-    def trim(self) -> None:
-        """Nothing is kept."""
 
 
 class Outcome:
