@@ -9,6 +9,7 @@ from typing import Final
 
 from bellwire.planner.assessment import PairPlan, outlook
 from bellwire.planner.batch.batch_plan import BatchPlan, RequestShare
+from bellwire.planner.executable_trees import words_for
 from bellwire.planner.instructions import instructions_of
 from bellwire.planner.multipartite.values import Gate, MultipartitePlan, Operation, PairSupply
 from bellwire.planner.reports.instruction_document import instructions_document, use_document
@@ -45,9 +46,18 @@ def pair_document(
         "to": plan.destination,
         "waiting": WAITINGS.get(plan.method, options.waiting),
         **tree_document(plan, topology),
+        "executable": _executable(plan, topology),
         "instructions": instructions_document(instructions_of(plan, topology, request)),
         "topology": _summary(topology),
     }
+
+
+def _executable(plan: PairPlan, topology: Topology) -> Document:
+    """What a request writes to have the plan executed; null and the reason where none can."""
+    words, why = words_for(plan, topology)
+    if words is None:
+        return {"tree": None, "purification": None, "reason": why}
+    return {"tree": words.tree, "purification": words.purification, "reason": None}
 
 
 def tree_document(plan: PairPlan, topology: Topology) -> Document:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bellwire.planner.assessment import PairPlan
 from bellwire.planner.batch.batch_plan import BatchPlan
 from bellwire.planner.capacity import Use
+from bellwire.planner.executable_trees import words_for
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.reports.branches import Branch, action_text, operation_branches, tree_branch
 from bellwire.planner.reports.plain_values import pair_name
@@ -31,12 +32,25 @@ def pair_text(plan: PairPlan, topology: Topology) -> str:
         f"{plan.source} to {plan.destination} by {plan.method}: {_promises(plan)}",
         f"route {' - '.join(route_of(plan.tree))}; a delivered pair is {time_text(left_s)} old at "
         f"{plan.source}, {time_text(right_s)} at {plan.destination}",
+        *_request_lines(plan, topology),
         "",
         *drawn([tree_branch(plan.tree, topology)]),
         "",
         *use_lines(plan.use, topology),
     ]
     return _joined(lines)
+
+
+def _request_lines(plan: PairPlan, topology: Topology) -> list[str]:
+    """How a plan with rounds of purification is asked for; others need no words of their own."""
+    words, why = words_for(plan, topology)
+    if words is None:
+        return [f"no request can ask for this: {why}; --purification automatic takes what one can"]
+    if words.purification is None:
+        return []
+    return [
+        f'bellwire request --mode fixed_tree --tree "{words.tree}" --purification {words.purification} ...'
+    ]
 
 
 def batch_text(plan: BatchPlan, topology: Topology) -> str:
