@@ -63,9 +63,19 @@ def request(
         typer.Option(
             "--purification",
             metavar="ROUNDS",
-            help='Between distant nodes: "1:1" (hops:rounds, by level of the tree) or "adaptive".',
+            help='Between distant nodes: "1:1" (hops:rounds by level of the tree), "automatic", "adaptive".',
         ),
     ] = None,
+    link_purification: Annotated[
+        int,
+        typer.Option(
+            "--link-purification",
+            metavar="ROUNDS",
+            min=0,
+            max=4,
+            help="That every link pair goes through before it is used.",
+        ),
+    ] = 0,
     measure: Annotated[
         bool, typer.Option("--measure/--keep", help="Measure both ends as soon as the pair is known.")
     ] = False,
@@ -83,7 +93,7 @@ def request(
     """Ask a running lab for entangled pairs, or for GHZ states."""
     import asyncio
 
-    from bellwire.cli.asking_terms import Terms, request_of
+    from bellwire.cli.asking_terms import Terms, request_of, rounds_planned
     from bellwire.labs import load_lab
 
     loaded = load_lab(find_lab(lab), live=True)
@@ -95,6 +105,7 @@ def request(
         tree=tree,
         tuning=tuning,
         purification=purification,
+        link_purification=link_purification,
         count=count,
         duration_s=duration_s,
         deadline_s=deadline_s,
@@ -104,12 +115,16 @@ def request(
         weight=weight,
     )
     asked = request_of(terms, loaded, request_id)
+    rounds = rounds_planned(asked, loaded)
     picture = asyncio.run(_ask_for_pairs(loaded, asked, state, wait))
     if as_json:
-        typer.echo(json.dumps({"request": asked.request_id, **picture.rows()[asked.request_id]}))
+        row = picture.rows()[asked.request_id]
+        typer.echo(json.dumps({"request": asked.request_id, "purification": rounds, **row}))
     else:
         from bellwire.cli import show
 
+        if asked.purification is not None:
+            typer.echo(f"rounds of purification between distant nodes: {rounds or 'none are needed'}")
         show.write(show.request_table(picture.rows()))
     seen = picture.requests[asked.request_id]
     if wait and seen.status != "completed":

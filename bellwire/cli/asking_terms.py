@@ -27,6 +27,7 @@ class Terms:
     tree: str | None
     tuning: Path | None
     purification: str | None
+    link_purification: int  # rounds of every link pair, 0..4
     count: int | None
     duration_s: float | None
     deadline_s: float | None
@@ -68,6 +69,7 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         consumption="measure" if terms.measure else "keep",
         tree=tree,
         purification=terms.purification,
+        link_purification=terms.link_purification,
     )
     fault = fault_of(asked, lab.network, members[0])
     if fault is not None:
@@ -76,6 +78,17 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
     if isinstance(plan, str):
         raise ConfigError(plan, where=lab.name)
     return asked
+
+
+def rounds_planned(asked: "EntanglementRequest", lab: "Lab") -> str | None:
+    """Rounds between distant nodes that a plan by the lab file names, as requests write them; None: none."""
+    from bellwire.planner.distant_rounds import rounds_named
+    from bellwire.planner.plans import compute_plan
+
+    if asked.purification is None:
+        return None
+    plan = compute_plan(lab.network, asked, 1)
+    return None if isinstance(plan, str) else rounds_named(plan)
 
 
 def _way(terms: Terms) -> tuple[str, str | None, tuple[str, str] | None]:

@@ -109,6 +109,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
 def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | str:
     """What a request can expect when it is alone, or why it cannot be served. A GHZ state has nodes of a tree
     for a route, and nobody predicts its age."""
+    from bellwire.core.purification_words import ADAPTIVE, words_of
     from bellwire.planner.plans import choose_route, compute_plan
 
     if request.entanglement_type == "bipartite":
@@ -122,6 +123,7 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
             "latency_s": route.outlook.latency_s,
             "age_s": route.outlook.age_s,
             "fidelity": route.outlook.fidelity,
+            "purification": ADAPTIVE if request.purification == ADAPTIVE else words_of(route.levels) or None,
         }
     plan = compute_plan(lab.network, request, 1)
     if isinstance(plan, str):
@@ -133,6 +135,7 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
         "latency_s": plan.latency_ns / NS_PER_S,
         "age_s": None,
         "fidelity": plan.fidelity,
+        "purification": None,
     }
 
 
@@ -163,7 +166,8 @@ def _show(summary: dict[str, Any]) -> None:
         [
             [
                 name,
-                show.what_of(request["members"], request["mode"]),
+                show.what_of(request["members"], request["mode"])
+                + (f", rounds {request['purification']}" if request["purification"] else ""),
                 "-".join(request["route"]) if len(request["members"]) < 3 else request["tree"],
                 request["rate_hz"],
                 request["latency_s"] * 1e3,

@@ -243,7 +243,7 @@ class Request(Section):
     cutoff_attempts: Count | None = None
     rounds: bool = False
     link_purification: Annotated[int, Field(ge=0, le=4)] = 0  # rounds on each link pair before it is used
-    purification: str | None = None  # rounds between distant nodes: "adaptive", or "hops:rounds" by level
+    purification: str | None = None  # between distant nodes: "hops:rounds" by level, "automatic", "adaptive"
     route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     tree: str | None = None  # of swaps on that route: ((a b) (b c))
     routes_max: Annotated[int, Field(ge=1, le=8)] = 1  # that serve it side by side, each with its own tree
@@ -321,6 +321,9 @@ class Limits(Section):
     operation_limit_ms: Positive = 250.0  # a device order without result after this long counts as unknown
     window_lease_ms: Positive = 2000.0  # length of an attempt window
     schedule_step_ms: Positive = 10.0  # turn of one request on a shared link
+    # For so long a lane works for one request where a link has fewer lanes than requests that go further:
+    # some twenty times what a pair of a whole route takes. 0: no shifts, and such requests can jam
+    lane_shift_ms: NotNegative = 500.0
     # Links that share a bank or an emitter take turns on the common clock. 0: no turns, any free memory may
     # attempt on any link at any time
     turn_ms: NotNegative = 10.0

@@ -3,16 +3,19 @@
 Owns the terms. The walk through a live lab is in test_live.py, every way of swapping in tests/hosts.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from bellwire.cli.asking_terms import Terms, request_of
+from bellwire.cli.asking_terms import Terms, request_of, rounds_planned
 from bellwire.cli.main import app
+from bellwire.core.purification_words import levels_of
 from bellwire.labs import Lab, load_lab
 from bellwire.labs.tunings import read_tuning
+from bellwire.planner.plans import predict
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 TUNING = LABS / "tunings" / "adaptive_chain.yaml"
@@ -31,6 +34,9 @@ REFUSED = [
     ([*PAIRS, "--purification", "1:1"], 'need a mode that follows it, not "swap_asap"'),
     ([*PAIRS, "--purification", "adaptive", "--mode", "score"], "needs a fidelity threshold"),
     ([*PAIRS, "--purification", "twice"], '"twice" is no level, write "hops:rounds"'),
+    ([*PAIRS, "--purification", "automatic"], "needs a fidelity threshold to choose rounds by"),
+    ([*PAIRS, "--purification", "automatic", "--fidelity", "0.999"], "need a mode that follows the tree"),
+    ([*STATES, "--ghz", "alice,bob,carol", "--link-purification", "1"], "link_purification are for pairs"),
     ([*PAIRS, "--ghz", "alice,bob,carol"], "leave out --from and --to"),
     ([*PAIRS, "--tuning", str(TUNING), "--mode", "score"], "leave out --mode"),
     ([*PAIRS, "--tuning", "absent.yaml"], "absent.yaml: cannot be read"),
@@ -74,7 +80,7 @@ def typed(**given: Any) -> Terms:
         None,
     )
     known = {"count": 3, "fidelity_min": None, "rate_min_hz": None, "measure": False, "weight": 1}
-    return Terms(**{**absent, **known, **given})
+    return Terms(**{"link_purification": 0, **absent, **known, **given})
 
 
 def chain() -> Lab:
@@ -101,9 +107,48 @@ def test_mode_tree_and_purification_reach_the_request() -> None:
     assert request_of(typed(**ends, tree=whole), chain(), None).tree == whole
 
 
+def test_rounds_of_links_and_rounds_that_the_plan_names_are_told() -> None:
+    ends = {"source": "alice", "target": "bob", "mode": "fixed_tree"}
+    lab = chain()
+    assert request_of(typed(**ends, link_purification=1), lab, None).link_purification == 1
+    plain = predict(lab.network, request_of(typed(**ends), lab, None))
+    assert not isinstance(plain, str)
+    needed = request_of(
+        typed(**ends, purification="automatic", fidelity_min=plain.fidelity + 0.01), lab, None
+    )
+    words = rounds_planned(needed, lab)
+    assert words is not None
+    assert levels_of(words)
+    enough = request_of(
+        typed(**ends, purification="automatic", fidelity_min=plain.fidelity - 0.01), lab, None
+    )
+    assert rounds_planned(enough, lab) is None
+    assert rounds_planned(request_of(typed(**ends), lab, None), lab) is None
+
+
 def test_members_of_ghz_states_are_asked_at_the_first() -> None:
     lab = load_lab(LABS / "ghz_star.yaml", live=True)
     asked = request_of(typed(ghz="carol, alice,bob", mode="score"), lab, None)
     assert asked.target_nodes == ("carol", "alice", "bob")
     assert (asked.entanglement_type, asked.consumption) == ("ghz", "keep")
     assert asked.request_id.startswith("carol-alice-bob-")
+
+
+def test_check_shows_the_rounds_that_a_threshold_needs(tmp_path: Path) -> None:
+    text = (LABS / "three_node_repeater.yaml").read_text(encoding="utf-8")
+    asked = "fidelity_min: 0.8, consumption"
+    assert asked in text
+    rows = {}
+    for fidelity in ("0.8", "0.94"):
+        path = tmp_path / f"of_{fidelity}.yaml"
+        words = f"fidelity_min: {fidelity}, mode: fixed_tree, purification: automatic, consumption"
+        path.write_text(text.replace(asked, words), encoding="utf-8")
+        result = CliRunner().invoke(app, ["check", str(path), "--json"])
+        assert result.exit_code == 0, result.output
+        rows[fidelity] = json.loads(result.stdout)["requests"]["demo"]
+    assert rows["0.8"]["purification"] is None
+    assert rows["0.94"]["purification"] == "2:1"
+    assert rows["0.94"]["fidelity"] >= 0.94 > rows["0.8"]["fidelity"]
+    assert rows["0.94"]["rate_hz"] < rows["0.8"]["rate_hz"] / 2
+    shown = CliRunner().invoke(app, ["check", str(tmp_path / "of_0.94.yaml")]).stdout
+    assert "rounds 2:1" in shown
