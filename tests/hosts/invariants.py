@@ -45,7 +45,7 @@ from bellwire.simulator_backend.host import VirtualHost
 LEDGER_EVERY = 400
 """Every so many steps the acting node's replica is compared with a fold made anew from its watermarks."""
 
-QUEUES_MAX = {"waiting": 200, "heap": 3_000, "touched": 200, "ends": 1_500, "log": 20_000}
+QUEUES_MAX = {"waiting": 200, "heap": 3_000, "touched": 200, "ends": 1_500, "unread": 20_000}
 """Lengths that the queues of a small lab never reach; they do not grow with time."""
 
 
@@ -355,8 +355,8 @@ class Invariants:
             lengths["touched"] = len(machine.replica.touched)
             lengths["ends"] = len(machine.replica.fold.ends)
             if not host.lab.scenario.crashes:
-                log = host.logs.logs[machine.node]
-                lengths["log"] = len(getattr(log, "entries", log))
+                places = host._readers[machine.node].places.values()
+                lengths["unread"] = max((len(place.queue) for place in places), default=0)
         for name, length in lengths.items():
             if length > self.peaks[name]:
                 self.peaks[name] = length
