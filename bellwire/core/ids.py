@@ -4,6 +4,8 @@ Owns the identifiers of qubits, link pairs and their ends. Refuses randomness: e
 that both sides already know (architecture.md section 4).
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 NodeId = str
@@ -50,6 +52,10 @@ class End(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.link}/{self.run}.{self.attempt}.{self.lane}:{self.side}"
+
+
+end_of: Callable[[tuple[LinkId, int, int, int, int]], End] = partial(tuple.__new__, End)
+"""An end from its five parts in order: faster than End(...), which every new pair would feel."""
 
 
 RUNS_PER_INCARNATION = 1 << 20

@@ -108,6 +108,11 @@ class SlotView(Protocol):
 class SlotBook(Protocol):
     """The one owner of qubits of a node. Every illegal change raises LocalMisuse."""
 
+    @property
+    def changes(self) -> int:
+        """Grows with every change of a slot."""
+        ...
+
     def slot(self, index: int) -> SlotView: ...
 
     def of_lane(self, link: LinkId, lane: int) -> SlotView | None:

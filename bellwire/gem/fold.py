@@ -32,13 +32,11 @@ from bellwire.core.facts import (
     Swapped,
     Verdict,
 )
-from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.core.ids import End, LinkId, NodeId, end_of
 from bellwire.core.star_graphs import through_hadamard
 from bellwire.gem.groups import GroupRecord, exchange_decay, united
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
-
-_end_of = End._make  # faster than End(...), which every new pair would feel
 
 
 class Fold(Ledger):
@@ -118,27 +116,36 @@ class Fold(Ledger):
             since_ns = fact.at_ns
         record = self.ends.get(end)
         if record is None:
-            record = self._open(end, fact)
+            record = self._open(end, fact, since_ns)
             if record is None:
                 self.refused += 1
                 return ()
+            record.born = fact
+            record.incarnation = incarnation
             chain = record.chain
             chain.frame = fact.frame
-        else:
-            if record.born is not None:
-                self.refused += 1
-                return ()
-            chain = record.chain
-            opener = record.opener
-            if type(chain) is GroupRecord:
-                return self._born_into(chain, record, incarnation, fact, since_ns)
-            if not isinstance(opener, Born):
-                chain.frame ^= fact.frame
-            elif opener.frame != fact.frame:
-                chain.dead = chain.unannounced = True
-                self.frames_differ += 1
-            if since_ns < self._latest_began_ns:
-                self._close_partner(end, since_ns)
+            if end.side == 0:
+                chain.signs = fact.signs
+                chain.cost = fact.cost
+                chain.sigma_ns = fact.sigma_ns
+                chain.dated = True
+                chain.request = fact.request
+                chain.tree = 0 if fact.request is None else fact.tree
+            return (end,)
+        if record.born is not None:
+            self.refused += 1
+            return ()
+        chain = record.chain
+        opener = record.opener
+        if type(chain) is GroupRecord:
+            return self._born_into(chain, record, incarnation, fact, since_ns)
+        if type(opener) is not Born:
+            chain.frame ^= fact.frame
+        elif opener.frame != fact.frame:
+            chain.dead = chain.unannounced = True
+            self.frames_differ += 1
+        if since_ns < self._latest_began_ns:
+            self._close_partner(end, since_ns)
         record.born = fact
         record.incarnation = incarnation
         if end.side == 0:
@@ -238,7 +245,7 @@ class Fold(Ledger):
 
     def _fused(self, fact: Fused) -> tuple[End, ...]:
         self.grouped = True
-        kept = self.ends.get(fact.kept) or self._open(fact.kept, fact)
+        kept = self.ends.get(fact.kept) or self._open(fact.kept, fact, fact.at_ns)
         measured = self.ends.pop(fact.measured, None) or self._take_unknown(fact.measured, fact)
         if kept is None or measured is None or fact.result != "ok":
             self.refused += kept is None or measured is None
@@ -359,14 +366,13 @@ class Fold(Ledger):
 
     # ---- what several facts share
 
-    def _open(self, end: End, fact: Born | Swapped | Released | Fused) -> EndRecord | None:
+    def _open(self, end: End, fact: Born | Swapped | Released | Fused, since_ns: int) -> EndRecord | None:
         """Records of a pair that no fact has named before; None when `end` has ended already."""
         link, run, attempt, lane, side = end
-        partner = _end_of((link, run, attempt, lane, 1 - side))
+        partner = end_of((link, run, attempt, lane, 1 - side))
         ends = self.ends
         if partner in ends:
             return None
-        since_ns = _since_ns(fact)
         chain = ChainRecord(since_ns)
         one = EndRecord(end, chain, None)
         two = EndRecord(partner, chain, fact)
@@ -379,7 +385,7 @@ class Fold(Ledger):
         return one
 
     def _take_unknown(self, end: End, fact: Swapped | Released | Fused) -> EndRecord | None:
-        record = self._open(end, fact)
+        record = self._open(end, fact, fact.at_ns)
         return None if record is None else self.ends.pop(end)
 
     def _close_partner(self, end: End, born_ns: int) -> None:

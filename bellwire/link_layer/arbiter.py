@@ -21,7 +21,7 @@ from bellwire.core.plans import LinkPlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.link_layer.agreement import QueueKeeper, WindowBook
-from bellwire.link_layer.bank_sides import Wanting, bank_of
+from bellwire.link_layer.bank_sides import Bank, Wanting, bank_of
 
 
 class SharingEnd(Protocol):
@@ -129,6 +129,8 @@ class Arbiter:
         self._rivals = rivals_at(network, node)
         self._sharers = _sharing_at(network, node, network.nodes[node].links)  # with turns or without
         self._homes = homes_of(network)
+        self._counted_at = -1  # changes of slots when the banks were last counted
+        self._banks: dict[LinkId, Bank] = {}
 
     # ---- shares
 
@@ -220,15 +222,26 @@ class Arbiter:
         slots = self._slots.of_link(link)
         if not self._in_bank(end):
             return sum(slot.state == "free" for slot in slots)
-        return bank_of(slots).takeable(link, end.requests, self._wanted_beside(link))
+        return self._bank(link).takeable(link, end.requests, self._wanted_beside(link))
 
     def may_keep(self, link: LinkId, request: RequestId, tree: int) -> bool:
         """True when a pair may keep the memory of a bank in which it was born."""
         end = self._ends[link]
         if len(end.requests) == 1 or not self._in_bank(end):
             return True  # a memory that attempts here is of no use to any other side
-        bank = bank_of(self._slots.of_link(link))
+        bank = self._bank(link)
         return bank.keeps(link, (request, tree), end.requests, self._wanted_beside(link))
+
+    def _bank(self, link: LinkId) -> Bank:
+        """What the memories of a link's bank do now; counted again only when a slot has changed."""
+        changes = self._slots.changes
+        if changes != self._counted_at:
+            self._counted_at = changes
+            self._banks.clear()
+        bank = self._banks.get(link)
+        if bank is None:
+            bank = self._banks[link] = bank_of(self._slots.of_link(link))
+        return bank
 
     def _in_bank(self, end: SharingEnd) -> bool:
         return end.settings.shared[end.settings.nodes.index(self._node)]

@@ -11,7 +11,7 @@ from bellwire.core.bell import Walsh
 from bellwire.core.effects import ReleaseQubit
 from bellwire.core.errors import PeerViolation
 from bellwire.core.facts import Born, Released
-from bellwire.core.ids import End, RequestId
+from bellwire.core.ids import End, RequestId, end_of
 from bellwire.core.link_messages import ScheduleEntry, Window
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndDied, LinkPairReady, SlotFreed, UpdatePair
@@ -28,8 +28,6 @@ from bellwire.link_layer.uses import FreshPair, LinkHandler, PairUse
 
 Estimate = Callable[[int, int], HeraldEstimate]
 """(operating point, herald code) -> what the link is believed to give."""
-
-_end_of = End._make  # faster than End(...), which every herald would feel
 
 
 class Births:
@@ -101,7 +99,7 @@ class Births:
         if entry is None and window is not None and not in_doubt:
             self._nobodys(step, attempt, lane)
             return
-        end = _end_of((self._link.link, run, attempt, lane, self._side))
+        end = end_of((self._link.link, run, attempt, lane, self._side))
         estimate = self.estimate(point, code)
         void_there = self._expiry.void_before(run, attempt, lane)
         usable = (

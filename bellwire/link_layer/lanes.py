@@ -4,7 +4,7 @@ Owns the orders to start and stop attempts and the memory of recent births. Refu
 may be made is told by the window book, and what a herald means is decided by the link end.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 
 from bellwire.core.effects import StartAttempts, StopAttempts
@@ -37,9 +37,8 @@ class Lanes:
         self._waited: dict[int, int] = {}  # with turns: lane -> attempts without success in turns before
         self._period_ns = link.period_ns
         self._epoch_ns = 0
-        # Recent (attempt, lane) that were born. Ordered: in a plain dict the search for the oldest entry
-        # walks over all that were deleted before it.
-        self._births: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._births: set[tuple[int, int]] = set()  # recent (attempt, lane) that were born
+        self._births_in_order: deque[tuple[int, int]] = deque()
         self._forgotten_to = -1  # the latest attempt of a birth that was forgotten
         self._frozen: dict[int, int] = {}  # lane -> give up at: held by hardware, no report yet
 
@@ -50,6 +49,7 @@ class Lanes:
         self._ordered.clear()
         self._waited.clear()
         self._births.clear()
+        self._births_in_order.clear()
         self._forgotten_to = -1
         self._frozen.clear()
         self.moved = True
@@ -203,17 +203,19 @@ class Lanes:
 
     def successes(self) -> Successes:
         """Successes of the present run."""
-        return Successes(self._births.keys(), self._forgotten_to)
+        return Successes(self._births, self._forgotten_to)
 
     def first_birth(self, attempt: int, lane: int) -> bool:
         """Note a success; False when it was noted before."""
-        births = self._births
-        if (attempt, lane) in births:
+        births, born = self._births, (attempt, lane)
+        if born in births:
             return False
-        births[attempt, lane] = None
+        births.add(born)
+        self._births_in_order.append(born)
         if len(births) > BIRTHS_KEPT:
-            (forgotten, _), _ = births.popitem(last=False)
-            self._forgotten_to = max(self._forgotten_to, forgotten)
+            oldest = self._births_in_order.popleft()
+            births.remove(oldest)
+            self._forgotten_to = max(self._forgotten_to, oldest[0])
         return True
 
     def earliest_ns(self) -> int | None:

@@ -64,6 +64,7 @@ class SlotTable:
 
     def __init__(self, network: NetworkSettings, node: str) -> None:
         self._node = node
+        self.changes = 0
         self._slots: dict[int, Slot] = {}
         self._of_lane: dict[tuple[LinkId, int], Slot] = {}
         self._holding: dict[End, Slot] = {}
@@ -96,6 +97,7 @@ class SlotTable:
         slot = self._slots[index]
         if slot.state not in _FROM[change]:
             raise LocalMisuse(f"{self._node}: {change} is not allowed on {slot!r}")
+        self.changes += 1
         return slot
 
     def slot(self, index: int) -> Slot:
@@ -123,6 +125,7 @@ class SlotTable:
         slot = self._slots[index]
         if slot.state != "free":
             raise LocalMisuse(f"{self._node}: attempt is not allowed on {slot!r}")
+        self.changes += 1
         slot.state = "attempting"
         slot.generation += 1
         return slot.generation

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.ids import End
+from bellwire.core.ids import end_of
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.world_fusions import GroupTruth, check_distinct, fuse, group_truth
@@ -52,9 +52,6 @@ __all__ = [
     "PlannedClick",
     "World",
 ]
-
-
-_end_of = End._make  # faster than End(...), which every herald would feel
 
 
 class World:
@@ -149,7 +146,7 @@ class World:
         heralds = line.heralds[point]
         drawn = bisect_right(heralds.shares, self._chance.uniform("herald", name, run, attempt, lane))
         code, frame, eigenvalues = heralds.outcomes[drawn]
-        ends = [_end_of((name, run, attempt, lane, 0)), _end_of((name, run, attempt, lane, 1))]
+        ends = [end_of((name, run, attempt, lane, 0)), end_of((name, run, attempt, lane, 1))]
         pair = Pair(eigenvalues, frame, ends, [at_ns, at_ns])
         for side in (0, 1):
             if held[side]:
