@@ -93,6 +93,13 @@ class LinkRequested(Word, frozen=True, kw_only=True):
     """Swapping/planner to link layer: generate pairs."""
 
     plan: LinkPlan
+    waits: bool = False  # the pairs keep their memories until pairs of other links come
+
+
+class ShiftOver(Word, frozen=True, kw_only=True):
+    """Link layer to swapping: the lane of this end works for another request from now on."""
+
+    end: End
 
 
 class LinkWithdrawn(Word, frozen=True, kw_only=True):
@@ -210,6 +217,7 @@ Notice = (
     | PlanInstalled
     | PlanRemoved
     | LinkRequested
+    | ShiftOver
     | LinkWithdrawn
     | PlanRequested
     | PlanActive

@@ -73,6 +73,9 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     length_km: float
     lease_ns: int = 2_000_000_000  # length of an attempt window
     frame_ns: int = 10_000_000  # length of one schedule step when several requests share the link
+    # For so long a lane works for one request where more requests than lanes wait for pairs of other links
+    # too; 0: lanes go round frame by frame all the same.
+    shift_ns: int = 0
     start_margin_ns: int = (
         0  # a run's attempt 0 lies at least this far ahead; live links start on a whole second
     )

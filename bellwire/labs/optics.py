@@ -124,6 +124,7 @@ def link_settings(
         length_km=length_km,
         lease_ns=round(lab.limits.window_lease_ms * 1e6),
         frame_ns=round(lab.limits.schedule_step_ms * 1e6),
+        shift_ns=round(lab.limits.lane_shift_ms * 1e6),
         start_margin_ns=round(lab.clock.start_margin_ms * 1e6) if armed_by_pulse else 0,
         whole_second=armed_by_pulse and lab.clock.whole_second,
         reserved_for=link.reserved_for,

@@ -29,6 +29,10 @@ class Division:
         """Raises ConfigError for a scheduler that nobody knows, or a calendar that it cannot use."""
         self.together: Callable[[RequestId, int], int] = lambda request, tree: 1
         """Pairs that a request must have in one go; whoever serves atomic CREATEs puts its own here."""
+        self.waiting: set[Key] = set()
+        """Requests whose pairs keep their memories until pairs of other links come."""
+        self.in_shifts = False
+        """Whether the division that was made last is that of one shift."""
         self._link = link
         self._scheduler = scheduler_of(link)
         self.remembers = self._scheduler.remembers
@@ -38,12 +42,21 @@ class Division:
         self._standings: Mapping[Key, Standing] = {}
         self._turns: OrderedDict[Shares, Mapping[Key, Turn]] = OrderedDict()
 
-    def shares(self, requests: Mapping[Key, LinkPlan], run: int | None, first: int, point: int) -> Shares:
-        """The division from attempt `first` of a run on; success is expected as at that operating point."""
+    def shares(
+        self,
+        requests: Mapping[Key, LinkPlan],
+        run: int | None,
+        first: int,
+        point: int,
+        shift: int | None = None,
+    ) -> Shares:
+        """The division from attempt `first` of a run on; success is expected as at that operating point.
+        shift: number of the present one, None: lanes do not work in shifts."""
         standings = self._standings
         if self._window is not None and self._window.run == run:
             standings = self._after(self._window, first)
-        divided = self._divide(requests, standings, point)
+        divided = self._divide(requests, standings, point, shift)
+        self.in_shifts = divided.in_shifts
         if divided.turns:
             self._turns[divided.shares] = divided.turns
             self._turns.move_to_end(divided.shares)
@@ -52,7 +65,11 @@ class Division:
         return divided.shares
 
     def _divide(
-        self, requests: Mapping[Key, LinkPlan], standings: Mapping[Key, Standing], point: int
+        self,
+        requests: Mapping[Key, LinkPlan],
+        standings: Mapping[Key, Standing],
+        point: int,
+        shift: int | None,
     ) -> Divided:
         attempts = 1.0 / self._link.point(point).success_probability
         demands = [
@@ -63,10 +80,12 @@ class Division:
                 self.together(request, tree),
                 budget_lanes(plan, self._link, point),
                 pace_lanes(plan, self._link, point),
+                waits=(request, tree) in self.waiting,
             )
             for (request, tree), plan in requests.items()
         ]
-        return self._scheduler.divide(self._link.lanes, demands, standings, self._frames)
+        frames = self._frames._replace(shift=shift)
+        return self._scheduler.divide(self._link.lanes, demands, standings, frames)
 
     def agreed(self, window: Window) -> None:
         """A window rules from its first attempt on: what the one before gave until then counts."""

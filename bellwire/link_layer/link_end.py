@@ -28,6 +28,7 @@ from bellwire.link_layer.division import Division
 from bellwire.link_layer.estimation.unit import FidelityEstimation, estimation_of
 from bellwire.link_layer.ground import Ground, memories_of
 from bellwire.link_layer.herald_reports import HeraldReports
+from bellwire.link_layer.lane_shifts import LaneShifts
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.pair_uses import PairUses
 from bellwire.link_layer.point_switch import PointSwitch
@@ -89,6 +90,9 @@ class LinkEnd:
         self.births.uses = self.uses
         self._demand_news = pair_uses.demand_changed
         self._timed: tuple[Timed, ...] = (self.births, *self.uses)
+        self._shifts = LaneShifts(ground, self.division.waiting)
+        if link.shift_ns:
+            self._timed += (self._shifts,)
         if len(link.points) > 1:
             self._timed += (self._switch,)
         self.handlers: dict[type, LinkHandler] = dict(self.births.on_messages())
@@ -125,9 +129,11 @@ class LinkEnd:
         else:
             self.drop(step, PRE_DISTRIBUTED)
 
-    def want(self, step: Step, plan: LinkPlan) -> None:
-        """A request wants pairs of this link."""
+    def want(self, step: Step, plan: LinkPlan, *, waits: bool = False) -> None:
+        """A request wants pairs of this link. waits: they keep their memories until pairs of others come."""
         key = (plan.request, plan.tree)
+        if waits:
+            self.division.waiting.add(key)
         if self.requests.get(key) == plan:
             return
         self.requests[key] = plan
@@ -138,6 +144,7 @@ class LinkEnd:
         gone = [key for key in self.requests if key[0] == request]
         for key in gone:
             del self.requests[key]
+        self.division.waiting.difference_update(gone)
         if gone:
             self._demand_changed(step)
 
@@ -203,6 +210,7 @@ class LinkEnd:
         if self.book.run is not None:
             self.births.leave(step, self.book.run)
         self.book.close()
+        self._shifts.forget()
         if self.sharing is not None:
             self.sharing.left_run()
 
@@ -219,6 +227,7 @@ class LinkEnd:
         self.book.add(window)
         self.counters["windows"] += 1
         self._switch.look(step.now_ns)
+        self._shifts.look()
         if self.side == 0:
             self.division.agreed(window)
         if self.settings.station is not None:
@@ -316,6 +325,9 @@ class LinkEnd:
             silent = self.reports.silent_ns()
             if silent is not None and self.requests:
                 deadline = min(deadline, silent)
+        shift_ns = self.wishes.shift_ends_ns
+        if shift_ns is not None and (deadline is None or shift_ns < deadline):
+            deadline = shift_ns
         frozen = self.lanes.earliest_ns()
         return frozen if deadline is None or (frozen is not None and frozen < deadline) else deadline
 
@@ -342,6 +354,9 @@ class LinkEnd:
         for lane in self.lanes.overdue(now_ns):
             self.counters["given_up"] += 1
             self._restart(step, lane)
+        if self.wishes.shift_ends_ns is not None and self.wishes.shift_ends_ns <= now_ns:
+            self.wishes.shift_ends_ns = None
+            self.look_at_terms(step)
         if self.book.run is not None and self.book.windows:
             silent = self.reports.silent_ns()
             if silent is not None and self.requests and silent <= now_ns:

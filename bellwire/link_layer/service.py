@@ -40,6 +40,7 @@ from bellwire.core.notices import (
     MemoryLost,
     MemoryReady,
     PeerRestarted,
+    ShiftOver,
     SlotFreed,
     UpdatePair,
 )
@@ -127,6 +128,7 @@ class LinkService:
                 UpdatePair,
                 LinkPairReady,
                 EndDied,
+                ShiftOver,
                 SlotFreed,
                 MemoryLost,
                 MemoryReady,
@@ -321,7 +323,7 @@ class LinkService:
 
     def _requested(self, step: Step, notice: LinkRequested) -> None:
         self._stirred.add(notice.plan.link)
-        self.ends[notice.plan.link].want(step, notice.plan)
+        self.ends[notice.plan.link].want(step, notice.plan, waits=notice.waits)
         self._look_beside(step, notice.plan.link)
 
     def _withdrawn(self, step: Step, notice: LinkWithdrawn) -> None:

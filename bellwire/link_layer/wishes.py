@@ -24,7 +24,10 @@ class Wishes:
         estimation: FidelityEstimation,
     ) -> None:
         self.sharing: Sharing | None = None  # None: the link takes no turns and shares no memory
+        self.shift_ends_ns: int | None = None  # None: lanes do not work in shifts at the moment
         self._link = ground.link
+        # Memories of a bank are divided by side, whoever works in which lane.
+        self._shift_ns = 0 if all(ground.link.shared) else ground.link.shift_ns
         self._delay_ns = ground.delay_ns
         self._book = ground.book
         self._keeper = keeper
@@ -36,7 +39,11 @@ class Wishes:
         """What side 0 wants to agree on next."""
         first = self._keeper.soonest(self._delay_ns, now_ns)
         point = self.point()
-        owners, cycle, anchored = self._division.shares(self._requests, self._book.run, first, point)
+        shift = now_ns // self._shift_ns if self._shift_ns else None
+        owners, cycle, anchored = self._division.shares(self._requests, self._book.run, first, point, shift)
+        self.shift_ends_ns = None
+        if shift is not None and self._division.in_shifts:
+            self.shift_ends_ns = (shift + 1) * self._shift_ns
         return Terms(
             owners,
             cycle,

@@ -14,6 +14,7 @@ from bellwire.core.events import Received
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWithdrawn
+from bellwire.core.modes import is_foreign
 from bellwire.core.notices import LinkRequested, LinkWithdrawn, PlanInstalled, PlanRemoved
 from bellwire.core.plans import WEIGHTS_MAX, NodePlan
 from bellwire.core.settings import NetworkSettings
@@ -87,7 +88,7 @@ class Messaging:
         self._lease(plan, step.now_ns)
         step.tell(PlanInstalled(plan=plan))
         for link_plan in plan.links:
-            step.tell(LinkRequested(plan=link_plan))
+            step.tell(LinkRequested(plan=link_plan, waits=_waits(plan)))
         step.order(
             Report(
                 name="plan_installed",
@@ -186,3 +187,11 @@ class Messaging:
             received.source,
             PlanAnswer(request=message.request, version=message.version, accepted=False, reason="withdrawn"),
         )
+
+
+def _waits(plan: NodePlan) -> bool:
+    """True when link pairs of a plan are held until the swapping layer has their partners. Textbook rounds,
+    fusions and protocols of their own have other rules for when pairs are given up."""
+    if plan.rounds or plan.fusion is not None or (plan.mode and is_foreign(plan.mode)):
+        return False
+    return any(len(route) > 2 for route in plan.routes)

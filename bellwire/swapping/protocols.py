@@ -28,6 +28,7 @@ from bellwire.core.notices import (
     PeerLost,
     PlanInstalled,
     PlanRemoved,
+    ShiftOver,
     SlotFreed,
     UpdatePair,
     ViewReady,
@@ -90,7 +91,7 @@ class Swapping:
         self.ack = SwappingAck()
         self.fail = SwappingFail(slots)
         self.counters: dict[str, int] = dict.fromkeys(
-            ("tried", "succeeded", "failed", "unknown", "cutoffs", "idle", "lost_partners"), 0
+            ("tried", "succeeded", "failed", "unknown", "cutoffs", "idle", "shifts", "lost_partners"), 0
         )
         self._look_ns: int | None = None  # the earliest of all executions
 
@@ -106,6 +107,7 @@ class Swapping:
             EndChanged: self._end_changed,
             EndUnlocked: self._end_unlocked,
             EndDied: self._end_died,
+            ShiftOver: self._shift_over,
             ViewReady: self._view_ready,
             PlanInstalled: self._plan_installed,
             PlanRemoved: self._plan_removed,
@@ -338,6 +340,14 @@ class Swapping:
         if slot is not None and slot.state == "held":
             self.fail.count += 1
             self._discard(step, slot, "dead")
+
+    def _shift_over(self, step: Step, notice: ShiftOver) -> None:
+        """Others work on the lane now, and no partner comes in this shift: whoever would swap the end gives
+        it up. Ends of whole pairs stay with the end nodes."""
+        slot = self._slots.holding(notice.end)
+        if slot is not None and slot.state == "held" and (slot.request, slot.tree) in self._executions:
+            self.counters["shifts"] += 1
+            self._discard(step, slot, "cutoff")
 
     def _discard(self, step: Step, slot: SlotView, reason: ReleaseReason) -> None:
         """End a held qubit: its chain is worth nothing to anybody."""

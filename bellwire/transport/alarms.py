@@ -30,6 +30,10 @@ class Alarms(Generic[Key]):
         heappush(self._heap, (due_ns, self._count, key))
         self._moved = True
 
+    def is_set(self, key: Key) -> bool:
+        """True when the alarm of `key` has not gone off yet."""
+        return key in self._due
+
     def clear(self, key: Key) -> None:
         """Forget the alarm of `key`, if it has one."""
         self._due.pop(key, None)

@@ -78,7 +78,11 @@ class Head:
             return  # enough is on its way; looked at again when one of them fails
         known = group is not None or frame_known(view, end)
         if circuit.mode == "measure" and not known:
-            return  # its completion wakes us; measured earlier, nobody here could check the frame
+            # Measured earlier, nobody here could check the frame. The far half was born before we heard.
+            if not self.handover.alarms.is_set(("head", end)):
+                wait_ns = self.handover.settings.delay_ns(circuit.peer, self.handover.node)
+                self.handover.alarms.set(("head", end), step.now_ns + wait_ns)
+            return
         pair = HeadPair(
             request=circuit.request,
             peer=peer,
@@ -97,6 +101,7 @@ class Head:
             pair.frame = group.frames[peer]
             pair.silent = {name for name, _ in group.tails}
         self.pairs[end] = pair
+        self.handover.alarms.clear(("head", end))
         self._open[circuit.request] = self._open.get(circuit.request, 0) + 1
         if circuit.mode == "measure":
             self._start_measuring(step, pair, slot)
@@ -286,9 +291,13 @@ class Head:
         return True
 
     def on_alarm(self, step: Step, head_end: End) -> None:
-        """Repeat the offer or the commit, or give the offer up."""
-        pair = self.pairs[head_end]
-        if pair.state == "committed":
+        """Repeat the offer or the commit, or give the offer up; or see whether the far half is known now."""
+        pair = self.pairs.get(head_end)
+        if pair is None:
+            if self.handover.slots.holding(head_end) is not None:
+                self.handover.alarms.set(("head", head_end), step.now_ns + self.handover.timers.answer_ns)
+                self.handover.look(step, head_end)
+        elif pair.state == "committed":
             self._commit(step, pair)
         elif step.now_ns >= pair.started_ns + self.handover.timers.delivery_ns:
             self._give_up(step, pair, "expired")

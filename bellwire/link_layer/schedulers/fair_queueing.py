@@ -47,16 +47,18 @@ class WeightedFairQueueing:
         self, lanes: int, demands: Sequence[Demand], history: Mapping[Key, Standing], frames: Frames
     ) -> Divided:
         foreground = [one for one in demands if not one.plan.background]
-        owners, parts = lanes_for(
+        owners, parts, working = lanes_for(
             lanes,
             (
                 [one for one in foreground if one.plan.weight == 0],
                 [one for one in foreground if one.plan.weight > 0],
                 [one for one in demands if one.plan.background],
             ),
+            frames.shift,
         )
         if len(parts) <= 1:
-            return Divided(Shares(owners, even_cycle([(one.entry, part) for one, part in parts])))
+            cycle = even_cycle([(one.entry, part) for one, part in parts])
+            return Divided(Shares(owners, cycle), in_shifts=bool(working))
         unit = frames.attempts * (lanes - len(owners))
         turns = {
             (one.entry.request, one.entry.tree): Turn(part, unit * _job_frames(one, unit))
@@ -66,7 +68,8 @@ class WeightedFairQueueing:
         chosen = sequence(list(turns.values()), list(standings.values()), unit, frames.number)
         # The first lane that goes round begins with place len(owners) of a cycle (binding.py).
         turned = (chosen[(place - len(owners)) % len(chosen)] for place in range(len(chosen)))
-        return Divided(Shares(owners, tuple(parts[index][0].entry for index in turned)), turns)
+        cycle = tuple(parts[index][0].entry for index in turned)
+        return Divided(Shares(owners, cycle), turns, bool(working))
 
 
 def _job_frames(demand: Demand, unit: int) -> int:

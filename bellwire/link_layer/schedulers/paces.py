@@ -9,16 +9,19 @@ from fractions import Fraction
 
 from bellwire.core.link_messages import ScheduleEntry
 from bellwire.link_layer.binding import NOBODY
-from bellwire.link_layer.schedulers.whole_lanes import Lanes, even_cycle
-from bellwire.link_layer.schedulers.words import Demand, Shares
+from bellwire.link_layer.schedulers.whole_lanes import even_cycle
+from bellwire.link_layer.schedulers.words import Demand, Lanes, Shares
 
 
 def paced(lanes: int, demands: Sequence[Demand], divided: Lanes) -> Shares:
     """The division with every paced request cut to its pace; lanes that are freed go round, for nobody.
 
-    A place of a cycle is one frame: a pace is kept on average over a cycle of up to WEIGHTS_MAX frames.
+    A place of a cycle is one frame: a pace is kept on average over a cycle of up to WEIGHTS_MAX frames; by
+    whoever works in shifts, on average over all shifts.
     """
-    paces = {one.entry: one.pace for one in demands if one.pace is not None}
+    paces = {
+        one.entry: one.pace / divided.working.get(one.entry, 1) for one in demands if one.pace is not None
+    }
     given: dict[ScheduleEntry, Fraction] = dict.fromkeys(divided.owners, Fraction(0))
     for entry in divided.owners:
         given[entry] += 1

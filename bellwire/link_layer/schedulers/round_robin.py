@@ -26,10 +26,12 @@ class WeightedRoundRobin:
     def divide(
         self, lanes: int, demands: Sequence[Demand], history: Mapping[Key, Standing], frames: Frames
     ) -> Divided:
-        divided = lanes_for(lanes, self.classes(demands))
+        divided = lanes_for(lanes, self.classes(demands), frames.shift)
         if any(one.pace is not None for one in demands):
-            return Divided(paced(lanes, demands, divided))
-        return Divided(Shares(divided.owners, even_cycle([(one.entry, part) for one, part in divided.parts])))
+            shares = paced(lanes, demands, divided)
+        else:
+            shares = Shares(divided.owners, even_cycle([(one.entry, part) for one, part in divided.parts]))
+        return Divided(shares, in_shifts=bool(divided.working))
 
 
 class StrictPriority(WeightedRoundRobin):

@@ -3,26 +3,19 @@
 A lane is a pair of memories, and a pair that waits for its partner keeps it. If all lanes served everybody in
 turn, the lanes of one link could fill with pairs of one request and those of the next link with pairs of
 another, and both would wait for ever. So every request owns as many whole lanes as it has reserved and as it
-was given of the rest. Owns that rounding, reserved lanes, and the even cycle. Refuses to choose who gets
-what.
+was given of the rest; where there are too few lanes for that, they work in shifts (shifts.py). Owns that
+rounding, reserved lanes, and the even cycle. Refuses to choose who gets what.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
-from typing import NamedTuple
 
 from bellwire.core.link_messages import ScheduleEntry
 from bellwire.core.plans import WEIGHTS_MAX
 from bellwire.link_layer.schedulers.budgets import fill_classes
-from bellwire.link_layer.schedulers.words import Demand
-
-
-class Lanes(NamedTuple):
-    """Owners of the first lanes, and the parts of requests in the other lanes."""
-
-    owners: tuple[ScheduleEntry, ...]
-    parts: tuple[tuple[Demand, Fraction], ...]  # in lanes, by name; each above 0 and below 1, or one alone
+from bellwire.link_layer.schedulers.shifts import in_shifts
+from bellwire.link_layer.schedulers.words import Demand, Lanes
 
 
 def by_name(demands: Sequence[Demand]) -> list[Demand]:
@@ -35,11 +28,12 @@ def reserved(demand: Demand) -> int:
     return 0 if demand.plan.background else demand.plan.lanes
 
 
-def lanes_for(lanes: int, classes: Sequence[Sequence[Demand]]) -> Lanes:
+def lanes_for(lanes: int, classes: Sequence[Sequence[Demand]], shift: int | None = None) -> Lanes:
     """Reserved lanes first, the rest to the classes in their order (`fill_classes`).
 
     Whoever reserved too much in sum (which nodes do not accept) gets what is there, in the order of names.
-    Somebody alone has all lanes go round to him.
+    Somebody alone has all lanes go round to him. shift: number of the present one, None: lanes do not work in
+    shifts.
     """
     demands = by_name([one for members in classes for one in members])
     if len(demands) <= 1:
@@ -55,7 +49,8 @@ def lanes_for(lanes: int, classes: Sequence[Sequence[Demand]]) -> Lanes:
         owners += [one.entry] * (reserved(one) + whole)
         if part:
             parts.append((one, part))
-    return Lanes(tuple(owners[:lanes]), tuple(parts) if len(owners) < lanes else ())
+    divided = Lanes(tuple(owners[:lanes]), tuple(parts) if len(owners) < lanes else ())
+    return divided if shift is None else in_shifts(lanes, divided, shift)
 
 
 def even_cycle(parts: Sequence[tuple[ScheduleEntry, Fraction]]) -> tuple[ScheduleEntry, ...]:

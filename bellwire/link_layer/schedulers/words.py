@@ -24,6 +24,7 @@ class Demand(NamedTuple):
     together: int = 1  # pairs that must be made in one go: all that an atomic CREATE lacks, else 1
     budget: Fraction | None = None  # lanes that meet its rate, see budgets.py; None: it has no rate
     pace: Fraction | None = None  # lanes that it may have at most, see budgets.py; None: no limit
+    waits: bool = False  # its pairs keep their memories until pairs of other links come
 
 
 class Standing(NamedTuple):
@@ -49,10 +50,14 @@ class Shares(NamedTuple):
 
 
 class Divided(NamedTuple):
-    """An answer, with what is needed to keep account of it. `turns` is empty where nothing is remembered."""
+    """An answer, with what is needed to keep account of it. `turns` is empty where nothing is remembered.
+
+    in_shifts: another shift has another answer.
+    """
 
     shares: Shares
     turns: Mapping[Key, Turn] = {}
+    in_shifts: bool = False
 
 
 class Frames(NamedTuple):
@@ -60,6 +65,18 @@ class Frames(NamedTuple):
 
     attempts: int  # of one lane, in each
     number: int  # in the window
+    shift: int | None = None  # number of the shift, see shifts.py; None: lanes do not work in shifts
+
+
+class Lanes(NamedTuple):
+    """Owners of the first lanes, and the parts of requests in the other lanes.
+
+    working: of those who work in shifts, the part of all shifts in which they do.
+    """
+
+    owners: tuple[ScheduleEntry, ...]
+    parts: tuple[tuple[Demand, Fraction], ...]  # in lanes, by name; each above 0 and below 1, or one alone
+    working: Mapping[ScheduleEntry, Fraction] = {}
 
 
 class Scheduler(Protocol):

@@ -102,7 +102,9 @@ def grown_flow(
                 best, best_hz = prices, found_hz
         bound_hz = flow.optimum_hz * max(1.0, best_hz / last.optimum_hz)
         done = bound_hz <= flow.optimum_hz * (1.0 + CLOSE) or steps == STEPS_MAX
-        if done or not any([growing.add_routes(prices, prices.delivered) for prices in (between, last)]):
+        if not done:
+            done = sum(growing.add_routes(prices, prices.delivered) for prices in (between, last)) == 0
+        if done:
             if solver != "highs":
                 flow = solve(graph, weights, wanted_hz, objective, solver, told)
             return graph, replace(flow, bound_hz=bound_hz)
