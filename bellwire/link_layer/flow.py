@@ -40,7 +40,7 @@ class Belief:
 
     def deadline_ns(self) -> int | None:
         """When the belief is given up, if it keeps any lane from attempting."""
-        return None if self._enough() else self._until_ns
+        return None if self.enough() else self._until_ns
 
     def expire(self, now_ns: int) -> bool:
         """Give up an old belief; True when that was due."""
@@ -74,7 +74,7 @@ class Belief:
 
     def takes_part(self, lane: int, busy: Sequence[int]) -> bool:
         """True when that end can attempt on a lane while the lanes in `busy` attempt here."""
-        if self.lanes is None or self._enough() or lane in self.lanes:
+        if self.lanes is None or self.enough() or lane in self.lanes:
             return True
         return sum(one not in self.lanes for one in busy) < self.free
 
@@ -88,9 +88,10 @@ class Belief:
     def says(self, lanes: Sequence[int], free: int) -> bool:
         """True when these are the memories that end is believed to have. Which lanes it serves matters only
         where there are too few for all."""
-        if self._enough() or len(lanes) + free >= len(self._all):
-            return self._enough() and len(lanes) + free >= len(self._all)
+        if self.enough() or len(lanes) + free >= len(self._all):
+            return self.enough() and len(lanes) + free >= len(self._all)
         return frozenset(lanes) == self.lanes and free == self.free
 
-    def _enough(self) -> bool:
+    def enough(self) -> bool:
+        """True when that end is believed to have a memory for every lane."""
         return self.lanes is None or len(self.lanes) + self.free >= len(self._all)

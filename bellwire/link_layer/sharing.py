@@ -224,6 +224,8 @@ class Sharing:
             return
         self._told.expire(step.now_ns)
         lanes, free = end.lanes.attempting(), 0
+        if len(lanes) == link.lanes and self._told.enough():
+            return  # as it was told
         if link.shared[end.side]:
             free = self._node().takeable(link.link)
         else:
