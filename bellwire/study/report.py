@@ -4,11 +4,13 @@ Owns the wording. Refuses to decide: verdicts come from evaluation_claims.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from bellwire.study import figures
-from bellwire.study.evaluation import Evaluated
+from bellwire.study.evaluation import Evaluated, Row
 from bellwire.study.evaluation_claims import JAM_INTERVALS, Verdict, rate_groups
 from bellwire.study.evaluation_jobs import REPORTING_SEED_FIRST, Stock, code_version
+from bellwire.study.evaluation_policies import POLICIES
 from bellwire.study.evaluation_runs import SEARCH_SEEDS
 from bellwire.study.evaluation_statistics import (
     BOOTSTRAP_SEED,
@@ -17,7 +19,7 @@ from bellwire.study.evaluation_statistics import (
     Estimate,
     mean_paired_ratio,
 )
-from bellwire.study.experiments import AXIS_TITLES, Experiment, Point
+from bellwire.study.experiments import AXIS_TITLES, DEFAULTS, Experiment, Point
 from bellwire.study.experiments_stored import STOCK_PAIRS
 
 
@@ -127,6 +129,37 @@ def _experiment(seen: Evaluated, experiment: Experiment, picture: str) -> Iterat
         points = sorted((one for one in experiment.points if one.axis == axis), key=lambda one: one.value)
         for stock in stocks:
             yield from _table(seen, experiment, points, stock)
+    if not experiment.stocks:
+        settings = dict.fromkeys(point.setting for point in experiment.points)
+        for where, setting in DEFAULTS.items():
+            if setting in settings:
+                yield from _by_links(seen, where, seen.of(setting))
+
+
+RATIOS: Final = (
+    ("score", "fixed_tree"),
+    ("score", "strongest_tree"),
+    ("tuned", "strongest_tree"),
+    ("strongest_tree", "fixed_tree"),
+    ("score", "connectionless"),
+)
+"""Policies compared by the length of the route."""
+
+
+def _by_links(seen: Evaluated, where: str, rows: Sequence[Row]) -> Iterator[str]:
+    """How ratios depend on the length of the route: on one link no policy can differ from another."""
+    lengths = sorted({int(row["hops"]) for row in rows})
+    of_length = {hops: [row for row in rows if row["hops"] == hops] for hops in lengths}
+    present = {policy.name for policy in seen.policies}
+    routes = [len({(row["seed"], row["route_index"]) for row in of_length[hops]}) for hops in lengths]
+    yield f"| links of the route, {where} | " + " | ".join(map(str, lengths)) + " |"
+    yield "|---" * (len(lengths) + 1) + "|"
+    yield "| routes | " + " | ".join(map(str, routes)) + " |"
+    for policy, baseline in RATIOS:
+        if policy in present and baseline in present:
+            cells = [shown(_ratio_to(baseline)(of_length[hops], policy)) for hops in lengths]
+            yield f"| {POLICIES[policy].title}, x {POLICIES[baseline].title} | " + " | ".join(cells) + " |"
+    yield ""
 
 
 def _stored_remarks(experiment: Experiment) -> Iterator[str]:

@@ -257,3 +257,5 @@ def test_the_report_has_every_claim_both_baselines_and_the_sizes() -> None:
     for words in ("x rate-matched tree", "x strongest tree", "fig6.png", "| networks / routes | 12 / 12 |"):
         assert words in text
     assert DEFAULT in {setting for setting, _ in seen.by_setting}
+    assert "| links of the route, in the default network | 3 |" in text
+    assert "| score, x strongest tree | 1.0" in text.split("| links of the route, in the default network")[1]
