@@ -54,6 +54,10 @@ def request(
         str | None,
         typer.Option("--tree", metavar="TREE", help='Swapping tree, and with it the route: "((a b) (b c))".'),
     ] = None,
+    routes_max: Annotated[
+        int,
+        typer.Option("--routes", metavar="N", min=1, max=8, help="That serve it side by side, at most."),
+    ] = 1,
     tuning: Annotated[
         Path | None,
         typer.Option("--tuning", metavar="FILE", help="Mode, tree and route as `bellwire tune` wrote them."),
@@ -103,6 +107,7 @@ def request(
         ghz=ghz,
         mode=mode,
         tree=tree,
+        routes_max=routes_max,
         tuning=tuning,
         purification=purification,
         link_purification=link_purification,

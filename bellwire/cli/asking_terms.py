@@ -25,6 +25,7 @@ class Terms:
     ghz: str | None  # members of GHZ states, separated by commas; the request is made at the first
     mode: str | None
     tree: str | None
+    routes_max: int  # routes that serve it side by side, 1..8
     tuning: Path | None
     purification: str | None
     link_purification: int  # rounds of every link pair, 0..4
@@ -68,6 +69,7 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         priority=terms.weight,
         consumption="measure" if terms.measure else "keep",
         tree=tree,
+        routes_max=terms.routes_max,
         purification=terms.purification,
         link_purification=terms.link_purification,
     )

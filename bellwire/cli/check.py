@@ -15,7 +15,7 @@ from bellwire.cli.places import JsonOption, LabArgument, find_lab
 from bellwire.core.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from bellwire.core.plans import EntanglementRequest
+    from bellwire.core.plans import EntanglementRequest, RequestPlan
     from bellwire.labs import Lab
 
 
@@ -50,7 +50,6 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
     """Figures of links and requests, and a line for every request that cannot be served."""
     from bellwire.core.bell import fidelity
     from bellwire.labs.document import read_document
-    from bellwire.planner.in_order import plans_in_order
     from bellwire.planner.lane_times import link_latency_s, link_state
     from bellwire.planner.points import as_planned
 
@@ -81,7 +80,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
             "members": list(request.target_nodes),
             **expected,
         }
-    together = plans_in_order(lab.network, lab.requests)
+    together = _plans(lab)
     for name, found in requests.items():
         plan = together[name]
         found["together"] = (
@@ -89,6 +88,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
             if isinstance(plan, str)
             else {
                 "tree": plan.tree,
+                "rate_hz": plan.rate_hz,
                 "lanes": {part.link: part.lanes for node in plan.nodes.values() for part in node.links},
             }
         )
@@ -102,8 +102,21 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
         "emulated_instruments": sum(instrument.emulated for instrument in lab.instruments),
         "links": links,
         "requests": requests,
+        "plan_together": lab.plan_together,
     }
     return summary, tuple(problems)
+
+
+def _plans(lab: "Lab") -> "dict[str, RequestPlan | str]":
+    """What each request gets: beside those before it in the file, or all of them planned at once."""
+    from bellwire.planner.in_order import plans_in_order
+    from bellwire.planner.joint_plans import planner_for
+    from bellwire.planner.plans import IDLE
+
+    if lab.plan_together is None:
+        return plans_in_order(lab.network, lab.requests)
+    planner = planner_for(lab.network, lab.requests, lab.plan_together)
+    return {request.request_id: planner(request, 1, IDLE) for request in lab.requests}
 
 
 def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | str:
@@ -177,7 +190,8 @@ def _show(summary: dict[str, Any]) -> None:
             for name, request in summary["requests"].items()
         ],
     )
-    beside = [line for name, request in summary["requests"].items() if (line := _beside(name, request))]
+    told = _beside if summary["plan_together"] is None else _with_others
+    beside = [line for name, request in summary["requests"].items() if (line := told(name, request))]
     nodes, instruments, emulated = (summary[key] for key in ("nodes", "instruments", "emulated_instruments"))
     show.write(
         f"{summary['lab']}: good. {nodes} machines, {instruments} instruments of which {emulated} emulated, "
@@ -186,6 +200,14 @@ def _show(summary: dict[str, Any]) -> None:
         requests,
         *beside,
     )
+
+
+def _with_others(name: str, request: dict[str, Any]) -> str:
+    """What a request gets where all are planned at once."""
+    together = request["together"]
+    if "refused" in together:
+        return f"{name} planned with the others: {together['refused']}"
+    return f"{name} planned with the others: {together['rate_hz']:.4g} pairs/s, over {together['tree']}"
 
 
 def _beside(name: str, request: dict[str, Any]) -> str | None:

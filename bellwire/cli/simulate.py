@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bellwire.core.effects import Effect
     from bellwire.core.events import Event
     from bellwire.core.ids import NodeId
+    from bellwire.labs import Lab
 
 
 def simulate(
@@ -27,6 +28,14 @@ def simulate(
     ] = 10.0,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Chance of the World; default: the lab file's.")
+    ] = None,
+    together: Annotated[
+        str | None,
+        typer.Option(
+            "--together",
+            metavar="OBJECTIVE",
+            help="Plan all requests at once: total or max_min; default: as the lab file says.",
+        ),
     ] = None,
     trace: Annotated[
         Path | None, typer.Option("--trace", metavar="FILE", help="Write every step as a line of JSON.")
@@ -38,6 +47,8 @@ def simulate(
     from bellwire.simulator_backend.simulation import simulate as run
 
     loaded = load_lab(find_lab(lab))
+    if together is not None:
+        loaded = _planned_together(loaded, together)
     with ExitStack() as open_files:
         watch = None if trace is None else _tracer(open_files.enter_context(trace.open("wb")))
         report = run(loaded, duration_s, loaded.seed if seed is None else seed, watch=watch)
@@ -50,6 +61,15 @@ def simulate(
         typer.echo(line, err=True)
     if bad:
         raise typer.Exit(UNSUCCESSFUL)
+
+
+def _planned_together(lab: "Lab", objective: str) -> "Lab":
+    from dataclasses import replace
+
+    from bellwire.core.registry import lookup
+    from bellwire.planner.joint_plans import OBJECTIVES
+
+    return replace(lab, plan_together=lookup("objective of --together", objective, OBJECTIVES))
 
 
 def _tracer(file: IO[bytes]) -> "Callable[[int, NodeId, Event, list[Effect]], None]":

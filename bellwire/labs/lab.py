@@ -75,6 +75,7 @@ class Lab:
     seed: int
     network: NetworkSettings
     requests: tuple[EntanglementRequest, ...]
+    plan_together: Literal["total", "max_min"] | None  # None: each request is planned for itself
     scenario: Scenario
     addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
     instruments: tuple[InstrumentSettings, ...]
@@ -147,6 +148,7 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         seed=file.seed,
         network=_network(file, believed, live=live),
         requests=tuple(_request(file, request) for request in file.requests),
+        plan_together=file.plan_together,
         scenario=_scenario(file.scenario),
         addresses=addresses,
         instruments=_instruments(file),

@@ -351,6 +351,9 @@ class LabFile(Section):
     links: Annotated[dict[Name, Link], Field(min_length=1)]
     classical: Classical = Classical()
     requests: tuple[Request, ...] = ()
+    # The requests for pairs are planned at once, as the level-based optimum of the sum of their rates, or of
+    # the least of them; null: each is planned for itself when it comes
+    plan_together: Literal["total", "max_min"] | None = None
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()
     limits: Limits = Limits()

@@ -10,7 +10,7 @@ that trees of several requests share a link as the batch has it; under other mod
 to which it comes before others, and the memories of a node are divided by side (link_layer/bank_sides.py).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -24,8 +24,9 @@ from bellwire.planner.batch.optimum import plan_levels
 from bellwire.planner.batch.solvers import Objective
 from bellwire.planner.capacity import Residual
 from bellwire.planner.intervals import Shape, tree_of_shape
+from bellwire.planner.joint_plans import Planner
 from bellwire.planner.plans import Way, compute_plan, plan_of
-from bellwire.planner.requests import Limits, PairRequest
+from bellwire.planner.requests import Limits, Options, PairRequest
 from bellwire.planner.routes import route_along
 from bellwire.planner.sources.settings import topology_of
 from bellwire.planner.structures import LinkLeaf, SwapNode, Tree
@@ -35,17 +36,15 @@ from bellwire.planner.usable import UsableNetwork, usable_network
 VERSION: Final = 1
 """Of plans before a source dispatches them."""
 
-Planner = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
-"""What a host asks for a plan: request, version, what was learnt of the world."""
-
 
 def level_plan(
     network: NetworkSettings, requests: Sequence[EntanglementRequest], objective: Objective = "total"
 ) -> BatchPlan:
-    """The level-based optimum of a lab's requests for pairs, decomposed into trees.
+    """The level-based optimum of a lab's requests for pairs, decomposed into trees. Requests that get nothing
+    are listed as unserved.
 
     Raises:
-        NoPlan: a request gets nothing; the text names it.
+        NoPlan: rates have no limit.
     """
     wanted = [
         PairRequest(
@@ -58,7 +57,9 @@ def level_plan(
         )
         for request in requests
     ]
-    return plan_levels(Residual(topology_of(network)), wanted, objective)
+    options = Options(rounds=0)  # nodes execute no rounds of these trees
+    residual = Residual(topology_of(network))
+    return plan_levels(residual, wanted, objective, options=options, allow_unserved=True)
 
 
 def request_plans(

@@ -57,6 +57,11 @@ class LabEntry(Protocol):
     def requests(self) -> Sequence[EntanglementRequest]: ...
 
     @property
+    def plan_together(self) -> Literal["total", "max_min"] | None:
+        """What is best of all plans at once; None: each request is planned for itself."""
+        ...
+
+    @property
     def document(self) -> Mapping[str, Any]: ...
 
     @property

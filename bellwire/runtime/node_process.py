@@ -41,14 +41,12 @@ MachineFactory = Callable[[NodeId], Machine]
 def machine_factory(lab: LabEntry) -> MachineFactory:
     """Fresh machines of the lab's nodes."""
     from bellwire.node.machines import make_machine
-    from bellwire.planner.plans import compute_plan
+    from bellwire.planner.joint_plans import planner_for
+
+    planner = planner_for(lab.network, lab.requests, lab.plan_together)
 
     def make(name: NodeId) -> Machine:
-        return make_machine(
-            lab.network,
-            name,
-            lambda request, number, circumstances: compute_plan(lab.network, request, number, circumstances),
-        )
+        return make_machine(lab.network, name, planner)
 
     return make
 

@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -162,9 +161,9 @@ def _planner_of(lab: VirtualLab) -> Compute:
     # library that the planner itself imports late, so that loading them is not counted as running.
     import networkx as _  # noqa: F401
 
-    from bellwire.planner.plans import compute_plan
+    from bellwire.planner.joint_plans import planner_for
 
-    return partial(compute_plan, lab.network)
+    return planner_for(lab.network, lab.requests, lab.plan_together)
 
 
 def simulate(

@@ -4,7 +4,7 @@ Owns the protocols of a lab and its fault scenario. Refuses files: labs are read
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bellwire.core.ids import NodeId
 from bellwire.core.plans import EntanglementRequest
@@ -61,6 +61,11 @@ class VirtualLab(Protocol):
 
     @property
     def requests(self) -> Sequence[EntanglementRequest]: ...
+
+    @property
+    def plan_together(self) -> Literal["total", "max_min"] | None:
+        """What is best of all plans at once; None: each request is planned for itself."""
+        ...
 
     @property
     def scenario(self) -> FaultScenario: ...
