@@ -13,6 +13,7 @@ from bellwire.study.evaluation_jobs import Stock
 from bellwire.study.evaluation_policies import POLICIES
 from bellwire.study.evaluation_statistics import Estimate, mean, mean_paired_ratio
 from bellwire.study.experiments import AXIS_TITLES, Axis, Experiment
+from bellwire.study.figures_point import draw_point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,9 @@ Quantity = Callable[[Sequence[Row], str], Estimate | None]
 
 def draw(seen: Evaluated, experiment: Experiment, path: Path) -> None:
     """The figure of an experiment, as PNG."""
+    if len(experiment.points) == 1 and not experiment.stocks:
+        draw_point(seen, experiment, path)
+        return
     if experiment.stocks:
         rows: list[tuple[str, Quantity, bool]] = [("mean latency, s", latency, True)]
     elif experiment.name == "fig9":

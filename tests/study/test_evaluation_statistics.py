@@ -3,10 +3,12 @@
 Sample sizes and false-alarm rates stand beside each statistical check; seeds are fixed.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from scipy import stats
 
 from bellwire.study.evaluation import Evaluated, Row
@@ -22,6 +24,7 @@ from bellwire.study.evaluation_statistics import (
     ratio_of_means,
 )
 from bellwire.study.experiments import DEFAULT, QUICK, experiments_named
+from bellwire.study.figures import draw
 from bellwire.study.report import report
 
 SECONDS = 100.0
@@ -259,3 +262,23 @@ def test_the_report_has_every_claim_both_baselines_and_the_sizes() -> None:
     assert DEFAULT in {setting for setting, _ in seen.by_setting}
     assert "| links of the route, in the default network | 3 |" in text
     assert "| score, x strongest tree | 1.0" in text.split("| links of the route, in the default network")[1]
+
+
+def test_one_setting_is_drawn_as_one_line_a_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[float, int]] = []
+    errorbar = Axes.errorbar
+
+    def noted(panel: Axes, x: Any, y: Any, *args: Any, **look: Any) -> Any:
+        drawn.append((round(float(x[0]), 3), int(y[0])))
+        return errorbar(panel, x, y, *args, **look)
+
+    monkeypatch.setattr(Axes, "errorbar", noted)
+    seen = made_up(RATES, "default", noise=0.0)
+    draw(seen, seen.experiments[0], tmp_path / "default.png")
+    assert (tmp_path / "default.png").read_bytes().startswith(b"\x89PNG")
+    places = {policy.name: place for place, policy in enumerate(seen.policies)}
+    ratios = {base: RATES["score"] / RATES[base] for base in ("fixed_tree", "strongest_tree")}
+    for base, ratio in ratios.items():
+        assert any(place == places["score"] and abs(x - ratio) < 0.01 for x, place in drawn), base
+    assert drawn.count((1.0, places["fixed_tree"])) == 1
+    assert len(drawn) == 2 * len(RATES)
