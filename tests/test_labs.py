@@ -464,6 +464,14 @@ BAD = [
         "requests[0].from",
         'unknown node "alcie" (did you mean "alice"?)',
     ),
+    (
+        "ledger at nobody's",
+        "requests:",
+        "central_ledger: {node: west}\nrequests:",
+        20,
+        "central_ledger.node",
+        'unknown node "west"',
+    ),
     ("request to itself", "to: bob", "to: alice", 21, "requests[0]", 'from and to are both "alice"'),
     (
         "route over no link",
@@ -646,3 +654,11 @@ def test_lanes_that_the_analyser_cannot_interleave_are_refused_with_the_file_and
     load_lab(written(tmp_path, text.replace("lanes: 2}", "lanes: 4, attempt_period_us: 100}")))
     with pytest.raises(ConfigError, match=r"lab\.yaml:19 \(links\.right\.attempt_period_us\): the analyser"):
         load_lab(written(tmp_path, text.replace("lanes: 2}", "lanes: 3, attempt_period_us: 100}")))
+
+
+def test_a_central_ledger_lies_where_the_file_says_or_in_the_middle(tmp_path: Path) -> None:
+    assert good(tmp_path).network.centre is None
+    named = GOOD + "central_ledger: {node: bob, service_ms: 0.25}\n"
+    network = load_lab(written(tmp_path, named)).network
+    assert (network.centre, network.centre_service_ns) == ("bob", 250_000)
+    assert load_lab(written(tmp_path, GOOD + "central_ledger: {}\n")).network.centre == "relay"

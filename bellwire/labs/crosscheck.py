@@ -56,6 +56,9 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
                 ("scenario", "crashes", index, "node"),
                 f'unknown node "{crash.node}"{nearest(crash.node, known)}',
             )
+    centre = None if lab.central_ledger is None else lab.central_ledger.node
+    if centre is not None and centre not in lab.nodes:
+        problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')
     _check_instruments(lab, problems)
     _check_ports(lab, problems)
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from bellwire.baselines.centre import with_centre
 from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.photonics import HeraldPhysics
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings, Timers
-from bellwire.core.units import NS_PER_US, ns_from_s
+from bellwire.core.units import NS_PER_MS, NS_PER_US, ns_from_s
 from bellwire.labs import models
 from bellwire.labs.architectures import believed_physics, true_physics
 from bellwire.labs.banks import places_of, with_turns
@@ -215,6 +216,9 @@ def _network(
         timers=_timers(file.timers),
         correct_frames=file.correct_frames,
     )
+    if file.central_ledger is not None:
+        service_ns = round(file.central_ledger.service_ms * NS_PER_MS)
+        network = with_centre(network, file.central_ledger.node, service_ns)
     return with_turns(file, network)
 
 

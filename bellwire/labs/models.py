@@ -338,6 +338,13 @@ class Clock(Section):
     start_margin_ms: NotNegative = 400.0  # and at least this far ahead: arming over serial lines takes time
 
 
+class CentralLedger(Section):
+    """One ledger for all nodes instead of a replica at each: choices of swaps are asked of it."""
+
+    node: NodeName | None = None  # None: the node with the least sum of delays to all others
+    service_ms: NotNegative = 0.0  # that one question takes; later ones wait
+
+
 class LabFile(Section):
     """A whole lab file."""
 
@@ -354,6 +361,7 @@ class LabFile(Section):
     # The requests for pairs are planned at once, as the level-based optimum of the sum of their rates, or of
     # the least of them; null: each is planned for itself when it comes
     plan_together: Literal["total", "max_min"] | None = None
+    central_ledger: CentralLedger | None = None  # None: every node keeps a replica
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()
     limits: Limits = Limits()
