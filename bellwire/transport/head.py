@@ -66,7 +66,8 @@ class Head:
             found = view.far_end(end)
             if found is None or view.far_owner(end) != circuit.peer:
                 return
-            if circuit.refinement and not is_refined(view, end, circuit.refinement, step.now_ns):
+            refinement = None if chain.taken else circuit.refinement  # used by the tail under an older plan
+            if refinement is not None and not is_refined(view, end, refinement, step.now_ns):
                 return
             peer, tail_end = circuit.peer, found
         count = self.wanted.get(circuit.request)
