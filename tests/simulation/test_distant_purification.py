@@ -158,7 +158,7 @@ def test_a_restart_of_the_answerer_costs_neither_a_lease_nor_a_repeated_word() -
 
 
 def test_a_plan_that_brings_rounds_in_mid_run_leaves_no_half_of_a_pair_behind() -> None:
-    """The tail has measured a pair under the plan without rounds; the head, with the new plan by now, must not
+    """The tail has measured a pair under the plan without rounds; the head, with its new plan, must not
     wait for rounds of a pair that is used: with this seed a half once stayed for 680 ms."""
     lab = faulty_lab(
         Scenario(message_loss_probability=0.3),
