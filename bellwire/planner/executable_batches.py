@@ -25,13 +25,14 @@ from bellwire.planner.batch.solvers import Objective
 from bellwire.planner.capacity import Residual
 from bellwire.planner.intervals import Shape, tree_of_shape
 from bellwire.planner.joint_plans import Planner
-from bellwire.planner.plans import Way, compute_plan, plan_of
+from bellwire.planner.plans import compute_plan, plan_of
 from bellwire.planner.requests import Limits, Options, PairRequest
 from bellwire.planner.routes import route_along
 from bellwire.planner.sources.settings import topology_of
 from bellwire.planner.structures import LinkLeaf, SwapNode, Tree
 from bellwire.planner.tree_texts import NamedTree
 from bellwire.planner.usable import UsableNetwork, usable_network
+from bellwire.planner.ways import Way
 
 VERSION: Final = 1
 """Of plans before a source dispatches them."""

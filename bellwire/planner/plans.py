@@ -6,7 +6,7 @@ refusals have told of it comes in with the circumstances.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -26,80 +26,26 @@ from bellwire.core.plans import (
     RequestPlan,
     RouteTable,
     SwapPlan,
-    shape_of,
 )
 from bellwire.core.purification import pumps
 from bellwire.core.purification_words import ADAPTIVE
 from bellwire.core.settings import NetworkSettings
-from bellwire.core.units import NS_PER_S
-from bellwire.planner import distant_rounds, refined_pace, refusals, several_routes
+from bellwire.planner import distant_rounds, refusals, several_routes
 from bellwire.planner.chosen_rounds import all_with_rounds, with_rounds
-from bellwire.planner.intervals import SwapTree, throttled
-from bellwire.planner.lanes import Lanes, lanes_for, side_by_side
+from bellwire.planner.intervals import SwapTree
+from bellwire.planner.lanes import lanes_for, side_by_side
 from bellwire.planner.points import fidelity_wish, floors
-from bellwire.planner.predictions import Outlook, outlook
 from bellwire.planner.purified_links import ROUNDS_MAX
 from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.segment_values import dual_costs, segment_values
 from bellwire.planner.usable import UsableNetwork, usable_network
+from bellwire.planner.ways import Choice, Way, paced, prediction, shape
 
 IDLE: Final = Circumstances()
 
 
 OTHER_MODES: Final = ("swap_asap", "fixed_tree")
 """What is tried when the mode that was asked for failed on every route."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One tree over one route."""
-
-    route: Route
-    tree: SwapTree
-    policy: PolicyName
-    lanes: Lanes
-    floor: float | None = None  # fidelity that links with several operating points should keep, None: any
-    rate_hz: float | None = None  # that it is given where links are shared by plan, None: what it can make
-
-    @property
-    def shape(self) -> str:
-        """What makes it different from another way."""
-        return shape_of(self.policy, self.route.nodes, self.tree.text(self.route.nodes))
-
-    def outlook(self) -> Outlook:
-        """What it brings with the lanes that it reserves; with all lanes where it reserves none."""
-        lanes = self.lanes if min(self.lanes) else None
-        route = self.route
-        return outlook(self.tree, route.times, route.links, route.memories, lanes, route.levels)
-
-
-def _paced(way: Way) -> SwapTree:
-    """The tree whose rates go into the plans. Adaptive policies, and trees that use their memories as
-    buffers, do better with links at full speed (algorithms.md 8.5). A tree that was given a rate has it."""
-    route = way.route
-    if way.rate_hz is not None:
-        slower = replace(way.tree, latency_s=max(way.tree.latency_s, 1.0 / way.rate_hz))
-        return throttled(slower, route.times)
-    if not paces_links(way.policy):
-        return way.tree
-    if not route.levels:
-        return throttled(way.tree, route.times)
-
-    def fresh_per_pair(tree: SwapTree) -> float:
-        seen = outlook(tree, route.times, route.links, route.memories, None, route.levels)
-        return seen.fresh_per_pair
-
-    tree = refined_pace.retimed(way.tree, route.times, fresh_per_pair)
-    return refined_pace.throttled(tree, route.times, fresh_per_pair)
-
-
-Choice = tuple[Way, ...]
-"""Trees that serve a request side by side; nearly always one."""
-
-
-def shape(choice: Choice) -> str:
-    """What makes a choice different from another: as `RequestPlan.shape`."""
-    return " + ".join(way.shape for way in choice)
 
 
 def compute_plan(
@@ -304,25 +250,6 @@ def plan_of(
     )
 
 
-def prediction(choice: Choice) -> Prediction:
-    """Of one tree alone on the network; of several, each with the lanes that it reserves or the rate that it
-    was given."""
-    given = [way for way in choice if way.rate_hz is not None]
-    if len(choice) == 1 and not given:
-        (way,) = choice
-        whole = replace(way, lanes=(0,) * way.route.hops)
-        return whole.outlook().prediction(way.route.hops)
-    seen = [way.outlook() for way in choice]
-    rates_hz = [way.rate_hz or 1.0 / each.latency_s for way, each in zip(choice, seen, strict=True)]
-    rate_hz = sum(rates_hz)
-    return Prediction(
-        rate_hz=rate_hz,
-        latency_ns=round(NS_PER_S / rate_hz),
-        fidelity=sum(each.fidelity * part for each, part in zip(seen, rates_hz, strict=True)) / rate_hz,
-        hops=max(way.route.hops for way in choice),
-    )
-
-
 @dataclass(slots=True)
 class _Parts:
     """What one node has to do, while its plan is put together."""
@@ -335,7 +262,7 @@ class _Parts:
 
 def _parts_of(request: EntanglementRequest, number: int, way: Way) -> dict[NodeId, _Parts]:
     route = way.route
-    tree = _paced(way)
+    tree = paced(way)
     table = table_of(route, way) if needs_table(way.policy) else None
     link_rates_hz = [1.0 / leaf.latency_s for leaf in tree.leaves()]
     swaps = {subtree.at: (subtree, depth) for subtree, depth in tree.swaps()}

@@ -31,8 +31,9 @@ from bellwire.node.slots import SlotTable
 from bellwire.planner.experience import FAILED_LEASES, Experience
 from bellwire.planner.lanes import lanes_for, rate_hz
 from bellwire.planner.messaging import Messaging
-from bellwire.planner.plans import IDLE, choose, choose_route, compute_plan, shape
+from bellwire.planner.plans import IDLE, choose, choose_route, compute_plan
 from bellwire.planner.reservations import Reservations
+from bellwire.planner.ways import shape
 from tests.planner.plan_bench import MS, SECOND, PlanBench, Tell
 
 LANES = 8
