@@ -10,7 +10,7 @@ Delivery, and clearing away what is dead, go by word that owners of ends send ea
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -117,6 +117,9 @@ class Snapshot:
 
     def turned(self, end: End, other: End) -> int:
         return self._own.turned(end, other)
+
+    def signs(self, end: End, centres: Collection[End]) -> dict[End, int]:
+        return self._own.signs(end, centres)
 
     def rounds(self, end: End) -> int:
         return self._own.rounds(end)

@@ -4,7 +4,7 @@ Owns row types and the protocols LedgerView (read only) and SlotBook (the only w
 Implemented by `bellwire.gem` and `bellwire.node`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal, NamedTuple, Protocol
 
 from bellwire.core.bell import Walsh
@@ -57,6 +57,13 @@ class LedgerView(Protocol):
 
     def turned(self, end: End, other: End) -> int:
         """Pauli 0 or 2 that `other` needs so that its X error is that of `end`, both of one group."""
+        ...
+
+    def signs(self, end: End, centres: Collection[End]) -> dict[End, int]:
+        """For all ends of the group of `end`: 1 where its graph state needs a Z, else 0; empty for a pair.
+
+        centres: ends that no further Hadamard gate turns; all others are leaves that one still will.
+        """
         ...
 
     def chain(self, end: End) -> Chain | None:

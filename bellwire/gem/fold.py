@@ -33,8 +33,7 @@ from bellwire.core.facts import (
     Verdict,
 )
 from bellwire.core.ids import End, LinkId, NodeId, end_of
-from bellwire.core.star_graphs import through_hadamard
-from bellwire.gem.groups import GroupRecord, exchange_decay, united
+from bellwire.gem.groups import GroupRecord, group_of, united
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
 
@@ -294,7 +293,7 @@ class Fold(Ledger):
             # The other half's estimate keeps what this one suffered until it was used.
             waited_ns = fact.at_ns - born.at_ns
             if type(chain) is GroupRecord:
-                chain.leaves[fact.end].wait(born.rates, waited_ns)
+                chain.noise.leaves[fact.end].wait(born.rates, waited_ns)
             a1, a2, a3 = chain.cost
             r1, r2, r3 = born.rates
             chain.cost = (a1 + r1 * waited_ns, a2 + r2 * waited_ns, a3 + r3 * waited_ns)
@@ -306,17 +305,15 @@ class Fold(Ledger):
             self.refused += 1
             return ()
         chain = record.chain
-        pauli = through_hadamard(fact.pauli) if fact.hadamard else fact.pauli
+        if fact.hadamard and type(chain) is not GroupRecord:
+            self.grouped = True
+            chain = group_of(chain)  # no pair is as simple as the fast form when one end was turned
         if type(chain) is GroupRecord:
-            chain.turn(fact.end, pauli)
             if fact.hadamard:
                 chain.exchange(record, fact.at_ns)
+            chain.turn(fact.end, fact.pauli)
             return (fact.end, *chain.others(record))
-        chain.frame ^= pauli
-        if fact.hadamard:  # of a group whose fusions are not all told here yet
-            a1, a2, a3 = chain.cost
-            b1, b2, b3 = exchange_decay(record, fact.at_ns)
-            chain.cost = (a1 + b1, a2 + b2, a3 + b3)
+        chain.frame ^= fact.pauli
         far = chain.y if chain.x is record else chain.x
         return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
 
@@ -339,7 +336,7 @@ class Fold(Ledger):
             self.note_rounds(fact.end, fact.far, fact.rounds)
             if type(chain) is GroupRecord:
                 chain.turn(fact.end, fact.frame)
-                chain.leaves[fact.end].add(fact.signs, fact.cost)
+                chain.noise.leaves[fact.end].add(fact.signs, fact.cost)
             else:
                 chain.frame ^= fact.frame
                 chain.signs ^= fact.signs

@@ -4,7 +4,7 @@ Owns the records and everything that only reads them (core.view.LedgerView, rows
 record: that is `fold.py`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -63,14 +63,24 @@ class Ledger:
             return ()
         chain = record.chain
         if type(chain) is GroupRecord:
-            return (end, *sorted(other for other in chain.leaves if other != end))
+            return (end, *sorted(other for other in chain.noise.leaves if other != end))
         return (end, _far(record).end)
 
     def turned(self, end: End, other: End) -> int:
         """Pauli index that `other` needs besides the group's phase, so that its X error equals that of `end`:
         0 or 2. Needs two ends of one group."""
         chain = self.ends[end].chain
-        return chain.flip_between(end, other) << 1 if type(chain) is GroupRecord else chain.frame & 2
+        return chain.frames.differ(end, other) << 1 if type(chain) is GroupRecord else chain.frame & 2
+
+    def signs(self, end: End, centres: Collection[End]) -> dict[End, int]:
+        """What every end of a group needs so that its state is the plain graph state: nothing (0), or Z (1).
+
+        centres: ends that are turned by no further Hadamard gate; all others are leaves that still will be.
+        Of a pair, and of an end that the ledger does not know, nothing is told.
+        """
+        record = self.ends.get(end)
+        group = None if record is None else record.chain
+        return group.frames.signs(centres) if type(group) is GroupRecord else {}
 
     def chain(self, end: End) -> Chain | None:
         """The chain of an end; None when the end is unknown or has ended."""
