@@ -1,6 +1,7 @@
 """The claims of the paper and the targets of this project, each decided by the rows of an evaluation.
 
-Owns the list of claims and their verdicts. Refuses thresholds that depend on what was found.
+Owns the list of claims and their verdicts. Refuses the pairing of rows (evaluation_claims_rows.py), and
+thresholds that depend on what was found.
 
 The statistic that decides a ratio is the geometric mean over routes of the ratio of the two policies' rates
 on that route; beside it stands the ratio of mean rates, in which short and fast routes weigh most. A claim
@@ -9,22 +10,28 @@ passes when the near end of the 95 % interval is on the right side.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from bellwire.study.evaluation import Evaluated, Row
-from bellwire.study.evaluation_jobs import Setting, Stock
+from bellwire.study.evaluation_claims_rows import (
+    chain_rows,
+    latency_groups,
+    number_groups,
+    paired,
+    rate_groups,
+    rate_points,
+)
 from bellwire.study.evaluation_policies import POLICIES
 from bellwire.study.evaluation_statistics import (
     CONFIDENCE,
     Estimate,
     Groups,
-    Sample,
     mean,
     mean_difference,
     mean_paired_ratio,
     ratio_of_means,
 )
-from bellwire.study.experiments import DEFAULT, DEFAULTS, NODES, Experiment, Point
+from bellwire.study.experiments import DEFAULTS, NODES
 
 Outcome = Literal["pass", "fail", "undecided", "not measured"]
 
@@ -78,43 +85,6 @@ def verdicts(seen: Evaluated) -> list[Verdict]:
     if rates:
         found.append(_frames(seen))
     return found
-
-
-# ---- pairing
-
-
-def paired(
-    rows: Sequence[Row], first: str, second: str, *, hops_min: int = 1
-) -> dict[int, list[tuple[Row, Row]]]:
-    """Rows of two policies on the same routes, by network."""
-    others = {(row["seed"], row["route_index"]): row for row in rows if row["policy"] == second}
-    found: dict[int, list[tuple[Row, Row]]] = {}
-    for row in rows:
-        other = others.get((row["seed"], row["route_index"]))
-        if row["policy"] == first and other is not None and row["hops"] >= hops_min:
-            found.setdefault(row["seed"], []).append((row, other))
-    return found
-
-
-def rate_groups(rows: Sequence[Row], first: str, second: str, *, hops_min: int = 1) -> Groups:
-    """The paired deliveries of two policies."""
-    return [
-        [(_sample(row), _sample(other)) for row, other in group]
-        for group in paired(rows, first, second, hops_min=hops_min).values()
-    ]
-
-
-def _sample(row: Row) -> Sample:
-    return Sample(int(row["delivered"]), float(row["duration_s"]))
-
-
-def number_groups(rows: Sequence[Row], policy: str, column: str) -> list[list[float]]:
-    """A number of one policy, by network; runs without it are left out."""
-    found: dict[int, list[float]] = {}
-    for row in rows:
-        if row["policy"] == policy and row.get(column) is not None:
-            found.setdefault(row["seed"], []).append(float(row[column]))
-    return list(found.values())
 
 
 # ---- rates
@@ -201,17 +171,6 @@ def _paper_rates(rows: Sequence[Row], where: str) -> list[Verdict]:
     return found
 
 
-def chain_rows(seen: Evaluated, hops: Sequence[int]) -> list[Row]:
-    """Rows of chains of these lengths; a network is a seed with its chains of all lengths."""
-    (chains,) = [one for one in seen.experiments if one.name == "chains"]
-    return [
-        {**row, "route_index": row["hops"]}
-        for point in chains.points
-        for row in seen.of(point.setting)
-        if row["hops"] in hops
-    ]
-
-
 def _chains(seen: Evaluated, subject: str) -> Verdict:
     rows = chain_rows(seen, range(5, 9))
     return _at_least(
@@ -222,16 +181,6 @@ def _chains(seen: Evaluated, subject: str) -> Verdict:
 
 
 # ---- everywhere
-
-
-def rate_points(seen: Evaluated) -> Iterator[tuple[Experiment, Point]]:
-    """Data points at which rates are measured, each setting once."""
-    settings: set[Setting] = set()
-    for experiment in seen.experiments:
-        for point in experiment.points:
-            if not experiment.stocks and point.setting not in settings:
-                settings.add(point.setting)
-                yield experiment, point
 
 
 def _nowhere_below(seen: Evaluated, subject: str) -> Verdict:
@@ -370,7 +319,7 @@ def _fidelity_grows(seen: Evaluated) -> Verdict:
 
 def _stored(seen: Evaluated) -> Iterator[Verdict]:
     for policy in ("score", "fixed_tree"):
-        groups = _latencies(seen, (policy, "continuous"), (policy, "none"))
+        groups = latency_groups(seen, (policy, "continuous"), (policy, "none"))
         found = mean_difference(groups)
         yield Verdict(
             claim=f"{POLICIES[policy].title}: seconds that continuous predistribution saves, link pairs only",
@@ -379,7 +328,7 @@ def _stored(seen: Evaluated) -> Iterator[Verdict]:
             found=found,
         )
     for other in ("fixed_tree", "swap_asap", "centralised"):
-        groups = _latencies(seen, ("score", "continuous"), (other, "continuous"))
+        groups = latency_groups(seen, ("score", "continuous"), (other, "continuous"))
         found = mean_difference(groups)
         yield Verdict(
             claim=f"paper: with predistribution score has a lower latency than {POLICIES[other].title}",
@@ -387,21 +336,3 @@ def _stored(seen: Evaluated) -> Iterator[Verdict]:
             outcome=_decide(found, most=0.0),
             found=found,
         )
-
-
-def _latencies(
-    seen: Evaluated, first: tuple[str, Stock], second: tuple[str, Stock]
-) -> list[list[tuple[float, float]]]:
-    def by_route(policy: str, stock: Stock) -> dict[tuple[int, int], Any]:
-        return {
-            (row["seed"], row["route_index"]): row["latency_mean_s"]
-            for row in seen.of(DEFAULT, stock)
-            if row["policy"] == policy
-        }
-
-    one, other = by_route(*first), by_route(*second)
-    groups: dict[int, list[tuple[float, float]]] = {}
-    for (seed, route), latency_s in one.items():
-        if (seed, route) in other:
-            groups.setdefault(seed, []).append((float(latency_s), float(other[seed, route])))
-    return list(groups.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bellwire.study.evaluation import Evaluated, Row
-from bellwire.study.evaluation_claims import number_groups, rate_groups
+from bellwire.study.evaluation_claims_rows import number_groups, rate_groups
 from bellwire.study.evaluation_jobs import Stock
 from bellwire.study.evaluation_policies import POLICIES
 from bellwire.study.evaluation_statistics import Estimate, mean, mean_paired_ratio

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bellwire.study.evaluation import Evaluated, Row
-from bellwire.study.evaluation_claims import rate_groups
+from bellwire.study.evaluation_claims_rows import rate_groups
 from bellwire.study.evaluation_policies import POLICIES, ComparedPolicy
 from bellwire.study.evaluation_statistics import Estimate, mean_paired_ratio
 from bellwire.study.experiments import Experiment

@@ -8,7 +8,8 @@ from typing import Final
 
 from bellwire.study import figures
 from bellwire.study.evaluation import Evaluated, Row
-from bellwire.study.evaluation_claims import JAM_INTERVALS, Verdict, rate_groups
+from bellwire.study.evaluation_claims import JAM_INTERVALS, Verdict
+from bellwire.study.evaluation_claims_rows import rate_groups
 from bellwire.study.evaluation_jobs import REPORTING_SEED_FIRST, Stock, code_version
 from bellwire.study.evaluation_policies import POLICIES
 from bellwire.study.evaluation_runs import SEARCH_SEEDS
