@@ -2,19 +2,18 @@
 
 Owns the execution of swap plans at a node: SwappingProtocol decides and measures; its outcome is a fact, and
 the handlers of that fact at the two partners are SwappingCorrection (right: the frame moves, in software),
-SwappingAck (left: the longer pair is established) and SwappingFail (both: discard). Refuses delivery and
-link work.
+SwappingAck (left: the longer pair is established) and SwappingFail (both: discard). Refuses delivery, link
+work, and the ends of pairs without a swap (losses.py).
 """
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 from bellwire.core.bell import Walsh, decay
 from bellwire.core.effects import MeasureBell
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import BellMeasured
-from bellwire.core.facts import Released, ReleaseReason, Swapped
+from bellwire.core.facts import Swapped
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import RoundOver
@@ -39,7 +38,8 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.swapping.candidates import Held
 from bellwire.swapping.executions import NOBODY, NOTHING, Execution
-from bellwire.swapping.outcomes import SwappingAck, SwappingCorrection, SwappingFail
+from bellwire.swapping.losses import Losses
+from bellwire.swapping.outcomes import SwappingAck, SwappingCorrection
 from bellwire.swapping.policies import policy_of
 from bellwire.swapping.rounds import TextbookRounds
 
@@ -85,14 +85,14 @@ class Swapping:
         self._executions: dict[PlanKey, Execution] = {}
         self._measuring: dict[int, Measurement] = {}
         self._rounds = TextbookRounds(slots)
-        self._limits: list[tuple[int, End]] = []  # heap of (cutoff, end); the compulsory age is swept
         self._sweep_ns: int | None = None
         self.correction = SwappingCorrection()
         self.ack = SwappingAck()
-        self.fail = SwappingFail(slots)
         self.counters: dict[str, int] = dict.fromkeys(
             ("tried", "succeeded", "failed", "unknown", "cutoffs", "idle", "shifts", "lost_partners"), 0
         )
+        self._losses = Losses(slots, self._executions, self._rounds, self.counters)
+        self.fail = self._losses.fail
         self._look_ns: int | None = None  # the earliest of all executions
 
     def on_events(self) -> Mapping[type, Handler]:
@@ -106,8 +106,8 @@ class Swapping:
             LinkPairReady: self._pair_ready,
             EndChanged: self._end_changed,
             EndUnlocked: self._end_unlocked,
-            EndDied: self._end_died,
-            ShiftOver: self._shift_over,
+            EndDied: self._losses.end_died,
+            ShiftOver: self._losses.shift_over,
             ViewReady: self._view_ready,
             PlanInstalled: self._plan_installed,
             PlanRemoved: self._plan_removed,
@@ -157,7 +157,7 @@ class Swapping:
             if slot.request != request or (slot.link, slot.tree) in kept:
                 continue
             if slot.state == "held":
-                self._discard(step, slot, "withdrawn")
+                self._losses.discard(step, slot, "withdrawn")
             elif slot.state == "resting":
                 self._rounds.wake(step, slot)
 
@@ -167,7 +167,7 @@ class Swapping:
         end, request = notice.end, notice.request
         plan = None if request is None else self._plans.get(request)
         if plan is not None and plan.swaps and plan.cutoff_ns is not None:
-            heappush(self._limits, (notice.at_ns + plan.cutoff_ns, end))
+            self._losses.limit(notice.at_ns + plan.cutoff_ns, end)
         if request is None:
             return
         key = (request, notice.tree)
@@ -204,7 +204,7 @@ class Swapping:
             return
         plan = self._plans.get(slot.request)
         if plan is not None and plan.swaps and plan.cutoff_ns is not None:
-            heappush(self._limits, (slot.born_ns + plan.cutoff_ns, notice.end))
+            self._losses.limit(slot.born_ns + plan.cutoff_ns, notice.end)
         key = (slot.request, slot.tree)
         execution = self._executions.get(key)
         if execution is None:
@@ -239,7 +239,7 @@ class Swapping:
             if key in self._executions:
                 self._decide(step, key, notice.view, notice.suspects)
         elif notice.purpose.startswith("lost:"):
-            self._release_shared_with(step, notice.purpose[5:], notice.view)
+            self._losses.partner_lost(step, notice.purpose[5:], notice.view)
         elif notice.purpose == "sweep":
             self._sweep(step, notice.view)
 
@@ -257,8 +257,7 @@ class Swapping:
                     if held.far >= 0:
                         self._wait_for_turn(execution, held, held.since_ns, 2)
                 for held, why in execution.given_up(now_ns):
-                    self.counters[why] += 1
-                    self._discard(step, held.slot, "cutoff")
+                    self._losses.give_up(step, held.slot, why)
             policy = execution.policy_for(suspects)
         waiting = False
         present = execution.present(view, now_ns) if view is not None and policy.looks_far else NOTHING
@@ -333,50 +332,13 @@ class Swapping:
     def _pair_updated(self, step: Step, notice: UpdatePair) -> None:
         self._rounds.pair_updated(step, notice, self._plans.values())
 
-    # ---- what others measured
-
-    def _end_died(self, step: Step, notice: EndDied) -> None:
-        slot = self._slots.holding(notice.end)
-        if slot is not None and slot.state == "held":
-            self.fail.count += 1
-            self._discard(step, slot, "dead")
-
-    def _shift_over(self, step: Step, notice: ShiftOver) -> None:
-        """Others work on the lane now, and no partner comes in this shift: whoever would swap the end gives
-        it up. Ends of whole pairs stay with the end nodes."""
-        slot = self._slots.holding(notice.end)
-        if slot is not None and slot.state == "held" and (slot.request, slot.tree) in self._executions:
-            self.counters["shifts"] += 1
-            self._discard(step, slot, "cutoff")
-
-    def _discard(self, step: Step, slot: SlotView, reason: ReleaseReason) -> None:
-        """End a held qubit: its chain is worth nothing to anybody."""
-        if slot.end is not None and slot.request is not None:
-            execution = self._executions.get((slot.request, slot.tree))
-            if execution is not None:
-                execution.drop(slot.end)
-        self.fail.discard(step, slot, reason)
+    # ---- losses
 
     def _peer_lost(self, step: Step, notice: PeerLost) -> None:
         step.tell(ViewWanted(purpose=f"lost:{notice.peer}", request=None))
 
-    def _release_shared_with(self, step: Step, peer: NodeId, view: LedgerView) -> None:
-        for slot in self._slots.slots():
-            if slot.end is not None and slot.state == "held" and view.far_owner(slot.end) == peer:
-                self.counters["lost_partners"] += 1
-                self._discard(step, slot, "partner_lost")
-
     def _memory_lost(self, step: Step, notice: MemoryLost) -> None:
-        """The instrument forgot our qubits. Measurements in flight end as unknown by their own event."""
-        for slot in self._slots.slots():
-            if slot.state == "held" or slot.state == "resting":
-                end = slot.end
-                if end is not None:
-                    step.tell(UpdatePair(fact=Released(end=end, reason="device_lost", at_ns=step.now_ns)))
-                    execution = self._executions.get((slot.request or "", slot.tree))
-                    if execution is not None:
-                        execution.drop(end)
-                self._slots.lose(slot.index)
+        self._losses.memory_lost(step)
 
     # ---- time
 
@@ -384,7 +346,8 @@ class Swapping:
         return self._network.timers.plan_lease_ns // SWEEPS_PER_LEASE
 
     def deadline_ns(self) -> int | None:
-        limit = self._limits[0][0] if self._limits else None
+        limits = self._losses.limits
+        limit = limits[0][0] if limits else None
         look = self._look_ns
         if look is not None and (limit is None or look < limit):
             limit = look
@@ -394,13 +357,7 @@ class Swapping:
 
     def on_deadline(self, step: Step) -> None:
         now_ns = step.now_ns
-        limits = self._limits
-        while limits and limits[0][0] <= now_ns:
-            _, end = heappop(limits)
-            slot = self._slots.holding(end)
-            if slot is not None and slot.state == "held":
-                self.counters["cutoffs"] += 1
-                self._discard(step, slot, "cutoff")
+        self._losses.expire(step)
         if self._look_ns is not None and self._look_ns <= now_ns:
             for key, execution in self._executions.items():
                 if execution.look_ns is not None and execution.look_ns <= now_ns:
@@ -412,17 +369,6 @@ class Swapping:
             step.tell(ViewWanted(purpose="sweep", request=None))
 
     def _sweep(self, step: Step, view: LedgerView) -> None:
-        """Find ends whose death we were never told of, and whatever is older than any pair may be."""
-        for slot in self._slots.slots():
-            too_old = step.now_ns - slot.born_ns > self._network.timers.age_max_ns
-            if slot.end is not None and slot.state == "held":
-                chain = view.chain(slot.end)
-                if chain is not None and chain.dead:
-                    self._discard(step, slot, "dead")
-                elif too_old:
-                    self.counters["cutoffs"] += 1
-                    self._discard(step, slot, "cutoff")
-            elif slot.state == "resting" and too_old:
-                self._rounds.wake(step, slot)
+        self._losses.sweep(step, view, self._network.timers.age_max_ns)
         for key in list(self._executions):
             self._reconsider(step, key)

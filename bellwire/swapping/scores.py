@@ -8,8 +8,9 @@ operations, and do not depend on the unit of time. A score at or below zero mean
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import exp, inf
-from typing import NamedTuple
+from typing import Protocol
 
 from bellwire.core.plans import RouteTable
 from bellwire.core.units import NS_PER_S
@@ -18,11 +19,34 @@ from bellwire.swapping.cutoffs import Cutoffs
 from bellwire.swapping.ratings import ends_route, table_of
 
 
+class Form(Protocol):
+    """A rating by score. Whatever ends the route is swapped; anything else only with a score above zero."""
+
+    __slots__ = ()
+
+    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
+        """The score; infinite where the route ends, None where it says: wait."""
+        table = table_of(seen)
+        if ends_route(table, left, right):
+            return inf
+        score = self.score(seen, table, left, right)
+        return score if score > 0.0 else None
+
+    def score(self, seen: Situation, table: RouteTable, left: Held, right: Held) -> float:
+        """Benefit less losses."""
+        ...
+
+
+def _ages_s(seen: Situation, left: Held, right: Held) -> tuple[float, float]:
+    return left.age_ns(seen.now_ns) / NS_PER_S, right.age_ns(seen.now_ns) / NS_PER_S
+
+
 def _share_left(age_s: float, cutoff_s: float) -> float:
     return min(1.0, max(0.0, 1.0 - age_s / cutoff_s))
 
 
-class ScoreD(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScoreD(Form):
     """Form D: worth in the context of the route, lost to age and to waiting (8.5, recommended).
 
     score = gain p U(x,y) life(max age) - (loss(a) + loss(b)) (1 - occupancy occ^power)
@@ -37,19 +61,16 @@ class ScoreD(NamedTuple):
     occupancy_power: float
     cutoffs: Cutoffs
 
-    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
-        table = table_of(seen)
-        if ends_route(table, left, right):
-            return inf
+    def score(self, seen: Situation, table: RouteTable, left: Held, right: Held) -> float:
+        """The formula above, in units of what the whole route is worth."""
         now_ns, here, cutoff_s = seen.now_ns, table.position, self.cutoffs.root_s(table)
-        age_l, age_r = left.age_ns(now_ns) / NS_PER_S, right.age_ns(now_ns) / NS_PER_S
-        life = _share_left(max(age_l, age_r), cutoff_s) ** self.alpha
+        age_l, age_r = _ages_s(seen, left, right)
+        life: float = _share_left(max(age_l, age_r), cutoff_s) ** self.alpha
         benefit = self.gain * table.swap_probability * table.of(table.worth_s, left.far, right.far) * life
         loss = self._loss(table, left.far, here, age_l, left.idle_ns(now_ns) / NS_PER_S, cutoff_s)
         loss += self._loss(table, here, right.far, age_r, right.idle_ns(now_ns) / NS_PER_S, cutoff_s)
-        relief = 1.0 - self.occupancy * seen.occupancy**self.occupancy_power
-        score = (benefit - loss * relief) / table.value_s[0][-1]
-        return score if score > 0.0 else None
+        relief: float = 1.0 - self.occupancy * seen.occupancy**self.occupancy_power
+        return (benefit - loss * relief) / table.value_s[0][-1]
 
     def _loss(self, table: RouteTable, x: int, y: int, age_s: float, idle_s: float, cutoff_s: float) -> float:
         worth = table.of(table.worth_s, x, y)
@@ -61,7 +82,8 @@ class ScoreD(NamedTuple):
         return worth * life
 
 
-class ScoreB(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScoreB(Form):
     """Forms B and B': p V(product) against V of what is consumed; B' takes U for V (8.2)."""
 
     in_context: bool  # B'
@@ -70,27 +92,25 @@ class ScoreB(NamedTuple):
     occupancy: float
     cutoffs: Cutoffs
 
-    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
-        table = table_of(seen)
-        if ends_route(table, left, right):
-            return inf
+    def score(self, seen: Situation, table: RouteTable, left: Held, right: Held) -> float:
+        """Value of the product less that of what it consumes, in units of the whole route's."""
         rows = table.worth_s if self.in_context else table.value_s
-        now_ns, here = seen.now_ns, table.position
-        age_l, age_r = left.age_ns(now_ns) / NS_PER_S, right.age_ns(now_ns) / NS_PER_S
+        here = table.position
+        age_l, age_r = _ages_s(seen, left, right)
         # The product is measured against the target's cutoff, as in the prototype of 8.2.
-        new = _share_left(max(age_l, age_r), self.cutoffs.root_s(table)) ** self.alpha
-        kept = table.of(rows, left.far, here) * (
+        new: float = _share_left(max(age_l, age_r), self.cutoffs.root_s(table)) ** self.alpha
+        kept: float = table.of(rows, left.far, here) * (
             _share_left(age_l, self.cutoffs.segment_s(table, left.far, here)) ** self.alpha
         )
         kept += table.of(rows, here, right.far) * (
             _share_left(age_r, self.cutoffs.segment_s(table, here, right.far)) ** self.alpha
         )
         benefit = self.gain * table.swap_probability * table.of(rows, left.far, right.far) * new
-        score = (benefit - kept * (1.0 - self.occupancy * seen.occupancy)) / table.value_s[0][-1]
-        return score if score > 0.0 else None
+        return (benefit - kept * (1.0 - self.occupancy * seen.occupancy)) / table.value_s[0][-1]
 
 
-class ScoreA(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScoreA(Form):
     """Form A: three terms, IB - beta OL + gamma MR (8.1, with its alpha = 1).
 
     IB = p T(x,y)/T_root fresh(max age); OL sums, over partners that are not there yet, the chance that they
@@ -103,21 +123,18 @@ class ScoreA(NamedTuple):
     off_plan: float
     cutoffs: Cutoffs
 
-    def rate(self, seen: Situation, left: Held, right: Held) -> float | None:
-        table = table_of(seen)
-        if ends_route(table, left, right):
-            return inf
-        score = (
+    def score(self, seen: Situation, table: RouteTable, left: Held, right: Held) -> float:
+        """IB - beta OL + gamma MR."""
+        return (
             self.benefit(seen, left, right)
             - self.opportunity * self.opportunity_loss(seen, left, right)
             + self.relief * seen.occupancy
         )
-        return score if score > 0.0 else None
 
     def benefit(self, seen: Situation, left: Held, right: Held) -> float:
         """Immediate benefit, 0..1."""
         table = table_of(seen)
-        age_s = max(left.age_ns(seen.now_ns), right.age_ns(seen.now_ns)) / NS_PER_S
+        age_s = max(_ages_s(seen, left, right))
         fresh = _share_left(age_s, self.cutoffs.segment_s(table, left.far, right.far))
         return table.swap_probability * table.of(table.latency_s, left.far, right.far) / table.root_s * fresh
 
@@ -126,7 +143,7 @@ class ScoreA(NamedTuple):
         here = table_of(seen).position
         there = {(one.far, here) for one in seen.left} | {(here, one.far) for one in seen.right}
         there.update(seen.present)
-        age_l, age_r = left.age_ns(seen.now_ns) / NS_PER_S, right.age_ns(seen.now_ns) / NS_PER_S
+        age_l, age_r = _ages_s(seen, left, right)
         return self._lost(seen, there, (left.far, here), age_l) + self._lost(
             seen, there, (here, right.far), age_r
         )

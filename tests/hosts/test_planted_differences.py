@@ -156,7 +156,7 @@ def cutoffs_are_ignored(patch: pytest.MonkeyPatch) -> None:
     on_deadline = Swapping.on_deadline
 
     def without(self: Any, step: Any) -> None:
-        self._limits.clear()
+        self._losses.limits.clear()
         on_deadline(self, step)
 
     patch.setattr(Swapping, "on_deadline", without)
