@@ -18,7 +18,7 @@ from typing import Final
 from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.purification_words import ADAPTIVE, AUTOMATIC, Level, levels_of
-from bellwire.planner.distant_rounds import lanes_wanted, pairs_held
+from bellwire.planner.distant_rounds import lanes_making, lanes_wanted, pairs_held
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.predictions import ceiling, outlook
 from bellwire.planner.refined_streams import NO_LEVELS, Levels
@@ -60,7 +60,8 @@ def with_rounds(route: Route, request: EntanglementRequest, tree: SwapTree | Non
     tree = route.tree if tree is None else tree
     if text not in (ADAPTIVE, AUTOMATIC):
         levels: Levels = levels_of(text)
-        return _counted(route, tree, levels) if _fit(route, tree, levels) else replace(route, levels=levels)
+        fits = _fit(route, tree, levels, request)
+        return _counted(route, tree, levels) if fits else replace(route, levels=levels)
     wanted = request.fidelity_threshold
     plain = _counted(route, tree, NO_LEVELS)
     if wanted is None or reach(plain, request) >= wanted:
@@ -70,7 +71,7 @@ def with_rounds(route: Route, request: EntanglementRequest, tree: SwapTree | Non
     best = [
         (ceiling(tree, route.links, route.memories, levels), levels)
         for levels in _choices(tree)
-        if _fit(route, tree, levels)
+        if _fit(route, tree, levels, request)
     ]
     choices = [_counted(route, tree, levels) for highest, levels in best if highest >= wanted]
     good = [each for each in choices if reach(each, request) >= wanted]
@@ -89,8 +90,9 @@ def _counted(route: Route, tree: SwapTree, levels: Levels) -> Route:
     return replace(route, outlook=seen, ceiling=best, levels=levels)
 
 
-def _fit(route: Route, tree: SwapTree, levels: Levels) -> bool:
-    return lanes_wanted(levels, tree) <= min(map(pairs_held, route.links))
+def _fit(route: Route, tree: SwapTree, levels: Levels, request: EntanglementRequest) -> bool:
+    kept = lanes_wanted(levels, tree) - 1
+    return all(pairs_held(link) >= kept + lanes_making(link, request) for link in route.links)
 
 
 def _choices(tree: SwapTree) -> Iterator[Levels]:

@@ -21,6 +21,7 @@ from bellwire.core.purification_words import ADAPTIVE, AUTOMATIC, Level, levels_
 from bellwire.core.settings import LinkSettings, MemorySettings
 from bellwire.planner.instructions import NodeInstructions
 from bellwire.planner.intervals import SwapTree
+from bellwire.planner.purified_links import lanes_needed
 
 ADAPTIVE_ROUNDS: Final = 3
 """Rounds that one pair goes through at most where the ledger decides."""
@@ -145,12 +146,21 @@ def lack_of_lanes(
     """Which link has too few lanes for the rounds of a request; None when all have enough."""
     if request.purification is None:
         return None
-    wanted = ADAPTIVE_LANES if request.purification == ADAPTIVE else lanes_wanted(levels, tree)
+    kept = (ADAPTIVE_LANES if request.purification == ADAPTIVE else lanes_wanted(levels, tree)) - 1
+    beside = " beside rounds of links" if request.link_purification else ""
     for link in links:
-        held = pairs_held(link)
+        held, wanted = pairs_held(link), kept + lanes_making(link, request)
         if held < wanted:
-            return f"{link.link} holds {held} pairs at a time, and {request.purification} needs {wanted}"
+            return (
+                f"{link.link} holds {held} pairs at a time, and {request.purification}{beside} needs {wanted}"
+            )
     return None
+
+
+def lanes_making(link: LinkSettings, request: EntanglementRequest) -> int:
+    """Lanes that a link must have free to make one pair: more than one where its pairs are purified before
+    they are handed up."""
+    return max(1, lanes_needed(link, request.link_purification))
 
 
 def pairs_held(link: LinkSettings) -> int:

@@ -33,7 +33,11 @@ def lanes_for(
     room: what links have left where that is known; others are taken to be empty.
     """
     wanted_hz = request.rate_threshold_hz
-    fewest = tuple(lanes_needed(link, request.link_purification) for link in route.links)
+    kept = lanes_wanted(route.levels, tree) - 1  # by rounds of longer pairs, beside those of links
+    fewest = tuple(
+        kept + needed if (needed := lanes_needed(link, request.link_purification)) else 0
+        for link in route.links
+    )
     left = lanes_left(route, room)
     if not wanted_hz:
         if any(fewest):

@@ -296,7 +296,7 @@ def _link_plan(
         rounds=rounds,
         pumping=rounds > 0 and pumps(False, rounds, way.route.links[index].lanes),
         cutoff_ns=request.cutoff_ns if rounds else None,
-        paced=paces_links(way.policy),
+        paced=paces_links(way.policy) and not rounds and not way.route.levels,
     )
 
 

@@ -41,7 +41,11 @@ class Way:
 
 def paced(way: Way) -> SwapTree:
     """The tree whose rates go into the plans. Adaptive policies, and trees that use their memories as
-    buffers, do better with links at full speed (algorithms.md 8.5). A tree that was given a rate has it."""
+    buffers, do better with links at full speed (algorithms.md 8.5). A tree that was given a rate has it.
+
+    Where pairs are purified these rates are what a link needs beside others, and no limit: a pair that is
+    kept back silences the very lane that a slowed link attempts on, and all could come to a stop.
+    """
     route = way.route
     if way.rate_hz is not None:
         slower = replace(way.tree, latency_s=max(way.tree.latency_s, 1.0 / way.rate_hz))

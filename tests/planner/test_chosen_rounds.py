@@ -162,6 +162,24 @@ def test_lanes_for_a_rate_are_reserved_with_the_rounds_in_mind() -> None:
     assert "cannot be reached" in answer
 
 
+@pytest.mark.parametrize(("words", "link_rounds"), [("1:1", 0), ("2:1", 0), (None, 1), (None, 0)])
+def test_links_of_a_rate_matched_tree_are_slowed_only_where_no_pair_is_kept_back(
+    words: str | None, link_rounds: int
+) -> None:
+    plan = planned(asked(None, words, link_purification=link_rounds))
+    slowed = {part.paced for node in plan.nodes.values() for part in node.links}
+    assert slowed == {words is None and link_rounds == 0}
+
+
+def test_lanes_of_links_that_purify_are_reserved_beside_those_of_kept_pairs() -> None:
+    plain, both = (
+        planned(asked(None, words, link_purification=1), network(6)).nodes["r"].links
+        for words in (None, "2:1")
+    )
+    assert [part.lanes for part in plain] == [2, 2]
+    assert [part.lanes for part in both] == [3, 3]
+
+
 def test_adaptive_rounds_are_predicted_as_the_rounds_that_the_threshold_needs() -> None:
     wanted = PLAIN + 0.01
     adaptive = planned(asked(wanted, "adaptive", generation_mode="score"))

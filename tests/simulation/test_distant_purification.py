@@ -8,20 +8,12 @@ operations within 4 standard errors (6e-5 by chance).
 from math import sqrt
 from typing import Any
 
-import msgspec
 import pytest
 
 from bellwire.core.bell import dejmps, from_walsh, xor_convolve
-from bellwire.core.events import ReplanAsked
-from bellwire.core.ids import End
-from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
 from bellwire.core.units import NS_PER_S
 from bellwire.labs import Scenario
-from bellwire.node.machines import QuantumNode
 from bellwire.planner.lane_times import link_state
-from bellwire.planner.plans import compute_plan
-from bellwire.simulator_backend.host import VirtualHost
-from tests.node.networks import MS
 from tests.simulation.faulty import History, crash, faulty_lab
 from tests.simulation.test_link_purification import BAD_NETWORK, NOISY, PERFECT, SIGMAS, Seen, lab_of, run
 
@@ -155,49 +147,6 @@ def test_a_restart_of_the_answerer_costs_neither_a_lease_nor_a_repeated_word() -
     assert sum(each["restarted"] for each in counters) > 0
     assert sum(each["lapsed"] for each in counters) == 0
     assert 0 < locks.longest_ns < ground.repeat_ns
-
-
-def test_a_plan_that_brings_rounds_in_mid_run_leaves_no_half_of_a_pair_behind() -> None:
-    """The tail has measured a pair under the plan without rounds; the head, with its new plan, must not
-    wait for rounds of a pair that is used: with this seed a half once stayed for 680 ms."""
-    lab = faulty_lab(
-        Scenario(message_loss_probability=0.3),
-        100_000,
-        consumption="measure",
-        generation_mode="fixed_tree",
-        fidelity_threshold=None,
-    )
-    words: list[str | None] = [None]
-
-    def compute(
-        request: EntanglementRequest, version: int, circumstances: Circumstances
-    ) -> RequestPlan | str:
-        asked = msgspec.structs.replace(request, purification=words[0])
-        return compute_plan(lab.network, asked, version, msgspec.structs.replace(circumstances, failed=()))
-
-    host = VirtualHost(lab, 8, compute)
-    host.start()
-    before: set[End] = set()
-    for tick in range(300):
-        now_ns = tick * 20 * MS
-        host.run(now_ns)
-        if tick % 25 == 12:
-            words[0] = None if words[0] else "2:1"
-            host.tell_at(now_ns + 1000, "alice", ReplanAsked(request="r"))
-        alice = host.machines["alice"]
-        assert isinstance(alice, QuantumNode)
-        halves: set[End] = set()
-        for slot in alice.slots.slots():
-            chain = None if slot.end is None else alice.replica.fold.chain(slot.end)
-            if slot.end is not None and slot.state == "held" and chain is not None and chain.taken:
-                halves.add(slot.end)
-        assert not halves & before, f"{halves & before} stayed for 20 ms at {now_ns} ns"
-        before = halves
-    alice = host.machines["alice"]
-    assert isinstance(alice, QuantumNode)
-    assert alice.purification.counters["passed"] > 3
-    assert alice.delivery is not None
-    assert len(alice.delivery.records("r")) > 30
 
 
 class Locks:

@@ -1,5 +1,8 @@
 """Delivery of a pair: what both applications get, and that every row of both tables happens in some story."""
 
+from typing import Literal
+
+import msgspec
 import pytest
 
 from bellwire.core.effects import ApplyPauli, MeasureQubit, Publish, ReleaseQubit
@@ -13,11 +16,12 @@ from bellwire.core.messages import (
     OfferAnswer,
     Settled,
 )
-from bellwire.core.notices import ViewWanted
+from bellwire.core.notices import PlanInstalled, ViewWanted
+from bellwire.core.plans import PurificationPlan
 from bellwire.transport.alarms import Alarms
 from bellwire.transport.delivery_states import HEAD_ROWS, TAIL_ROWS
 from bellwire.transport.transitions import Transitions
-from tests.transport.bench import MS, REQUEST, Bench, check_quiet, network
+from tests.transport.bench import MS, REQUEST, Bench, Tell, check_quiet, network, plan_of
 from tests.transport.scenarios import SCENARIOS, ends, offer
 from tests.transport.test_delivery_chaos import play
 
@@ -84,6 +88,44 @@ def test_measured_pairs_free_both_memories_before_anything_is_negotiated(head_si
     for node in bench.nodes.values():
         (record,) = node.delivery.records(REQUEST)
         assert (record.frame, record.state, record.bit) == (2, "settled", 0)
+
+
+@pytest.mark.parametrize("mode", ["keep", "measure"])
+@pytest.mark.parametrize("ahead", [("alice",), ("bob",)], ids=["head ahead", "tail ahead"])
+def test_a_newer_plan_with_rounds_does_not_strand_a_pair_that_the_other_end_used_without(
+    ahead: tuple[str, ...], mode: Literal["keep", "measure"]
+) -> None:
+    """The tail measured at once, and the head, with rounds in its plan, kept its half until the cutoff."""
+    bench = Bench(mode)
+    for name in ahead:
+        refine(bench, name)
+    bench.born(1)
+    bench.run(1_000 * MS)
+    if (mode, ahead) == ("keep", ("alice",)):  # nobody has used it: it waits for its rounds
+        assert bench.numbers(bench.alice) == bench.numbers(bench.bob) == []
+        return
+    check_quiet(bench)
+    assert bench.numbers(bench.alice) == bench.numbers(bench.bob) == [1]
+    assert [node.slots.slot(0).state for node in bench.nodes.values()] == ["free", "free"]
+
+
+@pytest.mark.parametrize("mode", ["keep", "measure"])
+def test_a_pair_waits_for_its_rounds_when_both_plans_want_some(mode: Literal["keep", "measure"]) -> None:
+    bench = Bench(mode)
+    for name in ("alice", "bob"):
+        refine(bench, name)
+    bench.born(1)
+    bench.run(1_000 * MS)
+    assert bench.numbers(bench.alice) == bench.numbers(bench.bob) == []
+    assert [node.slots.slot(0).state for node in bench.nodes.values()] == ["held", "held"]
+
+
+def refine(bench: Bench, name: str) -> None:
+    """A newer plan of a node wants a round before pairs are delivered."""
+    partner = "bob" if name == "alice" else "alice"
+    rounds = PurificationPlan(request=REQUEST, tree=0, partner=partner, rounds=1)
+    plan = msgspec.structs.replace(plan_of(name, bench.mode, 2), purifications=(rounds,))
+    bench.step(bench.nodes[name], Tell((PlanInstalled(plan=plan),)))
 
 
 def test_no_more_pairs_are_committed_than_were_asked_for_and_the_rest_is_withdrawn() -> None:
