@@ -1,6 +1,6 @@
 """Circuits at one node, rule by rule (algorithms.md 10.5)."""
 
-from bellwire.baselines.virtual_circuits import TRACKS_MAX, CircuitEnd, CircuitNode
+from bellwire.baselines.virtual_circuits import RECORDS_MAX, TRACKS_MAX, CircuitEnd, CircuitNode
 from bellwire.core.baseline_messages import Expire, Track
 from bellwire.core.ids import End
 from tests.baselines.hands import Bench, half, place_of
@@ -76,12 +76,26 @@ def test_a_half_that_was_cut_off_leaves_a_discard_record_and_is_never_swapped() 
     assert [to for to, _ in bench.sent(Expire)] == ["n0"]
 
 
-def test_tracks_without_a_record_are_bounded_and_counted() -> None:
+def test_tracks_without_a_record_are_bounded_and_counted_and_the_oldest_are_dropped() -> None:
     bench = Bench()
     flow = node(bench)
     for attempt in range(TRACKS_MAX + 2):
         bench.hear(flow, 0, track(half("l0", attempt, side=1).end))
     assert bench.counters["tracks_dropped"] == 2
+    for number, attempt in enumerate((0, 1, 2, TRACKS_MAX + 1)):
+        flow.swapped(bench.at(1), half("l0", attempt, side=1), half("l1", number), 0)
+    assert [message.end.attempt for _, message in bench.sent(Track)] == [2, 3]
+
+
+def test_records_that_no_track_asks_for_are_bounded_and_counted_and_the_oldest_are_dropped() -> None:
+    bench = Bench()
+    flow = node(bench)
+    for attempt in range(RECORDS_MAX // 2 + 1):
+        flow.swapped(bench.at(0), half("l0", attempt, side=1), half("l1", attempt), 0)
+    assert bench.counters["records_dropped"] == 2
+    for attempt in (0, 1, RECORDS_MAX // 2):
+        bench.hear(flow, 1, track(half("l0", attempt, side=1).end))
+    assert [message.end.attempt for _, message in bench.sent(Track)] == [1, RECORDS_MAX // 2]
 
 
 def test_an_end_node_tracks_each_of_its_pairs_and_gives_up_what_expires() -> None:

@@ -237,3 +237,21 @@ class SwapBench:
             for effect in self.effects
             if isinstance(effect, Send) and isinstance(effect.message, RoundOver)
         ]
+
+
+LEFT = end_of("a-r", 1)
+RIGHT = end_of("r-b", 2)
+
+
+def measuring(**plan: object) -> SwapBench:
+    """A bench whose first two pairs are being measured: left slot 2, right slot 0."""
+    bench = SwapBench(**plan)
+    bench.pair(10, "a-r", 1)
+    bench.pair(25, "r-b", 2)
+    assert bench.measuring() == [(2, 0)]
+    return bench
+
+
+def states(bench: SwapBench) -> list[str]:
+    """Of all slots, in the order of their indices."""
+    return [slot.state for slot in bench.slots.slots()]
