@@ -1,7 +1,8 @@
 """What several routes at once bring in the paper's default network, against the strongest tree of one route.
 
-Usage: python bench/several_routes.py [NETWORKS [SECONDS [FIRST_SEED]]]. About four minutes.
+Usage: python bench/several_routes.py [NETWORKS [SECONDS [FIRST_SEED]]] [--far]. About four minutes.
 
+--far: routes of three links and more, between nodes 30 to 60 km apart, up to three of them; another result.
 The strongest tree is that of a search on the fastest route, its links at full speed (algorithms.md 8.5).
 Ratios are of mean rates over networks, with 95 % intervals of a paired bootstrap. Networks are not those on
 which weights were chosen.
@@ -27,9 +28,12 @@ from bellwire.simulator_backend.simulation import Observer
 from bellwire.study.trees_search import search_tree
 
 ROUTES: Final = (1, 2, 3, 4, 5)
+FAR_ROUTES: Final = (1, 2, 3)
+NEAR: Final = PaperNetwork()
+FAR: Final = PaperNetwork(distance_km=(30.0, 60.0), hops=(3, 8))
 MODES: Final = ("fixed_tree(links=full)", "score")
 RESAMPLES: Final = 4000
-RESULT: Final = Path(__file__).resolve().parent / "results" / "several_routes.json"
+RESULTS: Final = Path(__file__).resolve().parent / "results"
 
 
 def rate_hz(lab: Lab, request: EntanglementRequest, seconds: float, seed: int) -> float:
@@ -43,16 +47,16 @@ def rate_hz(lab: Lab, request: EntanglementRequest, seconds: float, seed: int) -
     return (len(outcome.delivered_ns) - outcome.voided) / seconds
 
 
-def rates_of(seed: int, seconds: float) -> dict[str, float]:
+def rates_of(seed: int, seconds: float, *, far: bool) -> dict[str, float]:
     """Rates on one network by name of what served it."""
-    lab = paper_lab(PaperNetwork(seed=seed), duration_s=seconds)
+    lab = paper_lab(replace(FAR if far else NEAR, seed=seed), duration_s=seconds)
     (request,) = lab.requests
     assert request.route is not None
     tree = search_tree(lab.network, request.route, seed) if len(request.route) > 2 else None
     strongest = msgspec.structs.replace(request, generation_mode="fixed_tree(links=full)", tree=tree)
     found = {"hops": len(request.route) - 1.0, "strongest tree": rate_hz(lab, strongest, seconds, seed)}
     for mode in MODES:
-        for count in ROUTES:
+        for count in FAR_ROUTES if far else ROUTES:
             wanted = msgspec.structs.replace(request, route=None, generation_mode=mode, routes_max=count)
             found[f"{mode}, {count}"] = rate_hz(lab, wanted, seconds, seed)
     return found
@@ -68,17 +72,20 @@ def ratio(rows: list[dict[str, float]], name: str) -> dict[str, float]:
     return {"ratio": float(mean[0] / mean[1]), "low": float(low), "high": float(high)}
 
 
-def result_of(rows: list[dict[str, float]], command: str, first: int, seconds: float) -> dict[str, object]:
+def result_of(
+    rows: list[dict[str, float]], command: str, first: int, seconds: float, *, far: bool
+) -> dict[str, object]:
     """One result in the form of scripts/render_figures.py."""
     table: list[dict[str, object]] = []
-    for count in ROUTES:
+    for count in FAR_ROUTES if far else ROUTES:
         row: dict[str, object] = {"routes at most": count}
         for mode in MODES:
             seen = ratio(rows, f"{mode}, {count}")
             row[mode] = f"{seen['ratio']:.2f} [{seen['low']:.2f}, {seen['high']:.2f}]"
         table.append(row)
     return {
-        "title": "Several routes at once in the paper's default network, over the strongest tree of one",
+        "title": "Several routes at once in the paper's default network, over the strongest tree of one"
+        + (", routes of three links and more" if far else ""),
         "command": command,
         "rows": table,
         "note": f"{len(rows)} networks (seeds from {first}), a request each, {seconds:g} s; 95 % intervals.",
@@ -87,16 +94,19 @@ def result_of(rows: list[dict[str, float]], command: str, first: int, seconds: f
 
 
 def main() -> int:
-    """Write bench/results/several_routes.json, and a line for each network."""
-    words = sys.argv[1:4]
+    """Write bench/results/several_routes.json or several_routes_far.json, and a line for each network."""
+    far = "--far" in sys.argv[1:]
+    words = [word for word in sys.argv[1:] if word != "--far"][:3]
     networks, seconds, first = (float(word) for word in (*words, *("10", "3", "301")[len(words) :]))
     rows: list[dict[str, float]] = []
     for seed in range(int(first), int(first + networks)):
-        rows.append(rates_of(seed, seconds))
+        rows.append(rates_of(seed, seconds, far=far))
         print(seed, *(f"{name}: {value:.1f}" for name, value in rows[-1].items()), sep="; ", flush=True)
-    command = " ".join(("python bench/several_routes.py", *words))
-    text = json.dumps(result_of(rows, command, int(first), seconds), indent=1, ensure_ascii=False) + "\n"
-    RESULT.write_text(text, encoding="utf-8")
+    command = " ".join(("python bench/several_routes.py", *words, *(["--far"] if far else [])))
+    result = result_of(rows, command, int(first), seconds, far=far)
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    name = "several_routes_far.json" if far else "several_routes.json"
+    (RESULTS / name).write_text(text, encoding="utf-8")
     return 0
 
 
