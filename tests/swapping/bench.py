@@ -193,7 +193,9 @@ class SwapBench:
     ) -> int:
         """The link layer holds a new pair; returns its slot."""
         end = end_of(link, attempt, lane=lane)
-        slot = self.slots.of_lane(link, lane).index
+        own = self.slots.of_lane(link, lane)
+        assert own is not None
+        slot = own.index
         self.slots.attempt(slot)
         self.slots.hold(slot, end, request, 0, now_ns)
         self.view.knows(end, "a" if link == "a-r" else "b")
@@ -243,7 +245,7 @@ LEFT = end_of("a-r", 1)
 RIGHT = end_of("r-b", 2)
 
 
-def measuring(**plan: object) -> SwapBench:
+def measuring(**plan: Any) -> SwapBench:
     """A bench whose first two pairs are being measured: left slot 2, right slot 0."""
     bench = SwapBench(**plan)
     bench.pair(10, "a-r", 1)
