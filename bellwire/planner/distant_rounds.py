@@ -146,15 +146,21 @@ def lack_of_lanes(
     """Which link has too few lanes for the rounds of a request; None when all have enough."""
     if request.purification is None:
         return None
-    kept = (ADAPTIVE_LANES if request.purification == ADAPTIVE else lanes_wanted(levels, tree)) - 1
     beside = " beside rounds of links" if request.link_purification else ""
     for link in links:
-        held, wanted = pairs_held(link), kept + lanes_making(link, request)
+        held, wanted = pairs_held(link), lanes_kept(request, levels, tree) + lanes_making(link, request)
         if held < wanted:
             return (
                 f"{link.link} holds {held} pairs at a time, and {request.purification}{beside} needs {wanted}"
             )
     return None
+
+
+def lanes_kept(request: EntanglementRequest, levels: Mapping[int, Level], tree: SwapTree) -> int:
+    """Lanes of each link that pairs may hold which wait for others to be purified with; 0 without rounds."""
+    if request.purification is None:
+        return 0
+    return (ADAPTIVE_LANES if request.purification == ADAPTIVE else lanes_wanted(levels, tree)) - 1
 
 
 def lanes_making(link: LinkSettings, request: EntanglementRequest) -> int:

@@ -14,10 +14,9 @@ import msgspec
 
 from bellwire.core.ids import LinkId
 from bellwire.core.plans import EntanglementRequest, LinkRoom
-from bellwire.planner.distant_rounds import lanes_wanted
+from bellwire.planner.distant_rounds import lanes_kept, lanes_making, lanes_wanted
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.predictions import outlook
-from bellwire.planner.purified_links import lanes_needed
 from bellwire.planner.reservations import lack_of
 from bellwire.planner.routes import Route
 
@@ -33,11 +32,7 @@ def lanes_for(
     room: what links have left where that is known; others are taken to be empty.
     """
     wanted_hz = request.rate_threshold_hz
-    kept = lanes_wanted(route.levels, tree) - 1  # by rounds of longer pairs, beside those of links
-    fewest = tuple(
-        kept + needed if (needed := lanes_needed(link, request.link_purification)) else 0
-        for link in route.links
-    )
+    fewest = fewest_lanes(route, tree, request)
     left = lanes_left(route, room)
     if not wanted_hz:
         if any(fewest):
@@ -58,6 +53,15 @@ def lanes_for(
     for index in range(route.hops):
         lanes = _changed(lanes, index, _least(lanes[index], partial(_enough_with, enough, lanes, index)))
     return lanes
+
+
+def fewest_lanes(route: Route, tree: SwapTree, request: EntanglementRequest) -> Lanes:
+    """Lanes that a request must have for itself, so that its pairs never wait for a lane that others hold
+    while these wait for one of its own: those that rounds of purification take, 0 without any."""
+    kept = lanes_kept(request, route.levels, tree)
+    if not (kept or request.link_purification):
+        return (0,) * route.hops
+    return tuple(kept + lanes_making(link, request) for link in route.links)
 
 
 TREES_MAX: Final = 8

@@ -9,9 +9,8 @@ from bellwire.core.ids import LinkId
 from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest, LinkRoom
 from bellwire.core.purification_words import AUTOMATIC, words_of
-from bellwire.planner.lanes import lack_of_sharing, lanes_left, rate_hz, whole_routes
+from bellwire.planner.lanes import fewest_lanes, lack_of_sharing, lanes_left, rate_hz, whole_routes
 from bellwire.planner.predictions import named
-from bellwire.planner.purified_links import lanes_needed
 from bellwire.planner.routes import Route, trees_on
 
 
@@ -68,10 +67,10 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
 
 def _lack(route: Route, request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]) -> str | None:
     """What is missing on a route for a request without a rate."""
-    if not request.link_purification:
+    fewest = fewest_lanes(route, route.tree, request)
+    if not any(fewest):
         return lack_of_sharing(route, request, room)
-    for link, some in zip(route.links, lanes_left(route, room), strict=True):
-        few = lanes_needed(link, request.link_purification)
+    for link, some, few in zip(route.links, lanes_left(route, room), fewest, strict=True):
         if some < few:
             return f"link {link.link} has {some} of {link.lanes} lanes left, purification needs {few}"
     return None

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellwire.core.bell import bsm_cost, decay_rates, to_walsh, werner
-from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan
 from bellwire.core.purification_words import Level
 from bellwire.core.settings import HeraldEstimate, NetworkSettings
 from bellwire.core.units import NS_PER_S
@@ -178,6 +178,33 @@ def test_lanes_of_links_that_purify_are_reserved_beside_those_of_kept_pairs() ->
     )
     assert [part.lanes for part in plain] == [2, 2]
     assert [part.lanes for part in both] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "lanes"),
+    [
+        (None, "fixed_tree", 0),
+        ("1:1", "fixed_tree", 2),
+        ("1:1,2:1", "fixed_tree", 3),
+        ("adaptive", "score", 2),
+    ],
+)
+def test_a_request_with_rounds_has_the_lanes_that_they_take_for_itself(
+    words: str | None, mode: str, lanes: int
+) -> None:
+    plan = planned(asked(PLAIN - 0.001, words, generation_mode=mode))
+    assert {part.lanes for node in plan.nodes.values() for part in node.links} == {lanes}
+    left = tuple(LinkRoom(link=link, lanes=1, weight=1) for link in ("a-r", "r-b"))
+    beside = compute_plan(
+        network(), asked(PLAIN - 0.001, words, generation_mode=mode), 1, Circumstances(room=left)
+    )
+    if lanes:
+        assert (
+            beside
+            == f"no room beside other plans: link a-r has 1 of 4 lanes left, purification needs {lanes}"
+        )
+    else:
+        assert isinstance(beside, RequestPlan)
 
 
 def test_adaptive_rounds_are_predicted_as_the_rounds_that_the_threshold_needs() -> None:

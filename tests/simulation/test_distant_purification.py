@@ -5,15 +5,19 @@ truth after any rounds and swaps. Shares of rounds that pass are compared with t
 operations within 4 standard errors (6e-5 by chance).
 """
 
+from dataclasses import replace
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellwire.core.bell import dejmps, from_walsh, xor_convolve
 from bellwire.core.units import NS_PER_S
 from bellwire.labs import Scenario
 from bellwire.planner.lane_times import link_state
+from bellwire.planner.plans import compute_plan
 from tests.simulation.faulty import History, crash, faulty_lab
 from tests.simulation.test_link_purification import BAD_NETWORK, NOISY, PERFECT, SIGMAS, Seen, lab_of, run
 
@@ -98,6 +102,45 @@ def test_adaptive_rounds_cost_nothing_where_pairs_are_good_enough() -> None:
     assert adaptive.machine("ann").purification.counters["asked"] == 0
     counts = [one.machine("ann").delivery.delivered_count("r") for one in (plain, adaptive)]  # type: ignore[union-attr]
     assert counts[1] > 0.95 * counts[0]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words", "lanes", "seconds"),
+    [
+        (ROUTE, "1:1,2:1", 3, 0.8),
+        (("ann", "n1", "n2", "bob"), "2:1", 2, 0.5),
+        (("ann", "n1", "n2", "n3", "bob"), "2:1,4:1", 3, 1.0),
+    ],
+)
+def test_with_no_more_lanes_than_rounds_want_nothing_ever_stops(
+    nodes: tuple[str, ...], words: str, lanes: int, seconds: float
+) -> None:
+    """No wait for a pair is longer than 12 mean ones: of 100 exponential waits one is by a chance of 6e-4."""
+    lab = lab_of(NOISY, lanes=lanes, nodes=nodes, purification=words, mode="fixed_tree")
+    fewer = lab_of(NOISY, lanes=lanes - 1, nodes=nodes, purification=words, mode="fixed_tree")
+    assert isinstance(compute_plan(fewer.network, fewer.requests[0], 1), str)
+    delivery = run(lab, 5, seconds, watched=False).machine("ann").delivery
+    assert delivery is not None
+    times_ns = sorted(record.at_ns for record in delivery.records("r"))
+    assert len(times_ns) > 50
+    end_ns = round(seconds * NS_PER_S)
+    waits_ns = [later - earlier for earlier, later in pairwise([0, *times_ns, end_ns])]
+    assert max(waits_ns) < 12 * end_ns / len(times_ns)
+
+
+@pytest.mark.parametrize(("lanes", "served"), [(2, 1), (3, 1), (4, 2)])
+def test_requests_with_rounds_have_the_lanes_that_these_take_or_wait_for_them(
+    lanes: int, served: int
+) -> None:
+    """Sharing few lanes, two requests once stopped each other for good: each kept a pair, and neither
+    had lanes for a second one."""
+    alone = lab_of(NOISY, lanes=lanes, nodes=ROUTE, purification="2:1", mode="fixed_tree")
+    other = msgspec.structs.replace(alone.requests[0], request_id="other")
+    delivery = run(replace(alone, requests=(*alone.requests, other)), 3, 0.5, watched=False)
+    records = delivery.machine("ann").delivery
+    assert records is not None
+    counts = [len(records.records(name)) for name in ("r", "other")]
+    assert [count > 50 for count in counts] == [True, served == 2]
 
 
 CRASHES = Scenario(
