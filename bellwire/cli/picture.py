@@ -221,10 +221,14 @@ class LabPicture:
             seen = states.pop(_end_name(*end), None)
             if seen is not None:
                 whole = len(group["ends"]) == len(seen.request.target_nodes)
-                star = seen.request.entanglement_type == "graph"
-                fidelity = group["star_fidelity" if star else "ghz_fidelity"]
+                fidelity, plain = group["ghz_fidelity"], group["frame_zero"]
+                if whole and seen.request.edges:
+                    from bellwire.simulator_backend.world_fusions import GroupTruth  # numpy behind it
+
+                    truth = GroupTruth.of_parts((), tuple(group["nodes"]), group["density"])
+                    fidelity, plain = truth.of_graph(seen.request.edges)
                 seen.true_fidelities.append(fidelity if whole else 0.0)
-                seen.frame_errors += not (whole and group["star_frame_zero" if star else "frame_zero"])
+                seen.frame_errors += not (whole and plain)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The figures of every request."""

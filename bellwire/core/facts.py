@@ -102,12 +102,12 @@ class Verdict(TaggedWord, frozen=True, kw_only=True):
 
 
 class Corrected(TaggedWord, frozen=True, kw_only=True):
-    """A physical Pauli was applied to this own end."""
+    """A physical Pauli was applied to this own end, after a Hadamard gate or without."""
 
     end: End
     pauli: int  # Pauli index 0..3
     at_ns: int
-    hadamard: bool = False  # a Hadamard gate came first; frames stay those of the GHZ state before it
+    hadamard: bool = False  # a Hadamard gate came first: the end is a vertex of a graph state from then on
 
 
 class Released(TaggedWord, frozen=True, kw_only=True):

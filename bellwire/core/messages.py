@@ -50,7 +50,7 @@ from bellwire.core.link_messages import (
 from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, NodePlan, RequestPlan
 from bellwire.core.record import TaggedWord
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 

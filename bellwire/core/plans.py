@@ -111,11 +111,18 @@ class FusionStep(Word, frozen=True, kw_only=True):
     other_nodes: tuple[NodeId, ...]
 
 
+class FusionKnot(Word, frozen=True, kw_only=True):
+    """One vertex of a graph state at a node: what reaches it by these links is joined without more ado."""
+
+    links: tuple[LinkId, ...]  # of this node, sorted; none: only what turns into this vertex
+    parent: int | None  # number of the vertex into which it turns once all of it is joined, None: it stays
+
+
 class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     """How a node of a tree of links joins the states that reach it into one (paper IV-E)."""
 
     request: RequestId
-    kind: Literal["ghz", "graph"]  # graph: a star around the source
+    kind: Literal["ghz", "graph"]
     members: tuple[NodeId, ...]  # nodes with a qubit of the final state, the source first
     nodes: tuple[NodeId, ...]  # all nodes of the tree
     links: tuple[LinkId, ...]  # all links of the tree, sorted
@@ -128,6 +135,9 @@ class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     success_probability: float = 1.0  # of a join here
     patience_ns: int | None = None  # a join not worth while is made after this wait all the same, None: never
     rate_hz: float = 0.0  # expected rate of the final state
+    graph: tuple[tuple[NodeId, NodeId], ...] = ()  # edges between members of a graph state, none: GHZ
+    turns_last: tuple[NodeId, ...] = ()  # members that turn their qubit by a Hadamard gate at delivery
+    knots: tuple[FusionKnot, ...] = ()  # vertices at this node, the one that stays first; none: one of all links
 
 
 class NodePlan(TaggedWord, frozen=True, kw_only=True):
@@ -246,4 +256,4 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     rounds: bool = False  # textbook generation, see SwapPlan.rounds
     purification: str | None = None  # of longer pairs (core/purification_words.py), None: none
     link_purification: int = 0  # rounds that every link pair goes through before it is used
-    edges: tuple[tuple[NodeId, NodeId], ...] = ()  # of a graph state (core/star_graphs.py)
+    edges: tuple[tuple[NodeId, NodeId], ...] = ()  # of a graph state (core/graph_states.py)

@@ -98,14 +98,16 @@ class Frames:
     def signs(self, centres: Collection[End]) -> dict[End, int]:
         """For every end 0, or 1 where the graph state needs a Z (after the gates of the last turns).
 
-        centres: ends that are turned no more; of each spider one at most. All other ends of its spider are
-        leaves of it, each of which a Hadamard gate will make a vertex.
+        centres: ends that are turned no more. All other ends of a spider are leaves of it, each of which a
+        Hadamard gate will make a vertex. Empty where two centres are in one spider: a gate is not told yet.
         """
         signs: dict[End, int] = {}
         for spider in self._spiders():
             ends = [leg for leg in spider.bits if isinstance(leg, End)]
             if not ends:
                 continue
+            if sum(end in centres for end in ends) > 1:
+                return {}
             centre = next((end for end in ends if end in centres), min(ends))
             for end in ends:
                 signs[end] = spider.bits[end] ^ spider.bits[centre]

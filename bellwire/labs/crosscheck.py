@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Final
 
 from bellwire.core.errors import ConfigError
+from bellwire.core.graph_states import graph_fault, members_fault
 from bellwire.core.modes import parse_mode
 from bellwire.core.registry import nearest
-from bellwire.core.star_graphs import graph_fault
 from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
 from bellwire.labs.banks import check_banks
@@ -199,6 +199,9 @@ def _check_members(lab: LabFile, request: Request, place: KeyPath, problems: Pro
         fault = graph_fault(request.members, request.graph)
         if fault is not None:
             problems.add((*place, "graph"), fault)
+    crowd = None if request.graph else members_fault(request.members)
+    if crowd is not None:
+        problems.add((*place, "ghz_with"), crowd)
     for index, node in enumerate(request.ghz_with, start=1):
         if node not in lab.nodes:
             problems.add((*place, "ghz_with", index), f'unknown node "{node}"{nearest(node, lab.nodes)}')

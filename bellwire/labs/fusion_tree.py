@@ -37,10 +37,12 @@ def fusion_tree_lab(
     lanes: int = 1,
     delay: str = "zero",
     star: bool = False,
+    graph: Edges = (),
     duration_s: float = 5.0,
     **others: Any,
 ) -> Lab:
-    """One request: "ghz", for states of all members, or "star", for star graphs around the first of them.
+    """One request: "ghz", for states of all members; "star", for star graphs around the first of them; or
+    "graph", for graph states of the given edges.
 
     Members are end nodes, all other nodes repeaters.
 
@@ -50,6 +52,8 @@ def fusion_tree_lab(
     Raises:
         ConfigError: a value that no lab has.
     """
+    if star:
+        graph = tuple((members[0], leaf) for leaf in members[1:])
     names = dict.fromkeys(node for edge in edges for node in edge)
     memory = {**memory, "bsm_success_probability": fusion_success, "bsm_duration_us": fusion_us}
     attempt = {"period_us": period_us, "success_probability": link_success, "fidelity": pair_fidelity}
@@ -69,10 +73,10 @@ def fusion_tree_lab(
                 "classical": {"delay": delay},
                 "requests": (
                     {
-                        "id": "star" if star else "ghz",
+                        "id": "star" if star else "graph" if graph else "ghz",
                         "from": members[0],
-                        "ghz_with": () if star else members[1:-1],
-                        "graph": tuple((members[0], leaf) for leaf in members[1:]) if star else (),
+                        "ghz_with": () if graph else members[1:-1],
+                        "graph": graph,
                         "to": members[-1],
                         "duration_s": duration_s,
                         "mode": mode,

@@ -1,4 +1,4 @@
-"""From a request for GHZ states to the part of every node in it.
+"""From a request for GHZ or graph states to the part of every node in it.
 
 Owns the way from a multipartite plan over link pairs to node plans: who makes which link pairs, who fuses and
 stays, who leaves, and in which order where the order is fixed. Refuses the search for trees
@@ -8,7 +8,7 @@ Modes: "swap_asap" joins states as they come, "score" joins those whose union is
 (fusion_worths.py), "fixed_tree" keeps the order of the plan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from bellwire.core.ids import LinkId, NodeId
@@ -25,11 +25,14 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.fusion_worths import worths
+from bellwire.planner.graph_knots import Placement, may_meet_by, order_fault, placed
+from bellwire.planner.graph_links import along_edges
 from bellwire.planner.multipartite.methods import plan_ghz
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.requests import Limits, Options
 from bellwire.planner.sources.settings import topology_of
-from bellwire.planner.usable import usable_network
+from bellwire.planner.topology import Topology
+from bellwire.planner.usable import UsableNetwork, usable_network
 
 METHOD: Final = "ghz-steiner"
 """The method whose pairs are link pairs, so that all joins can be made on one tree of links."""
@@ -38,6 +41,9 @@ Order = Literal["asap", "score", "fixed"]
 
 ORDERS: Final[Mapping[str, Order]] = {"swap_asap": "asap", "score": "score", "fixed_tree": "fixed"}
 
+Steps = Mapping[NodeId, Sequence[FusionStep]]
+"""A fixed order, by the node that acts."""
+
 PATIENCE_STATES: Final = 2.0
 """A node that was offered nothing worth while joins what it has after so many expected times of a state."""
 
@@ -45,7 +51,7 @@ PATIENCE_STATES: Final = 2.0
 def compute_fusion_plan(
     network: NetworkSettings, request: EntanglementRequest, version: int, circumstances: Circumstances
 ) -> RequestPlan | str:
-    """The plan of a request for GHZ states, or the reason why there is none.
+    """The plan of a request for GHZ or graph states, or the reason why there is none.
 
     The tree does not depend on what failed lately, except for nodes that are judged lost: a GHZ state has far
     fewer ways than a pair.
@@ -54,20 +60,50 @@ def compute_fusion_plan(
     if order is None:
         return f'generation mode "{request.generation_mode}" is none for GHZ states: {", ".join(ORDERS)}'
     topology = topology_of(network, request.request_id, circumstances.avoid)
+    usable = usable_network(network, request.request_id, circumstances.avoid)
     try:
-        found = plan_ghz(
-            Residual(topology),
-            request.request_id,
-            request.target_nodes,
-            METHOD,
-            Options(throttle=False, rounds=0),
-            Limits(fidelity=request.fidelity_threshold),
-        )
+        found = _tree(topology, request)
+        placement = _placement(usable, request, found)
+        if isinstance(placement, str):  # the fastest tree cannot carry this graph
+            found = _tree(along_edges(topology, request.target_nodes, request.edges), request)
+            placement = _placement(usable, request, found)
     except NoPlan as reason:
         return str(reason)
-    usable = usable_network(network, request.request_id, circumstances.avoid)
-    names = [usable.links[pair.left][pair.right].link for pair in found.pairs]
-    return _request_plan(network, request, version, order, found, names)
+    if isinstance(placement, str):
+        return placement
+    names = _names(usable, found)
+    steps = _steps(found, names) if order == "fixed" else {}
+    fault = None if placement is None else order_fault(steps, placement)
+    if fault is not None:
+        return fault
+    return _request_plan(network, request, version, order, found, names, steps, placement)
+
+
+def _tree(topology: Topology, request: EntanglementRequest) -> MultipartitePlan:
+    return plan_ghz(
+        Residual(topology),
+        request.request_id,
+        request.target_nodes,
+        METHOD,
+        Options(throttle=False, rounds=0),
+        Limits(fidelity=request.fidelity_threshold),
+    )
+
+
+def _names(usable: UsableNetwork, found: MultipartitePlan) -> list[LinkId]:
+    return [usable.links[pair.left][pair.right].link for pair in found.pairs]
+
+
+def _placement(
+    usable: UsableNetwork, request: EntanglementRequest, found: MultipartitePlan
+) -> Placement | str | None:
+    """How the links of a tree carry the graph, or why they cannot; None: a GHZ state is wanted."""
+    if not request.edges:
+        return None
+    links = {
+        name: (pair.left, pair.right) for name, pair in zip(_names(usable, found), found.pairs, strict=True)
+    }
+    return placed(request.target_nodes, request.edges, links)
 
 
 def _request_plan(
@@ -77,17 +113,20 @@ def _request_plan(
     order: Order,
     found: MultipartitePlan,
     names: list[LinkId],
+    steps: Steps,
+    placement: Placement | None,
 ) -> RequestPlan:
     source, destination = request.target_nodes[0], request.target_nodes[-1]
     nodes = tuple(sorted({node for pair in found.pairs for node in (pair.left, pair.right)} - {source}))
     nodes = (source, *nodes)
-    steps = _steps(found, names)
     in_order = sorted(range(len(names)), key=names.__getitem__)
     edges = tuple((found.pairs[index].left, found.pairs[index].right) for index in in_order)
     success = {name: _success(network, name) for name in nodes}
     table: dict[int, float] = {}
     if order == "score":
-        table = worths(edges, [found.pairs[index].latency_s for index in in_order], success)
+        latencies_s = [found.pairs[index].latency_s for index in in_order]
+        may_meet = None if placement is None else may_meet_by(placement, [names[index] for index in in_order])
+        table = worths(edges, latencies_s, success, may_meet)
     links: dict[NodeId, list[LinkPlan]] = {name: [] for name in nodes}
     for pair, name in zip(found.pairs, names, strict=True):
         for owner, partner in ((pair.left, pair.right), (pair.right, pair.left)):
@@ -118,8 +157,11 @@ def _request_plan(
                 worths=tuple(table.items()),
                 success_probability=success[name],
                 patience_ns=round(PATIENCE_STATES * found.latency_s * NS_PER_S),
-                steps=tuple(steps.get(name, ())) if order == "fixed" else (),
+                steps=tuple(steps.get(name, ())),
                 rate_hz=found.rate_hz,
+                graph=request.edges,
+                turns_last=() if placement is None else placement.turns_last,
+                knots=() if placement is None else placement.knots[name],
             ),
         )
         for name in nodes
@@ -159,7 +201,7 @@ Covers = dict[NodeId, frozenset[LinkId]]
 """By which of its links a state reaches each of its nodes."""
 
 
-def _steps(found: MultipartitePlan, names: list[LinkId]) -> dict[NodeId, list[FusionStep]]:
+def _steps(found: MultipartitePlan, names: list[LinkId]) -> Steps:
     """Every operation as joins of two states each, for the node that acts."""
     covers: dict[int, Covers] = {}
     for number, (pair, name) in enumerate(zip(found.pairs, names, strict=True)):

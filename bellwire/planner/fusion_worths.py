@@ -12,7 +12,7 @@ saves. Joining X and Y at v is worth while if p_v U(X + Y) is at least U(X) + U(
 for which that holds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bellwire.core.ids import NodeId
@@ -22,33 +22,41 @@ EDGES_MAX: Final = 10
 
 Edge = tuple[NodeId, NodeId]
 
+MayMeet = Callable[[int, int, NodeId], bool]
+"""Whether two parts may be joined at a node; of graph states not all may."""
+
 
 def worths(
-    edges: Sequence[Edge], latencies_s: Sequence[float], success: Mapping[NodeId, float]
+    edges: Sequence[Edge],
+    latencies_s: Sequence[float],
+    success: Mapping[NodeId, float],
+    may_meet: MayMeet | None = None,
 ) -> dict[int, float]:
-    """U of every connected part, by the sum of 2**i over its links i; none beyond EDGES_MAX links."""
+    """U of every connected part that can be made, by the sum of 2**i over its links i; none beyond EDGES_MAX
+    links. may_meet: None: all parts may be joined where they meet."""
     if len(edges) > EDGES_MAX:
         return {}
     parts = _parts(edges)
     whole = (1 << len(edges)) - 1
-    meetings = _meetings(parts)
+    meetings = [each for each in _meetings(parts) if may_meet is None or may_meet(*each)]
     cost = {1 << index: latency_s for index, latency_s in enumerate(latencies_s)}
+    partners: dict[int, list[tuple[int, NodeId]]] = {}
     for one, other, node in sorted(meetings, key=lambda each: (each[0] | each[1]).bit_count()):
         # Both are smaller than their union, hence final by now.
+        if one not in cost or other not in cost:
+            continue
         tried = (cost[one] + cost[other]) / success[node]
         cost[one | other] = min(tried, cost.get(one | other, tried))
-    left = {whole: 0.0}
-    partners: dict[int, list[tuple[int, NodeId]]] = {}
-    for one, other, node in meetings:
         partners.setdefault(one, []).append((other, node))
         partners.setdefault(other, []).append((one, node))
-    for part in sorted(parts, key=int.bit_count, reverse=True):
+    left = {whole: 0.0}
+    for part in sorted(cost, key=int.bit_count, reverse=True):
         if part != whole:
             left[part] = min(
                 cost[other] + success[node] * left[part | other] + (1.0 - success[node]) * cost[whole]
                 for other, node in partners[part]
             )
-    return {part: cost[whole] - left[part] for part in sorted(parts)}
+    return {part: cost[whole] - left[part] for part in sorted(cost)}
 
 
 def _parts(edges: Sequence[Edge]) -> dict[int, frozenset[NodeId]]:

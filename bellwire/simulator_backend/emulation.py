@@ -185,14 +185,13 @@ class TruthFile:
         }
         known = truth._asdict() if isinstance(truth, PairTruth) else None
         if truth is not None and not isinstance(truth, PairTruth):
-            star = truth.without_hadamards(node)
             line["group"] = {
                 "ends": truth.ends,
                 "ghz_fidelity": truth.ghz_fidelity(),
                 "frame_zero": truth.has_frame_zero(),
-                "star_fidelity": star.ghz_fidelity(),  # around the node of this line
-                "star_frame_zero": star.has_frame_zero(),
             }
+            if tag:  # a delivery: which graph it was to be, only the reader knows
+                line["group"] |= {"nodes": truth.nodes, "density": truth.density_parts()}
         self._file.write(msgspec.json.encode(line | {"truth": known}) + b"\n")
 
     def flush(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from bellwire.core.effects import Report
+from bellwire.core.graph_states import GraphEdges
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.units import NS_PER_S, ns_from_s, s_from_ns
 from bellwire.node.machines import Compute, QuantumNode
@@ -29,7 +30,7 @@ class RequestOutcome:
 
     mode: str = ""  # generation mode that was asked for
     members: tuple[NodeId, ...] = ()  # source first, destination last
-    star: bool = False  # states are star graphs around the source
+    graph: GraphEdges = ()  # of graph states
     corrected: bool = False  # pairs are brought to Phi+ physically before they are handed over
     submitted_ns: int = 0
     status: str = "unknown"
@@ -59,7 +60,7 @@ class Observer:
             request.request_id: RequestOutcome(
                 mode=request.generation_mode,
                 members=request.target_nodes,
-                star=request.entanglement_type == "graph",
+                graph=request.edges,
                 corrected=request.consumption == "keep" and host.network.correct_frames,
             )
             for request in host.lab.requests
@@ -91,9 +92,12 @@ class Observer:
         for end in truth.ends:
             outcome = self._untold_groups.pop(str(end), None)
             if outcome is not None:
-                state = truth.without_hadamards(outcome.members[0]) if outcome.star else truth
-                outcome.true_fidelities.append(state.ghz_fidelity())
-                outcome.frame_errors += outcome.corrected and not state.has_frame_zero()
+                if outcome.graph:
+                    fidelity, plain = truth.of_graph(outcome.graph)
+                else:
+                    fidelity, plain = truth.ghz_fidelity(), truth.has_frame_zero()
+                outcome.true_fidelities.append(fidelity)
+                outcome.frame_errors += outcome.corrected and not plain
 
     @staticmethod
     def _compare(outcome: RequestOutcome, frame: int, truth: PairTruth) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bellwire.core.errors import LocalMisuse
+from bellwire.core.graph_states import GraphEdges
 from bellwire.core.ids import End
 from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.world_gates import cluster_of
@@ -38,15 +39,40 @@ class GroupTruth(NamedTuple):
         ghz = (zeros + ones) / np.sqrt(2.0)
         return float(np.real(ghz.conj() @ self.density @ ghz))
 
-    def without_hadamards(self, centre: str) -> GroupTruth:
-        """With the Hadamard gates taken back that made a star graph around a node of a GHZ state."""
+    def density_parts(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Real and imaginary part of the density matrix, row by row, for files."""
+        return (self.density.real.tolist(), self.density.imag.tolist())
+
+    @staticmethod
+    def of_parts(
+        ends: tuple[End, ...], nodes: tuple[str, ...], parts: tuple[list[list[float]], list[list[float]]]
+    ) -> GroupTruth:
+        """What such a file says."""
         import numpy as np
 
-        gates = np.ones((1, 1))
-        for node in self.nodes:
-            one = np.eye(2) if node == centre else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
-            gates = np.asarray(np.kron(gates, one), dtype=np.float64)
-        return self._replace(density=np.asarray(gates @ self.density @ gates, dtype=np.complex128))
+        real, imaginary = (np.array(part, dtype=np.float64) for part in parts)
+        return GroupTruth(ends, nodes, np.asarray(real + 1j * imaginary, dtype=np.complex128))
+
+    def graph_weights(self, edges: GraphEdges) -> list[float]:
+        """Weights of Z**s |G> for the graph state G of edges between nodes, by the bits of s, those of the
+        first node highest: its fidelity comes first (algorithms.md 4.3). Every node holds one of the qubits.
+        """
+        import numpy as np
+
+        size = len(self.nodes)
+        place = {node: size - 1 - index for index, node in enumerate(self.nodes)}
+        numbers = np.arange(1 << size)
+        both = sum((numbers >> place[a] & 1) & (numbers >> place[b] & 1) for a, b in edges)
+        hadamards = np.ones((1, 1))
+        for _ in range(size):
+            hadamards = np.kron(hadamards, np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0))
+        states = hadamards * (-1.0) ** both  # row s: the real amplitudes of Z**s |G>
+        return [float(np.real(row @ self.density @ row)) for row in states]
+
+    def of_graph(self, edges: GraphEdges) -> tuple[float, bool]:
+        """Fidelity to the graph state, and whether of all its Paulis the plain one is the likeliest."""
+        weights = self.graph_weights(edges)
+        return weights[0], max(weights) == weights[0]
 
     def has_frame_zero(self) -> bool:
         """Of all GHZ states with X errors and a phase, the plain one is the likeliest."""

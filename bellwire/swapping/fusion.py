@@ -1,9 +1,12 @@
 """Fusion at run time: states that reach a node by different links become one (stack paper IV-E, appendix D).
 
-Owns the execution of fusion plans at a node: what it holds for them, the orders and the facts. Refuses the
-choice (fusion_choices.py), delivery, and the end of dead qubits, which is the same for all held ends
-(protocols.py). A failed fusion is a fact that reaches every node of the tree, and every member discards
-(algorithms.md 4.1, pitfall 14.14).
+Owns the execution of fusion plans at a node: the orders and the facts. Refuses the account of what is held
+(fusion_executions.py), the choice (fusion_choices.py), delivery, and the end of dead qubits, which is the
+same for all held ends (protocols.py). A failed fusion is a fact that reaches every node of the tree, and all
+members discard (algorithms.md 4.1, pitfall 14.14).
+
+Graph states: a state that is all of one vertex at this node is turned by a Hadamard gate and belongs to the
+next vertex from then on, which puts an edge between the two (planner/graph_knots.py).
 """
 
 from collections.abc import Mapping
@@ -11,14 +14,15 @@ from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
 from bellwire.core.bell import Walsh, decay
-from bellwire.core.effects import FuseQubits, MeasureBell, ReleaseQubit
+from bellwire.core.effects import ApplyPauli, FuseQubits, MeasureBell, ReleaseQubit
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.events import BellMeasured, Ended, QubitsFused
-from bellwire.core.facts import Fused, Released, Swapped
+from bellwire.core.events import BellMeasured, Ended, PauliApplied, QubitsFused
+from bellwire.core.facts import Corrected, Fused, Released, ReleaseReason, Swapped
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
     EndChanged,
+    EndUnlocked,
     LinkPairReady,
     PlanInstalled,
     PlanRemoved,
@@ -30,14 +34,9 @@ from bellwire.core.notices import (
 from bellwire.core.plans import FusionPlan, NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
-from bellwire.swapping.fusion_choices import (
-    FusionChoice,
-    HeldState,
-    choose_at_once,
-    choose_by_worth,
-    choose_fixed,
-)
-from bellwire.swapping.fusion_noise import fusion_noise
+from bellwire.swapping.fusion_choices import FusionChoice, choose_at_once, choose_by_worth, choose_fixed
+from bellwire.swapping.fusion_executions import FusionExecution
+from bellwire.swapping.fusion_noise import fusion_noise, with_turns
 
 PURPOSE = "fuse:"
 """Views that a decision asks for, followed by the request."""
@@ -56,16 +55,11 @@ class Joining(NamedTuple):
     choice: FusionChoice
 
 
-class FusionExecution:
-    """One fusion plan being executed: by which links the state of each held end came, oldest end first."""
+class Turning(NamedTuple):
+    """A Hadamard gate in flight."""
 
-    __slots__ = ("cutoff_ns", "links", "look_ns", "plan")
-
-    def __init__(self, plan: FusionPlan, cutoff_ns: int | None) -> None:
-        self.plan = plan
-        self.cutoff_ns = cutoff_ns
-        self.links: dict[End, frozenset[LinkId]] = {}
-        self.look_ns: int | None = None  # patience with states that are not worth joining ends then
+    request: RequestId
+    end: End
 
 
 class Fusion:
@@ -83,13 +77,14 @@ class Fusion:
         self._bsm = Walsh(memory.bsm_signs, memory.bsm_cost)
         self._executions: dict[RequestId, FusionExecution] = {}
         self._joining: dict[int, Joining] = {}
+        self._turning: dict[int, Turning] = {}
         self._limits: list[tuple[int, End, RequestId]] = []  # heap of cutoffs
         self.counters: dict[str, int] = dict.fromkeys(
-            ("tried", "succeeded", "failed", "unknown", "cutoffs"), 0
+            ("tried", "succeeded", "failed", "unknown", "cutoffs", "turned", "turns_failed"), 0
         )
 
     def on_events(self) -> Mapping[type, Handler]:
-        return {QubitsFused: self._fused, BellMeasured: self._left}
+        return {QubitsFused: self._fused, BellMeasured: self._left, PauliApplied: self._turned}
 
     def on_messages(self) -> Mapping[type, Handler]:
         return {}
@@ -104,10 +99,10 @@ class Fusion:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset({UpdatePair, SlotFreed, ViewWanted})
+        return frozenset({UpdatePair, SlotFreed, ViewWanted, EndUnlocked})
 
     def idle(self) -> bool:
-        return not (self._executions or self._joining or self._limits)
+        return not (self._executions or self._joining or self._turning or self._limits)
 
     def only_when_busy(self) -> frozenset[type]:
         return frozenset({LinkPairReady, EndChanged, ViewReady})
@@ -129,20 +124,14 @@ class Fusion:
         while limits and limits[0][0] <= step.now_ns:
             _, end, request = heappop(limits)
             execution = self._executions.get(request)
-            slot = self._held_slot(end)
-            if execution is None or slot is None or end not in execution.links:
+            slot = self._slots.holding(end)
+            if execution is None or slot is None or end not in execution.parts:
                 continue
-            if len(execution.links[end]) < len(execution.plan.branches):
+            if slot.state == "locked":  # an operation is under way, and has a limit of its own
+                heappush(limits, (step.now_ns + self._memory.operation_limit_ns, end, request))
+            elif slot.state == "held" and not execution.whole(end):
                 self.counters["cutoffs"] += 1
-                del execution.links[end]
-                step.tell(
-                    UpdatePair(
-                        fact=Released(end=end, reason="cutoff", at_ns=step.now_ns),
-                        audience=self._audience(execution.plan),
-                    )
-                )
-                step.order(ReleaseQubit(slot=slot.index, tag=0))
-                self._free(step, slot)
+                self._give_up(step, execution, slot, end, "cutoff")
 
     # ---- plans
 
@@ -154,17 +143,17 @@ class Fusion:
         known = self._executions.get(plan.request)
         execution = FusionExecution(plan.fusion, plan.cutoff_ns)
         self._executions[plan.request] = execution
-        if known is not None and known.plan.links == plan.fusion.links:
-            execution.links = known.links
+        if known is not None and known.follows(plan.fusion):
+            execution.parts = known.parts
         elif known is not None:
             # A state of the old tree may reach where the new one has another way: joined, they could close.
-            for former in known.links:
+            for former in known.parts:
                 self._withdraw(step, former)
         for slot in sorted(self._slots.slots(), key=lambda one: (one.born_ns, one.index)):
             end = slot.end
             mine = slot.state == "held" and slot.request == plan.request and slot.link in plan.fusion.branches
-            if mine and end is not None and end not in execution.links:
-                self._hold(execution, end, slot.link, slot.born_ns)
+            if mine and end is not None and end not in execution.parts:
+                self._hold(step, execution, end, slot.link, slot.born_ns)
         self._reconsider(step, execution)
 
     def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
@@ -172,8 +161,9 @@ class Fusion:
 
     # ---- what is held
 
-    def _hold(self, execution: FusionExecution, end: End, link: LinkId, at_ns: int) -> None:
-        execution.links[end] = frozenset((link,))
+    def _hold(self, step: Step, execution: FusionExecution, end: End, link: LinkId, at_ns: int) -> None:
+        execution.begin(end, link, self._slots)
+        self._turn_if_due(step, execution, end)
         if execution.cutoff_ns is not None and len(execution.plan.branches) > 1:
             heappush(self._limits, (at_ns + execution.cutoff_ns, end, execution.plan.request))
 
@@ -181,24 +171,13 @@ class Fusion:
         slot = self._slots.holding(end)
         return slot if slot is not None and slot.state == "held" else None
 
-    def _held(self, execution: FusionExecution) -> list[HeldState]:
-        """What may be joined now; ends that somebody else has ended or taken are forgotten here."""
-        held: list[HeldState] = []
-        for end, links in list(execution.links.items()):
-            slot = self._slots.holding(end)
-            if slot is None:
-                del execution.links[end]
-            elif slot.state == "held":
-                held.append(HeldState(slot, end, links))
-        return held
-
     def _pair_ready(self, step: Step, notice: LinkPairReady) -> None:
         execution = None if notice.request is None else self._executions.get(notice.request)
         if execution is None:
             return
         slot = self._slots.slot(notice.slot)
         if slot.link in execution.plan.branches:
-            self._hold(execution, notice.end, slot.link, notice.at_ns)
+            self._hold(step, execution, notice.end, slot.link, notice.at_ns)
             self._reconsider(step, execution)
 
     def _end_changed(self, step: Step, notice: EndChanged) -> None:
@@ -210,10 +189,10 @@ class Fusion:
     # ---- decide
 
     def _reconsider(self, step: Step, execution: FusionExecution) -> None:
-        if len(execution.links) < 2 or len(execution.plan.branches) < 2:
+        if len(execution.parts) < 2 or len(execution.plan.branches) < 2:
             return
         if execution.plan.order == "asap":
-            while choice := choose_at_once(execution.plan, self._held(execution)):
+            while choice := choose_at_once(execution.plan, execution.held(self._slots)):
                 self._join(step, execution, choice)
         else:
             step.tell(ViewWanted(purpose=PURPOSE + execution.plan.request, request=execution.plan.request))
@@ -234,7 +213,7 @@ class Fusion:
         self._wait_for_patience(step, execution)
 
     def _chosen(self, step: Step, execution: FusionExecution, view: LedgerView) -> FusionChoice | None:
-        plan, held, owner_of = execution.plan, self._held(execution), self._network.owner
+        plan, held, owner_of = execution.plan, execution.held(self._slots), self._network.owner
         if plan.order == "fixed":
             return choose_fixed(plan, held, view, owner_of)
         overdue_ns = None if plan.patience_ns is None else step.now_ns - plan.patience_ns
@@ -245,7 +224,7 @@ class Fusion:
         patience_ns = execution.plan.patience_ns
         if execution.plan.order != "score" or patience_ns is None:
             return
-        births = sorted(state.slot.born_ns for state in self._held(execution))
+        births = sorted(state.slot.born_ns for state in execution.held(self._slots))
         later = [born_ns + patience_ns for born_ns in births[1:] if born_ns + patience_ns > step.now_ns]
         execution.look_ns = min(later) if later else None
 
@@ -276,7 +255,48 @@ class Fusion:
             )
         )
 
+    def _turn_if_due(self, step: Step, execution: FusionExecution, end: End) -> None:
+        slot = self._held_slot(end)
+        if slot is None or not execution.due(end):
+            return
+        operation = step.operation()
+        self._turning[operation] = Turning(execution.plan.request, end)
+        self._slots.lock(slot.index)
+        step.order(
+            ApplyPauli(
+                operation=operation,
+                slot=slot.index,
+                pauli=0,
+                within_ns=self._memory.operation_limit_ns,
+                hadamard=True,
+            )
+        )
+
     # ---- what came of it
+
+    def _turned(self, step: Step, event: PauliApplied) -> None:
+        turning = self._turning.pop(event.operation, None)
+        slot = None if turning is None else self._slots.holding(turning.end)
+        if turning is None or slot is None or slot.state != "locked":
+            return  # nothing of ours, or the instrument has forgotten the qubit since
+        end, execution = turning.end, self._executions.get(turning.request)
+        if event.ended != "done":
+            self.counters["turns_failed"] += 1
+            self._give_up(step, execution, slot, end, "dead")
+            return
+        self.counters["turned"] += 1
+        self._slots.unlock(slot.index, slot.born_ns)
+        fact = Corrected(end=end, pauli=0, at_ns=event.at_ns, hadamard=True)
+        audience = () if execution is None else self._audience(execution.plan)
+        step.tell(UpdatePair(fact=fact, audience=audience))
+        if execution is None or end not in execution.parts:  # the plan ended while the order was under way
+            self._withdraw(step, end)
+            return
+        execution.turn(end)
+        self._turn_if_due(step, execution, end)
+        if execution.whole(end):
+            step.tell(EndUnlocked(end=end))  # delivery may take it, and will not hear of it otherwise
+        self._reconsider(step, execution)
 
     def _fused(self, step: Step, event: QubitsFused) -> None:
         joining = self._joining.pop(event.operation, None)
@@ -290,24 +310,25 @@ class Fusion:
             measured=measured.end,
             result=result,
             bit=event.bit if event.bit is not None and result == "ok" else 0,
-            kept_cost=self._noise.kept,
-            measured_cost=self._noise.measured_after(self._memory.rates, waited_ns),
+            kept_cost=self._noise.kept_after(kept.turns),
+            measured_cost=self._noise.measured_after(self._memory.rates, waited_ns, measured.turns),
             mixed_cost=self._noise.mixed,
             at_ns=event.at_ns,
         )
         execution = self._executions.get(joining.request)
         if execution is not None:
-            execution.links.pop(measured.end, None)
-            execution.links.pop(kept.end, None)
+            execution.parts.pop(measured.end, None)
+            execution.parts.pop(kept.end, None)
         self._free(step, measured.slot)
         if result != "ok":
             self._free(step, kept.slot)
         else:
             self._slots.unlock(kept.slot.index, kept.slot.born_ns)
             if execution is not None:
-                execution.links[kept.end] = kept.links | measured.links
+                execution.join(kept, measured)
         step.tell(UpdatePair(fact=fact, audience=self._audience_of(joining)))
         if execution is not None:
+            self._turn_if_due(step, execution, kept.end)
             self._reconsider(step, execution)
         else:  # the plan ended while the order was under way
             self._withdraw(step, kept.end)
@@ -326,7 +347,7 @@ class Fusion:
             result=result,
             outcome=event.outcome if event.outcome is not None and result == "ok" else 0,
             signs=noise.signs,
-            cost=noise.cost,
+            cost=with_turns(noise.cost, self._noise.turn, kept.turns + measured.turns),
             at_ns=event.at_ns,
         )
         for state in (kept, measured):
@@ -337,6 +358,19 @@ class Fusion:
         result: FusionResult = "ok" if ended == "done" else "unknown" if ended == "unknown" else "failed"
         self.counters["succeeded" if result == "ok" else result] += 1
         return result
+
+    def _give_up(
+        self, step: Step, execution: FusionExecution | None, slot: SlotView, end: End, reason: ReleaseReason
+    ) -> None:
+        """End an own qubit; all nodes of the tree are told."""
+        audience: tuple[NodeId, ...] = ()
+        if execution is not None:
+            execution.parts.pop(end, None)
+            audience = self._audience(execution.plan)
+        fact = Released(end=end, reason=reason, at_ns=step.now_ns)
+        step.tell(UpdatePair(fact=fact, audience=audience))
+        step.order(ReleaseQubit(slot=slot.index, tag=0))
+        self._free(step, slot)
 
     def _withdraw(self, step: Step, end: End) -> None:
         slot = self._held_slot(end)

@@ -25,6 +25,8 @@ class HeldState(NamedTuple):
     slot: SlotView
     end: End
     links: frozenset[LinkId]
+    knot: int = 0  # vertex of a graph state to which it belongs here; only states of one vertex are joined
+    turns: int = 0  # Hadamard gates whose noise no fact has told yet
 
 
 class FusionChoice(NamedTuple):
@@ -72,10 +74,10 @@ def choose_by_worth(
 
 
 def _joinable(states: list[HeldState]) -> Iterator[tuple[HeldState, HeldState]]:
-    """Two states that came by different links, oldest qubits first."""
+    """Two states of one vertex that came by different links, oldest qubits first."""
     for place, one in enumerate(states):
         for other in states[place + 1 :]:
-            if not one.links & other.links:
+            if one.knot == other.knot and not one.links & other.links:
                 yield one, other
 
 

@@ -16,12 +16,24 @@ class FusionNoise(NamedTuple):
     kept: Cost
     measured: Cost
     mixed: int
+    turn: Cost  # of a Hadamard gate before
 
-    def measured_after(self, rates: Cost, waited_ns: int) -> Cost:
-        """With the decay of the measured qubit until then."""
-        a1, a2, a3 = self.measured
+    def kept_after(self, turns: int) -> Cost:
+        """With the gates that turned the kept qubit before."""
+        return with_turns(self.kept, self.turn, turns)
+
+    def measured_after(self, rates: Cost, waited_ns: int, turns: int) -> Cost:
+        """With the decay of the measured qubit until then, and the gates that turned it before."""
+        a1, a2, a3 = with_turns(self.measured, self.turn, turns)
         r1, r2, r3 = rates
         return (a1 + r1 * waited_ns, a2 + r2 * waited_ns, a3 + r3 * waited_ns)
+
+
+def with_turns(cost: Cost, turn: Cost, turns: int) -> Cost:
+    """A cost and that of so many gates, which mix a qubit alike in all directions."""
+    a1, a2, a3 = cost
+    b1, b2, b3 = turn
+    return (a1 + turns * b1, a2 + turns * b2, a3 + turns * b3)
 
 
 def fusion_noise(memory: MemorySettings) -> FusionNoise:
@@ -33,4 +45,5 @@ def fusion_noise(memory: MemorySettings) -> FusionNoise:
     phase = to_walsh((1.0 - memory.phase_flip, memory.phase_flip, 0.0, 0.0))
     readout = to_walsh((memory.readout_fidelity, 0.0, 1.0 - memory.readout_fidelity, 0.0))
     gate = to_walsh(werner((1.0 + 3.0 * memory.gate_fidelity) / 4.0))
-    return FusionNoise(phase.cost, join(phase, readout).cost, gate.cost[0])
+    turn = to_walsh(werner((1.0 + 3.0 * memory.single_gate_fidelity) / 4.0))
+    return FusionNoise(phase.cost, join(phase, readout).cost, gate.cost[0], turn.cost)

@@ -36,6 +36,7 @@ from bellwire.core.notices import (
 )
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
+from bellwire.transport.delivery_groups import wanted_group
 from bellwire.transport.delivery_records import DeliveryRecord, from_record
 from bellwire.transport.handover import PURPOSE, Circuit, Handover
 from bellwire.transport.head import Head
@@ -188,8 +189,7 @@ class Delivery:
                 ),
                 None,
             ),
-            members=() if plan.fusion is None else plan.fusion.members,
-            star=plan.fusion is not None and plan.fusion.kind == "graph",
+            group=None if plan.fusion is None else wanted_group(plan.fusion),
         )
         for end in self.handover.waiting(plan.request):
             self.handover.look(step, end)

@@ -67,7 +67,8 @@ class TailPair:
     slot: int | None = None
     frame: int | None = None  # before correction, as seen here; None: not known here
     pauli: int = 0  # that the correction applies
-    hadamard: bool = False  # gate before the correction: this node is a leaf of a star graph
+    hadamard: bool = False  # gate before the correction: this node is a vertex of a graph that turns last
+    grouped: bool = False  # end of a state of three and more: `frame` is that of this tail alone
     bit: int | None = None
     record: DeliveryRecord | None = None
     offered: bool = False  # an offer came while measuring

@@ -17,6 +17,7 @@ from bellwire.core.plans import PurificationPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.transport.alarms import Alarms
+from bellwire.transport.delivery_groups import WantedGroup
 from bellwire.transport.delivery_records import DeliveryBook, DeliveryRecord, to_record
 
 PURPOSE: Final = "delivery"
@@ -34,8 +35,7 @@ class Circuit:
     peer: NodeId  # the other end node
     mode: Literal["keep", "measure"]
     refinement: PurificationPlan | None = None  # of the route's own pairs, None: none
-    members: tuple[NodeId, ...] = ()  # of states of three and more, the source first; empty: pairs
-    star: bool = False  # the state is a star graph around the source: tails turn theirs by a Hadamard gate
+    group: WantedGroup | None = None  # the state of three and more that is wanted, None: pairs
 
 
 class Handover:

@@ -57,8 +57,8 @@ class Head:
         if slot is None or chain is None or chain.dead:
             return
         group: SeenGroup | None = None
-        if circuit.members:
-            group = seen_group(view, self.handover.settings, circuit.members, end, star=circuit.star)
+        if circuit.group is not None:
+            group = seen_group(view, self.handover.settings, circuit.group, end)
             if group is None:
                 return
             peer, tail_end = group.tails[0]

@@ -9,11 +9,11 @@ from typing import Final, Literal
 import msgspec
 
 from bellwire.core.events import Record
+from bellwire.core.graph_states import graph_fault, members_fault
 from bellwire.core.ids import NodeId
 from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
-from bellwire.core.star_graphs import graph_fault
 from bellwire.transport.transitions import Rows
 
 Outcome = Literal["completed", "failed", "cancelled"]
@@ -80,6 +80,9 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
         return f"edges are for graph states; entanglement_type is {request.entanglement_type}"
     if ghz and (len(nodes) < 3 or len(set(nodes)) != len(nodes)):
         return f"target_nodes {list(nodes)}: a GHZ state has three different members or more"
+    crowd = members_fault(nodes)
+    if crowd is not None:
+        return crowd
     if not ghz and (len(nodes) != 2 or nodes[0] == nodes[1]):
         return f"target_nodes {list(nodes)}: a bipartite request names two different nodes"
     if nodes[0] != node:

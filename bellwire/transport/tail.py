@@ -5,39 +5,25 @@ is on stable storage, and to give a record up. Source: architecture.md section 6
 delivery_states.py.
 """
 
-from typing import Final, Literal
-
 import msgspec
 
 from bellwire.core.effects import ApplyPauli, Report
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import PauliApplied, QubitMeasured, Received
 from bellwire.core.facts import Corrected
-from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.ids import End, RequestId
 from bellwire.core.machine import Step
-from bellwire.core.messages import (
-    Aborted,
-    Commit,
-    Inquiry,
-    Offer,
-    OfferAnswer,
-    Settled,
-)
+from bellwire.core.messages import Aborted, Commit, Offer
 from bellwire.core.notices import UpdatePair
 from bellwire.core.purification import is_refined
 from bellwire.core.view import LedgerView
+from bellwire.transport import tail_words
 from bellwire.transport.delivery_groups import SeenGroup, seen_group
 from bellwire.transport.delivery_pairs import TailPair
-from bellwire.transport.delivery_records import DeliveryRecord, from_commit
-from bellwire.transport.delivery_states import TAIL_ROWS
+from bellwire.transport.delivery_records import DeliveryRecord
 from bellwire.transport.handover import Circuit, Handover, frame_known
+from bellwire.transport.tail_pairs import TailPairs
 from bellwire.transport.transitions import Transitions
-
-ASKED_MAX: Final = 1024
-"""Offers that the own ledger does not show yet; more are refused, the head asks again."""
-
-MEASURED_MAX: Final = 4096
-"""Measured ends without an offer; the oldest is forgotten beyond this."""
 
 
 class Tail:
@@ -45,20 +31,26 @@ class Tail:
 
     def __init__(self, handover: Handover) -> None:
         self.handover = handover
-        self.transitions = Transitions("delivery tail", TAIL_ROWS)
-        self.pairs: dict[End, TailPair] = {}  # by the head's end
-        self._own: dict[End, TailPair] = {}  # the same by the own end
+        self.table = TailPairs(handover)
         self._doubtful: set[End] = set()  # recorded in an earlier life; whether the qubit was used is unknown
-        self._measured: dict[End, None] = {}  # head ends in state measured, oldest first
-        self._asked = 0
         self._operations: dict[int, TailPair] = {}
         self._tokens: dict[int, TailPair] = {}
+
+    @property
+    def pairs(self) -> dict[End, TailPair]:
+        """By the head's end; empty when nothing is under way."""
+        return self.table.by_head
+
+    @property
+    def transitions(self) -> Transitions:
+        """The table of states, with the rows that were used so far."""
+        return self.table.transitions
 
     # ---- seeing a pair
 
     def consider(self, step: Step, view: LedgerView, circuit: Circuit | None, end: End) -> None:
         """Decide about an own end with the ledger in hand."""
-        pair = self._own.get(end)
+        pair = self.table.by_own.get(end)
         if pair is not None and pair.state != "asked":
             return
         if circuit is None:
@@ -66,15 +58,15 @@ class Tail:
         slot = self.handover.held(end, circuit.request)
         chain = view.chain(end)
         group: SeenGroup | None = None
-        if circuit.members:
-            group = seen_group(view, self.handover.settings, circuit.members, end, star=circuit.star)
+        if circuit.group is not None:
+            group = seen_group(view, self.handover.settings, circuit.group, end)
         head_end = view.far_end(end) if group is None else group.head_end
         if chain is not None and chain.dead and pair is not None:
             self._refuse(step, pair, "dead")
             return
         if slot is None or chain is None or chain.dead or head_end is None:
             return
-        if group is None and (circuit.members or view.far_owner(end) != circuit.peer):
+        if group is None and (circuit.group is not None or view.far_owner(end) != circuit.peer):
             return
         if pair is None and circuit.refinement and not is_refined(view, end, circuit.refinement, step.now_ns):
             return
@@ -83,18 +75,19 @@ class Tail:
             if pair is not None and pair.head_end != head_end:
                 return
             if pair is None:
-                pair = self._open(step, circuit.request, circuit.peer, "measure", head_end, end)
+                pair = self.table.open(step, circuit.request, circuit.peer, "measure", head_end, end)
             pair.slot = slot.index
             pair.frame = chain.frame if known else None
             pair.qubit_here = True
             self._operations[self.handover.measure(step, slot)] = pair
-            self._move(pair, "seen")
+            self.table.move(pair, "seen")
             self.handover.alarms.clear(("tail", pair.head_end))
         elif pair is not None and pair.head_end == head_end and known:
             pair.slot = slot.index
             pair.frame = chain.frame if group is None else group.frames[self.handover.node]
             pair.qubit_here = True
-            pair.hadamard = circuit.star
+            pair.grouped = group is not None
+            pair.hadamard = circuit.group is not None and self.handover.node in circuit.group.turns_last
             self.handover.slots.offer(slot.index)
             self._accept_or_correct(step, pair)
 
@@ -102,7 +95,7 @@ class Tail:
         assert pair.slot is not None
         pair.pauli = (pair.frame or 0) if self.handover.settings.correct_frames else 0
         if not (pair.pauli or pair.hadamard):
-            self._move(pair, "shown")
+            self.table.move(pair, "shown")
             self._accept(step, pair)
             return
         operation = step.operation()
@@ -116,25 +109,13 @@ class Tail:
             )
         )
         self._operations[operation] = pair
-        self._move(pair, "shown_with_frame")
+        self.table.move(pair, "shown_with_frame")
         self.handover.alarms.clear(("tail", pair.head_end))
 
     def _accept(self, step: Step, pair: TailPair) -> None:
         pair.started_ns = step.now_ns
-        self._answer(step, pair)
-        self._doubt(step, pair)
-
-    def _answer(self, step: Step, pair: TailPair) -> None:
-        answer = OfferAnswer(
-            request=pair.request, head_end=pair.head_end, accepted=True, frame=pair.frame, reason=""
-        )
-        step.send(pair.peer, answer, "delivery")
-
-    def _doubt(self, step: Step, pair: TailPair) -> None:
-        limit_ns = pair.started_ns + self.handover.timers.delivery_ns
-        self.handover.alarms.set(
-            ("tail", pair.head_end), min(step.now_ns + self.handover.timers.answer_ns, limit_ns)
-        )
+        tail_words.accept(step, pair)
+        tail_words.doubt(step, self.handover, pair)
 
     # ---- the head's word
 
@@ -145,24 +126,24 @@ class Tail:
         circuit = self.handover.circuits.get(offer.request)
         if circuit is not None and (circuit.side != "tail" or circuit.peer != received.source):
             raise PeerViolation(received.source, f"offers for {offer.request}, which is not its request")
-        pair = self.pairs.get(offer.head_end)
+        pair = self.table.by_head.get(offer.head_end)
         if pair is not None and pair.tail_end != offer.tail_end:
             raise PeerViolation(received.source, f"offers {offer.head_end} for two ends of this node")
-        before = self._state(offer.request, offer.head_end)
+        before = self.table.state(offer.request, offer.head_end)
         if pair is None and before == "absent":
-            if circuit is None or self._asked >= ASKED_MAX or offer.tail_end in self._own:
-                self._say_no(step, received.source, offer.request, offer.head_end, "not_yet")
+            if circuit is None or self.table.no_room_for_asking() or offer.tail_end in self.table.by_own:
+                tail_words.say_no(step, received.source, offer.request, offer.head_end, "not_yet")
                 return
             if circuit.mode != offer.mode:
-                self._say_no(step, received.source, offer.request, offer.head_end, "mode")
+                tail_words.say_no(step, received.source, offer.request, offer.head_end, "mode")
                 return
-            pair = self._open(
+            pair = self.table.open(
                 step, offer.request, received.source, offer.mode, offer.head_end, offer.tail_end
             )
-        following = self.transitions.after_message(received.source, before, "offer")
+        following = self.table.transitions.after_message(received.source, before, "offer")
         if pair is None:
             return
-        self._set(pair, following)
+        self.table.set(pair, following)
         if following == "asked":
             # Every repetition starts the wait anew: silence of the head ends it.
             self.handover.alarms.set(("tail", pair.head_end), step.now_ns + self.handover.timers.answer_ns)
@@ -170,47 +151,43 @@ class Tail:
         elif following == "measuring":
             pair.offered = True
         elif before == "measured":
-            del self._measured[pair.head_end]
+            self.table.note_offered(pair)
             self._accept(step, pair)
         elif following == "accepted":
-            self._answer(step, pair)
+            tail_words.accept(step, pair)
 
     def on_commit(self, step: Step, received: Received) -> None:
         """Commit: the delivery has happened. It is recorded whatever became of the own qubit."""
         commit = received.message
         assert isinstance(commit, Commit)
-        before = self._state(commit.request, commit.head_end)
-        pair = self.pairs.get(commit.head_end)
+        before = self.table.state(commit.request, commit.head_end)
+        pair = self.table.by_head.get(commit.head_end)
         record = self.handover.book.get(commit.request, commit.head_end)
         amend = before == "settled" and (commit.void or commit.head_end in self._doubtful)
         happened = "commit_void" if amend else "commit"
-        following = self.transitions.after_message(received.source, before, happened)
+        following = self.table.transitions.after_message(received.source, before, happened)
         if pair is None and record is not None:
             if amend:
-                pair = self._open(
+                pair = self.table.open(
                     step, record.request, record.peer, record.mode, record.head_end, record.tail_end
                 )
-                self._set(pair, following)
+                self.table.set(pair, following)
                 pair.void = True
                 self._write(step, pair, record)
             else:
-                self._settle(step, received.source, commit.request, commit.head_end, before == "void")
+                tail_words.settle(step, received.source, commit.request, commit.head_end, void=before == "void")
             return
         if pair is None:
             circuit = self.handover.circuits.get(commit.request)
             mode = "keep" if circuit is None else circuit.mode
-            pair = self._open(step, commit.request, received.source, mode, commit.head_end, commit.tail_end)
+            pair = self.table.open(step, commit.request, received.source, mode, commit.head_end, commit.tail_end)
             pair.void = True
         pair.void = pair.void or commit.void or before == "asked"
         if before == "recording":
             return  # answered when the record is durable; a void that came meanwhile is seen then
-        self._set(pair, following)
+        self.table.set(pair, following)
         self.handover.alarms.clear(("tail", pair.head_end))
-        corrected = pair.mode == "keep" and self.handover.settings.correct_frames
-        frame = 0 if corrected or pair.frame is None else pair.frame
-        if not pair.void and pair.frame is not None and commit.frame != frame:
-            self.handover.report_mismatch(step, pair.request, pair.head_end, commit.frame, frame)
-        self._write(step, pair, from_commit(commit, pair.peer, pair.mode, pair.bit))
+        self._write(step, pair, tail_words.recorded(step, self.handover, pair, commit))
 
     def _write(self, step: Step, pair: TailPair, record: DeliveryRecord) -> None:
         if pair.void:
@@ -222,17 +199,17 @@ class Tail:
         """Aborted: the head will never commit this pair."""
         aborted = received.message
         assert isinstance(aborted, Aborted)
-        pair = self.pairs.get(aborted.head_end)
-        before = self._state(aborted.request, aborted.head_end)
-        following = self.transitions.after_message(received.source, before, "aborted")
+        pair = self.table.by_head.get(aborted.head_end)
+        before = self.table.state(aborted.request, aborted.head_end)
+        following = self.table.transitions.after_message(received.source, before, "aborted")
         if pair is None or before == "recording":
             return
         if before in ("correcting", "measuring"):
             pair.unwanted = True
             pair.offered = False
             return
-        self._set(pair, following)
-        self._forget(step, pair)
+        self.table.set(pair, following)
+        self.table.forget(step, pair)
 
     def on_persisted(self, step: Step, token: int) -> bool:
         """The record is durable: the application may have the qubit. False: the token is not one of ours."""
@@ -246,10 +223,10 @@ class Tail:
             return True
         slot = pair.slot
         if pair.void:
-            self._move(pair, "persisted_void")
+            self.table.move(pair, "persisted_void")
             self.handover.report(step, "pair_void", record)
         else:
-            self._move(pair, "persisted")
+            self.table.move(pair, "persisted")
             record = msgspec.structs.replace(record, state="settled")
             self.handover.report_delivered(step, record, slot)
             if pair.qubit_here:
@@ -258,8 +235,8 @@ class Tail:
             self.handover.persist(step, record)  # nobody waits: a restart before it is durable has doubts
         self.handover.book.write(record)
         self._doubtful.discard(pair.head_end)
-        self._forget(step, pair)
-        self._settle(step, pair.peer, pair.request, pair.head_end, pair.void)
+        self.table.forget(step, pair)
+        tail_words.settle(step, pair.peer, pair.request, pair.head_end, void=pair.void)
         return True
 
     # ---- results and time
@@ -270,21 +247,21 @@ class Tail:
         if pair is None:
             return False
         if event.ended != "done":
-            self._move(pair, "measure_failed")
-            self._forget(step, pair)
+            self.table.move(pair, "measure_failed")
+            self.table.forget(step, pair)
             return True
         pair.bit = event.bit
         pair.qubit_here = False
         self.handover.measured(step, pair.tail_end)
         if pair.offered:
-            self._move(pair, "measured_for_offer")
+            self.table.move(pair, "measured_for_offer")
             self._accept(step, pair)
             return True
-        self._move(pair, "measured")
-        self._measured[pair.head_end] = None
+        self.table.move(pair, "measured")
         self.handover.alarms.set(("tail", pair.head_end), step.now_ns + self.handover.timers.delivery_ns)
-        if len(self._measured) > MEASURED_MAX:
-            self._expire(step, self.pairs[next(iter(self._measured))])
+        oldest = self.table.note_measured(pair)
+        if oldest is not None:
+            self._expire(step, oldest)
         return True
 
     def on_corrected(self, step: Step, event: PauliApplied) -> bool:
@@ -293,30 +270,30 @@ class Tail:
         if pair is None:
             return False
         if event.ended != "done":
-            self._move(pair, "correction_failed")
-            self._forget(step, pair)
-            self._say_no(step, pair.peer, pair.request, pair.head_end, "correction_failed")
+            self.table.move(pair, "correction_failed")
+            self.table.forget(step, pair)
+            tail_words.say_no(step, pair.peer, pair.request, pair.head_end, "correction_failed")
             return True
         corrected = Corrected(end=pair.tail_end, pauli=pair.pauli, at_ns=event.at_ns, hadamard=pair.hadamard)
         step.tell(UpdatePair(fact=corrected))
         if pair.unwanted:
-            self._move(pair, "corrected_unwanted")
-            self._forget(step, pair)
+            self.table.move(pair, "corrected_unwanted")
+            self.table.forget(step, pair)
         else:
-            self._move(pair, "corrected")
+            self.table.move(pair, "corrected")
             self._accept(step, pair)
         return True
 
     def on_alarm(self, step: Step, head_end: End) -> None:
         """Refuse an offer that never showed, ask a silent head, or give the qubit up."""
-        pair = self.pairs[head_end]
+        pair = self.table.by_head[head_end]
         if pair.state == "asked":
             self._refuse(step, pair, "not_yet")
         elif pair.state == "measured" or step.now_ns >= pair.started_ns + self.handover.timers.delivery_ns:
             self._expire(step, pair)
         else:
-            step.send(pair.peer, Inquiry(request=pair.request, head_end=head_end), "delivery")
-            self._doubt(step, pair)
+            tail_words.inquire(step, pair)
+            tail_words.doubt(step, self.handover, pair)
 
     def _expire(self, step: Step, pair: TailPair) -> None:
         step.order(
@@ -326,32 +303,32 @@ class Tail:
                 fields={"head_end": str(pair.head_end), "state": pair.state},
             )
         )
-        self._move(pair, "expired")
-        self._forget(step, pair)
+        self.table.move(pair, "expired")
+        self.table.forget(step, pair)
 
     def on_died(self, step: Step, end: End) -> None:
         """A chain died: an offer that waits for it need not wait any longer."""
-        if end in self._own:
+        if end in self.table.by_own:
             self.handover.look(step, end)
 
     def withdraw(self, step: Step, request: RequestId) -> None:
         """The plan has ended: offers that never showed are refused, accepted ones wait for their head."""
-        for pair in list(self.pairs.values()):
+        for pair in list(self.table.by_head.values()):
             if pair.request == request and pair.state == "asked":
                 self._refuse(step, pair, "withdrawn")
 
     def on_memory_lost(self, step: Step) -> None:
         """Every qubit of ours that still existed is gone; records stay."""
-        for pair in [pair for pair in self.pairs.values() if pair.qubit_here]:
+        for pair in [pair for pair in self.table.by_head.values() if pair.qubit_here]:
             self.handover.lose(step, pair.tail_end)
             pair.qubit_here = False
             recording = pair.state == "recording"
-            self._move(pair, "memory_lost")
+            self.table.move(pair, "memory_lost")
             if recording:
                 pair.void = True
             else:
                 self._operations = {n: other for n, other in self._operations.items() if other is not pair}
-                self._forget(step, pair)
+                self.table.forget(step, pair)
 
     def restore(self, record: DeliveryRecord) -> None:
         """A record of an earlier life. Without its second record, a kept pair may have lost its qubit."""
@@ -361,57 +338,7 @@ class Tail:
             record = msgspec.structs.replace(record, state="settled")
         self.handover.book.write(record)
 
-    # ---- helpers of the above
-
-    def _state(self, request: RequestId, head_end: End) -> str:
-        pair = self.pairs.get(head_end)
-        if pair is not None:
-            return pair.state
-        record = self.handover.book.get(request, head_end)
-        return "absent" if record is None else record.state
-
-    def _open(
-        self,
-        step: Step,
-        request: RequestId,
-        peer: NodeId,
-        mode: Literal["keep", "measure"],
-        head_end: End,
-        tail_end: End,
-    ) -> TailPair:
-        pair = TailPair(request, peer, mode, head_end, tail_end, "absent", step.now_ns)
-        self.pairs[head_end] = pair
-        self._own[tail_end] = pair
-        return pair
-
-    def _move(self, pair: TailPair, happened: str) -> None:
-        self._set(pair, self.transitions.after(pair.state, happened))
-
-    def _set(self, pair: TailPair, state: str) -> None:
-        self._asked += (state == "asked") - (pair.state == "asked")
-        pair.state = state
-
-    def _settle(self, step: Step, to: NodeId, request: RequestId, head_end: End, void: bool) -> None:
-        step.send(to, Settled(request=request, head_end=head_end, void=void), "delivery")
-
-    def _say_no(self, step: Step, to: NodeId, request: RequestId, head_end: End, reason: str) -> None:
-        step.send(
-            to,
-            OfferAnswer(request=request, head_end=head_end, accepted=False, frame=None, reason=reason),
-            "delivery",
-        )
-
     def _refuse(self, step: Step, pair: TailPair, reason: str) -> None:
-        self._move(pair, "refused")
-        self._forget(step, pair)
-        self._say_no(step, pair.peer, pair.request, pair.head_end, reason)
-
-    def _forget(self, step: Step, pair: TailPair) -> None:
-        del self.pairs[pair.head_end]
-        if self._own.get(pair.tail_end) is pair:
-            del self._own[pair.tail_end]
-        self._measured.pop(pair.head_end, None)
-        self.handover.alarms.clear(("tail", pair.head_end))
-        if pair.qubit_here:
-            pair.qubit_here = False
-            self.handover.release(step, pair.tail_end, "dead")
+        self.table.move(pair, "refused")
+        self.table.forget(step, pair)
+        tail_words.say_no(step, pair.peer, pair.request, pair.head_end, reason)

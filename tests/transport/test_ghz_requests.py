@@ -45,7 +45,8 @@ requests:
         ({"link_purification": 1}, "are for pairs"),
         ({"edges": (("a", "b"),)}, "edges are for graph states"),
         ({"entanglement_type": "graph"}, "without edges"),
-        ({"entanglement_type": "graph", "edges": (("a", "b"), ("b", "c"), ("c", "d"))}, "no star around a"),
+        ({"entanglement_type": "graph", "edges": (("a", "b"), ("b", "c"), ("c", "a"))}, "leaves d apart"),
+        ({"target_nodes": tuple("abcdefg")}, "at most 6 are possible"),
     ],
 )
 def test_a_request_that_no_ghz_state_can_serve_is_refused_with_the_reason(
@@ -72,8 +73,9 @@ def test_a_lab_file_may_ask_for_ghz_states(tmp_path: Path) -> None:
         ("ghz_with: [b]", "ghz_with: [r]", '"r" is a repeater; members are end nodes'),
         ("ghz_with: [b]", "ghz_with: [a]", "names a member twice"),
         ("count: 5", "count: 5, consumption: measure", "GHZ states are kept"),
-        ("ghz_with: [b]", "graph: [[b, a], [b, c]]", "the centre of this star is b: make the request there"),
-        ("ghz_with: [b]", "graph: [[a, b], [a, c], [b, c]]", "a-b a-c b-c is no star around a"),
+        ("ghz_with: [b]", "graph: [[a, b], [a, c], [b, c]]", "a-b a-c b-c has a cycle"),
+        ("ghz_with: [b]", "graph: [[a, b]]", "leaves c apart"),
+        ("ghz_with: [b]", "ghz_with: [b, d, e, f, g]", "7 members; at most 6 are possible"),
         ("ghz_with: [b]", "graph: [[a, b], [a, cc], [a, c]]", 'unknown node "cc"'),
         ("ghz_with: [b]", "ghz_with: [b], graph: [[a, b], [a, c]]", "two kinds of states; give one"),
     ],
