@@ -10,7 +10,7 @@ cheaper than a pair is worth, until none is left (column generation). What it fi
 network, never better than the optimum, and the last prices bound how much better that could be.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -27,19 +27,28 @@ from bellwire.planner.topology import Pair, pair_of
 CLOSE: Final = 5e-3
 """Growing ends when the optimum of the whole network is known to lie no further above than this part."""
 
-STEPS_MAX: Final = 60
-"""Programmes at most; twenty are usual. Where it is reached, `Flow.bound_hz` says what is left open."""
+FAR: Final = 2e-2
+STALLED: Final = 1e-3
+STALLED_STEPS: Final = 4
+"""It also ends when that part is below FAR, and as many programmes as this brought less than STALLED: proofs
+come later than what they prove."""
 
-ROUTES_PER_STEP: Final = 8
+STEPS_MAX: Final = 40
+"""Programmes at most; fifteen are usual. Where it is reached, `Flow.bound_hz` says what is left open."""
+
+ROUTES_PER_STEP: Final = 16
 """Routes of one request that are added after each programme, at most."""
 
 STEADY: Final = 0.7
 """Part of the prices with the best bound so far in those that a search goes by: prices of the last programme
 alone jump from one end of a face of optima to another."""
 
-FLOORS: Final = (1e-3, 1e-7)
+FLOORS: Final = (1.0, 0.1, 1e-2, 1e-3, 1e-7)
 """Parts of the mean worth of a node that a search adds to all, so that among routes over idle nodes the short
-ones go first. The second is tried where the first finds nothing."""
+ones go first. Each is tried where those before it find nothing."""
+
+RAISES: Final = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+"""Parts of the mean worth of a node by which prices are raised to prove bounds."""
 
 
 def is_large(residual: Residual, arcs_max: int = ARCS_MAX) -> bool:
@@ -70,7 +79,8 @@ def grown_flow(
     solver: Solver,
     told: Callable[[str], None],
 ) -> tuple[Hypergraph, Flow]:
-    """A part of the hypergraph, and its best flow, within CLOSE of the optimum of the whole one.
+    """A part of the hypergraph, and its best flow, known to be within FAR of the optimum of the whole one
+    unless STEPS_MAX is reached. `Flow.bound_hz` says how near it is at least.
 
     Prices are those of HiGHS whatever solver makes the last programme.
 
@@ -84,6 +94,7 @@ def grown_flow(
     growing.add_routes(growing.idle_prices(), {request.request: np.inf for request in requests})
     best: Prices | None = None
     best_hz = np.inf
+    optima_hz: list[float] = []
     steps = 0
     while True:
         steps += 1
@@ -96,18 +107,25 @@ def grown_flow(
         if best is None or best.sated != last.sated:
             best, best_hz = last, growing.bound_hz(last)
         between = best.mixed(last, STEADY)
-        for prices in (between, last):
+        for prices in growing.candidates(between, last):
             found_hz = growing.bound_hz(prices)
             if found_hz < best_hz:
                 best, best_hz = prices, found_hz
         bound_hz = flow.optimum_hz * max(1.0, best_hz / last.optimum_hz)
-        done = bound_hz <= flow.optimum_hz * (1.0 + CLOSE) or steps == STEPS_MAX
+        optima_hz.append(flow.optimum_hz)
+        apart = bound_hz / flow.optimum_hz - 1.0
+        done = apart <= CLOSE or (apart <= FAR and _has_stalled(optima_hz)) or steps == STEPS_MAX
         if not done:
             done = sum(growing.add_routes(prices, prices.delivered) for prices in (between, last)) == 0
         if done:
             if solver != "highs":
                 flow = solve(graph, weights, wanted_hz, objective, solver, told)
             return graph, replace(flow, bound_hz=bound_hz)
+
+
+def _has_stalled(optima_hz: Sequence[float]) -> bool:
+    """True when the last programmes brought next to nothing."""
+    return len(optima_hz) > STALLED_STEPS and optima_hz[-1] <= optima_hz[-1 - STALLED_STEPS] * (1.0 + STALLED)
 
 
 class _Growing:
@@ -150,7 +168,7 @@ class _Growing:
 
     def add_routes(self, prices: Prices, worths: Mapping[str, float]) -> bool:
         """Take up routes that make a pair for less than it is worth; whether something of them is new."""
-        mean_hz = sum(prices.attempts_hz.values()) / len(self.limits_hz)
+        mean_hz = prices.whole_hz(self.capacities_hz) / len(self.limits_hz)
         found, known = self.costs(prices), len(self.arcs)
         for floor in FLOORS:
             floor_hz = floor * mean_hz if mean_hz > 0.0 else floor
@@ -182,6 +200,14 @@ class _Growing:
                 self.arcs.setdefault(
                     key, Arc(State(one, 0, 0), State(other, 0, 0), State(product, 0, 0), self.gains[at], at)
                 )
+
+    def candidates(self, *known: Prices) -> Iterator[Prices]:
+        """Prices that may prove a bound: these, and raised ones, among which no route is for nothing."""
+        for prices in known:
+            yield prices
+            mean_hz = prices.whole_hz(self.capacities_hz) / len(self.limits_hz)
+            for part in RAISES:
+                yield prices.raised(part * mean_hz, self.limits_hz, self.capacities_hz)
 
     def bound_hz(self, prices: Prices) -> float:
         """What no flow of the whole network exceeds, as a rate of the objective; inf: prices do not tell.

@@ -3,7 +3,7 @@
 Owns `plan_levels`: the way from requests to trees with real times and promises. Refuses the parts: levels.py,
 solvers.py, hyperflow.py, seating.py. The programme takes operations as instantaneous and knows neither
 memories nor waiting: trees for which memories are lacking, or whose pairs decay too far, are left out. The
-optimum itself is `bound_hz`; on a large network, a bound that is at most 0.5 % above it (growing.py), or
+optimum itself is `bound_hz`; on a large network, a bound that is at most 2 % above it (growing.py), or
 None where fidelity limits keep planning to corridors along the cheapest routes.
 """
 

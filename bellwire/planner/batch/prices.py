@@ -61,6 +61,26 @@ class Prices:
             sated=other.sated,
         )
 
+    def raised(
+        self, by_hz: float, limits_hz: Mapping[NodeId, float], capacities_hz: Mapping[Pair, float]
+    ) -> "Prices":
+        """Prices by which each node and each link that has a limit is worth so much more: a solution of the
+        dual programme as before, in which nothing is for nothing."""
+        nodes = [name for name, limit_hz in limits_hz.items() if limit_hz < np.inf]
+        links = {
+            pair: by_hz / capacity_hz for pair, capacity_hz in capacities_hz.items() if capacity_hz < np.inf
+        }
+        return Prices(
+            optimum_hz=self.optimum_hz + by_hz * (len(nodes) + len(links)),
+            attempts_hz={
+                **self.attempts_hz,
+                **{name: self.attempts_hz.get(name, 0.0) + by_hz for name in nodes},
+            },
+            links={**self.links, **{pair: self.links.get(pair, 0.0) + more for pair, more in links.items()}},
+            delivered=self.delivered,
+            sated=self.sated,
+        )
+
     def of_link(self, link: Link, limits_hz: Mapping[NodeId, float]) -> float:
         """What a pair per second of a link costs. limits_hz: attempts per second of each node."""
         cost = self.links.get(link.ends, 0.0)
