@@ -35,6 +35,12 @@ def request(
             "--ghz", metavar="A,B,C", help="GHZ states of these members instead; asked at the first."
         ),
     ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph", metavar="EDGES", help='Graph states instead, by edges: "A B, B C"; asked at the first.'
+        ),
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="Number of pairs or states.")] = None,
     duration_s: Annotated[float | None, typer.Option("--duration", metavar="SECONDS", min=0.001)] = None,
     fidelity_min: Annotated[float | None, typer.Option("--fidelity", min=0.25, max=1.0)] = None,
@@ -94,7 +100,7 @@ def request(
     state: StateOption = STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a running lab for entangled pairs, or for GHZ states."""
+    """Ask a running lab for entangled pairs, or for GHZ or graph states."""
     import asyncio
 
     from bellwire.cli.asking_terms import Terms, request_of, rounds_planned
@@ -105,6 +111,7 @@ def request(
         source=source,
         target=target,
         ghz=ghz,
+        graph=graph,
         mode=mode,
         tree=tree,
         routes_max=routes_max,

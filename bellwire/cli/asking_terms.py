@@ -23,6 +23,7 @@ class Terms:
     source: str | None
     target: str | None
     ghz: str | None  # members of GHZ states, separated by commas; the request is made at the first
+    graph: str | None  # edges of graph states, "a b, b c"; the request is made at the first node named
     mode: str | None
     tree: str | None
     routes_max: int  # routes that serve it side by side, 1..8
@@ -53,13 +54,14 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
     if terms.count is None and terms.duration_s is None:
         raise ConfigError("give --count or --duration, or the request never ends")
     mode, tree, ends = _way(terms)
-    members = _members(terms, ends)
+    edges = _edges(terms)
+    members = _members(terms, ends, edges)
     _check_names(members, lab)
     parse_mode(mode)
     asked = EntanglementRequest(
         request_id=request_id or _fresh_name(members),
         target_nodes=members,
-        entanglement_type="bipartite" if terms.ghz is None else "ghz",
+        entanglement_type="graph" if edges else "bipartite" if terms.ghz is None else "ghz",
         generation_mode=mode,
         count=terms.count,
         duration_ns=None if terms.duration_s is None else ns_from_s(terms.duration_s),
@@ -72,6 +74,7 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         routes_max=terms.routes_max,
         purification=terms.purification,
         link_purification=terms.link_purification,
+        edges=edges,
     )
     fault = fault_of(asked, lab.network, members[0])
     if fault is not None:
@@ -99,23 +102,45 @@ def _way(terms: Terms) -> tuple[str, str | None, tuple[str, str] | None]:
 
     if terms.tuning is None:
         return terms.mode or DEFAULT_MODE, terms.tree, None
-    for option, given in (("--mode", terms.mode), ("--tree", terms.tree), ("--ghz", terms.ghz)):
+    options = ("--mode", terms.mode), ("--tree", terms.tree), ("--ghz", terms.ghz), ("--graph", terms.graph)
+    for option, given in options:
         if given is not None:
             raise ConfigError(f"--tuning says mode, tree and route of pairs: leave out {option}")
     tuning = read_tuning(terms.tuning)
     return tuning.mode, tuning.tree, (tuning.route[0], tuning.route[-1])
 
 
-def _members(terms: Terms, ends: tuple[str, str] | None) -> tuple[str, ...]:
+def _edges(terms: Terms) -> tuple[tuple[str, str], ...]:
+    """Edges of the wanted graph states; none: no graph state is wanted."""
+    if terms.graph is None:
+        return ()
     if terms.ghz is not None:
+        raise ConfigError("--ghz and --graph are two kinds of states; give one")
+    edges: list[tuple[str, str]] = []
+    for text in terms.graph.split(","):
+        names = text.split()
+        if len(names) != 2:
+            raise ConfigError(f'"{text.strip()}" in --graph is no edge; write two nodes each: "A B, B C"')
+        edges.append((names[0], names[1]))
+    return tuple(edges)
+
+
+def _members(
+    terms: Terms, ends: tuple[str, str] | None, edges: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:
+    if terms.ghz is not None or edges:
+        option, kind = ("--graph", "graph") if edges else ("--ghz", "GHZ")
         if terms.source is not None or terms.target is not None:
             raise ConfigError(
-                "--ghz names all members, the first makes the request: leave out --from and --to"
+                f"{option} names all members, the first makes the request: leave out --from and --to"
             )
         if terms.purification is not None:
-            raise ConfigError("--purification is for pairs: leave it out for GHZ states")
+            raise ConfigError(f"--purification is for pairs: leave it out for {kind} states")
         if terms.rate_min_hz is not None:
-            raise ConfigError("--rate reserves lanes for pairs: leave it out for GHZ states")
+            raise ConfigError(f"--rate reserves lanes for pairs: leave it out for {kind} states")
+    if edges:
+        return tuple(dict.fromkeys(node for edge in edges for node in edge))
+    if terms.ghz is not None:
         members = tuple(name.strip() for name in terms.ghz.split(","))
         if len(members) < 3:
             raise ConfigError(
@@ -126,7 +151,8 @@ def _members(terms: Terms, ends: tuple[str, str] | None) -> tuple[str, ...]:
     target = terms.target or (ends[1] if ends else None)
     if source is None or target is None:
         raise ConfigError(
-            "name both ends of the pairs, --from NODE --to NODE, or members of GHZ states, --ghz"
+            "name both ends of the pairs, --from NODE --to NODE, or members of GHZ states, --ghz, or edges "
+            "of graph states, --graph"
         )
     if ends is not None and (source, target) != ends:
         raise ConfigError(

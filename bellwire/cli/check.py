@@ -78,6 +78,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
         requests[request.request_id] = {
             "mode": request.generation_mode,
             "members": list(request.target_nodes),
+            **({"edges": [list(edge) for edge in request.edges]} if request.edges else {}),
             **expected,
         }
     together = _plans(lab)
@@ -179,7 +180,7 @@ def _show(summary: dict[str, Any]) -> None:
         [
             [
                 name,
-                show.what_of(request["members"], request["mode"])
+                show.what_of(request["members"], request["mode"], request.get("edges", ()))
                 + (f", rounds {request['purification']}" if request["purification"] else ""),
                 "-".join(request["route"]) if len(request["members"]) < 3 else request["tree"],
                 request["rate_hz"],

@@ -88,6 +88,7 @@ class RequestPicture:
             "error": self.error,
             "mode": self.request.generation_mode,
             "members": list(self.request.target_nodes),
+            **({"edges": [list(edge) for edge in self.request.edges]} if self.request.edges else {}),
             "asked": self.request.count,
             "delivered": self.delivered,
             "delivered_by_earlier_runs": self.earlier,

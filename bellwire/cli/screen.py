@@ -211,7 +211,8 @@ class Drawing:
         elif self._console.width >= VERY_WIDE:
             columns.insert(1, "mode")
             for row, seen in zip(rows, self._picture.requests.values(), strict=True):
-                row.insert(1, show.what_of(seen.request.target_nodes, seen.request.generation_mode))
+                asked = seen.request
+                row.insert(1, show.what_of(asked.target_nodes, asked.generation_mode, asked.edges))
         return show.table("Requests", columns, rows, one_line=True)
 
     def _links(self) -> "RenderableType":

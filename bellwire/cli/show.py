@@ -107,9 +107,10 @@ def mode_name(mode: str) -> str:
         return mode
 
 
-def what_of(members: Sequence[str], mode: str) -> str:
-    """How a request is served: the policy, and for GHZ states their size."""
-    return mode_name(mode) if len(members) < 3 else f"GHZ of {len(members)}, {mode_name(mode)}"
+def what_of(members: Sequence[str], mode: str, edges: Sequence[object] = ()) -> str:
+    """How a request is served: the policy, and for GHZ and graph states their size."""
+    kind = "graph" if edges else "GHZ"
+    return mode_name(mode) if len(members) < 3 else f"{kind} of {len(members)}, {mode_name(mode)}"
 
 
 def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
@@ -121,7 +122,7 @@ def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType"
         rows.append(
             [
                 name,
-                what_of(one["members"], one["mode"]),
+                what_of(one["members"], one["mode"], one.get("edges", ())),
                 one.get("status"),
                 one.get("delivered"),
                 one.get("rate_hz"),

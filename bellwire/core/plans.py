@@ -137,7 +137,7 @@ class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     rate_hz: float = 0.0  # expected rate of the final state
     graph: tuple[tuple[NodeId, NodeId], ...] = ()  # edges between members of a graph state, none: GHZ
     turns_last: tuple[NodeId, ...] = ()  # members that turn their qubit by a Hadamard gate at delivery
-    knots: tuple[FusionKnot, ...] = ()  # vertices at this node, the one that stays first; none: one of all links
+    knots: tuple[FusionKnot, ...] = ()  # vertices at this node, what stays first; none: one of all links
 
 
 class NodePlan(TaggedWord, frozen=True, kw_only=True):

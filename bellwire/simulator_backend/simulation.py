@@ -220,6 +220,7 @@ def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
         "error": outcome.error,
         "mode": outcome.mode,
         "members": list(outcome.members),
+        **({"edges": [list(edge) for edge in outcome.graph]} if outcome.graph else {}),
         "delivered": delivered - outcome.voided,
         "voided": outcome.voided,
         "rate_hz": (delivered - outcome.voided) / active_s if active_s else 0.0,

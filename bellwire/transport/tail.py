@@ -175,12 +175,15 @@ class Tail:
                 pair.void = True
                 self._write(step, pair, record)
             else:
-                tail_words.settle(step, received.source, commit.request, commit.head_end, void=before == "void")
+                void = before == "void"
+                tail_words.settle(step, received.source, commit.request, commit.head_end, void=void)
             return
         if pair is None:
             circuit = self.handover.circuits.get(commit.request)
             mode = "keep" if circuit is None else circuit.mode
-            pair = self.table.open(step, commit.request, received.source, mode, commit.head_end, commit.tail_end)
+            pair = self.table.open(
+                step, commit.request, received.source, mode, commit.head_end, commit.tail_end
+            )
             pair.void = True
         pair.void = pair.void or commit.void or before == "asked"
         if before == "recording":

@@ -67,7 +67,7 @@ class TailPairs:
         return self._asked >= ASKED_MAX
 
     def note_measured(self, pair: TailPair) -> TailPair | None:
-        """A measured end waits for its offer; returns the oldest that is one too many, None: there is room."""
+        """A measured end waits for its offer; returns the oldest when it is one too many, else None."""
         self._measured[pair.head_end] = None
         return self.by_head[next(iter(self._measured))] if len(self._measured) > MEASURED_MAX else None
 

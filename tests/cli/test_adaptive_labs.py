@@ -42,6 +42,17 @@ def test_check_says_the_mode_of_each_request_and_predicts_ghz_states() -> None:
     assert "states/s" in text
 
 
+def test_the_path_of_four_around_a_hub_is_checked_and_simulated() -> None:
+    (asked,) = bellwire("check", "graph_path")["requests"].values()
+    assert asked["edges"] == [["alice", "bob"], ["bob", "carol"], ["carol", "dave"]]
+    (made,) = bellwire("simulate", "graph_path", "--duration", "5")["requests"].values()
+    assert (made["status"], made["delivered"], made["frame_errors"]) == ("completed", 20, 0)
+    # Paulis and Hadamard gates at delivery are not in the estimate: up to two of weight 0.999 at three tails.
+    assert made["fidelity_true_mean"] < made["fidelity_mean"]
+    assert made["fidelity_mean"] == pytest.approx(made["fidelity_true_mean"], abs=0.006)
+    assert "graph of 4, score" in CliRunner().invoke(app, ["check", "graph_path"]).stdout
+
+
 def test_a_ghz_request_that_cannot_be_served_is_one_line_with_its_place(tmp_path: Path) -> None:
     text = (LABS / "ghz_star.yaml").read_text(encoding="utf-8")
     path = tmp_path / "star.yaml"

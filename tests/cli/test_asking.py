@@ -53,6 +53,14 @@ REFUSED = [
     ([*STATES, "--ghz", "alice,bob,carol", "--purification", "1:1"], "--purification is for pairs"),
     ([*STATES, "--ghz", "alice,bob,carol", "--rate", "3"], "--rate reserves lanes for pairs"),
     ([*STATES, "--ghz", "alice,bob,carol", "--fidelity", "0.99"], "0.99"),
+    ([*STATES, "--graph", "alice bob, bob carol", "--ghz", "alice,bob,carol"], "two kinds of states"),
+    ([*STATES, "--graph", "alice bob, bob"], '"bob" in --graph is no edge; write two nodes each'),
+    ([*STATES, "--graph", "alice bob, bob carol, carol alice"], "has a cycle: 3 edges between 3 vertices"),
+    ([*STATES, "--graph", "alice bob, bob hub"], "hub is a repeater"),
+    ([*STATES, "--graph", "alice bob, bob carl"], 'no node "carl" in the lab (did you mean "carol"?)'),
+    ([*STATES, "--graph", "alice bob, bob carol", "--rate", "3"], "leave it out for graph states"),
+    ([*PAIRS, "--graph", "alice bob, bob carol"], "--graph names all members"),
+    ([*PAIRS, "--tuning", str(TUNING), "--graph", "alice bob, bob carol"], "leave out --graph"),
 ]
 
 
@@ -76,7 +84,18 @@ def test_good_terms_find_no_lab_that_is_up(tmp_path: Path) -> None:
 def typed(**given: Any) -> Terms:
     """Terms with nothing but a count, and what is given."""
     absent = dict.fromkeys(
-        ("source", "target", "ghz", "mode", "tree", "tuning", "purification", "duration_s", "deadline_s"),
+        (
+            "source",
+            "target",
+            "ghz",
+            "graph",
+            "mode",
+            "tree",
+            "tuning",
+            "purification",
+            "duration_s",
+            "deadline_s",
+        ),
         None,
     )
     known = {"count": 3, "fidelity_min": None, "rate_min_hz": None, "measure": False, "weight": 1}
@@ -132,6 +151,14 @@ def test_members_of_ghz_states_are_asked_at_the_first() -> None:
     assert asked.target_nodes == ("carol", "alice", "bob")
     assert (asked.entanglement_type, asked.consumption) == ("ghz", "keep")
     assert asked.request_id.startswith("carol-alice-bob-")
+
+
+def test_graph_states_are_asked_at_the_first_node_of_the_first_edge() -> None:
+    lab = load_lab(LABS / "ghz_star.yaml", live=True)
+    asked = request_of(typed(graph="carol bob, bob  alice", mode="score"), lab, None)
+    assert asked.target_nodes == ("carol", "bob", "alice")
+    assert asked.edges == (("carol", "bob"), ("bob", "alice"))
+    assert asked.entanglement_type == "graph"
 
 
 def test_check_shows_the_rounds_that_a_threshold_needs(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from bellwire.core.units import ns_from_s
 from bellwire.labs import Lab
 from bellwire.runtime.node_process import machine_factory
 from bellwire.runtime.replay import replay_run
+from bellwire.simulator_backend.world_fusions import GroupTruth
 from tests.hosts.comparisons import disagreement, live_sample, virtual_sample, with_latencies
 from tests.hosts.conftest import frames_tracked
 from tests.hosts.latencies import latencies
@@ -42,6 +43,11 @@ WAYS: dict[str, tuple[int, dict[str, Any]]] = {
 TUNED = 60
 GHZ_MODES = ("score", "fixed_tree", "swap_asap")
 GHZ_STATES = 8
+GRAPH_STATES = 3
+GRAPHS = {
+    "star around alice": (("alice", "bob"), ("alice", "carol")),
+    "path from alice": (("alice", "bob"), ("bob", "carol")),
+}
 MEMBERS = ("alice", "bob", "carol")
 
 
@@ -85,9 +91,14 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
 
 @pytest.fixture(scope="module")
 def star(tmp_path_factory: pytest.TempPathFactory) -> LiveRun:
-    """The shipped star of three members, in every mode for GHZ states."""
+    """The shipped star of three members, in every mode for GHZ states, and for two graph states."""
     folder = tmp_path_factory.mktemp("star")
-    requests = {mode: {"count": GHZ_STATES, "generation_mode": mode} for mode in GHZ_MODES}
+    requests: dict[str, dict[str, Any]] = {
+        mode: {"count": GHZ_STATES, "generation_mode": mode} for mode in GHZ_MODES
+    }
+    for name, edges in GRAPHS.items():
+        requests[name] = {"count": GRAPH_STATES, "entanglement_type": "graph", "edges": edges,
+                          "target_nodes": MEMBERS}  # fmt: skip
     return asyncio.run(_one_by_one(live_lab(folder, "ghz_star"), folder, requests))
 
 
@@ -177,6 +188,22 @@ def test_every_member_lists_the_ghz_states_that_the_world_knows(star: LiveRun, m
         assert group["frame_zero"], f"the state of {end} was handed over uncorrected"
         assert group["ghz_fidelity"] > 0.5  # more than any state without entanglement of all three has
     assert not any(star.taken[mode].values())
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graph_states_are_those_of_their_edges_in_the_emulated_world(star: LiveRun, name: str) -> None:
+    """On the path from alice it is she who turns her qubit, as soon as it is born; carol turns hers last."""
+    assert star.statuses[name] == "completed"
+    lists = [star.recorded.delivered(node, name) for node in MEMBERS]
+    assert [sorted(one) for one in lists] == [list(range(1, GRAPH_STATES + 1))] * len(MEMBERS)
+    groups = _groups(star.run_dir)
+    for end in _head_ends(star.run_dir, name):
+        group = groups[end]
+        truth = GroupTruth.of_parts((), tuple(group["nodes"]), group["density"])
+        fidelity, plain = truth.of_graph(GRAPHS[name])
+        assert plain, f"the state of {end} was handed over uncorrected"
+        assert fidelity > 0.25  # twice what unentangled noise has; more depends on how busy the machine is
+    assert not any(star.taken[name].values())
 
 
 def _groups(run_dir: Path) -> dict[str, dict[str, Any]]:

@@ -144,9 +144,8 @@ def test_any_random_tree_graph_is_made_wherever_its_cuts_allow() -> None:
         graph = tuple((random.choice(members[:index]), members[index]) for index in range(1, len(members)))
         nodes = list(members + "rstu"[: random.randrange(5)])
         random.shuffle(nodes)
-        links = {f"{one}{other}": (one, other) for one, other in
-                 ((random.choice(nodes[:index]), nodes[index]) for index in range(1, len(nodes)))}  # fmt: skip
-        links = pruned(links, members)
+        grown = [(random.choice(nodes[:index]), nodes[index]) for index in range(1, len(nodes))]
+        links = pruned({one + other: (one, other) for one, other in grown}, members)
         if isinstance(placed(tuple(members), graph, links), str):
             refused += 1
             assert any(disjoint(crossing(link, graph, links)) for link in links)

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from bellwire.core.effects import Report
-from bellwire.core.ids import NodeId
 from bellwire.core.graph_states import GraphEdges
+from bellwire.core.ids import NodeId
 from bellwire.labs import Lab
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost

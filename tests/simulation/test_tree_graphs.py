@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bellwire.core.graph_states import GraphEdges
@@ -141,9 +142,9 @@ def test_uncorrected_frames_of_several_tails_are_no_mismatch(graph: str) -> None
 
 def fidelity_after(truth: GroupTruth, frames: dict[End, int], graph: GraphEdges) -> float:
     """To the wanted state, when every tail has applied the Pauli of its record."""
-    operator = np.ones((1, 1), dtype=np.complex128)
+    operator: npt.NDArray[np.complex128] = np.ones((1, 1), dtype=np.complex128)
     for end in truth.ends:
-        operator = np.kron(operator, PAULIS[frames.get(end, 0)])
+        operator = np.asarray(np.kron(operator, PAULIS[frames.get(end, 0)]), dtype=np.complex128)
     mended = truth._replace(density=np.asarray(operator @ truth.density @ operator.conj().T))
     return mended.of_graph(graph)[0] if graph else mended.ghz_fidelity()
 
