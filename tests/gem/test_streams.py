@@ -68,6 +68,16 @@ def test_a_stream_goes_on_behind_what_its_author_has_forgotten() -> None:
     assert streams.watermarks() == {"a": (1, 11)}
 
 
+def test_facts_that_waited_behind_a_hole_follow_when_their_author_has_forgotten_the_hole() -> None:
+    """The first fact that the author still has is one of those that wait."""
+    streams = Streams()
+    streams.offer("a", 1, 1, facts(1, 2))
+    streams.offer("a", 1, 5, facts(5, 7))
+    assert tuple(streams.offer("a", 1, 8, facts(8, 8), base=5)) == facts(5, 8)
+    assert (streams.skipped, streams.repeated) == (2, 0)
+    assert streams.hole("a") is None
+
+
 def test_facts_behind_a_hole_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams_module, "FACTS_HELD", 3)
     streams = Streams()
