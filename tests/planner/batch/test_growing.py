@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bellwire.planner.batch.growing import CLOSE, corridor, grown_flow, is_large
+from bellwire.planner.batch.growing import CLOSE, FAR, corridor, grown_flow, is_large
 from bellwire.planner.batch.hyperflow import decompose
 from bellwire.planner.batch.optimum import plan_levels
 from bellwire.planner.batch.prices import cheapest_trees, swaps_along
@@ -62,6 +62,23 @@ def test_five_requests_on_thirty_nodes_lose_less_than_half_a_percent(objective: 
     assert whole.optimum_hz * (1.0 - CLOSE) <= flow.optimum_hz <= whole.optimum_hz * (1.0 + 1e-7)
     assert flow.bound_hz is not None
     assert whole.optimum_hz <= flow.bound_hz * (1.0 + 1e-9) <= flow.optimum_hz * (1.0 + CLOSE) * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("objective", ["total", "max_min"])
+def test_where_only_links_have_limits_raised_prices_prove_a_bound_near_the_optimum(
+    objective: Objective,
+) -> None:
+    """As in a lab with memories of their own for every lane. Most links carry nothing and are worth nothing:
+    by the programme's own prices the pairs of some request would cost nothing, and no bound would follow."""
+    limited = waxman(30, 0.15, 50.0, 3)
+    nodes = [replace(node, attempts_hz=math.inf) for node in limited.nodes.values()]
+    topology = Topology.of(nodes, limited.links.values())
+    asked = [ask(a, b, f"r{number}") for number, (a, b) in enumerate(draw_pairs(topology, 3, 3))]
+    _, whole = optimum(topology, asked, objective)
+    flow = grown(topology, asked, objective)
+    assert whole.optimum_hz * (1.0 - FAR) <= flow.optimum_hz <= whole.optimum_hz * (1.0 + 1e-7)
+    assert flow.bound_hz is not None
+    assert whole.optimum_hz <= flow.bound_hz * (1.0 + 1e-9) <= flow.optimum_hz * (1.0 + FAR) * (1.0 + 1e-9)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
