@@ -57,8 +57,12 @@ def evaluate(
     """
     parts = Parts(folder)
     where = list(places(experiments, effort))
-    prepare_tasks = [prepare_task(place, policies, effort) for place in where]
-    found = run_all(prepare_tasks, workers, parts, lambda progress: told("routes", progress))
+    found = run_all(
+        list(prepare_tasks(experiments, policies, effort, where)),
+        workers,
+        parts,
+        lambda progress: told("routes", progress),
+    )
     prepared = {place: msgspec.convert(result, Prepared) for place, result in zip(where, found, strict=True)}
     tasks = list(dict.fromkeys(run_tasks(experiments, policies, effort, prepared)))
     rows = run_all(tasks, workers, parts, lambda progress: told("runs", progress))
@@ -72,6 +76,17 @@ def evaluate(
         rows=tuple(rows),
         by_setting={key: tuple(value) for key, value in by_setting.items()},
     )
+
+
+def prepare_tasks(
+    experiments: Sequence[Experiment],
+    policies: Sequence[ComparedPolicy],
+    effort: Effort,
+    where: Sequence[Place],
+) -> Iterator[PrepareTask]:
+    """For every route, what the policies need to know that run there."""
+    for place in where:
+        yield prepare_task(place, [policy for _, policy in _wanted(experiments, policies, place[0])], effort)
 
 
 def prepare_task(place: Place, policies: Sequence[ComparedPolicy], effort: Effort) -> PrepareTask:

@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 from bellwire.cli.main import app
 from bellwire.core.errors import ConfigError
 from bellwire.study import evaluation_running, experiments
-from bellwire.study.evaluation import evaluate
+from bellwire.study.evaluation import evaluate, prepare_tasks
 from bellwire.study.evaluation_jobs import (
     REPORTING_SEED_FIRST,
     ChainSetting,
@@ -237,6 +237,14 @@ def test_searched_and_tuned_policies_take_what_was_found_for_the_route() -> None
     assert words_for(POLICIES["fixed_tree"], known) == ("fixed_tree", None)
     direct = Prepared(route=("a", "b"), lengths_km=(1.0,))
     assert words_for(POLICIES["tuned"], direct) == ("score", None)
+
+
+@pytest.mark.parametrize(("name", "tuning"), [("fig6", True), ("fig8", False)])
+def test_routes_are_tuned_for_experiments_in_which_a_tuned_policy_runs(name: str, tuning: bool) -> None:
+    wanted = experiments_named(name, QUICK)
+    tasks = list(prepare_tasks(wanted, policies_named([]), QUICK, list(places(wanted, QUICK))))
+    assert tasks
+    assert {(task.strongest_tree, task.tuning) for task in tasks} == {(True, tuning)}
 
 
 def test_the_strongest_tree_is_searched_and_the_score_tuned_where_a_policy_wants_them() -> None:
