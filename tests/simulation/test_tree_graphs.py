@@ -16,6 +16,7 @@ from bellwire.simulator_backend.simulation import simulate
 from bellwire.simulator_backend.world_fusions import GroupTruth
 from tests.hosts.invariants import Invariants
 from tests.simulation.ghz_labs import CHAIN, tree_lab
+from tests.simulation.test_ghz import FAULTS
 from tests.simulation.test_star_graphs import run
 
 HUB = (("a", "h"), ("b", "h"), ("c", "h"), ("d", "h"))
@@ -147,6 +148,29 @@ def fidelity_after(truth: GroupTruth, frames: dict[End, int], graph: GraphEdges)
         operator = np.asarray(np.kron(operator, PAULIS[frames.get(end, 0)]), dtype=np.complex128)
     mended = truth._replace(density=np.asarray(operator @ truth.density @ operator.conj().T))
     return mended.of_graph(graph)[0] if graph else mended.ghz_fidelity()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_all_members_of_a_path_have_equal_lists_after_losses_and_crashes(fault: str) -> None:
+    lab = tree_lab(HUB, tuple("abcd"), link_success=0.05, delay="fibre", graph=edges("ab bc cd"),
+                   duration_s=5.0, scenario=FAULTS[fault])  # fmt: skip
+    host = VirtualHost(lab, 3, partial(compute_plan, lab.network))
+    reports: list[str] = []
+    host.reports.append(lambda _, node, said: reports.append(said.name))
+    host.start()
+    host.run(10_000_000_000)
+    head, *tails = (settled(host, name) for name in "abcd")
+    assert len(head) > 15
+    assert tails == [head] * 3
+    assert "frame_mismatch" not in reports
+
+
+def settled(host: VirtualHost, name: NodeId) -> list[tuple[int, End]]:
+    """What counts at a node, by number and by the head's end."""
+    node = host.machines[name]
+    assert isinstance(node, QuantumNode)
+    assert node.delivery is not None
+    return [(one.number, one.head_end) for one in node.delivery.records("graph") if one.state == "settled"]
 
 
 def test_a_graph_that_links_cannot_carry_is_refused_with_the_reason() -> None:
