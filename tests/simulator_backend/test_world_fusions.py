@@ -11,6 +11,7 @@ from bellwire.core.bell import permute, werner
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.photonics import HeraldOutcome
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
+from bellwire.simulator_backend.world_fusions import GroupTruth
 
 Qobj = Any
 """qutip tells no types of its operators."""
@@ -131,3 +132,38 @@ def test_a_fusion_fails_as_often_as_a_bell_measurement_and_then_both_qubits_are_
 def test_a_qubit_is_not_fused_with_itself() -> None:
     with pytest.raises(LocalMisuse, match="with itself"):
         world(1).fuse("v", 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "edges", [(("a", "b"), ("b", "c")), (("b", "a"), ("a", "c")), (("c", "a"), ("c", "b"))]
+)
+def test_weights_of_a_graph_state_are_those_of_its_generators_signs(
+    edges: tuple[tuple[str, str], ...],
+) -> None:
+    """Made by qutip: |+> three times, a CZ for each edge, Z on a with 0.1 and X on c with 0.2. An X is a
+    Z on all neighbours."""
+    place = {"a": 0, "b": 1, "c": 2}
+    plus = (qutip.basis(2, 0) + qutip.basis(2, 1)).unit()
+    state = qutip.tensor(plus, plus, plus)
+    for one, other in edges:
+        ones = [qutip.qeye(2)] * 3
+        ones[place[one]] = ones[place[other]] = qutip.basis(2, 1).proj()
+        state = state - 2 * qutip.tensor(*ones) * state
+    rho = state.proj()
+    for name, pauli_matrix, chance in (("a", qutip.sigmaz(), 0.1), ("c", qutip.sigmax(), 0.2)):
+        factors = [qutip.qeye(2)] * 3
+        factors[place[name]] = pauli_matrix
+        error = qutip.tensor(*factors)
+        rho = (1 - chance) * rho + chance * error * rho * error
+    truth = GroupTruth((), ("a", "b", "c"), rho.full())
+    beside_c = sum(4 >> place[x if y == "c" else y] for x, y in edges if "c" in (x, y))
+    wanted = np.zeros(8)
+    for first, second in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = (0.1 if first else 0.9) * (0.2 if second else 0.8)
+        wanted[(4 * first) ^ (beside_c * second)] += weight
+    np.testing.assert_allclose(truth.graph_weights(edges), wanted, atol=1e-12)
+    fidelity, plain = truth.of_graph(edges)
+    assert fidelity == pytest.approx(wanted[0])
+    assert plain
+    again = GroupTruth.of_parts((), truth.nodes, truth.density_parts())
+    assert again.graph_weights(edges) == truth.graph_weights(edges)
