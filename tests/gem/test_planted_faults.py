@@ -34,7 +34,10 @@ FAULTS = {
         'if fact.result != "ok":',
     ),
     "side 1 counts the state too": ("if end.side == 0:", "if True:"),
-    "the second half counts the frame again": ("if type(opener) is not Born:\n            chain", "if True:\n            chain"),
+    "the second half counts the frame again": (
+        "if type(opener) is not Born:\n            chain",
+        "if True:\n            chain",
+    ),
     "halves that name different frames live on": (
         "elif opener.frame != fact.frame:",
         "elif opener.frame != fact.frame and False:",
@@ -56,7 +59,7 @@ FAULTS = {
         "if self._owner_of(end.link, end.side) != author or end in survivors:",
         "if self._owner_of(end.link, end.side) != author:",
     ),
-    "a correction does not reach the chain": ("chain.frame ^= pauli", "chain.frame ^= 0"),
+    "a correction does not reach the chain": ("chain.frame ^= fact.pauli", "chain.frame ^= 0"),
     "an undated chain keeps its provisional birth": (
         "if not chain.dated or since_ns < chain.oldest_ns:",
         "if since_ns < chain.oldest_ns:",
