@@ -95,9 +95,13 @@ def _draw(
 
 
 def _logarithmic(panel: "Axes") -> None:
-    """A logarithmic axis with plain numbers, of which a narrow range also gets some."""
+    """A logarithmic axis with plain numbers, of which a narrow range also gets some; a very narrow one stays
+    linear."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+    low, high = panel.get_ylim()
+    if 0.0 < high < LINEAR_RANGE * low:
+        return
     panel.set_yscale("log")
     low, high = panel.get_ylim()
     wide = high > NARROW_RANGE * low
@@ -107,6 +111,7 @@ def _logarithmic(panel: "Axes") -> None:
 
 
 NARROW_RANGE: Final = 12.0
+LINEAR_RANGE: Final = 2.0
 
 
 def _lines(panel: "Axes", seen: Evaluated, experiment: Experiment, axis: Axis, quantity: Quantity) -> None:
