@@ -54,7 +54,8 @@ class End(NamedTuple):
         return f"{self.link}/{self.run}.{self.attempt}.{self.lane}:{self.side}"
 
 
-end_of: Callable[[tuple[LinkId, int, int, int, int]], End] = partial(tuple.__new__, End)
+_FIVE: type[tuple[LinkId | int, ...]] = tuple
+end_of: Callable[[tuple[LinkId, int, int, int, int]], End] = partial(_FIVE.__new__, End)
 """An end from its five parts in order: faster than End(...), which every new pair would feel."""
 
 
