@@ -13,7 +13,9 @@ import statistics
 import sys
 from typing import Any
 
-from bellwire.labs.fusion_tree import Edges, fusion_tree_lab
+from _fusion_lab import noisy_lab
+
+from bellwire.labs.fusion_tree import Edges
 from bellwire.simulator_backend.simulation import simulate
 
 CASES: dict[str, tuple[Edges, tuple[str, ...]]] = {
@@ -33,13 +35,6 @@ CASES: dict[str, tuple[Edges, tuple[str, ...]]] = {
     ),
 }
 
-MEMORY = {
-    "t1_s": None,
-    "t2_s": 1.0,
-    "gate_fidelity": 0.99,
-    "single_gate_fidelity": 1.0,
-    "readout_fidelity": 0.99,
-}
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
 """Student's t for a 95 % interval by the number of seeds."""
 
@@ -48,19 +43,7 @@ def one_run(
     edges: Edges, members: tuple[str, ...], mode: str, seed: int, seconds: float
 ) -> tuple[float, float]:
     """States per second, and their true fidelity."""
-    lab = fusion_tree_lab(
-        edges,
-        members,
-        memory=MEMORY,
-        pair_fidelity=0.98,
-        mode=mode,
-        fusion_success=0.4,
-        link_success=0.05,
-        length_km=10.0,
-        delay="fibre",
-        duration_s=2.0 * seconds,
-    )
-    told = simulate(lab, seconds, seed)["requests"]["ghz"]
+    told = simulate(noisy_lab(edges, members, mode, seconds), seconds, seed)["requests"]["ghz"]
     return told["delivered"] / seconds, told["fidelity_true_mean"] or 0.0
 
 

@@ -2,7 +2,7 @@
 
 Owns the table. GHZ states on the same links stand beside each graph, made by the same mode.
 
-Usage: python -m bench.graph_orders [SEEDS] [SECONDS]    (default: 3 seeds of 2 simulated seconds)
+Usage: python bench/graph_orders.py [SEEDS] [SECONDS]    (default: 3 seeds of 2 simulated seconds)
 Prints a table and one JSON line: rates with their standard errors, told and true fidelities.
 """
 
@@ -12,9 +12,10 @@ import statistics
 import sys
 from typing import Any
 
-from bellwire.labs.fusion_tree import Edges, fusion_tree_lab
+from _fusion_lab import noisy_lab
+
+from bellwire.labs.fusion_tree import Edges
 from bellwire.simulator_backend.simulation import simulate
-from bench.fusion_orders import MEMORY
 
 CHAIN: Edges = (("a", "b"), ("b", "c"), ("c", "d"))
 HUB: Edges = (("a", "h"), ("b", "h"), ("c", "h"), ("d", "h"))
@@ -34,19 +35,7 @@ def compared(name: str, mode: str, seeds: int, seconds: float) -> dict[str, Any]
     links, graph = CASES[name]
     runs: list[dict[str, Any]] = []
     for seed in range(1, seeds + 1):
-        lab = fusion_tree_lab(
-            links,
-            ("a", "b", "c", "d"),
-            memory=MEMORY,
-            pair_fidelity=0.98,
-            mode=mode,
-            fusion_success=0.4,
-            link_success=0.05,
-            length_km=10.0,
-            delay="fibre",
-            graph=graph,
-            duration_s=2.0 * seconds,
-        )
+        lab = noisy_lab(links, ("a", "b", "c", "d"), mode, seconds, graph=graph)
         runs += simulate(lab, seconds, seed)["requests"].values()
     rates = [run["delivered"] / seconds for run in runs]
     return {

@@ -101,10 +101,6 @@ class NodeMachine:
             self._idle = idle
             self._choose_takers()
 
-    def takers(self, kind: type) -> tuple[Handler, ...]:
-        """Who takes a notice, for tests of the graph."""
-        return self._notices.get(kind, ())
-
     def handle(self, now_ns: int, event: Event) -> list[Effect]:
         """Work off one event and everything that follows from it within this node."""
         step = self._step

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bellwire.core.bell import COST_UNIT_PER_NEPER
-from bellwire.core.facts import Corrected, Fact
-from bellwire.core.ids import End, NodeId
+from bellwire.core.facts import Corrected
+from bellwire.core.ids import End
 from tests.gem.test_group_noise import Bench, X, Z
 
 HADAMARD = (X + Z) / np.sqrt(2.0)
@@ -29,16 +29,6 @@ class Turning(Bench):
         self.qubits.channel([(1.0, {end: HADAMARD})])
         self.qubits.channel([(1.0, {end: (np.eye(2, dtype=complex), Z, X, X @ Z)[pauli]})])
         self.tell(end, Corrected(end=end, pauli=pauli, at_ns=self.now, hadamard=True))
-
-    def folded(self) -> None:
-        lines: dict[NodeId, list[Fact]] = {}
-        for author, fact in self.facts:
-            lines.setdefault(author, []).append(fact)
-        while lines:
-            author = self.random.choice(sorted(lines))
-            self.fold.apply(author, 1, lines[author].pop(0))
-            if not lines[author]:
-                del lines[author]
 
     def compared(self, edges: tuple[Edge, ...], leaves: tuple[End, ...] = ()) -> float:
         """The ledger's fidelity is that of the density matrix; leaves are turned last, for the comparison."""

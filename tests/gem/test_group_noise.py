@@ -173,9 +173,8 @@ class Bench:
         )
         self.tell(left, fact)
 
-    def check(self, size: int) -> float:
-        """Fold everything, authors mixed at random, and compare."""
-        self.now += 2
+    def folded(self) -> None:
+        """Fold everything, authors mixed at random."""
         lines: dict[NodeId, list[Fact]] = {}
         for author, fact in self.facts:
             lines.setdefault(author, []).append(fact)
@@ -184,6 +183,11 @@ class Bench:
             self.fold.apply(author, 1, lines[author].pop(0))
             if not lines[author]:
                 del lines[author]
+
+    def check(self, size: int) -> float:
+        """Fold everything, authors mixed at random, and compare."""
+        self.now += 2
+        self.folded()
         assert len(self.qubits.names) == size
         for end in self.qubits.names:
             self.qubits.age(end, self.now)

@@ -1,9 +1,13 @@
-"""Trees of links for GHZ states, noisy or perfect."""
+"""Trees of links for GHZ and graph states, noisy or perfect, and runs under the rules of the hosts."""
 
+from functools import partial
 from typing import Any
 
 from bellwire.labs import Lab
 from bellwire.labs.fusion_tree import PERFECT, Edges, fusion_tree_lab
+from bellwire.planner.plans import compute_plan
+from bellwire.simulator_backend.host import VirtualHost
+from tests.hosts.invariants import Invariants
 
 PERIOD_US = 100.0
 
@@ -31,3 +35,14 @@ def tree_lab(edges: Edges, members: tuple[str, ...], *, noisy: bool = False, **o
         period_us=PERIOD_US,
         **others,
     )
+
+
+def checked_run(lab: Lab) -> Invariants:
+    """The rules of the hosts, watched over 1.5 s of a lab and at its end, with what they have counted."""
+    rules = Invariants(None, dead_for_ns=20_000_000)
+    host = VirtualHost(lab, 1, partial(compute_plan, lab.network), watch=rules)
+    rules.attach(host)
+    host.start()
+    host.run(1_500_000_000)
+    rules.finish()
+    return rules

@@ -16,8 +16,7 @@ from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.simulation import simulate
 from bellwire.simulator_backend.world_fusions import GroupTruth
-from tests.hosts.invariants import Invariants
-from tests.simulation.ghz_labs import CHAIN, COMB, PERIOD_US, STAR, tree_lab
+from tests.simulation.ghz_labs import CHAIN, COMB, PERIOD_US, STAR, checked_run, tree_lab
 from tests.simulation.textbook import two_segments
 
 TREES = {
@@ -148,12 +147,7 @@ def test_no_stall_is_longer_than_fifteen_mean_times_of_a_state(mode: str) -> Non
 def test_no_rule_of_the_hosts_is_broken_while_states_are_fused(mode: str) -> None:
     """Orders end once, slots agree with the World, equal facts with each other, no dead qubit stays."""
     lab = tree_lab(COMB, ("a", "b", "c", "d"), mode=mode, delay="fibre", duration_s=0.4)
-    rules = Invariants(None, dead_for_ns=20_000_000)
-    host = VirtualHost(lab, 1, partial(compute_plan, lab.network), watch=rules)
-    rules.attach(host)
-    host.start()
-    host.run(1_500_000_000)
-    rules.finish()
+    rules = checked_run(lab)
     assert rules.counts["Fused"] > 100
     assert rules.counts["Released delivered"] > 40
     assert rules.counts["ledgers compared"] > 10

@@ -14,8 +14,7 @@ from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.simulation import simulate
 from bellwire.simulator_backend.world_fusions import GroupTruth
-from tests.hosts.invariants import Invariants
-from tests.simulation.ghz_labs import CHAIN, COMB, STAR, tree_lab
+from tests.simulation.ghz_labs import CHAIN, COMB, STAR, checked_run, tree_lab
 
 TREES = {
     "star": (STAR, ("a", "b", "c")),
@@ -91,11 +90,6 @@ def test_a_simulation_compares_star_graphs_with_the_world() -> None:
 
 def test_no_rule_of_the_hosts_is_broken_while_qubits_are_turned() -> None:
     lab = tree_lab(COMB, ("d", "a", "b", "c"), delay="fibre", duration_s=0.4, star=True)
-    rules = Invariants(None, dead_for_ns=20_000_000)
-    host = VirtualHost(lab, 1, partial(compute_plan, lab.network), watch=rules)
-    rules.attach(host)
-    host.start()
-    host.run(1_500_000_000)
-    rules.finish()
+    rules = checked_run(lab)
     assert rules.counts["Released delivered"] > 40
     assert rules.counts["ledgers compared"] > 10

@@ -14,8 +14,7 @@ from bellwire.simulator_backend.clusters import PAULIS
 from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.simulation import simulate
 from bellwire.simulator_backend.world_fusions import GroupTruth
-from tests.hosts.invariants import Invariants
-from tests.simulation.ghz_labs import CHAIN, tree_lab
+from tests.simulation.ghz_labs import CHAIN, checked_run, tree_lab
 from tests.simulation.test_ghz import FAULTS
 from tests.simulation.test_star_graphs import run
 
@@ -101,12 +100,7 @@ def test_a_simulation_compares_graph_states_with_the_world() -> None:
 @pytest.mark.parametrize("mode", ["swap_asap", "score"])
 def test_no_rule_of_the_hosts_is_broken_while_states_are_turned_and_joined(mode: str) -> None:
     lab = tree_lab(HUB, tuple("abcd"), mode=mode, delay="fibre", duration_s=0.4, graph=edges("ab bc cd"))
-    rules = Invariants(None, dead_for_ns=20_000_000)
-    host = VirtualHost(lab, 1, partial(compute_plan, lab.network), watch=rules)
-    rules.attach(host)
-    host.start()
-    host.run(1_500_000_000)
-    rules.finish()
+    rules = checked_run(lab)
     assert rules.counts["Released delivered"] > 40
     assert rules.counts["ledgers compared"] > 10
 
