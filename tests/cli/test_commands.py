@@ -118,7 +118,7 @@ BAD = [
         'unknown key "fibre_m" (did you mean "fibre_km"?)',
     ),
     ("out of range", "count: 100", "count: -1", "(requests[0].count): must be at least 1, is -1"),
-    ("duplicate port", ":47102", ":47101", "127.0.0.1 port 47101 is already taken by nodes.alice"),
+    ("duplicate port", ":27102", ":27101", "127.0.0.1 port 27101 is already taken by nodes.alice"),
     (
         "unreachable fidelity",
         "fidelity_min: 0.8",

@@ -5,9 +5,7 @@ Owns nothing of a lab: processes belong to the supervisor. Every wait is for a c
 
 import asyncio
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +22,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.plans import EntanglementRequest
 from bellwire.labs import Lab, load_lab
 from bellwire.runtime.supervisor import Supervisor
+from tests.ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 LABS = ROOT / "lab_configs"
@@ -36,25 +35,10 @@ Change = Callable[[dict[str, Any]], None]
 """Changes the sections of a lab file in place."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
 def lab_file(folder: Path, name: str = "three_node_repeater", change: Change | None = None) -> Path:
     """A shipped lab as a file of its own, every port replaced by a free one."""
     text = (LABS / f"{name}.yaml").read_text(encoding="utf-8")
-    pattern = re.compile(r"(?<=127\.0\.0\.1)(::|:)(\d{5})")
-    ports = sorted({match[2] for match in pattern.finditer(text)})
-    fresh = dict(zip(ports, free_ports(len(ports)), strict=True))
-    sections = yaml.safe_load(pattern.sub(lambda match: f"{match[1]}{fresh[match[2]]}", text))
+    sections = yaml.safe_load(on_free_ports(text))
     if change is not None:
         change(sections)
     folder.mkdir(parents=True, exist_ok=True)

@@ -174,7 +174,8 @@ def demo_on_free_ports(folder: Path, arguments: list[str], errors: Path) -> subp
     """`bellwire demo` with its own lab, whose ports are free ones: two demos at a time disturb each other."""
     script = (
         "import sys; from pathlib import Path; from bellwire.cli import places\n"
-        "places.SHIPPED_LABS = Path(sys.argv.pop(1))\n"
+        "labs = Path(sys.argv.pop(1)); assert places.shipped_labs().is_dir()\n"
+        "places.shipped_labs = lambda: labs\n"
         "from bellwire.cli.main import app; app()"
     )
     lab_file(folder)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -21,25 +20,16 @@ from bellwire.runtime.node_process import machine_factory
 from bellwire.runtime.replay import replay_run
 from bellwire.runtime.runs import list_runs
 from bellwire.runtime.supervisor import Supervisor
+from tests.ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 90.0
 
 
 def lab_on_free_ports(tmp_path: Path) -> Path:
-    """The shipped two-node lab with ports that the system chose."""
+    """The shipped two-node lab on ports of its own, with more pairs asked for."""
     text = (ROOT / "lab_configs" / "two_node_link.yaml").read_text()
-    held: list[socket.socket] = []
-
-    def another_port(match: re.Match[str]) -> str:
-        taken = socket.socket()
-        taken.bind(("127.0.0.1", 0))
-        held.append(taken)
-        return match[0].replace(match[1], str(taken.getsockname()[1]))
-
-    text = re.sub(r"127\.0\.0\.1(?:::|:)(\d{5})", another_port, text).replace("count: 50", "count: 2000")
-    for taken in held:
-        taken.close()
+    text = on_free_ports(text).replace("count: 50", "count: 2000")
     path = tmp_path / "lab.yaml"
     path.write_text(text)
     return path
