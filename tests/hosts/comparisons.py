@@ -140,15 +140,14 @@ def virtual_sample(lab: Lab, seconds: float) -> Sample:
     return sample(seen.delivered_ns, seen.fidelities)
 
 
-def with_latencies(lab: Lab, measured: Latencies | None, lanes: int | None = None) -> Lab:
+def with_latencies(lab: Lab, measured: Latencies, lanes: int | None = None) -> Lab:
     """The same lab with the live run's mean latencies: messages and heralds as extra delay, Bell
     measurements."""
     document = json.loads(json.dumps(lab.document))
-    if measured is not None:
-        extra_ns = _mean(measured.messages) + _mean(measured.heralds)
-        document["classical"]["extra_ms"] = extra_ns / 1e6
-        for node in document["nodes"].values():
-            node["memory"]["bsm_duration_us"] = _mean(measured.bell) / 1e3
+    extra_ns = _mean(measured.messages) + _mean(measured.heralds)
+    document["classical"]["extra_ms"] = extra_ns / 1e6
+    for node in document["nodes"].values():
+        node["memory"]["bsm_duration_us"] = _mean(measured.bell) / 1e3
     for link in document["links"].values():
         link["lanes"] = lanes or link["lanes"]
     return lab_from_document(document, live=True)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import shutil
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +138,10 @@ def test_a_tuned_request_is_as_fast_and_as_good_live_as_in_virtual_time(chain: L
     assert chain.statuses["tuned"] == "completed"
     live = live_sample(chain.recorded, "tuned")
     assert live.pairs == TUNED
-    lab = with_latencies(chain.lab, latencies(chain.lab, chain.recorded))
-    virtual = virtual_sample(lab, seconds=40)
+    measured = latencies(chain.lab, chain.recorded)
+    # On a busy machine everything takes longer, and as many pairs need more time in both hosts.
+    seconds = max(40, ceil(5 * TUNED * live.interval_s))
+    virtual = virtual_sample(with_latencies(chain.lab, measured), seconds=seconds)
     assert virtual.pairs >= 3 * TUNED
     # Five blocks of the live run know little of their spread; if both are the same, it is the virtual one.
     more = sqrt(virtual.pairs / live.pairs)
@@ -149,8 +151,8 @@ def test_a_tuned_request_is_as_fast_and_as_good_live_as_in_virtual_time(chain: L
         fidelity_error=more * virtual.fidelity_error,
     )
     assert disagreement(live, virtual, repeaters=3) == []
-    # One lane of four is another network, and is noticed.
-    one_lane = virtual_sample(with_latencies(chain.lab, None, lanes=1), seconds=15)
+    # One lane of four is another network, on a machine that is as busy, and is noticed.
+    one_lane = virtual_sample(with_latencies(chain.lab, measured, lanes=1), seconds=seconds)
     assert any("rate" in line for line in disagreement(live, one_lane, repeaters=3))
 
 
@@ -197,12 +199,17 @@ def test_graph_states_are_those_of_their_edges_in_the_emulated_world(star: LiveR
     lists = [star.recorded.delivered(node, name) for node in MEMBERS]
     assert [sorted(one) for one in lists] == [list(range(1, GRAPH_STATES + 1))] * len(MEMBERS)
     groups = _groups(star.run_dir)
+    true: list[float] = []
     for end in _head_ends(star.run_dir, name):
         group = groups[end]
         truth = GroupTruth.of_parts((), tuple(group["nodes"]), group["density"])
         fidelity, plain = truth.of_graph(GRAPHS[name])
         assert plain, f"the state of {end} was handed over uncorrected"
-        assert fidelity > 0.25  # twice what unentangled noise has; more depends on how busy the machine is
+        assert fidelity > 0.5  # more than any state without entanglement of all three has
+        true.append(fidelity)
+    assert len(true) == GRAPH_STATES
+    told = [one.fidelity for one in lists[0].values()]
+    assert sum(true) / len(true) == pytest.approx(sum(told) / len(told), abs=0.03)
     assert not any(star.taken[name].values())
 
 
