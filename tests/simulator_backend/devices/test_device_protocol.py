@@ -306,7 +306,7 @@ def refused_requests_say_why_and_change_nothing() -> None:
     assert wire.request(FrameType.WRITE, scratch, [7, 8]).status == Status.READ_ONLY  # SERIAL follows SCRATCH
     assert wire.read("SCRATCH") == 0
     assert (
-        wire.request(FrameType.WRITE, wire.core.registers.map["LUT_ADDR"].address, [256]).status
+        wire.request(FrameType.WRITE, wire.core.registers.map["FINE_ADDR"].address, [256]).status
         == Status.RANGE
     )
     assert wire.request(0x2A, 0, []).status == Status.BAD_TYPE
