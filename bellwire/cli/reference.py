@@ -11,6 +11,9 @@ import typer
 
 from bellwire.cli.places import JsonOption
 
+EMULATED_WITH_THE_WORLD = ("herald_fpga", "memory_controller", "srs_dg645")
+"""Instruments whose emulators exist inside a whole emulated lab only."""
+
 
 def schema(
     output: Annotated[
@@ -27,28 +30,64 @@ def schema(
         output.write_text(text + "\n", encoding="utf-8")
 
 
-def drivers(as_json: JsonOption = False) -> None:
-    """List the instrument drivers and the roles that they can play in a lab file."""
-    from bellwire.drivers import DESCRIPTIONS
-    from bellwire.labs.crosscheck import DRIVERS_BY_ROLE
+def drivers(
+    name: Annotated[
+        str | None, typer.Argument(metavar="DRIVER", help="Everything that is known about this one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the instrument drivers: roles, transport, what they have driven, what nobody has verified."""
+    from bellwire.core.errors import ConfigError
+    from bellwire.core.registry import nearest
+    from bellwire.drivers import cards
+    from bellwire.simulator_backend.devices.emulators import emulator_names
 
+    known = cards()
+    emulated = {*emulator_names(), *EMULATED_WITH_THE_WORLD}
+    if name is not None and name not in known:
+        raise ConfigError(f'unknown driver "{name}"{nearest(name, known)}')
     rows = [
         {
-            "driver": name,
-            "roles": [role for role, known in DRIVERS_BY_ROLE.items() if name in known],
-            "description": description,
+            "driver": card.name,
+            "maker": card.maker,
+            "product": card.product,
+            "roles": list(card.roles),
+            "transport": card.transport,
+            "address": card.address,
+            "extra": card.extra,
+            "emulated": card.name in emulated,
+            "seen_on": list(card.seen_on),
+            "unverified": list(card.unverified),
+            "notes": list(card.notes),
         }
-        for name, description in sorted(DESCRIPTIONS.items())
+        for card in sorted(known.values(), key=lambda card: card.name)
+        if name in (None, card.name)
     ]
     if as_json:
         typer.echo(json.dumps(rows))
         return
     from bellwire.cli import show
 
+    if name is not None:
+        (row,) = rows
+        lines = [
+            [key, ", ".join(value) if isinstance(value, list) else str(value)] for key, value in row.items()
+        ]
+        show.write(show.table(name, ["", ""], lines))
+        return
     show.write(
         show.table(
             "Drivers",
-            ["driver", "role", "description"],
-            [[str(row["driver"]), " ".join(row["roles"]), str(row["description"])] for row in rows],
+            ["driver", "instrument", "roles", "transport", "seen on"],
+            [
+                [
+                    str(row["driver"]),
+                    f"{row['maker']} {row['product']}",
+                    " ".join(row["roles"]),
+                    str(row["transport"]),
+                    ", ".join(row["seen_on"]) or ("emulated only" if row["emulated"] else "nothing yet"),
+                ]
+                for row in rows
+            ],
         )
     )

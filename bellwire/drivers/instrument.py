@@ -14,9 +14,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, ClassVar
 
-from bellwire.core.errors import ConfigError, DeviceFault
-from bellwire.drivers.faults import DeviceRestarted, IdentityRefused, LinkTimeout
+from bellwire.core.errors import ConfigError, DeviceFault, LocalMisuse
+from bellwire.core.registry import nearest
+from bellwire.drivers.faults import DeviceRestarted, Disconnected, IdentityRefused, LinkTimeout
+from bellwire.drivers.leases import Leases
+from bellwire.drivers.parameters import Parameter
+from bellwire.drivers.readings import Quality, Reading, Value
 
 
 class Condition(StrEnum):
@@ -75,6 +80,8 @@ class Instrument(ABC):
     """
 
     model: str = ""
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """What people may read and set (`read_parameter`, `write_parameter`)."""
 
     def __init__(
         self,
@@ -91,6 +98,8 @@ class Instrument(ABC):
         self._on_state = on_state
         self._state = InstrumentState(name, Condition.ABSENT, "never connected", time.monotonic_ns(), None)
         self._changed = asyncio.Event()
+        self.leases = Leases(name, time.monotonic_ns)
+        self.readings: dict[str, Reading] = {}
         # Held while a configuration is asserted or verified, so that nobody judges a half-made one.
         self._configuration_lock = asyncio.Lock()
 
@@ -141,6 +150,8 @@ class Instrument(ABC):
     def _enter(self, condition: Condition, reason: str) -> None:
         if (self._state.condition, self._state.reason) == (condition, reason):
             return
+        if self._state.condition is Condition.READY is not condition:
+            self.readings = {name: reading.as_stale() for name, reading in self.readings.items()}
         self._state = InstrumentState(self.name, condition, reason, time.monotonic_ns(), self._heard_at_ns())
         self._changed.set()
         self._changed = asyncio.Event()
@@ -159,6 +170,56 @@ class Instrument(ABC):
                 f"not {condition} within {deadline_s} s, but {self._state.condition}: {self._state.reason}",
             ) from None
         return self._state
+
+    # -- parameters -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def parameter(cls, name: str) -> Parameter:
+        """The declared parameter. Raises LocalMisuse with the nearest name."""
+        for parameter in cls.parameters:
+            if parameter.name == name:
+                return parameter
+        names = [parameter.name for parameter in cls.parameters]
+        raise LocalMisuse(f'{cls.model or cls.__name__} has no parameter "{name}"{nearest(name, names)}')
+
+    async def read_parameter(self, name: str) -> Reading:
+        """Ask the instrument for a parameter; also kept in `readings`.
+
+        Raises LocalMisuse (unknown, or it cannot be read), Disconnected and the other faults of a link.
+        """
+        parameter = self.parameter(name)
+        if parameter.read is None:
+            raise LocalMisuse(f"{name} of {self.name} can only be set")
+        self._require_ready()
+        method: Callable[..., Any] = getattr(self, parameter.read)
+        value: Value = await (method() if parameter.argument is None else method(parameter.argument))
+        reading = Reading(name, value, parameter.unit, self._quality(name), time.monotonic_ns())
+        self.readings[name] = reading
+        return reading
+
+    async def write_parameter(self, name: str, value: Value, *, token: int) -> Reading | None:
+        """Set a parameter under a lease and return what the instrument then says; None when it cannot be
+        read.
+
+        Raises LeaseRefused, LocalMisuse (unknown, out of range), DeviceError (refused, or reads back else).
+        """
+        parameter = self.parameter(name)
+        if parameter.write is None:
+            raise LocalMisuse(f"{name} of {self.name} can only be read")
+        checked = parameter.checked(value)
+        self.leases.check(token)
+        self._require_ready()
+        method: Callable[..., Any] = getattr(self, parameter.write)
+        await (method(checked) if parameter.argument is None else method(parameter.argument, checked))
+        return None if parameter.read is None else await self.read_parameter(name)
+
+    def _quality(self, parameter: str) -> Quality:
+        """What the instrument itself thinks of a value just read; drivers with alarms say SUSPECT."""
+        return Quality.GOOD
+
+    def _require_ready(self) -> None:
+        if not self._is_open():
+            raise Disconnected(self.name, f"not connected ({self._state.condition}: {self._state.reason})")
 
     # -- life -----------------------------------------------------------------------------------------------
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.core.events import Event
 from bellwire.core.ids import NodeId
-from bellwire.core.registry import nearest
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.drivers import DRIVERS
+from bellwire.drivers import load_driver
 from bellwire.drivers.dg645 import Dg645, Dg645Settings, TriggerSource
 from bellwire.drivers.herald_fpga import HeraldFpga
 from bellwire.drivers.herald_settings import settings_for_travel
@@ -124,10 +123,7 @@ class NodeInstruments:
             return
 
     def _add(self, entry: InstrumentEntry, device_dir: Path) -> None:
-        if entry.driver not in DRIVERS:
-            raise ConfigError(
-                f'unknown driver "{entry.driver}"{nearest(entry.driver, DRIVERS)}', where=self._node
-            )
+        load_driver(entry.driver, where=self._node)
         name = f"{entry.owner}-{entry.role}"
         expected = entry.serial_number
         if entry.role == "memory":

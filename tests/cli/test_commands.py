@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from bellwire.cli import live, places
 from bellwire.cli.main import app
 from bellwire.core.errors import DeviceFault, LocalMisuse
-from bellwire.drivers import DESCRIPTIONS, DRIVERS
+from bellwire.drivers import cards
 from bellwire.labs.crosscheck import DRIVERS_BY_ROLE
 
 LABS = Path(__file__).parents[2] / "lab_configs"
@@ -215,11 +215,20 @@ def test_the_schema_is_json_and_can_be_written_to_a_file(tmp_path: Path) -> None
 
 def test_every_driver_is_listed_with_the_roles_that_lab_files_give_it() -> None:
     rows = {row["driver"]: row for row in json.loads(bellwire("drivers", "--json").stdout)}
-    assert set(rows) == set(DRIVERS) == set(DESCRIPTIONS)
-    assert {driver for drivers in DRIVERS_BY_ROLE.values() for driver in drivers} <= set(DRIVERS)
-    assert rows["herald_fpga"]["roles"] == ["herald"]
+    assert set(rows) == set(cards())
+    for role, drivers in DRIVERS_BY_ROLE.items():
+        assert all(role in rows[driver]["roles"] for driver in drivers)
+    assert rows["herald_fpga"]["roles"][0] == "herald"
+    assert all(row["seen_on"] or row["emulated"] for row in rows.values())
     text = bellwire("drivers").stdout
-    assert all(name in text for name in DRIVERS)
+    assert all(name in text for name in cards())
+
+
+def test_one_driver_is_shown_with_what_nobody_has_verified() -> None:
+    text = " ".join(bellwire("drivers", "srs_dg645").stdout.split())
+    assert "emulated" in text
+    assert "the range of delays" in text
+    assert "srs_dg645" in bellwire("drivers", "srs_dg654").output
 
 
 def test_keys_are_made_once_listed_and_revoked(tmp_path: Path) -> None:

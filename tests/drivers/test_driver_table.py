@@ -1,4 +1,4 @@
-"""One meta-test over all drivers: what each must offer."""
+"""What every driver must offer, and that listing them costs nothing."""
 
 from __future__ import annotations
 
@@ -8,28 +8,63 @@ import sys
 
 import pytest
 
-from bellwire.drivers import DESCRIPTIONS, DRIVERS
+from bellwire.core.errors import ConfigError
+from bellwire.drivers import cards, load_driver
 from bellwire.drivers.instrument import Instrument
+from bellwire.drivers.roles import ROLES
+
+NAMES = sorted(card.name for card in cards().values() if not card.extra)
 
 
-@pytest.mark.parametrize("name", sorted(DRIVERS))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_driver_is_complete(name: str) -> None:
-    driver = DRIVERS[name]
+    driver = load_driver(name, where="test")
     assert issubclass(driver, Instrument)
     assert not inspect.isabstract(driver)
     assert driver.model
     assert driver.__doc__
-    assert len(DESCRIPTIONS[name]) <= 110
     for method in ("connect", "configure", "safe_state", "supervise", "close"):
         assert inspect.iscoroutinefunction(getattr(driver, method))
     keywords = inspect.signature(driver).parameters
     assert {"serial_number", "backoff", "on_state"} <= keywords.keys()
 
 
-def test_the_table_and_the_descriptions_name_the_same_drivers() -> None:
-    assert DRIVERS.keys() == DESCRIPTIONS.keys()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_driver_has_the_methods_of_its_roles(name: str) -> None:
+    card = cards()[name]
+    assert card.roles
+    for role in card.roles:
+        missing = [
+            member
+            for member in dir(ROLES[role])
+            if not member.startswith("_") and not hasattr(card.load(), member)
+        ]
+        assert not missing, f"{name} plays {role} without {missing}"
 
 
-def test_listing_the_drivers_does_not_import_pyvisa() -> None:
-    code = "import sys, bellwire.drivers; sys.exit('pyvisa' in sys.modules)"
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_of_a_driver_has_its_methods(name: str) -> None:
+    driver = load_driver(name, where="test")
+    names = [parameter.name for parameter in driver.parameters]
+    assert len(names) == len(set(names))
+    for parameter in driver.parameters:
+        assert parameter.read or parameter.write
+        for method in (parameter.read, parameter.write):
+            assert method is None or inspect.iscoroutinefunction(getattr(driver, method))
+        assert parameter.kind not in {"switch", "choice", "text"} or not parameter.unit
+        if parameter.write and parameter.kind in {"number", "integer"}:
+            assert parameter.low is not None
+            assert parameter.high is not None
+
+
+def test_an_unknown_driver_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="thorlabs_tc200"):
+        load_driver("thorlabs_tc20", where="lab.yaml")
+
+
+def test_listing_the_drivers_imports_neither_pyvisa_nor_zmq_nor_numpy() -> None:
+    code = (
+        "import sys, bellwire.drivers as d; d.cards(); "
+        "sys.exit(any(name in sys.modules for name in ('pyvisa', 'zmq', 'numpy', 'serial')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,13 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What can be made to go wrong. Serial lines take FIN and RST alike as a hang-up."""
+    """What can be made to go wrong. Serial lines take FIN and RST alike as a hang-up.
+
+    `LOST_FRAME` loses a whole request or reply, `DROPPED_BYTE` one byte of a reply, `GARBAGE` sends other
+    bytes of the same length, `HANG` holds every answer for its delay while requests wait. `OVERFLOW`,
+    `INTERLOCK` and `DRIFT` are of the device: it shows them as its maker says, for as long as they are on;
+    a device without such a thing refuses them.
+    """
 
     LATE_REPLY = "late_reply"
     HALF_REPLY = "half_reply"
@@ -26,6 +32,16 @@ class Fault(StrEnum):
     IGNORED_SET = "ignored_set"
     UNSOLICITED = "unsolicited"
     RESTART = "restart"
+    GARBAGE = "garbage"
+    DROPPED_BYTE = "dropped_byte"
+    HANG = "hang"
+    OVERFLOW = "overflow"
+    INTERLOCK = "interlock"
+    DRIFT = "drift"
+
+
+OF_THE_DEVICE = frozenset({Fault.OVERFLOW, Fault.INTERLOCK, Fault.DRIFT})
+"""Faults that a device model carries out itself; the others act on what passes its line."""
 
 
 @dataclass(slots=True)
@@ -54,6 +70,10 @@ class FaultSwitches:
             self._on.clear()
         else:
             self._on.pop(fault, None)
+
+    def is_on(self, fault: Fault) -> bool:
+        """Whether the fault is switched on."""
+        return fault in self._on
 
     def strikes(self, fault: Fault) -> bool:
         """Whether the fault strikes on this occasion."""

@@ -1,0 +1,100 @@
+"""Which emulator plays which driver's instrument, and how one is made for a place in a lab.
+
+Owns the table (by driver name) and the meaning of an emulated address. Modules are imported when an
+emulator is made, so that the table costs nothing. Further emulators come by the entry point group
+`bellwire.emulators`, name = driver.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bellwire.core.errors import ConfigError
+from bellwire.core.registry import nearest
+from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
+from bellwire.simulator_backend.devices.lines import Line, TcpLine, TerminalLine
+from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
+
+ENTRY_POINTS = "bellwire.emulators"
+TCP = re.compile(
+    r"(?:TCPIP\d*::(?P<visa_host>127\.[\d.]+|localhost)::(?P<visa_port>\d+)::SOCKET"
+    r"|(?:[a-z]+://)?(?P<host>127\.[\d.]+|localhost)(?::(?P<port>\d+))?)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatorOrder:
+    """What is to be emulated and where. `address` as in the lab file; `pty:NAME` lies in `device_dir`."""
+
+    name: str
+    address: str
+    serial_number: str | None = None
+    device_dir: Path = field(default_factory=Path)
+    wiring: Wiring = field(default_factory=lambda: Wiring(Alone()))
+    pace: float = 1.0
+    seed: int = 0
+
+    def terminal(self) -> TerminalLine:
+        """The serial line of this device. Raises ConfigError for an address that is none."""
+        if self.address.startswith("pty:"):
+            return TerminalLine(self.device_dir / self.address.removeprefix("pty:"))
+        if self.address.startswith("/"):
+            return TerminalLine(Path(self.address))
+        raise ConfigError(
+            f'an emulated serial device has the address pty:NAME, not "{self.address}"', where=self.name
+        )
+
+    def tcp(self, default_port: int) -> TcpLine:
+        """The TCP port of this device; port 0 is a free one. Raises ConfigError for an address that is
+        none.
+        """
+        found = TCP.fullmatch(self.address)
+        if found is None:
+            raise ConfigError(
+                f'an emulated network device has the address tcp://127.0.0.1:PORT, not "{self.address}"',
+                where=self.name,
+            )
+        port = found["visa_port"] or found["port"] or default_port
+        return TcpLine(int(port), found["visa_host"] or found["host"])
+
+    def stream(self, default_port: int) -> Line:
+        """TCP or serial, whatever the address says."""
+        if self.address.startswith(("pty:", "/")):
+            return self.terminal()
+        return self.tcp(default_port)
+
+
+Make = Callable[[EmulatorOrder], InstrumentEmulator]
+
+EMULATORS: dict[str, str] = {
+    "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
+}
+"""Driver name to "module:function"."""
+
+
+def emulator_names() -> list[str]:
+    """Drivers whose instrument can be emulated alone."""
+    return sorted({*EMULATORS, *(point.name for point in _entry_points())})
+
+
+def make_emulator(driver: str, order: EmulatorOrder) -> InstrumentEmulator:
+    """The emulator of a driver's instrument, without power yet. Raises ConfigError for an unknown one."""
+    for point in _entry_points():
+        if point.name == driver:
+            make: Make = point.load()
+            return make(order)
+    if driver not in EMULATORS:
+        raise ConfigError(f'nothing emulates "{driver}"{nearest(driver, emulator_names())}', where=order.name)
+    module, _, function = EMULATORS[driver].partition(":")
+    make = getattr(importlib.import_module(module), function)
+    return make(order)
+
+
+def _entry_points() -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group=ENTRY_POINTS)
