@@ -21,7 +21,20 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
 TARGETS = ("test", "judges")
-KNOWN_KEYS = {"name", "judges", "target", "tests", "required_in_ci", "commands", "apt", "npm"}
+PEERS = ROOT / ".venv-peers"
+PEERS_LIST = ROOT / "scripts" / "peers.txt"
+KNOWN_KEYS = {
+    "name",
+    "judges",
+    "target",
+    "tests",
+    "required_in_ci",
+    "commands",
+    "apt",
+    "npm",
+    "packages",
+    "paths",
+}
 INSTALL_LIMIT_S = 300
 
 
@@ -36,6 +49,8 @@ class Judge(NamedTuple):
     commands: Sequence[str] = ()
     apt: Sequence[str] = ()
     npm: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    paths: Sequence[str] = ()
 
 
 class Verdict(NamedTuple):
@@ -99,6 +114,40 @@ def missing_commands(judge: Judge) -> list[str]:
     return [command for command in judge.commands if shutil.which(command) is None]
 
 
+def missing_packages(judge: Judge) -> list[str]:
+    if not judge.packages:
+        return []
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        return list(judge.packages)
+    code = "import importlib.metadata as m, sys; [m.version(name) for name in sys.argv[1:]]"
+    return [
+        name
+        for name in judge.packages
+        if subprocess.run([python, "-c", code, name], capture_output=True, check=False).returncode != 0
+    ]
+
+
+def build_peers(judges: list[Judge]) -> str | None:
+    """Make the environment of the peers, once for each content of its list; returns why it could not be made.
+
+    It is apart from ours: their pins do not bind us, and none of their licences reaches what we ship.
+    """
+    if not any(judge.packages for judge in judges):
+        return None
+    stamp = PEERS / "made-from.txt"
+    wanted = PEERS_LIST.read_text(encoding="utf-8")
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return None
+    problem = attempt([sys.executable, "-m", "venv", str(PEERS)])
+    if problem is None:
+        pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(PEERS_LIST)]
+        problem = attempt(pip)
+    if problem is None:
+        stamp.write_text(wanted, encoding="utf-8")
+    return problem
+
+
 def attempt(command: list[str]) -> str | None:
     """Run an installation step; returns None, or one line that says why it failed."""
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
@@ -122,6 +171,12 @@ def attempt(command: list[str]) -> str | None:
 
 def obstacle_after_installing(judge: Judge, refreshed: list[bool]) -> str | None:
     """Install what the judge lacks, when we may; returns the reason why it still cannot run, or None."""
+    unset = [name for name in judge.paths if not os.environ.get(name)]
+    if unset:
+        return f"in no registry: give its place in {', '.join(unset)}"
+    absent = missing_packages(judge)
+    if absent:
+        return f"not in {PEERS.name}: {', '.join(absent)}"
     missing = missing_commands(judge)
     if not missing:
         return None
@@ -160,6 +215,9 @@ def run_judges(judges: list[Judge]) -> int:
     (REPORTS / "judges.xml").unlink(missing_ok=True)
     (REPORTS / "judges.summary").unlink(missing_ok=True)
     refreshed: list[bool] = []
+    problem = build_peers(judges)
+    if problem is not None:
+        print(f"{PEERS.name} is not whole: {problem}", flush=True)
     obstacles = {judge.name: obstacle_after_installing(judge, refreshed) for judge in judges}
     able = [path for judge in judges if obstacles[judge.name] is None for path in judge.tests]
     present = sorted({path for path in able if (ROOT / path).exists()})

@@ -5,11 +5,14 @@ Owns both commands. Refuses the schema itself (labs) and the drivers (drivers).
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellwire.cli.places import JsonOption
+
+if TYPE_CHECKING:
+    from bellwire.drivers.card import DriverCard
 
 EMULATED_WITH_THE_WORLD = ("herald_fpga", "memory_controller", "srs_dg645")
 """Instruments whose emulators exist inside a whole emulated lab only."""
@@ -46,32 +49,16 @@ def drivers(
     emulated = {*emulator_names(), *EMULATED_WITH_THE_WORLD}
     if name is not None and name not in known:
         raise ConfigError(f'unknown driver "{name}"{nearest(name, known)}')
-    rows = [
-        {
-            "driver": card.name,
-            "maker": card.maker,
-            "product": card.product,
-            "roles": list(card.roles),
-            "transport": card.transport,
-            "address": card.address,
-            "extra": card.extra,
-            "emulated": card.name in emulated,
-            "seen_on": list(card.seen_on),
-            "unverified": list(card.unverified),
-            "notes": list(card.notes),
-        }
-        for card in sorted(known.values(), key=lambda card: card.name)
-        if name in (None, card.name)
-    ]
+    chosen = [card for _, card in sorted(known.items()) if name in (None, card.name)]
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps([_described(card, card.name in emulated) for card in chosen]))
         return
     from bellwire.cli import show
 
     if name is not None:
-        (row,) = rows
         lines = [
-            [key, ", ".join(value) if isinstance(value, list) else str(value)] for key, value in row.items()
+            [key, ", ".join(value) if isinstance(value, list) else str(value)]
+            for key, value in _described(chosen[0], name in emulated).items()
         ]
         show.write(show.table(name, ["", ""], lines))
         return
@@ -81,13 +68,29 @@ def drivers(
             ["driver", "instrument", "roles", "transport", "seen on"],
             [
                 [
-                    str(row["driver"]),
-                    f"{row['maker']} {row['product']}",
-                    " ".join(row["roles"]),
-                    str(row["transport"]),
-                    ", ".join(row["seen_on"]) or ("emulated only" if row["emulated"] else "nothing yet"),
+                    card.name,
+                    f"{card.maker} {card.product}",
+                    " ".join(card.roles),
+                    card.transport,
+                    ", ".join(card.seen_on) or ("emulated only" if card.name in emulated else "nothing yet"),
                 ]
-                for row in rows
+                for card in chosen
             ],
         )
     )
+
+
+def _described(card: "DriverCard", emulated: bool) -> dict[str, Any]:
+    return {
+        "driver": card.name,
+        "maker": card.maker,
+        "product": card.product,
+        "roles": list(card.roles),
+        "transport": card.transport,
+        "address": card.address,
+        "extra": card.extra,
+        "emulated": emulated,
+        "seen_on": list(card.seen_on),
+        "unverified": list(card.unverified),
+        "notes": list(card.notes),
+    }
