@@ -17,6 +17,7 @@ from functools import partial
 from bellwire.simulator_backend.devices.device_model import Answer, DeviceModel
 from bellwire.simulator_backend.devices.faults import OF_THE_DEVICE, Fault, FaultSwitches
 from bellwire.simulator_backend.devices.lines import Client, Line
+from bellwire.simulator_backend.devices.message_device import MessageLine
 
 REQUESTS_LOGGED = 4096
 REQUESTS_WAITING_MAX = 1024
@@ -66,6 +67,8 @@ class InstrumentEmulator:
         for number, line in enumerate(self.lines):
             line.on_client = partial(self._greet, number)
             line.on_octets = partial(self._receive, number)
+            if isinstance(line, MessageLine):
+                line.attend(partial(self._face, number), self._now)
 
     # -- power and faults -----------------------------------------------------------------------------------
 
@@ -148,6 +151,9 @@ class InstrumentEmulator:
         self._now_ns = max(self._now_ns, self._clock())
         return self._now_ns
 
+    def _face(self, number: int) -> DeviceModel | None:
+        return None if self.model is None else self.model.face(number)
+
     def _greet(self, number: int, client: Client) -> None:
         if self.model is not None and not self.faults.is_on(Fault.SILENT):
             greeting = self.model.face(number).greeting(self._now())
@@ -210,7 +216,7 @@ class InstrumentEmulator:
             return
         if answer.solicited:
             if faults.strikes(Fault.UNSOLICITED):
-                client.send(model.unasked(self._now()))
+                client.send_unasked(model.unasked(self._now()))
             if faults.strikes(Fault.GARBAGE):
                 octets = bytes((0x20 + (7 * k + octet) % 0x5F) for k, octet in enumerate(octets))
             if faults.strikes(Fault.BAD_CRC):

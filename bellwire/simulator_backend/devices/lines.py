@@ -33,6 +33,10 @@ class Client(ABC):
     def send(self, octets: bytes) -> None:
         """To the counterpart; lost when it is gone or does not read."""
 
+    def send_unasked(self, octets: bytes) -> None:
+        """What nobody asked for; lost where a protocol has no place for it."""
+        self.send(octets)
+
     @abstractmethod
     def hang_up(self, *, reset: bool) -> None:
         """End the connection, by FIN or RST; a serial line hangs up either way."""
