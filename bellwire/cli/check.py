@@ -1,17 +1,17 @@
 """`bellwire check LAB`: is this lab file right, and what may its requests expect?
 
-Owns the check that needs no instrument and no network: schema, references, physics, and a plan for every
-request. Refuses to connect to anything.
+Owns the check of what the file says: schema, references, physics, and a plan for every request. With
+--connect every instrument is looked at as well (connecting.py).
 """
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from bellwire.cli.exits import WRONG_INPUT
-from bellwire.cli.places import JsonOption, LabArgument, find_lab
+from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -19,15 +19,28 @@ if TYPE_CHECKING:
     from bellwire.labs import Lab
 
 
-def check(lab: LabArgument, as_json: JsonOption = False) -> None:
-    """Check a lab file and predict rate and fidelity of its links and requests."""
+def check(
+    lab: LabArgument,
+    connect: Annotated[
+        bool,
+        typer.Option("--connect", help="Connect to every instrument instead: identity, health, what to do."),
+    ] = False,
+    state: StateOption = STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a lab file and predict rate and fidelity of its links and requests; or check its instruments."""
     from bellwire.labs import LabProblems, load_lab
 
     path = find_lab(lab)
     try:
-        loaded = load_lab(path)
+        loaded = load_lab(path, live=connect)
     except LabProblems as problems:
         _refuse(problems.lines, as_json)
+    if connect:
+        from bellwire.cli.connecting import connect_all
+
+        connect_all(loaded, state, as_json)
+        return
     summary, lines = _predictions(loaded)
     if lines:
         _refuse(lines, as_json)
@@ -99,8 +112,9 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
         "digest": lab.digest,
         "figures": "lab file",
         "nodes": len(nodes),
-        "instruments": len(lab.instruments),
-        "emulated_instruments": sum(instrument.emulated for instrument in lab.instruments),
+        "instruments": len(lab.instruments) + len(lab.equipment),
+        "emulated_instruments": sum(one.emulated for one in lab.instruments)
+        + sum(one.emulated for one in lab.equipment),
         "links": links,
         "requests": requests,
         "plan_together": lab.plan_together,

@@ -13,6 +13,7 @@ from bellwire.cli import (
     asking,
     check,
     create,
+    device,
     evaluate,
     keys,
     links,
@@ -62,6 +63,7 @@ app.command()(asking.request)
 app.command()(asking.replan)
 app.command()(create.create)
 app.command()(check.check)
+app.command()(device.device)
 app.command()(links.links)
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)

@@ -17,6 +17,7 @@ from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
 from bellwire.labs.banks import check_banks
 from bellwire.labs.document import KeyPath
+from bellwire.labs.equipment_checks import check_equipment
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList
@@ -60,6 +61,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     if centre is not None and centre not in lab.nodes:
         problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')
     _check_instruments(lab, problems)
+    check_equipment(lab, problems)
     _check_ports(lab, problems)
 
 
@@ -285,6 +287,12 @@ def _check_ports(lab: LabFile, problems: ProblemList) -> None:
     places += [(("nodes", name, "address"), node.address) for name, node in lab.nodes.items() if node.address]
     places += [(("stations", name, "address"), at.address) for name, at in lab.stations.items() if at.address]
     places += [((*place, "address"), instrument.address) for place, _, instrument in _instruments(lab)]
+    places += [
+        ((section, name, "equipment", one, "address"), equipment.address)
+        for section, machines in (("nodes", lab.nodes), ("stations", lab.stations))
+        for name, at in machines.items()
+        for one, equipment in at.equipment.items()
+    ]
     owners: dict[str, KeyPath] = {}
     for path, address in places:
         found = _TCP.match(address)

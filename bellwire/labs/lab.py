@@ -20,6 +20,7 @@ from bellwire.labs import models
 from bellwire.labs.architectures import believed_physics, true_physics
 from bellwire.labs.banks import places_of, with_turns
 from bellwire.labs.delays import delay_table
+from bellwire.labs.equipment import EquipmentSettings, equipment_settings
 from bellwire.labs.optics import (
     TEXTBOOK_CUTOFF_MARGIN_NS,
     attempt_period_ns,
@@ -80,6 +81,7 @@ class Lab:
     scenario: Scenario
     addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
     instruments: tuple[InstrumentSettings, ...]
+    equipment: tuple[EquipmentSettings, ...]
     document: dict[str, Any]  # canonical configuration: every default written out
     digest: str  # SHA-256 of the canonical configuration
     _file: models.LabFile = field(repr=False)
@@ -153,6 +155,11 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         scenario=_scenario(file.scenario),
         addresses=addresses,
         instruments=_instruments(file),
+        equipment=tuple(
+            one
+            for name, at in (file.nodes | file.stations).items()
+            for one in equipment_settings(name, at.equipment)
+        ),
         document=document,
         digest=hashlib.sha256(canonical).hexdigest(),
         _file=file,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bellwire.labs.equipment import Composite, Equipment
 from bellwire.labs.light import (
     LIGHT_KEYS,
     Alphas,
@@ -103,6 +104,8 @@ class Node(Section):
     address: BusAddress | None = None  # where the node's agent listens; None: only virtual time
     memory: Memory = Memory()
     instruments: NodeInstruments = NodeInstruments()
+    equipment: dict[Name, Equipment] = Field(default_factory=dict)
+    composites: dict[Name, Composite] = Field(default_factory=dict)
     # purpose numbers of link CREATEs that the node takes part in; null: all
     purposes: tuple[Annotated[int, Field(ge=0, le=65535)], ...] | None = None
     # plans may put the node between two others; null: as its role says, repeaters do, end nodes do not
@@ -134,6 +137,8 @@ class Station(Section):
     address: BusAddress | None = None
     detectors: Detectors = Detectors()
     instruments: StationInstruments = StationInstruments()
+    equipment: dict[Name, Equipment] = Field(default_factory=dict)
+    composites: dict[Name, Composite] = Field(default_factory=dict)
 
 
 class Attempt(Section):

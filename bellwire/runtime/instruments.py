@@ -6,7 +6,8 @@ back to emulation: an entry is opened where the file says, and a missing instrum
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bellwire.core.errors import ConfigError, DeviceFault
@@ -18,14 +19,15 @@ from bellwire.drivers import load_driver
 from bellwire.drivers.dg645 import Dg645, Dg645Settings, TriggerSource
 from bellwire.drivers.herald_fpga import HeraldFpga
 from bellwire.drivers.herald_settings import settings_for_travel
-from bellwire.drivers.instrument import Instrument
+from bellwire.drivers.instrument import Condition, Instrument, InstrumentState
 from bellwire.drivers.memory_controller import MemoryController, MemorySettings
 from bellwire.runtime.agent import DeviceOrders, NoDevices
 from bellwire.runtime.bindings import MemoryBindings, StationBindings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_watch import DeviceWatch
+from bellwire.runtime.equipment import NodeEquipment, device_path
 from bellwire.runtime.health import Health
-from bellwire.runtime.lab_words import InstrumentEntry
+from bellwire.runtime.lab_words import EquipmentEntry, InstrumentEntry
 
 VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
 SAFE_STATE_S = 1.0
@@ -45,6 +47,7 @@ class NodeInstruments:
         clock: LiveClock,
         health: Health,
         *,
+        equipment: Sequence[EquipmentEntry] = (),
         incarnation: int = 1,
     ) -> None:
         self._incarnation = incarnation
@@ -58,30 +61,34 @@ class NodeInstruments:
         self._bindings: list[MemoryBindings | StationBindings] = []
         self._instruments: list[Instrument] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._analyser: HeraldFpga | None = None
+        self.equipment = NodeEquipment(equipment, device_dir, health, self._on_vital)
         for entry in entries:
             self._add(entry, device_dir)
 
     @property
     def ready(self) -> bool:
         """Every configured instrument is ready."""
-        return all(watch.ready for watch in self.watches.values())
+        return all(watch.ready for watch in self.watches.values()) and self.equipment.ready
 
     def states(self) -> dict[str, dict[str, str]]:
         """Condition and reason of each instrument, for people."""
         return {
             one.name: {"condition": one.state.condition.value, "reason": one.state.reason}
             for one in self._instruments
-        }
+        } | self.equipment.states()
 
     async def start(self) -> None:
         """Begin to bring the instruments up; failures are retried by the drivers for ever."""
         for instrument in self._instruments:
             self._tasks.append(asyncio.get_running_loop().create_task(self._run(instrument)))
+        await self.equipment.start()
 
     async def stop(self) -> None:
         """Bring outputs to their safe state where they answer, and close."""
         for bindings in self._bindings:
             await bindings.close()
+        await self.equipment.stop()
         for instrument in self._instruments:
             try:
                 async with asyncio.timeout(SAFE_STATE_S):
@@ -146,7 +153,8 @@ class NodeInstruments:
         elif entry.role == "herald":
             watch = DeviceWatch("station", self._feed, self._health)
             path = device_path(entry.address, device_dir)
-            analyser = HeraldFpga(name, path, serial_number=expected, on_state=watch.on_state)
+            analyser = HeraldFpga(name, path, serial_number=expected, on_state=self._on_analyser)
+            self._analyser = analyser
             station_bindings = StationBindings(self._link(), analyser, watch, self._feed, self._health)
             self._keep(entry.role, analyser, watch)
             self._bindings.append(station_bindings)
@@ -161,6 +169,17 @@ class NodeInstruments:
                 expected = expected.removeprefix("s/n")  # as the maker prints it in the answer to *IDN?
             trigger = Dg645(name, host, port, serial_number=expected, on_state=watch.on_state)
             self._keep(entry.role, trigger, watch)
+
+    def _on_analyser(self, state: InstrumentState) -> None:
+        """Heralds count only while everything vital around the analyser is ready, too."""
+        ready, reason = self.equipment.vital
+        if state.condition is Condition.READY and not ready:
+            state = replace(state, condition=Condition.LOST, reason=reason)
+        self.watches["herald"].on_state(state)
+
+    def _on_vital(self, _ready: bool, _reason: str) -> None:
+        if self._analyser is not None:
+            self._on_analyser(self._analyser.state)
 
     def _keep(self, role: str, instrument: Instrument, watch: DeviceWatch) -> None:
         self.watches[role] = watch
@@ -177,11 +196,6 @@ class NodeInstruments:
         if len(links) != 1:
             raise ConfigError(f"a station serves exactly one link, {self._node} has {len(links)}")
         return self._network.links[links[0]]
-
-
-def device_path(address: str, device_dir: Path) -> str:
-    """The serial device: `pty:NAME` lies in the state directory, anything else is taken as it is."""
-    return str(device_dir / address.removeprefix("pty:")) if address.startswith("pty:") else address
 
 
 def _trigger_settings(link: LinkSettings) -> Dg645Settings:

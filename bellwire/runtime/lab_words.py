@@ -35,6 +35,37 @@ class InstrumentEntry(Protocol):
     def emulated(self) -> bool: ...
 
 
+class EquipmentEntry(Protocol):
+    """One piece of equipment of a node or station."""
+
+    @property
+    def owner(self) -> NodeId: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def full_name(self) -> str: ...
+
+    @property
+    def driver(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def serial_number(self) -> str | None: ...
+
+    @property
+    def emulated(self) -> bool: ...
+
+    @property
+    def vital(self) -> bool: ...
+
+    @property
+    def settings(self) -> Mapping[str, bool | int | float | str]: ...
+
+
 class LabEntry(Protocol):
     """A lab as the live host sees it."""
 
@@ -52,6 +83,9 @@ class LabEntry(Protocol):
 
     @property
     def instruments(self) -> Sequence[InstrumentEntry]: ...
+
+    @property
+    def equipment(self) -> Sequence[EquipmentEntry]: ...
 
     @property
     def requests(self) -> Sequence[EntanglementRequest]: ...

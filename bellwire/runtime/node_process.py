@@ -23,6 +23,7 @@ from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
 from bellwire.runtime.control import ControlServer, socket_path
+from bellwire.runtime.equipment_commands import equipment_commands
 from bellwire.runtime.health import Health
 from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.keys import Keyring, check_name
@@ -135,10 +136,12 @@ async def _run_locked(
         agent.feed,
         clock,
         health,
+        equipment=tuple(one for one in lab.equipment if one.owner == name),
         incarnation=incarnation,
     )
     agent.devices = instruments.orders
-    control = ControlServer(socket_path(state_dir, name), agent_commands(agent, instruments, clock))
+    commands = {**agent_commands(agent, instruments, clock), **equipment_commands(instruments.equipment)}
+    control = ControlServer(socket_path(state_dir, name), commands)
     await control.start()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, agent.stop)

@@ -24,6 +24,7 @@ from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend import clusters as clusters  # loading it within the first gate would be late
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
+from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench, EquipmentEntry
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
 from bellwire.simulator_backend.world_fusions import GroupTruth
@@ -71,6 +72,9 @@ class EmulatedLab(Protocol):
 
     @property
     def instruments(self) -> Sequence[InstrumentEntry]: ...
+
+    @property
+    def equipment(self) -> Sequence[EquipmentEntry]: ...
 
     def world(self) -> tuple[list[LinkTruth], list[MemoryTruth]]:
         """The hidden truth."""
@@ -222,8 +226,9 @@ async def run_emulation(
     try:
         try:
             bench = wire(lab, device_dir, log)
-            async with bench:
-                server = await _serve(socket, _commands(bench, log, ended))
+            equipment = EquipmentBench(lab.equipment, device_dir, seed=lab.seed)
+            async with bench, equipment:
+                server = await _serve(socket, _commands(bench, equipment, log, ended))
                 try:
                     await ended.wait()
                 finally:
@@ -239,24 +244,30 @@ async def run_emulation(
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
-def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event) -> dict[str, Command]:
+def _commands(
+    bench: EmulatedBench, equipment: EquipmentBench, log: TruthFile | None, ended: asyncio.Event
+) -> dict[str, Command]:
+    def place(device: object) -> EmulatedBench | EquipmentBench:
+        return equipment if device in equipment.emulators else bench
+
     async def status(_: dict[str, Any]) -> dict[str, Any]:
         if log is not None:
             log.flush()
-        return {"ready": True, "devices": [*bench.nodes, *bench.stations, *bench.triggers]}
+        devices = [*bench.nodes, *bench.stations, *bench.triggers, *equipment.emulators]
+        return {"ready": True, "devices": devices}
 
     async def power_cycle(fields: dict[str, Any]) -> None:
-        await bench.power_cycle(str(fields["device"]), float(fields.get("off_s", 0.5)))
+        await place(fields["device"]).power_cycle(str(fields["device"]), float(fields.get("off_s", 0.5)))
 
     async def power_off(fields: dict[str, Any]) -> None:
-        await bench.stop(str(fields["device"]))
+        await place(fields["device"]).stop(str(fields["device"]))
 
     async def power_on(fields: dict[str, Any]) -> None:
-        await bench.start(str(fields["device"]))
+        await place(fields["device"]).start(str(fields["device"]))
 
     async def set_fault(fields: dict[str, Any]) -> None:
         times = fields.get("times")
-        bench.set_fault(
+        place(fields["device"]).set_fault(
             str(fields["device"]),
             str(fields["fault"]),
             rate=float(fields.get("rate", 1.0)),
@@ -266,7 +277,7 @@ def _commands(bench: EmulatedBench, log: TruthFile | None, ended: asyncio.Event)
 
     async def clear_fault(fields: dict[str, Any]) -> None:
         fault = fields.get("fault")
-        bench.clear_fault(str(fields["device"]), None if fault is None else str(fault))
+        place(fields["device"]).clear_fault(str(fields["device"]), None if fault is None else str(fault))
 
     async def change_link(fields: dict[str, Any]) -> None:
         success = fields.get("success_probability")

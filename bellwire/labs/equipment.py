@@ -1,0 +1,108 @@
+"""The equipment of a machine beyond the instruments that make pairs: lasers, ovens, detectors, delay lines.
+
+Owns the sections and the settings that they become. Refuses drivers' tables: whether a driver has a
+parameter is asked by crosscheck.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from bellwire.core.ids import NodeId
+from bellwire.labs.sections import Name, Section
+
+SettingValue = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
+class Equipment(Section):
+    """One instrument, as its driver knows it. A real one is addressed as its maker says; `pty:NAME` is
+    emulated.
+    """
+
+    driver: str
+    address: str
+    serial_number: int | str | None = None  # None: any instrument of the right kind is accepted
+    emulated: bool = False
+    settings: dict[str, SettingValue] = Field(
+        default_factory=dict
+    )  # parameters that are asserted at each connection
+    # the heralds of a station count only while it is ready
+    vital: bool = True
+    # emulated only: which knob, gauge or channel of `optics` stands for a word of the device
+    wiring: dict[str, str] = Field(default_factory=dict)
+
+
+class PairSource(Section):
+    """A photon-pair source of a pump laser and an oven."""
+
+    kind: Literal["pair_source"]
+    pump: Name
+    oven: Name
+    pump_value: float  # in the unit of the pump: mW, or mA of a current laser
+    crystal_temperature_c: float
+
+
+class Converter(Section):
+    """A frequency converter of a pump laser, an amplifier perhaps, and an oven."""
+
+    kind: Literal["frequency_converter"]
+    pump: Name
+    amplifier: Name | None = None
+    oven: Name
+    power_mw: float
+    crystal_temperature_c: float
+
+
+class AnalyserOptics(Section):
+    """What stands around a heralding station's electronics."""
+
+    kind: Literal["bsa_station"]
+    detectors: Name
+    tagger: Name | None = None
+    delay: Name | None = None
+    polarization: tuple[Name, ...] = ()
+    switch: Name | None = None
+
+
+Composite = PairSource | Converter | AnalyserOptics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EquipmentSettings:
+    """One piece of equipment as hosts get it."""
+
+    owner: NodeId
+    name: str
+    driver: str
+    address: str
+    serial_number: str | None
+    emulated: bool
+    vital: bool
+    settings: Mapping[str, bool | int | float | str] = field(
+        default_factory=dict[str, bool | int | float | str]
+    )
+    wiring: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def full_name(self) -> str:
+        """The name that is unique in the lab."""
+        return f"{self.owner}-{self.name}"
+
+
+def equipment_settings(owner: NodeId, sections: Mapping[str, Equipment]) -> Iterator[EquipmentSettings]:
+    """The equipment of one machine."""
+    for name, section in sections.items():
+        number = section.serial_number
+        yield EquipmentSettings(
+            owner=owner,
+            name=name,
+            driver=section.driver,
+            address=section.address,
+            serial_number=None if number is None else str(number),
+            emulated=section.emulated,
+            vital=section.vital,
+            settings=dict(section.settings),
+            wiring=dict(section.wiring),
+        )
