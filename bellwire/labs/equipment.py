@@ -106,3 +106,61 @@ def equipment_settings(owner: NodeId, sections: Mapping[str, Equipment]) -> Iter
             settings=dict(section.settings),
             wiring=dict(section.wiring),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeSettings:
+    """Several pieces of equipment that are one thing. `parts`: names of equipment by place; `values`: what
+    the thing is set to, in the units of their keys.
+    """
+
+    owner: NodeId
+    name: str
+    kind: Literal["pair_source", "frequency_converter", "bsa_station"]
+    parts: Mapping[str, tuple[str, ...]]
+    values: Mapping[str, float]
+
+
+def parts_of(composite: Composite) -> dict[str, tuple[str, ...]]:
+    """Names of the equipment in each place of a composite; places that are empty are left out."""
+    found: dict[str, tuple[str | None, ...]]
+    match composite:
+        case PairSource():
+            found = {"pump": (composite.pump,), "oven": (composite.oven,)}
+        case Converter():
+            found = {
+                "pump": (composite.pump,),
+                "amplifier": (composite.amplifier,),
+                "oven": (composite.oven,),
+            }
+        case AnalyserOptics():
+            found = {
+                "detectors": (composite.detectors,),
+                "tagger": (composite.tagger,),
+                "delay": (composite.delay,),
+                "polarization": composite.polarization,
+                "switch": (composite.switch,),
+            }
+    present = {part: tuple(name for name in names if name is not None) for part, names in found.items()}
+    return {part: names for part, names in present.items() if names}
+
+
+def composite_settings(owner: NodeId, sections: Mapping[str, Composite]) -> Iterator[CompositeSettings]:
+    """The composites of one machine."""
+    for name, section in sections.items():
+        match section:
+            case PairSource():
+                values = {
+                    "pump_value": section.pump_value,
+                    "crystal_temperature_c": section.crystal_temperature_c,
+                }
+            case Converter():
+                values = {
+                    "power_mw": section.power_mw,
+                    "crystal_temperature_c": section.crystal_temperature_c,
+                }
+            case AnalyserOptics():
+                values = {}
+        yield CompositeSettings(
+            owner=owner, name=name, kind=section.kind, parts=parts_of(section), values=values
+        )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.labs.document import KeyPath
-from bellwire.labs.equipment import AnalyserOptics, Composite, Converter, Equipment, PairSource
+from bellwire.labs.equipment import Composite, Equipment, parts_of
 from bellwire.labs.models import LabFile
 from bellwire.labs.problems import ProblemList
 
@@ -74,27 +74,3 @@ def _check_parts(
             if card is not None and not set(card.roles) & set(ROLES_OF_PARTS[part]):
                 wanted = " or ".join(ROLES_OF_PARTS[part])
                 problems.add((*place, part), f"{card.name} plays {', '.join(card.roles)}, not {wanted}")
-
-
-def parts_of(composite: Composite) -> dict[str, tuple[str, ...]]:
-    """Names of the equipment in each place of a composite; places that are empty are left out."""
-    found: dict[str, tuple[str | None, ...]]
-    match composite:
-        case PairSource():
-            found = {"pump": (composite.pump,), "oven": (composite.oven,)}
-        case Converter():
-            found = {
-                "pump": (composite.pump,),
-                "amplifier": (composite.amplifier,),
-                "oven": (composite.oven,),
-            }
-        case AnalyserOptics():
-            found = {
-                "detectors": (composite.detectors,),
-                "tagger": (composite.tagger,),
-                "delay": (composite.delay,),
-                "polarization": composite.polarization,
-                "switch": (composite.switch,),
-            }
-    present = {part: tuple(name for name in names if name is not None) for part, names in found.items()}
-    return {part: names for part, names in present.items() if names}

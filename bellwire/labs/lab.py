@@ -20,7 +20,12 @@ from bellwire.labs import models
 from bellwire.labs.architectures import believed_physics, true_physics
 from bellwire.labs.banks import places_of, with_turns
 from bellwire.labs.delays import delay_table
-from bellwire.labs.equipment import EquipmentSettings, equipment_settings
+from bellwire.labs.equipment import (
+    CompositeSettings,
+    EquipmentSettings,
+    composite_settings,
+    equipment_settings,
+)
 from bellwire.labs.optics import (
     TEXTBOOK_CUTOFF_MARGIN_NS,
     attempt_period_ns,
@@ -82,6 +87,7 @@ class Lab:
     addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
     instruments: tuple[InstrumentSettings, ...]
     equipment: tuple[EquipmentSettings, ...]
+    composites: tuple[CompositeSettings, ...]
     document: dict[str, Any]  # canonical configuration: every default written out
     digest: str  # SHA-256 of the canonical configuration
     _file: models.LabFile = field(repr=False)
@@ -159,6 +165,11 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
             one
             for name, at in (file.nodes | file.stations).items()
             for one in equipment_settings(name, at.equipment)
+        ),
+        composites=tuple(
+            one
+            for name, at in (file.nodes | file.stations).items()
+            for one in composite_settings(name, at.composites)
         ),
         document=document,
         digest=hashlib.sha256(canonical).hexdigest(),

@@ -5,17 +5,18 @@ composites and by calibration. A missing instrument is shown as missing, never r
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.core.registry import nearest
 from bellwire.drivers import load_driver
-from bellwire.drivers.instrument import Condition, Instrument, InstrumentState
+from bellwire.drivers.instrument import Condition, InstrumentState
 from bellwire.drivers.session_instrument import SessionInstrument
+from bellwire.runtime.composites import KeptComposite
 from bellwire.runtime.health import Health
-from bellwire.runtime.lab_words import EquipmentEntry
+from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry
 
 SAFE_STATE_S = 3.0
 """An instrument that does not confirm its safe state within this is named in health."""
@@ -54,6 +55,7 @@ class NodeEquipment:
         device_dir: Path,
         health: Health,
         on_vital: Callable[[bool, str], None] | None = None,
+        composites: Sequence[CompositeEntry] = (),
     ) -> None:
         self.drivers: dict[str, SessionInstrument] = {}
         self._entries = {entry.name: entry for entry in entries}
@@ -61,8 +63,10 @@ class NodeEquipment:
         self._on_vital = on_vital
         self._vital_told: tuple[bool, str] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._keepers: list[asyncio.Task[None]] = []
         for entry in entries:
             self.drivers[entry.name] = make_driver(entry, device_dir, self._on_state)
+        self.composites = [KeptComposite(one, self.drivers, self._on_standing) for one in composites]
 
     @property
     def vital(self) -> tuple[bool, str]:
@@ -70,18 +74,29 @@ class NodeEquipment:
         for name, driver in self.drivers.items():
             if self._entries[name].vital and driver.state.condition is not Condition.READY:
                 return False, f"{driver.name} is {driver.state.condition}: {driver.state.reason}"
+        for composite in self.composites:
+            if not composite.settled:
+                return False, f"{composite.name}: {composite.standing}"
         return True, ""
 
     @property
     def ready(self) -> bool:
-        """Whether every instrument, vital or not, is ready."""
-        return all(driver.state.condition is Condition.READY for driver in self.drivers.values())
+        """Whether every instrument, vital or not, is ready, and every composite at its operating point."""
+        return all(driver.state.condition is Condition.READY for driver in self.drivers.values()) and all(
+            composite.settled for composite in self.composites
+        )
 
     def states(self) -> dict[str, dict[str, str]]:
         """Condition and reason of each instrument, for people."""
         return {
             driver.name: {"condition": driver.state.condition.value, "reason": driver.state.reason}
             for driver in self.drivers.values()
+        } | {
+            composite.name: {
+                "condition": Condition.READY.value if composite.settled else Condition.CONNECTING.value,
+                "reason": composite.standing,
+            }
+            for composite in self.composites
         }
 
     async def start(self) -> None:
@@ -89,11 +104,18 @@ class NodeEquipment:
         loop = asyncio.get_running_loop()
         for name, driver in self.drivers.items():
             self._tasks.append(loop.create_task(self._run(driver, self._entries[name].settings)))
+        self._keepers = [loop.create_task(composite.keep()) for composite in self.composites]
 
     async def stop(self) -> None:
-        """Bring every instrument to its safe state, in turn from the last, and close."""
+        """Bring every composite, then every instrument to its safe state, from the last on, and close."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for composite in reversed(self.composites):
+            await self._secure(composite.name, composite.settled, composite.thing.safe_state)
         for driver in reversed(self.drivers.values()):
-            await self._secure(driver)
+            ready = driver.state.condition is Condition.READY
+            await self._secure(driver.name, ready, driver.safe_state)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -126,20 +148,23 @@ class NodeEquipment:
         except ConfigError as problem:
             self._health.tell("instrument_misconfigured", instrument=driver.name, problem=str(problem))
 
-    async def _secure(self, driver: Instrument) -> None:
-        if driver.state.condition is not Condition.READY:
+    async def _secure(self, name: str, answers: bool, safe_state: Callable[[], Awaitable[None]]) -> None:
+        if not answers:
             return
         try:
             async with asyncio.timeout(SAFE_STATE_S):
-                await driver.safe_state()
+                await safe_state()
         except (DeviceFault, TimeoutError) as fault:
-            self._health.count("safe_state_not_confirmed", instrument=driver.name, problem=str(fault))
+            self._health.count("safe_state_not_confirmed", instrument=name, problem=str(fault))
 
     def _on_state(self, state: InstrumentState) -> None:
         if state.condition in (Condition.LOST, Condition.DESYNC, Condition.REFUSED):
             self._health.count(
                 f"equipment_{state.condition}", instrument=state.instrument, reason=state.reason
             )
+        self._on_standing()
+
+    def _on_standing(self) -> None:
         if self._on_vital is not None and self._vital_told != (vital := self.vital):
             self._vital_told = vital
             self._on_vital(*vital)

@@ -27,7 +27,7 @@ from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.equipment import NodeEquipment, device_path
 from bellwire.runtime.health import Health
-from bellwire.runtime.lab_words import EquipmentEntry, InstrumentEntry
+from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, InstrumentEntry
 
 VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
 SAFE_STATE_S = 1.0
@@ -48,6 +48,7 @@ class NodeInstruments:
         health: Health,
         *,
         equipment: Sequence[EquipmentEntry] = (),
+        composites: Sequence[CompositeEntry] = (),
         incarnation: int = 1,
     ) -> None:
         self._incarnation = incarnation
@@ -62,7 +63,7 @@ class NodeInstruments:
         self._instruments: list[Instrument] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._analyser: HeraldFpga | None = None
-        self.equipment = NodeEquipment(equipment, device_dir, health, self._on_vital)
+        self.equipment = NodeEquipment(equipment, device_dir, health, self._on_vital, composites)
         for entry in entries:
             self._add(entry, device_dir)
 

@@ -66,6 +66,25 @@ class EquipmentEntry(Protocol):
     def settings(self) -> Mapping[str, bool | int | float | str]: ...
 
 
+class CompositeEntry(Protocol):
+    """Several pieces of equipment of one machine that are one thing."""
+
+    @property
+    def owner(self) -> NodeId: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Literal["pair_source", "frequency_converter", "bsa_station"]: ...
+
+    @property
+    def parts(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+
 class LabEntry(Protocol):
     """A lab as the live host sees it."""
 
@@ -86,6 +105,9 @@ class LabEntry(Protocol):
 
     @property
     def equipment(self) -> Sequence[EquipmentEntry]: ...
+
+    @property
+    def composites(self) -> Sequence[CompositeEntry]: ...
 
     @property
     def requests(self) -> Sequence[EntanglementRequest]: ...

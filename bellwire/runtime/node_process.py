@@ -137,6 +137,7 @@ async def _run_locked(
         clock,
         health,
         equipment=tuple(one for one in lab.equipment if one.owner == name),
+        composites=tuple(one for one in lab.composites if one.owner == name),
         incarnation=incarnation,
     )
     agent.devices = instruments.orders
