@@ -35,7 +35,7 @@ class EventStream:
         self.repeats += len(events.records) - len(fresh)
         first = self.expected
         self.expected += len(fresh)
-        return Events(first, events.run_short, events.time_epoch, fresh)
+        return Events(first, events.run_short, events.time_epoch, fresh, events.kind)
 
     def covers(self, bound: Bound) -> bool:
         """Whether every record that precedes the bound was taken."""

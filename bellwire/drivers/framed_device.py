@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bellwire.core.errors import DeviceFault, LocalMisuse, PeerViolation
@@ -59,7 +59,12 @@ class FramedDevice:
     """
 
     def __init__(
-        self, name: str, path: str, register_map: RegisterMap, record_bytes: int, settings: FramedSettings
+        self,
+        name: str,
+        path: str,
+        register_map: RegisterMap,
+        record_bytes: Mapping[int, int],
+        settings: FramedSettings,
     ) -> None:
         self.name = name
         self.map = register_map
@@ -271,18 +276,24 @@ class FramedDevice:
         elif self._stream is None:
             return  # pushed before HELLO was answered; it will be sent again once credit is granted
         elif message.type == FrameType.EVENTS:
-            events = self._stream.take(Events.unpack(message.payload, self._record_bytes))
+            events = self._stream.take(self._unpack_events(message))
             if events is None:
                 self._fetch_missing()
             elif events.records:
                 self.on_events(events)
                 self._send_credit()
         elif message.type == FrameType.BOUND:
-            self._on_bound(Bound.unpack(message.payload), self._stream)
+            self._on_bound(Bound.unpack(message.payload, message.status), self._stream)
         elif message.type == FrameType.LOST:
-            self.on_lost(Lost.unpack(message.payload))
+            self.on_lost(Lost.unpack(message.payload, message.status))
         else:
             raise ProtocolFault(self.name, f"unknown message type {message.type:#04x}")
+
+    def _unpack_events(self, message: Message) -> Events:
+        record_bytes = self._record_bytes.get(message.status)
+        if record_bytes is None:
+            raise ProtocolFault(self.name, f"records of unknown kind {message.status}")
+        return Events.unpack(message.payload, record_bytes, message.status)
 
     def _on_bound(self, bound: Bound, stream: EventStream) -> None:
         if bound.boot_count != self._boot_count:

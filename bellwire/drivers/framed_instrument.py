@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.framed_device import FramedDevice, FramedSettings
@@ -17,14 +17,15 @@ from bellwire.drivers.regmap import load_map
 
 
 class FramedInstrument(Instrument):
-    """Base of the drivers whose device speaks the framed protocol; `map_name` and `record_bytes` by subclass.
+    """Base of the drivers whose device speaks the framed protocol; `map_name` and `record_bytes` (by
+    kind of record) by subclass.
 
     `path` is the serial device. `on_reset` is called in the loop when the device has lost its state (a power
     cycle, a reset), before the configuration is asserted anew: runs, arms and held qubits are gone.
     """
 
     map_name: str
-    record_bytes: int
+    record_bytes: Mapping[int, int]
 
     def __init__(
         self,

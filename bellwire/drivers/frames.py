@@ -8,6 +8,7 @@ Stream sequence numbers count event records since the device started; they are a
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Self
@@ -21,8 +22,30 @@ _LOST = struct.Struct("<QQII")
 _CREDIT = struct.Struct("<II")
 _HERALD = struct.Struct("<IIQ")
 _MEMORY = struct.Struct("<BBBBIQIIII")
-HERALD_RECORD_BYTES = _HERALD.size
-MEMORY_RECORD_BYTES = _MEMORY.size
+_FIRST_HITS = struct.Struct("<12sBBH")
+_TAG = struct.Struct("<Q")
+
+
+class RecordKind(IntEnum):
+    """Which records EVENTS carries, and what a LOST or BOUND is about: the flags byte of the header.
+
+    Attempts are numbered by DECISION; BOUND and LOST of TAG count fine units of the clock instead.
+    """
+
+    DECISION = 0
+    FIRST_HITS = 1
+    TAG = 2
+
+
+HERALD_RECORDS_BYTES: Mapping[int, int] = {
+    RecordKind.DECISION: _HERALD.size,
+    RecordKind.FIRST_HITS: _FIRST_HITS.size,
+    RecordKind.TAG: _TAG.size,
+}
+"""Bytes of each kind of record of the heralding FPGA."""
+
+MEMORY_RECORDS_BYTES: Mapping[int, int] = {RecordKind.DECISION: _MEMORY.size}
+"""The same for the memory controller, which has one kind."""
 
 
 def _unpack(layout: struct.Struct, payload: bytes, what: str) -> tuple[int, ...]:
@@ -69,13 +92,14 @@ class Hello:
 @dataclass(frozen=True, slots=True)
 class Events:
     """A run of event records: `first` is the stream sequence of the first, `records` are raw and equally
-    long.
+    long. `kind` travels in the header of the message.
     """
 
     first: int
     run_short: int
     time_epoch: int
     records: tuple[bytes, ...]
+    kind: int = RecordKind.DECISION
 
     def pack(self) -> bytes:
         """The payload bytes."""
@@ -84,7 +108,7 @@ class Events:
         )
 
     @classmethod
-    def unpack(cls, payload: bytes, record_bytes: int) -> Self:
+    def unpack(cls, payload: bytes, record_bytes: int, kind: int = RecordKind.DECISION) -> Self:
         """From payload bytes. Raises PeerViolation when count and length disagree."""
         first, run_short, time_epoch, count = _unpack(_EVENTS, payload, "EVENTS")
         body = payload[_EVENTS.size :]
@@ -93,7 +117,7 @@ class Events:
                 "instrument", f"EVENTS announces {count} records but carries {len(body)} bytes"
             )
         records = tuple(body[k : k + record_bytes] for k in range(0, len(body), record_bytes))
-        return cls(first, run_short, time_epoch, records)
+        return cls(first, run_short, time_epoch, records, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +127,8 @@ class Bound:
 
     `decided_to` is None when no attempt of the run was decided yet, or the device has no attempts (memory
     controller). `lost` counts lost attempts (records for the memory controller) since the device started.
-    `pps_count` is the unix second of the last PPS, `now_ns` the nanoseconds since.
+    `pps_count` is the unix second of the last PPS, `now_ns` the nanoseconds since, at most 2**32 - 1. Of the
+    kind TAG, `decided_to` is a stamp: no tag up to it can still come. `kind` travels in the header.
     """
 
     run_short: int
@@ -114,6 +139,7 @@ class Bound:
     boot_count: int
     pps_count: int
     now_ns: int
+    kind: int = RecordKind.DECISION
 
     def pack(self) -> bytes:
         """The payload bytes."""
@@ -131,31 +157,36 @@ class Bound:
         )
 
     @classmethod
-    def unpack(cls, payload: bytes) -> Self:
+    def unpack(cls, payload: bytes, kind: int = RecordKind.DECISION) -> Self:
         """From payload bytes. Raises PeerViolation when they are too few."""
         run_short, epoch, valid, decided_to, next_event, lost, boot, pps, now_ns = _unpack(
             _BOUND, payload, "BOUND"
         )
-        return cls(run_short, epoch, decided_to if valid & 1 else None, next_event, lost, boot, pps, now_ns)
+        decided = decided_to if valid & 1 else None
+        return cls(run_short, epoch, decided, next_event, lost, boot, pps, now_ns, kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """`count` attempts inside `first .. last` of a run have no record although they may have had a herald."""
+    """`count` attempts inside `first .. last` of a run have no record although they may have had a herald.
+
+    Of the kind TAG: `count` tags inside the stamps `first .. last`. `kind` travels in the header.
+    """
 
     first: int
     last: int
     count: int
     run_short: int
+    kind: int = RecordKind.DECISION
 
     def pack(self) -> bytes:
         """The payload bytes."""
         return _LOST.pack(self.first, self.last, self.count, self.run_short)
 
     @classmethod
-    def unpack(cls, payload: bytes) -> Self:
+    def unpack(cls, payload: bytes, kind: int = RecordKind.DECISION) -> Self:
         """From payload bytes. Raises PeerViolation when they are too few."""
-        return cls(*_unpack(_LOST, payload, "LOST"))
+        return cls(*_unpack(_LOST, payload, "LOST"), kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +239,63 @@ class HeraldWords:
         first, second, stamp = _unpack(_HERALD, record, "herald record")
         attempt = first | (second & 0xFFFF) << 32
         return cls(attempt, second >> 16 & 0xFF, second >> 24 & 0xF, second >> 28, stamp)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstHitsWords:
+    """Second record of an attempt, 16 bytes: when each of four channels fired first (fpga.md section 6).
+
+    `times`: after the attempt edge, fine units, 24 bits, offset of the channel included; None without a hit
+    inside a window. The record follows the DECISION record of the same attempt when that one is sent;
+    `attempt_low` are the low 16 bits of its number.
+    """
+
+    attempt_low: int
+    outcome: int
+    times: tuple[int | None, int | None, int | None, int | None]
+
+    def pack(self) -> bytes:
+        """The record bytes."""
+        mask = sum(1 << channel for channel, time in enumerate(self.times) if time is not None)
+        raw = b"".join(((time or 0) & 0xFF_FFFF).to_bytes(3, "little") for time in self.times)
+        return _FIRST_HITS.pack(raw, mask, self.outcome, self.attempt_low & 0xFFFF)
+
+    @classmethod
+    def unpack(cls, record: bytes) -> Self:
+        """From record bytes. Raises PeerViolation when they are too few."""
+        if len(record) < _FIRST_HITS.size:
+            raise PeerViolation("instrument", f"first-hit record has {len(record)} bytes")
+        raw, mask, outcome, attempt_low = _FIRST_HITS.unpack_from(record)
+        first, second, third, fourth = (
+            int.from_bytes(raw[3 * k : 3 * k + 3], "little") if mask >> k & 1 else None for k in range(4)
+        )
+        return cls(attempt_low, outcome, (first, second, third, fourth))
+
+
+class TagFlag(IntFlag):
+    """Flags of a time tag, from bit 60."""
+
+    FALLING = 1
+    LOST_BEFORE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TagWords:
+    """Time tag, 8 bytes. `stamp`: fine units since the time epoch, 56 bits (2.3 years at 1 ns)."""
+
+    stamp: int
+    channel: int
+    flags: int
+
+    def pack(self) -> bytes:
+        """The record bytes."""
+        return _TAG.pack(self.stamp & (1 << 56) - 1 | self.channel << 56 | self.flags << 60)
+
+    @classmethod
+    def unpack(cls, record: bytes) -> Self:
+        """From record bytes. Raises PeerViolation when they are too few."""
+        (word,) = _unpack(_TAG, record, "time tag")
+        return cls(word & (1 << 56) - 1, word >> 56 & 0xF, word >> 60)
 
 
 class MemoryEvent(IntEnum):

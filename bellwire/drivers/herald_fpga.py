@@ -10,17 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bellwire.core.errors import LocalMisuse
-from bellwire.drivers.faults import DeviceError
-from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX, FramedSettings
+from bellwire.core.errors import ConfigError, DeviceFault, LocalMisuse
+from bellwire.drivers.device_clock import FS_PER_NS, SECOND_NS, Clock, TimeBase
+from bellwire.drivers.faults import DeviceError, DeviceRestarted
+from bellwire.drivers.framed_device import FramedSettings
 from bellwire.drivers.framed_instrument import FramedInstrument
-from bellwire.drivers.frames import HERALD_RECORD_BYTES, Bound, Events, HeraldWords, Lost
+from bellwire.drivers.frames import (
+    HERALD_RECORDS_BYTES,
+    Bound,
+    Events,
+    FirstHitsWords,
+    HeraldWords,
+    Lost,
+    RecordKind,
+)
 from bellwire.drivers.herald_counters import HeraldCounters
-from bellwire.drivers.herald_settings import FAIL, INVALID, Clock, HeraldSettings
+from bellwire.drivers.herald_registers import HeraldRegisters
+from bellwire.drivers.herald_settings import FAIL, INVALID, HeraldSettings
 from bellwire.drivers.instrument import Backoff, InstrumentState
+from bellwire.drivers.register_bursts import read_registers
 
-SECOND_NS = 1_000_000_000
-COMMIT_POLLS = 50
+START_MARGIN_NS = 200_000_000
+"""A run whose attempt 0 is not decided this long after its time has not started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +49,16 @@ class HeraldRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeBase:
-    """One PPS: at unix second `pps_s` the coarse counter stood at `pps_ticks`.
+class FirstHits:
+    """When each channel fired first in an attempt, ns after the attempt edge; None without a hit in a window.
 
-    Valid within one time epoch.
+    `sub_attempt_low`: low 16 bits of the number.
     """
 
-    pps_s: int
-    pps_ticks: int
-    epoch: int
-    clock: Clock
-
-    def unix_ns(self, stamp: int) -> int:
-        """Unix nanoseconds of a stamp in fine units."""
-        return self.pps_s * SECOND_NS + self.clock.nanoseconds(
-            stamp - (self.pps_ticks << self.clock.fine_bits)
-        )
+    run_short: int
+    sub_attempt_low: int
+    outcome: int
+    times_ns: tuple[float | None, ...]
 
 
 class HeraldFpga(FramedInstrument):
@@ -68,7 +73,7 @@ class HeraldFpga(FramedInstrument):
 
     model = "herald_fpga"
     map_name = "herald_fpga"
-    record_bytes = HERALD_RECORD_BYTES
+    record_bytes = HERALD_RECORDS_BYTES
 
     def __init__(
         self,
@@ -91,7 +96,10 @@ class HeraldFpga(FramedInstrument):
         self.link.on_bound = self._take_bound
         self.link.on_lost = self._take_lost
         self.link.on_gap = self._take_gap
+        self.on_first_hits: Callable[[FirstHits], None] = lambda hits: None
+        self.bank = HeraldRegisters(self.link)
         self._settings: HeraldSettings | None = None
+        self._epoch_s: int | None = None
         self._run_short: int | None = None
         self._time_base: TimeBase | None = None
         self._gap_open = False
@@ -114,62 +122,17 @@ class HeraldFpga(FramedInstrument):
     def _has_configuration(self) -> bool:
         return self._settings is not None
 
-    async def _sizes(self) -> tuple[Clock, int, int]:
-        fields = self.link.map["CAPS"].fields
-        caps = await self.link.read("CAPS")
-        clock = Clock(await self.link.read("TICK_FS"), fields["fine_bits"].extract(caps))
-        return clock, fields["channels"].extract(caps), fields["windows"].extract(caps)
-
     async def _assert_configuration(self) -> None:
         assert self._settings is not None
-        clock, channels, windows = await self._sizes()
-        values = self._settings.registers(clock, channels, windows)
-        table = self._settings.outcome_table(channels, windows)
-        if await self._matches(values, table):
-            return  # nothing is written to a device that a running attempt train depends on
-        for (name, index), value in values.items():
-            await self.link.write(name, value, index)
-        await self.link.write("LUT_ADDR", 0)
-        address = self.link.map["LUT_DATA"].address
-        for start in range(0, len(table), WRITE_WORDS_MAX):
-            await self.link.write_words(address, table[start : start + WRITE_WORDS_MAX], fixed=True)
-        await self._commit()
-        for (name, index), value in values.items():
-            kept = await self.link.read(name, index)
-            if kept != value:
-                raise DeviceError(self.name, f"{name}[{index}] was set to {value} but reads {kept}")
-        if await self._read_table(len(table)) != table:
-            raise DeviceError(self.name, "the outcome table reads back differently")
-
-    async def _matches(self, values: dict[tuple[str, int], int], table: tuple[int, ...]) -> bool:
-        for (name, index), value in values.items():
-            if await self.link.read(name, index) != value:
-                return False
-        return await self._read_table(len(table)) == table
-
-    async def _read_table(self, entries: int) -> tuple[int, ...]:
-        await self.link.write("LUT_ADDR", 0)
-        address = self.link.map["LUT_DATA"].address
-        words: tuple[int, ...] = ()
-        for start in range(0, entries, READ_WORDS_MAX):
-            words += await self.link.read_words(address, min(READ_WORDS_MAX, entries - start), fixed=True)
-        return words
-
-    async def _commit(self) -> None:
-        """Make the shadow set the active one; a commit that missed its boundary is given once more."""
-        late = self.link.map["STICKY"].fields["late_commit"].place(1)
-        pending = self.link.map["STATUS"].fields["commit_pending"].place(1)
-        for _ in range(2):
-            await self.link.write("STICKY", late)
-            await self.link.write("CMD", self.link.map["CMD"].fields["commit"].place(1))
-            for _ in range(COMMIT_POLLS):
-                if not await self.link.read("STATUS") & pending:
-                    break
-            else:
-                raise DeviceError(self.name, f"commit still pending after {COMMIT_POLLS} polls")
-            if not await self.link.read("STICKY") & late:
-                return
-        raise DeviceError(self.name, "commit missed its boundary twice; the old configuration is in force")
+        settings = self._settings
+        clock, channels, windows = await self.bank.sizes()
+        values = settings.registers(clock, channels, windows)
+        table = settings.outcome_table(channels, windows)
+        fine = settings.fine_table
+        if fine is not None and len(fine) != 1 << clock.fine_bits:
+            raise ConfigError(f"fine_table has {len(fine)} codes, the device has {1 << clock.fine_bits}")
+        await self.bank.choose_reference(settings.external_reference)
+        await self.bank.assert_all(values, {"LUT": table} if fine is None else {"LUT": table, "FINE": fine})
 
     # -- runs -----------------------------------------------------------------------------------------------
 
@@ -182,21 +145,18 @@ class HeraldFpga(FramedInstrument):
         if self._settings is None:
             raise LocalMisuse(f"{self.name}: configure before start_run")
         await self.stop()
-        clock, _, _ = await self._sizes()
-        low = self.link.map["PPS_TIME"].address
-        words = await self.link.read_words(
-            low, 5
-        )  # PPS_TIME (2), PPS_COUNT, PPS_TICKS, TIME_EPOCH: one burst
-        self._time_base = TimeBase(words[2], words[0] | words[1] << 32, words[4], clock)
+        if not await self.bank.is_locked():
+            raise DeviceError(
+                self.name,
+                "not locked to its reference; connect 10 MHz or configure external_reference = False",
+            )
+        self._time_base = await self.bank.time_base()
         await self._set("RUN_ID", run_short)
         await self._set("ARM_PPS", epoch_s)
         self.counters = HeraldCounters()
-        self._run_short = run_short
+        self._run_short, self._epoch_s = run_short, epoch_s
         self._gap_open, self._gap_end = False, None
-        fields = self.link.map["CTRL"].fields
-        control = fields["run"].place(1) | fields["pps_arm"].place(1)
-        control |= fields["emit_fail"].place(int(self._settings.emit_fail))
-        await self._set("CTRL", control)
+        await self._set("CTRL", self._settings.control())
 
     async def stop(self) -> None:
         """End the run; attempts beyond its last bound stay undecided. Confirmed by read-back.
@@ -218,6 +178,21 @@ class HeraldFpga(FramedInstrument):
                 self.name, f"host counts {decided} decided attempts, the device only {at_device}"
             )
 
+    async def soft_reset(self) -> None:
+        """Empty the device as a power cycle would; `on_reset` follows, then the configuration is asserted."""
+        await self.link.write("CMD", self.link.map["CMD"].fields["soft_reset"].place(1))
+
+    async def read_singles(self) -> tuple[int, ...]:
+        """Accepted edges of each channel since the counters were cleared."""
+        _, channels, _ = await self.bank.sizes()
+        counts = await read_registers(self.link, [("COUNT", channel) for channel in range(channels)])
+        return tuple(counts.values())
+
+    async def measure_code_density(self) -> tuple[int, ...]:
+        """Edges of each raw fine code since the counters were cleared (see code_density.fine_table)."""
+        clock, _, _ = await self.bank.sizes()
+        return await self.bank.read_behind("FINE_ADDR", "FINE_COUNT", 1 << clock.fine_bits)
+
     def _forget(self) -> None:
         self._run_short = None
         self._time_base = None
@@ -229,21 +204,91 @@ class HeraldFpga(FramedInstrument):
     def _take_events(self, events: Events) -> None:
         base = self._time_base
         if events.run_short != self._run_short or base is None or events.time_epoch != base.epoch:
-            return  # a run that is over, or stamps of a clock that is gone: nobody may use them
+            return  # of a run that is over, or stamps of a clock that is gone: told as UNKNOWN with the bound
         for raw in events.records:
-            words = HeraldWords.unpack(raw)
-            if words.outcome == INVALID:
-                self.counters.lost(words.attempt, words.attempt)
-                self.on_lost(events.run_short, words.attempt, words.attempt, 1)
-                continue
-            if words.outcome != FAIL:
-                self.counters.record(words.attempt)
-            stamp_ns = base.unix_ns(words.stamp)
-            self.on_record(
-                HeraldRecord(events.run_short, words.attempt, words.outcome, words.flags, stamp_ns)
+            if events.kind == RecordKind.FIRST_HITS:
+                self._take_first_hits(events.run_short, FirstHitsWords.unpack(raw), base)
+            elif events.kind == RecordKind.DECISION:
+                self._take_decision(events.run_short, HeraldWords.unpack(raw), base)
+
+    def _take_decision(self, run_short: int, words: HeraldWords, base: TimeBase) -> None:
+        if words.outcome == INVALID:
+            self.counters.lost(words.attempt, words.attempt)
+            self.on_lost(run_short, words.attempt, words.attempt, 1)
+            return
+        stamp_ns = base.unix_ns(words.stamp)
+        if not self._began_in_time(words.attempt, stamp_ns, base.clock):
+            return
+        if words.outcome != FAIL:
+            self.counters.record(words.attempt)
+        self.on_record(HeraldRecord(run_short, words.attempt, words.outcome, words.flags, stamp_ns))
+
+    def _take_first_hits(self, run_short: int, words: FirstHitsWords, base: TimeBase) -> None:
+        times = tuple(
+            None if time is None else base.clock.femtoseconds(time) / FS_PER_NS for time in words.times
+        )
+        self.on_first_hits(FirstHits(run_short, words.attempt_low, words.outcome, times))
+
+    def _began_in_time(self, attempt: int, stamp_ns: int, clock: Clock) -> bool:
+        """Whether the stamp of an attempt is where the nodes believe it; ends the run when it is not."""
+        settings = self._settings
+        if (
+            settings is None
+            or settings.external_trigger
+            or settings.frame is not None
+            or self._epoch_s is None
+        ):
+            return True
+        period_ns = settings.link_period_ns // settings.lanes
+        due_ns = self._epoch_s * SECOND_NS + settings.start_delay_ns + attempt * period_ns
+        if abs(stamp_ns - due_ns) * FS_PER_NS <= 2 * clock.tick_fs:
+            return True
+        self._end_run(
+            DeviceError(
+                self.name,
+                f"attempt {attempt} began {stamp_ns - due_ns} ns after its time, limit two ticks of "
+                f"{clock.tick_fs} fs; the run is not the one of the nodes, start another",
             )
+        )
+        return False
+
+    def _end_run(self, fault: DeviceFault) -> None:
+        """The run cannot be used any more; whatever was not bounded stays UNKNOWN."""
+        self._run_short = None
+        self._picture_lost = True
+        self.link.end(fault)
+
+    def _lose_clock(self, bound: Bound, base: TimeBase) -> None:
+        """The attempts since the last bound lie in two time epochs: nobody knows which stamps to believe."""
+        if bound.decided_to is not None and bound.decided_to >= self.counters.decided:
+            first = self.counters.decided
+            self.counters.lost(first, bound.decided_to)
+            self.on_lost(bound.run_short, first, bound.decided_to, bound.decided_to - first + 1)
+            self.counters.bound(bound.decided_to)
+            self.on_bound(bound.run_short, bound.decided_to)
+        self._end_run(
+            DeviceRestarted(self.name, f"time epoch {bound.time_epoch}, was {base.epoch}: its clock was lost")
+        )
+
+    def _start_was_missed(self, bound: Bound, base: TimeBase) -> bool:
+        """Whether attempt 0 should have been decided long ago; the run is ended then."""
+        settings, epoch_s = self._settings, self._epoch_s
+        if settings is None or epoch_s is None or settings.external_trigger:
+            return False
+        due_ns = settings.start_delay_ns + settings.decide_ns + settings.link_period_ns + START_MARGIN_NS
+        if (bound.pps_count - epoch_s) * SECOND_NS + bound.now_ns <= due_ns:
+            return False
+        self._end_run(
+            DeviceError(
+                self.name,
+                f"the run of second {epoch_s} has not started, its PPS was missing; check it, start again",
+            )
+        )
+        return True
 
     def _take_lost(self, lost: Lost) -> None:
+        if lost.kind != RecordKind.DECISION:
+            return
         self._lost_told += lost.count
         if lost.run_short == self._run_short:
             self.counters.lost(lost.first, lost.last)
@@ -253,6 +298,15 @@ class HeraldFpga(FramedInstrument):
         self._gap_open, self._gap_end = True, None
 
     def _take_bound(self, bound: Bound) -> None:
+        if bound.kind != RecordKind.DECISION:
+            return
+        base = self._time_base
+        if bound.run_short == self._run_short and base is not None:
+            if bound.time_epoch != base.epoch:
+                self._lose_clock(bound, base)
+                return
+            if bound.decided_to is None and self._start_was_missed(bound, base):
+                return
         # A LOST message has no sequence number of its own; the count in the bound tells when one went
         # missing.
         if self._lost_heard is None:

@@ -8,12 +8,14 @@ represent: a rounded period would drift away from the nodes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import lcm
+from dataclasses import dataclass, field
 from typing import Final
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.settings import Architecture
+from bellwire.drivers.device_clock import Clock
+from bellwire.drivers.herald_frames import Frame, OutputPulse, frame_registers, output_registers
+from bellwire.drivers.regmap import load_map
 
 PIPELINE_TICKS = 4
 """Ticks between the end of a window and the earliest decision."""
@@ -23,35 +25,10 @@ DECISION_TICKS = 7
 CHANNELS = 4
 """Inputs of this version of the device."""
 
+SLOTS, OUTPUTS, BANKS = 64, 4, 2
+"""The same for slots of a frame, outputs of the sequencer, and sets of windows and outcomes."""
+
 FAIL, PSI_PLUS, PSI_MINUS, PHI_PLUS, PHI_MINUS, INVALID = 0, 1, 2, 3, 4, 15
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time base that a device announces: femtoseconds per coarse tick, and fine bits below it."""
-
-    tick_fs: int
-    fine_bits: int
-
-    def ticks(self, duration_ns: int, what: str) -> int:
-        """Whole coarse ticks. Raises ConfigError when the duration is not a multiple."""
-        ticks, rest = divmod(duration_ns * 1_000_000, self.tick_fs)
-        if rest:
-            raise ConfigError(f"{what} = {duration_ns} ns is not a multiple of the tick of {self.tick_fs} fs")
-        return ticks
-
-    def whole_ticks_ns(self, duration_ns: int) -> int:
-        """The longest span of whole ticks and whole ns up to `duration_ns`."""
-        step_ns = lcm(self.tick_fs, 1_000_000) // 1_000_000
-        return duration_ns - duration_ns % step_ns
-
-    def fine(self, duration_ns: int) -> int:
-        """Nearest count of fine units."""
-        return ((duration_ns * 1_000_000 << self.fine_bits) + self.tick_fs // 2) // self.tick_fs
-
-    def nanoseconds(self, fine: int) -> int:
-        """Fine units as whole nanoseconds, rounded down."""
-        return (fine * self.tick_fs >> self.fine_bits) // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +67,22 @@ def polarisation_table(channels: int = 4, windows: int = 2) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bank:
+    """Another set of windows and outcomes, for the slots that choose it."""
+
+    windows: tuple[GateWindow, ...]
+    table: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulsePattern:
+    """Pulses that the device makes itself in each attempt, to commission it without photons."""
+
+    channels: frozenset[int]
+    delay_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeraldSettings:
     """What a station has to know about its link.
 
@@ -98,8 +91,15 @@ class HeraldSettings:
     attempt 0 at the nodes and the attempt edge at the station; photons must arrive inside a window after that
     edge, so it is the travel time minus about the middle of window 0. `decide_ns`: decision after the edge.
     `coincidence_ns`: largest spread between two photons. `offsets_ns`: delay correction of each channel.
-    `enabled`: channels that count; noise on a line that leads nowhere must not veto. `table`: None = that of
-    a polarisation analyser.
+    `enabled`: channels that count; noise on a line that leads nowhere must not veto. `falling`: channels
+    whose falling edges count. `table`: None = that of a polarisation analyser.
+
+    `frame`: attempts in slots; None = attempts for ever. `second_bank`: for slots of bank 1. `outputs`: by
+    number; the others are low. `attempts_max`: None = the run has no end. `external_reference`: run on the
+    10 MHz input. `external_trigger`: attempts begin with the trigger input instead of the period.
+    `test_pattern`: None = inputs come from outside. `fine_table`: linear code of each raw fine code
+    (code_density.py); None = leave what the device has. `emit_fail`, `first_hits`: further records, for
+    commissioning: the line carries some ten thousand a second.
     """
 
     link_period_ns: int
@@ -113,9 +113,19 @@ class HeraldSettings:
     enabled: tuple[bool, ...] = (True, True, True, True)
     table: tuple[int, ...] | None = None
     emit_fail: bool = False
+    first_hits: bool = False
+    falling: frozenset[int] = frozenset()
+    frame: Frame | None = None
+    second_bank: Bank | None = None
+    outputs: Mapping[int, OutputPulse] = field(default_factory=dict[int, OutputPulse])
+    attempts_max: int | None = None
+    external_reference: bool = True
+    external_trigger: bool = False
+    test_pattern: PulsePattern | None = None
+    fine_table: tuple[int, ...] | None = None
 
     def registers(self, clock: Clock, channels: int, windows: int) -> dict[tuple[str, int], int]:
-        """Value of each shadow register by (name, index), the outcome table excepted.
+        """Value of each shadow register by (name, index), the tables behind address registers excepted.
 
         Raises ConfigError naming the value, the limit and what to do.
         """
@@ -133,7 +143,14 @@ class HeraldSettings:
             raise ConfigError(f"{len(self.enabled)} channels enabled or not, the device has {channels}")
         period = clock.ticks(self.link_period_ns // self.lanes, "link_period_ns / lanes")
         decide = clock.ticks(self.decide_ns, "decide_ns")
-        window_end = max(clock.fine(w.start_ns + w.length_ns) for w in self.windows)
+        if self.second_bank is not None and not 1 <= len(self.second_bank.windows) <= windows:
+            raise ConfigError(
+                f"{len(self.second_bank.windows)} windows in the second bank, not 1 .. {windows}"
+            )
+        if self.attempts_max is not None and not 1 <= self.attempts_max < 1 << 48:
+            raise ConfigError(f"attempts_max = {self.attempts_max} is outside 1 .. 2^48 - 1; None has no end")
+        banks = [self.windows, () if self.second_bank is None else self.second_bank.windows]
+        window_end = max(clock.fine(w.start_ns + w.length_ns) for bank in banks for w in bank)
         largest_offset = max(0, *(abs(clock.fine(offset)) for offset in self.offsets_ns))
         earliest = ((window_end + largest_offset) >> clock.fine_bits) + 1 + PIPELINE_TICKS
         if decide < earliest:
@@ -153,27 +170,55 @@ class HeraldSettings:
             ("DECIDE", 0): decide,
             ("COINC", 0): clock.fine(self.coincidence_ns),
         }
-        for index in range(windows):
-            window = self.windows[index] if index < len(self.windows) else GateWindow(0, 0)
-            values["WIN_START", index] = clock.fine(window.start_ns)
-            values["WIN_LEN", index] = clock.fine(window.length_ns)
+        for number, bank in enumerate(banks):
+            for index in range(windows):
+                window = bank[index] if index < len(bank) else GateWindow(0, 0)
+                values["WIN_START", number * windows + index] = clock.fine(window.start_ns)
+                values["WIN_LEN", number * windows + index] = clock.fine(window.length_ns)
+        register_map = load_map("herald_fpga")
+        input_bits = register_map["ENABLE"].fields
         for channel in range(channels):
             values["OFFS", channel] = clock.fine(self.offsets_ns[channel])
             values["DEAD", channel] = clock.ticks(self.dead_time_ns, "dead_time_ns")
-            values["ENABLE", channel] = int(self.enabled[channel])
+            values["ENABLE", channel] = input_bits["on"].place(int(self.enabled[channel])) | input_bits[
+                "falling"
+            ].place(int(channel in self.falling))
+        values["ATT_MAX", 0] = self.attempts_max or 0
+        pattern = self.test_pattern or PulsePattern(channels=frozenset(), delay_ns=0)
+        values["TEST_MASK", 0] = sum(1 << channel for channel in pattern.channels)
+        values["TEST_DELAY", 0] = clock.fine(pattern.delay_ns)
+        values |= frame_registers(self.frame, clock, register_map, period, SLOTS)
+        values |= output_registers(self.outputs, clock, register_map, OUTPUTS, period)
         return values
 
+    def control(self) -> int:
+        """The run-control word that starts a run with these settings at its PPS."""
+        fields = load_map("herald_fpga")["CTRL"].fields
+        wanted = {
+            "run": True,
+            "pps_arm": True,
+            "src_int": not self.external_trigger,
+            "emit_fail": self.emit_fail,
+            "first_hits": self.first_hits,
+            "self_test": self.test_pattern is not None,
+        }
+        return sum(fields[name].place(int(on)) for name, on in wanted.items())
+
     def outcome_table(self, channels: int, windows: int) -> tuple[int, ...]:
-        """The outcome table, by default that of a polarisation analyser.
+        """The outcome tables of all banks that are used, one after the other; by default that of a
+        polarisation analyser.
 
         Raises ConfigError on a wrong length.
         """
-        table = self.table if self.table is not None else polarisation_table(channels, windows)
-        if len(table) != 1 << channels * windows:
-            raise ConfigError(
-                f"outcome table has {len(table)} entries, the device has {1 << channels * windows}"
-            )
-        return table
+        tables = [self.table if self.table is not None else polarisation_table(channels, windows)]
+        if self.second_bank is not None:
+            tables.append(self.second_bank.table)
+        for table in tables:
+            if len(table) != 1 << channels * windows:
+                raise ConfigError(
+                    f"outcome table has {len(table)} entries, the device has {1 << channels * windows}"
+                )
+        return tuple(outcome for table in tables for outcome in table)
 
 
 NOMINAL_CLOCK = Clock(8_000_000, 3)

@@ -24,7 +24,7 @@ from bellwire.drivers.faults import (
 )
 from bellwire.drivers.framed_device import FramedSettings
 from bellwire.drivers.framed_instrument import FramedInstrument
-from bellwire.drivers.frames import MEMORY_RECORD_BYTES, Bound, Events, MemoryEvent, MemoryWords
+from bellwire.drivers.frames import MEMORY_RECORDS_BYTES, Bound, Events, MemoryEvent, MemoryWords
 from bellwire.drivers.framing import spoken
 from bellwire.drivers.instrument import Backoff, InstrumentState
 from bellwire.drivers.memory_words import (
@@ -98,7 +98,7 @@ class MemoryController(FramedInstrument):
 
     model = "memory_controller"
     map_name = "memory_controller"
-    record_bytes = MEMORY_RECORD_BYTES
+    record_bytes = MEMORY_RECORDS_BYTES
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from bellwire.drivers.herald_settings import HeraldSettings
 from bellwire.drivers.instrument import Backoff
 from bellwire.drivers.memory_controller import MemoryController, MemorySettings
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring
+from bellwire.simulator_backend.devices.herald_clock import HeraldHardware
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
 
@@ -138,7 +139,7 @@ def make_lab(
                 nodes=("alice", "bob"),
                 path=tmp_path / "station",
                 serial_number=77,
-                ring_log2=ring_log2,
+                hardware=HeraldHardware(ring_log2=ring_log2),
             )
         ],
         nodes=[

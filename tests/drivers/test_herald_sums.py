@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellwire.core.errors import ConfigError, PeerViolation
+from bellwire.drivers.device_clock import Clock
 from bellwire.drivers.herald_counters import HeraldCounters
 from bellwire.drivers.herald_settings import (
-    Clock,
     GateWindow,
     HeraldSettings,
     polarisation_table,

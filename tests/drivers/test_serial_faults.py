@@ -205,7 +205,8 @@ async def test_a_missing_loss_message_makes_the_interval_unknown_and_never_faile
     await lab.connect()
     await lab.configure()
     await lab.start_run(6)
-    bound = Bound(6, 1, 100, 0, 0, 1, 0, 0)
+    assert fpga._time_base is not None
+    bound = Bound(6, fpga._time_base.epoch, 100, 0, 0, 1, 0, 0)
     fpga._take_bound(bound)
     assert (lab.losses, fpga.counters.failed) == ([], 101)
     fpga._take_bound(replace(bound, decided_to=200, lost=3))  # three losses, of which no message came

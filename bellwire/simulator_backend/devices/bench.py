@@ -20,7 +20,9 @@ from bellwire.core.settings import Architecture
 from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.framed_emulator import FramedEmulator
-from bellwire.simulator_backend.devices.herald_core import FIRED, HeraldCore
+from bellwire.simulator_backend.devices.herald_clock import HeraldHardware
+from bellwire.simulator_backend.devices.herald_core import HeraldCore
+from bellwire.simulator_backend.devices.herald_fired import FIRED
 from bellwire.simulator_backend.devices.memory_core import MemoryCore
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
@@ -41,7 +43,7 @@ class StationWiring:
     path: Path
     serial_number: int = 1
     identity: int | None = None
-    ring_log2: int = 8
+    hardware: HeraldHardware | None = None
     architecture: Architecture = "double_click"
 
 
@@ -122,7 +124,7 @@ class EmulatedBench:
                 boot_count=boot_count,
                 boot_ns=now_ns,
                 identity=wiring.identity,
-                ring_log2=wiring.ring_log2,
+                hardware=wiring.hardware,
                 fired=FIRED[wiring.architecture],
             )
             core.expected_clicks = lambda: self._expected(wiring.link)

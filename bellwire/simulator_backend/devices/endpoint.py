@@ -56,6 +56,10 @@ class DeviceCore(Protocol):
         """The bound to send now; records from stream sequence `first_unsent` on have not left yet."""
         ...
 
+    def tag_bound(self, first_unsent: int) -> Bound | None:
+        """The same for time tags; None when the device sends none."""
+        ...
+
     def take_lost(self) -> list[Lost]:
         """Losses not reported yet; they count as reported afterwards."""
         ...
@@ -72,6 +76,7 @@ class FramedEndpoint:
         self._replies: deque[tuple[Message, bytes]] = deque(maxlen=REPLIES_KEPT)
         self._granted = 0
         self._send_next = core.ring.oldest
+        self._boot_count = core.boot_count
         self.executed = 0
 
     def receive(self, octets: bytes, now_ns: int) -> None:
@@ -88,7 +93,7 @@ class FramedEndpoint:
     def pump(self) -> None:
         """Push what credit allows, and losses."""
         for lost in self._core.take_lost():
-            self._send(encode_frame(Message(FrameType.LOST, 0, payload=lost.pack())))
+            self._send(encode_frame(Message(FrameType.LOST, 0, status=lost.kind, payload=lost.pack())))
         ring = self._core.ring
         self._send_next = max(self._send_next, ring.oldest)
         while self._send_next < min(ring.next, self._granted):
@@ -97,20 +102,26 @@ class FramedEndpoint:
             end = first
             while end < min(ring.next, self._granted, first + RECORDS_PER_FRAME):
                 entry = ring.entry(end)
-                if (entry.run_short, entry.time_epoch) != (head.run_short, head.time_epoch):
+                if (entry.run_short, entry.time_epoch, entry.kind) != (
+                    head.run_short,
+                    head.time_epoch,
+                    head.kind,
+                ):
                     break
                 end += 1
             records = tuple(ring.entry(k).record for k in range(first, end))
             payload = Events(first, head.run_short, head.time_epoch, records).pack()
-            self._send(encode_frame(Message(FrameType.EVENTS, 0, count=len(records), payload=payload)))
+            events = Message(FrameType.EVENTS, 0, count=len(records), status=head.kind, payload=payload)
+            self._send(encode_frame(events))
             self._send_next = end
 
     def tick(self, now_ns: int) -> None:
         """Send a bound (10 to 100 times a second)."""
         self._core.set_now(now_ns)
         self.pump()
-        bound = self._core.bound(self._send_next)
-        self._send(encode_frame(Message(FrameType.BOUND, 0, payload=bound.pack())))
+        for bound in (self._core.tag_bound(self._send_next), self._core.bound(self._send_next)):
+            if bound is not None:
+                self._send(encode_frame(Message(FrameType.BOUND, 0, status=bound.kind, payload=bound.pack())))
 
     # -- requests -------------------------------------------------------------------------------------------
 
@@ -121,12 +132,18 @@ class FramedEndpoint:
             credit = Credit.unpack(message.payload)
             self._core.ring.acknowledge(credit.acknowledged)
             self._granted = max(self._granted, credit.granted)
+            self._core.registers.put("CREDIT", self._granted)
             return
         for request, reply in self._replies:
             if request == message:
                 self._send(reply)
                 return
         status, payload = self._execute(message)
+        if self._core.boot_count != self._boot_count:  # a soft reset: nothing was granted to this start
+            self._boot_count = self._core.boot_count
+            self._granted = 0
+            self._send_next = self._core.ring.oldest
+            self._replies.clear()
         reply = encode_frame(
             Message(message.type | REPLY_BIT, message.seq, message.address, message.count, status, payload)
         )

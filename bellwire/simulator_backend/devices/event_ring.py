@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from bellwire.drivers.frames import RecordKind
+
 
 @dataclass(frozen=True, slots=True)
 class RingEntry:
@@ -17,6 +19,7 @@ class RingEntry:
     run_short: int
     time_epoch: int
     record: bytes
+    kind: RecordKind = RecordKind.DECISION
 
 
 class EventRing:
@@ -55,3 +58,11 @@ class EventRing:
     def entry(self, sequence: int) -> RingEntry:
         """The record at an absolute sequence number inside the ring."""
         return self._entries[sequence - self.oldest]
+
+    def window_word(self, index: int) -> int:
+        """Word `index` of the fixed read window: record number index // 4 modulo depth, 0 where none is."""
+        place, word = divmod(index, 4)
+        sequence = self.oldest + (place - self.oldest) % self.depth
+        if place >= self.depth or sequence >= self.next:
+            return 0
+        return int.from_bytes(self.entry(sequence).record[4 * word : 4 * word + 4], "little")

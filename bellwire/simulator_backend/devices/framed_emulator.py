@@ -59,9 +59,8 @@ class FramedEmulator(Generic[Core]):
         self._line.close()
         if self._ticker is not None:
             self._ticker.cancel()
-        core, self.core, self.endpoint = self.core, None, None
-        if core is not None:
-            self._power_lost(core)
+        self.endpoint = None
+        self._lose_power()
 
     def set_fault(
         self, fault: Fault, *, rate: float = 1.0, delay_s: float = 0.0, times: int | None = None
@@ -80,6 +79,12 @@ class FramedEmulator(Generic[Core]):
         if fault in (None, Fault.REFUSED) and self.core is not None:
             self._line.open()
 
+    def _lose_power(self) -> None:
+        core, self.core = self.core, None
+        if core is not None:
+            self._boot_count = max(self._boot_count, core.boot_count)  # soft resets count as starts as well
+            self._power_lost(core)
+
     def _boot(self) -> None:
         self._boot_count += 1
         self.core = self._make_core(self._boot_count, self._clock())
@@ -91,9 +96,7 @@ class FramedEmulator(Generic[Core]):
             self._line.open()
             return
         if self.faults.strikes(Fault.RESTART):
-            core, self.core = self.core, None
-            if core is not None:
-                self._power_lost(core)
+            self._lose_power()
             self._boot()
         if self.endpoint is not None:
             self.endpoint.receive(octets, self._clock())

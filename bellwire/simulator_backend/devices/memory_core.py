@@ -307,6 +307,10 @@ class MemoryCore:
             self._lost_count += 1
             self.registers.raise_sticky("STICKY", "lost")
 
+    def tag_bound(self, first_unsent: int) -> Bound | None:
+        """A memory has no time tags."""
+        return None
+
     def take_lost(self) -> list[Lost]:
         """This device has no attempt ranges; the count in the bound tells of dropped records."""
         return []

@@ -67,7 +67,7 @@ class RegisterFile:
         place = self.map.at(address)
         assert place is not None
         register = place.register
-        value = register.decode((word,))
+        value = self._whole(place, word)
         writer = self.writers.get(register.name)
         if writer is not None:
             status = writer(place.index, value)
@@ -81,6 +81,22 @@ class RegisterFile:
         elif register.mode == "w1c":
             self._active[key] = self._active.get(key, 0) & ~value
         return Status.OK
+
+    def latch_pairs(self) -> None:
+        """Latch the high words of all pairs at once."""
+        for register in self.map:
+            if register.words == 2:
+                for index in range(register.count):
+                    self._latched[register.name, index] = self.value(register.name, index) >> 32
+
+    def _whole(self, place: Place, word: int) -> int:
+        """The value that a register has once this word of it is written."""
+        register = place.register
+        if register.words == 1:
+            return register.decode((word,))
+        kept = self._shadow if register.mode == "shadow" else self._active
+        before = register.encode(kept.get((register.name, place.index), 0))
+        return register.decode((word, before[1]) if place.part == 0 else (before[0], word))
 
     def raise_sticky(self, name: str, bit: str) -> None:
         """Set a bit of a w1c register."""
@@ -97,5 +113,6 @@ class RegisterFile:
     @staticmethod
     def _fits(place: Place, word: int) -> bool:
         register = place.register
-        value = register.decode((word,))
-        return register.words == 1 and value & WORD_MASK == word
+        if register.words == 2:
+            return place.part == 0 or word >> (register.width - 32) == 0
+        return register.decode((word,)) & WORD_MASK == word

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from bellwire.core.errors import LocalMisuse, PeerViolation
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, *changes: tuple[str, str]) -> None:
@@ -28,3 +31,14 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, *changes: t
         for name, thing in originals.items():
             if vars(user).get(name) is thing:
                 monkeypatch.setattr(user, name, getattr(faulty, name))
+
+
+def noticed_by(cases: Sequence[Callable[[], None]]) -> list[str]:
+    """Names of the directed cases that fail with what is planted now."""
+    found: list[str] = []
+    for case in cases:
+        try:
+            case()
+        except (AssertionError, IndexError, KeyError, ValueError, LocalMisuse, PeerViolation):
+            found.append(case.__name__)
+    return found

@@ -13,8 +13,13 @@ from bellwire.drivers.herald_settings import (
     outcome_table,
     settings_for_travel,
 )
-from bellwire.simulator_backend.devices.herald_core import FIRED
-from bellwire.simulator_backend.devices.herald_golden import Decision, GoldenSettings, HeraldGolden
+from bellwire.simulator_backend.devices.herald_fired import FIRED
+from bellwire.simulator_backend.devices.herald_golden import (
+    Decision,
+    GoldenBank,
+    GoldenSettings,
+    HeraldGolden,
+)
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     "double_click",
@@ -34,10 +39,14 @@ def decided(table: Architecture, channels: tuple[int, ...]) -> int:
             offsets=(0,) * CHANNELS,
             dead_ticks=(5,) * CHANNELS,
             enabled=tuple(bool(registers["ENABLE", channel]) for channel in range(CHANNELS)),
-            windows=tuple((registers["WIN_START", w], registers["WIN_LEN", w]) for w in range(2)),
+            banks=(
+                GoldenBank(
+                    tuple((registers["WIN_START", w], registers["WIN_LEN", w]) for w in range(2)),
+                    settings.outcome_table(CHANNELS, 2),
+                ),
+            ),
             decide_ticks=registers["DECIDE", 0],
             coincidence=registers["COINC", 0],
-            table=settings.outcome_table(CHANNELS, 2),
         )
     )
     golden.edge(0, 0)

@@ -1,0 +1,118 @@
+"""Registers of the heralding FPGA as its drivers use them: sizes, clock, committed sets, tables.
+
+Owns commit and read-back. Refuses to know runs and records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bellwire.drivers.device_clock import Clock, TimeBase
+from bellwire.drivers.faults import DeviceError
+from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX, FramedDevice
+from bellwire.drivers.register_bursts import Key, read_registers, write_registers
+
+COMMIT_POLLS = 50
+
+
+class HeraldRegisters:
+    """The registers behind one link."""
+
+    def __init__(self, link: FramedDevice) -> None:
+        self._link = link
+
+    async def sizes(self) -> tuple[Clock, int, int]:
+        """Clock, channels and windows of the device."""
+        values = await read_registers(self._link, [("CAPS", 0), ("TICK_FS", 0)])
+        fields, caps = self._link.map["CAPS"].fields, values["CAPS", 0]
+        clock = Clock(values["TICK_FS", 0], fields["fine_bits"].extract(caps))
+        return clock, fields["channels"].extract(caps), fields["windows"].extract(caps)
+
+    async def time_base(self) -> TimeBase:
+        """Where the last PPS lies in the counter, and of which epoch; one burst, so they belong together."""
+        clock, _, _ = await self.sizes()
+        values = await read_registers(
+            self._link, [("PPS_TIME", 0), ("PPS_COUNT", 0), ("PPS_TICKS", 0), ("TIME_EPOCH", 0)]
+        )
+        return TimeBase(values["PPS_COUNT", 0], values["PPS_TIME", 0], values["TIME_EPOCH", 0], clock)
+
+    async def is_locked(self) -> bool:
+        """Whether the clock follows the chosen reference."""
+        return bool(
+            self._link.map["REF_STATUS"].fields["locked"].extract(await self._link.read("REF_STATUS"))
+        )
+
+    async def choose_reference(self, external: bool) -> None:
+        """Run on the 10 MHz input or on the own oscillator; nothing when it does already."""
+        if await self._link.read("REF_SEL") == int(external):
+            return
+        await self._link.write("REF_SEL", int(external))
+        kept = await self._link.read("REF_SEL")
+        if kept != int(external):
+            raise DeviceError(self._link.name, f"REF_SEL was set to {int(external)} but reads {kept}")
+
+    async def assert_all(self, values: Mapping[Key, int], tables: Mapping[str, tuple[int, ...]]) -> None:
+        """Put registers and tables ("LUT", "FINE") in force together and read everything back.
+
+        Writes nothing when the device says the same already: a running attempt train may depend on it. Raises
+        DeviceError when a value is refused or reads back differently, or the commit misses its boundary
+        twice.
+        """
+        if await self._differs(values) is None and await self._table_differs(tables) is None:
+            return
+        await write_registers(self._link, values)
+        for table, words in tables.items():
+            await self._write_behind(f"{table}_ADDR", f"{table}_DATA", words)
+        await self.commit()
+        wrong = await self._differs(values)
+        if wrong is not None:
+            (name, index), kept = wrong
+            raise DeviceError(
+                self._link.name, f"{name}[{index}] was set to {values[name, index]} but reads {kept}"
+            )
+        table_wrong = await self._table_differs(tables)
+        if table_wrong is not None:
+            raise DeviceError(self._link.name, f"the table {table_wrong} reads back differently")
+
+    async def _differs(self, values: Mapping[Key, int]) -> tuple[Key, int] | None:
+        kept = await read_registers(self._link, values)
+        return next(((key, kept[key]) for key in values if kept[key] != values[key]), None)
+
+    async def _table_differs(self, tables: Mapping[str, tuple[int, ...]]) -> str | None:
+        for table, words in tables.items():
+            if await self.read_behind(f"{table}_ADDR", f"{table}_DATA", len(words)) != words:
+                return table
+        return None
+
+    async def read_behind(self, address_register: str, register: str, count: int) -> tuple[int, ...]:
+        """`count` entries of a table behind an address register, from entry 0 on."""
+        await self._link.write(address_register, 0)
+        address = self._link.map[register].address
+        words: tuple[int, ...] = ()
+        while len(words) < count:
+            wanted = min(READ_WORDS_MAX, count - len(words))
+            words += await self._link.read_words(address, wanted, fixed=True)
+        return words
+
+    async def _write_behind(self, address_register: str, register: str, words: tuple[int, ...]) -> None:
+        await self._link.write(address_register, 0)
+        address = self._link.map[register].address
+        for start in range(0, len(words), WRITE_WORDS_MAX):
+            await self._link.write_words(address, words[start : start + WRITE_WORDS_MAX], fixed=True)
+
+    async def commit(self) -> None:
+        """Make the shadow set the active one; a commit that missed its boundary is given once more."""
+        link = self._link
+        late = link.map["STICKY"].fields["late_commit"].place(1)
+        pending = link.map["STATUS"].fields["commit_pending"].place(1)
+        for _ in range(2):
+            await link.write("STICKY", late)
+            await link.write("CMD", link.map["CMD"].fields["commit"].place(1))
+            for _ in range(COMMIT_POLLS):
+                if not await link.read("STATUS") & pending:
+                    break
+            else:
+                raise DeviceError(link.name, f"commit still pending after {COMMIT_POLLS} polls")
+            if not await link.read("STICKY") & late:
+                return
+        raise DeviceError(link.name, "commit missed its boundary twice; the old configuration is in force")
