@@ -14,6 +14,7 @@ from bellwire.cli import (
     check,
     create,
     device,
+    discover,
     evaluate,
     keys,
     links,
@@ -64,6 +65,7 @@ app.command()(asking.replan)
 app.command()(create.create)
 app.command()(check.check)
 app.command()(device.device)
+app.command()(discover.discover)
 app.command()(links.links)
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
