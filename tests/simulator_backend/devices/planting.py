@@ -33,12 +33,19 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, *changes: t
                 monkeypatch.setattr(user, name, getattr(faulty, name))
 
 
-def noticed_by(cases: Sequence[Callable[[], None]]) -> list[str]:
-    """Names of the directed cases that fail with what is planted now."""
-    found: list[str] = []
+def noticed_by(cases: Sequence[Callable[[], None]]) -> str | None:
+    """Name of the first directed case that fails with what is planted now; None when no case does."""
     for case in cases:
         try:
             case()
         except (AssertionError, IndexError, KeyError, ValueError, LocalMisuse, PeerViolation):
-            found.append(case.__name__)
-    return found
+            return case.__name__
+    return None
+
+
+def assert_harmless_changes_pass(
+    monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, cases: Sequence[Callable[[], None]]
+) -> None:
+    """The directed cases fail because of faults, and not because something was planted at all."""
+    plant(monkeypatch, module)
+    assert noticed_by(cases) is None

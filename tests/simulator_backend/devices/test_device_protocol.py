@@ -22,7 +22,7 @@ from bellwire.simulator_backend.devices import (
     herald_run,
     register_file,
 )
-from tests.simulator_backend.devices.planting import noticed_by, plant
+from tests.simulator_backend.devices.planting import assert_harmless_changes_pass, noticed_by, plant
 from tests.simulator_backend.devices.wire import (
     COMMIT,
     PERIOD_NS,
@@ -416,3 +416,10 @@ def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch)
     module, old, new = PLANTED[fault]
     plant(monkeypatch, module, (old, new))
     assert noticed_by(DIRECTED), f"no directed case noticed: {fault}"
+
+
+@pytest.mark.parametrize(
+    "module", sorted({module for module, _, _ in PLANTED.values()}, key=str), ids=lambda one: one.__name__
+)
+def test_a_module_planted_without_a_fault_passes(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_harmless_changes_pass(monkeypatch, module, DIRECTED)
