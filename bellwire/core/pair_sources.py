@@ -7,7 +7,7 @@ memories.
 Both have one herald code, 1 = Psi+: which Bell state a stored photon stands for is a choice of its encoding.
 """
 
-from math import expm1, log1p
+from math import exp, expm1, log1p
 
 from bellwire.core.bell import Bell, permute, werner
 from bellwire.core.errors import LocalMisuse
@@ -54,12 +54,15 @@ def midpoint_source(
     background_a: float,
     background_b: float,
     intrinsic_error: float,
+    *,
+    schmidt_number: float = 1.0,
 ) -> HeraldPhysics:
     """A pulsed SPDC pair source between two heralded memories (algorithms.md 11.4).
 
     mean_pair_number: mu = 2 lambda pairs per attempt, above 0. efficiency_a, efficiency_b: from the source to
     a memory's own herald, 0..1. background_a, background_b: Y, a memory heralds without a photon, per
-    attempt. intrinsic_error: e_d, share of wrong correlations of a single pair, 0..0.5.
+    attempt. intrinsic_error: e_d, share of wrong correlations of a single pair, 0..0.5. schmidt_number: K
+    spectral modes that share the pairs, 1 or more; the published form is that of K = 1.
 
     Success is that both memories herald. Several photons of one arm are told from one by nobody: the memory
     keeps one of them at random. The state is Werner with w = 1 - 2E, E the mean error of two bases.
@@ -77,28 +80,30 @@ def midpoint_source(
         raise LocalMisuse(f"mean_pair_number = {mean_pair_number} must be a finite number above 0")
     if not 0.0 <= intrinsic_error <= 0.5:
         raise LocalMisuse(f"intrinsic_error = {intrinsic_error} is outside 0..0.5")
-    lam = mean_pair_number / 2.0
+    if not schmidt_number >= 1.0:
+        raise LocalMisuse(f"schmidt_number = {schmidt_number} must be 1 or more")
+    lam = mean_pair_number / (2.0 * schmidt_number)
     # Q of 11.4 is a small difference of numbers near one. Written as P(A) P(B) plus what the common pairs
-    # add, every term is positive, and weak sources keep all their digits.
+    # add, every term is positive, and weak sources keep all their digits. Modes are independent: what is the
+    # chance of silence in one is its K-th power in all.
     in_a, in_b, product = efficiency_a * lam, efficiency_b * lam, efficiency_a * efficiency_b * lam
-    apart = (1.0 + in_a) * (1.0 + in_b)
-    joint = 1.0 + in_a + in_b - product
-    common = product * (1.0 + lam)  # apart - joint
-    both_silent_more = common * (apart + joint) / (apart * joint) ** 2
-    success = _heralds(in_a, background_a) * _heralds(in_b, background_b)
+    apart = schmidt_number * (log1p(in_a) + log1p(in_b))  # -ln of silence, if no pairs were common
+    more = schmidt_number * log1p(product * (1.0 + lam) / (1.0 + in_a + in_b - product))
+    both_silent_more = exp(-2.0 * apart) * expm1(2.0 * more)
+    success = _heralds(in_a, background_a, schmidt_number) * _heralds(in_b, background_b, schmidt_number)
     success += (1.0 - background_a) * (1.0 - background_b) * both_silent_more
     if success <= 0.0:
         raise LocalMisuse(
             "no photon and no background can herald at both memories: the link can never herald"
         )
-    error_free = 4.0 * (0.5 - intrinsic_error) * common / (apart * joint)
+    error_free = 4.0 * (0.5 - intrinsic_error) * exp(-apart) * expm1(more)
     w = min(1.0, error_free / success)
     return _one_code(success, werner((1.0 + 3.0 * w) / 4.0))
 
 
-def _heralds(photons: float, background: float) -> float:
-    """1 - (1 - Y)/(1 + eta lambda)^2: one memory heralds, whatever the other does."""
-    silent = -2.0 * log1p(photons)
+def _heralds(photons: float, background: float, schmidt_number: float) -> float:
+    """1 - (1 - Y)/(1 + eta lambda)^2K: one memory heralds, whatever the other does."""
+    silent = -2.0 * schmidt_number * log1p(photons)
     return -expm1(silent) + background * (1.0 + expm1(silent))
 
 
