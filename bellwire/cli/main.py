@@ -16,6 +16,7 @@ from bellwire.cli import (
     device,
     discover,
     evaluate,
+    fault,
     keys,
     links,
     live,
@@ -66,6 +67,7 @@ app.command()(create.create)
 app.command()(check.check)
 app.command()(device.device)
 app.command()(discover.discover)
+app.command()(fault.fault)
 app.command()(links.links)
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,11 @@ def test_listing_the_drivers_imports_neither_pyvisa_nor_zmq_nor_numpy() -> None:
         "sys.exit(any(name in sys.modules for name in ('pyvisa', 'zmq', 'numpy', 'serial')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_of_drivers_is_what_the_registry_says() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "driver_docs.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""The pytest plugin that comes with bellwire, used as a lab would: by its own scripts, no bellwire in them."""
+"""The pytest plugin that comes with bellwire, as a lab uses it: its own scripts have no bellwire in them."""
 
 from __future__ import annotations
 
