@@ -4,8 +4,8 @@ Owns the rules of instruments.md section 7.4: requests wait for each other; noth
 before a request, because it would be taken for the reply; a reply ends where its protocol says and is
 bounded; after any fault the session is out of step and refuses to be used until it was closed and opened
 again; a call that blocks beyond every timeout is given up and costs its thread, never the event loop.
-Refuses to retry: only a driver knows what may be sent twice. Knows no transport (`Transport`) and no
-dialect (`Take`).
+Refuses to retry: only a driver knows what may be sent twice (`try_exchange` lets it). Knows no transport
+(`Transport`) and no dialect (`Take`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Session:
     """The line to one instrument. Not usable before `open`; after a fault `close` and `open` again.
 
     `on_stray`: takes what arrives outside of replies, for devices that speak unasked; it runs in the loop.
-    None: such bytes are a ProtocolFault.
+    None: such bytes are a ProtocolFault. `on_fault`: told in the loop, at once, when the session falls out of step.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Session:
         settings: SessionSettings | None = None,
         *,
         on_stray: Callable[[bytes], None] | None = None,
+        on_fault: Callable[[DeviceFault], None] | None = None,
     ) -> None:
         self.settings = settings or SessionSettings()
         self.heard_at_ns: int | None = None
@@ -91,6 +92,7 @@ class Session:
         self._instrument = instrument
         self._transport = transport
         self._on_stray = on_stray
+        self._on_fault = on_fault
         self._worker: _Worker | None = None
         self._failed = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -143,6 +145,24 @@ class Session:
         allowed_s = self.settings.timeout_s if timeout_s is None else timeout_s
         return await self.call(lambda: self._exchange_blocking(request, take, allowed_s), timeout_s=allowed_s)
 
+    async def try_exchange(
+        self, request: bytes, take: Take, *, timeout_s: float | None = None
+    ) -> bytes | None:
+        """As `exchange`, but None when no reply came in time, and the session stays in step.
+
+        Only for protocols whose replies name their request, so that `take` passes over a late one, and with
+        `on_stray` for what comes later still. Raises Disconnected, ProtocolFault.
+        """
+        allowed_s = self.settings.timeout_s if timeout_s is None else timeout_s
+
+        def work() -> bytes | None:
+            try:
+                return self._exchange_blocking(request, take, allowed_s)
+            except LinkTimeout:
+                return None
+
+        return await self.call(work, timeout_s=allowed_s)
+
     async def send(self, request: bytes) -> None:
         """Send what has no reply. Raises Disconnected, ProtocolFault."""
         await self.call(lambda: self._send_blocking(request))
@@ -185,6 +205,8 @@ class Session:
     def _out_of_step(self, fault: DeviceFault) -> DeviceFault:
         self.fault = fault
         self._failed.set()
+        if self._on_fault is not None:
+            self._on_fault(fault)
         return fault
 
     # -- in the thread --------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import DeviceFault, LocalMisuse
 from bellwire.drivers.faults import DeviceError, DeviceRestarted, Disconnected, ProtocolFault
-from bellwire.drivers.instrument import Backoff, Instrument, InstrumentState
+from bellwire.drivers.instrument import Backoff, Condition, Instrument, InstrumentState
 from bellwire.drivers.parameters import Parameter
 from bellwire.drivers.readings import Reading, Value
 from bellwire.drivers.session import Session, SessionSettings, Transport
@@ -119,10 +119,20 @@ class SessionInstrument(Instrument):
     # -- life -----------------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        self.session = Session(
-            self.name, self._transport(), self._settings_of_session, on_stray=self._take_stray()
+        session = Session(
+            self.name,
+            self._transport(),
+            self._settings_of_session,
+            on_stray=self._take_stray(),
+            on_fault=lambda fault: self._fell_out(session, fault),
         )
-        await self.session.open()
+        self.session = session
+        await session.open()
+
+    def _fell_out(self, session: Session, fault: DeviceFault) -> None:
+        """Nobody shall take the instrument for ready until the supervising task has noticed."""
+        if session is self.session and self.state.condition is Condition.READY:
+            self._enter_fault(fault)
 
     async def _shut(self) -> None:
         session, self.session = self.session, None

@@ -1,0 +1,1 @@
+"""bellwire driver and emulator of the {{cookiecutter.maker}} {{cookiecutter.product}}."""
