@@ -39,7 +39,6 @@ class VisaTransport(Transport):
         self._instrument = instrument
         self._name = resource
         self._baud_rate = baud_rate
-        self._manager: pyvisa.ResourceManager | None = None
         self._resource: MessageBasedResource | None = None
         upper = resource.upper()
         self._is_socket = upper.endswith("::SOCKET")
@@ -61,9 +60,10 @@ class VisaTransport(Transport):
 
     def open(self, timeout_s: float) -> None:
         self._probe(timeout_s)
-        self._manager = pyvisa.ResourceManager("@py")
+        # pyvisa has one manager for all: to close it would close the resources of every other instrument.
+        manager = pyvisa.ResourceManager("@py")
         try:
-            resource = self._manager.open_resource(self._name, open_timeout=int(1000 * timeout_s))
+            resource = manager.open_resource(self._name, open_timeout=int(1000 * timeout_s))
         except (pyvisa.VisaIOError, OSError) as error:
             raise Disconnected(self._instrument, f"{self._name}: {error}") from error
         except ValueError as error:
@@ -81,12 +81,10 @@ class VisaTransport(Transport):
         self._resource = resource
 
     def close(self) -> None:
-        resource, manager = self._resource, self._manager
-        self._resource = self._manager = None
-        for closable in (resource, manager):
-            if closable is not None:
-                with contextlib.suppress(pyvisa.VisaIOError, OSError):  # it cannot be closed any better
-                    closable.close()
+        resource, self._resource = self._resource, None
+        if resource is not None:
+            with contextlib.suppress(pyvisa.VisaIOError, OSError):  # it cannot be closed any better
+                resource.close()
 
     def write(self, octets: bytes) -> None:
         try:
@@ -104,6 +102,8 @@ class VisaTransport(Transport):
                 self._refuse_if_hung_up()
                 return b""
             raise Disconnected(self._instrument, f"{self._name}: {error.description}") from error
+        except RuntimeError as error:  # how pyvisa-py says that a HiSLIP peer closed
+            raise Disconnected(self._instrument, f"{self._name}: {error}") from error
 
     def _probe(self, timeout_s: float) -> None:
         place = TCP_PLACE.fullmatch(self._name)
