@@ -1,10 +1,10 @@
 """Host side of the framed protocol: requests that are awaited, events that are called back, liveness that is
 kept.
 
-Owns one serial line: one request in flight, repeats with the same sequence number (the device answers a
-repeat from its store, so nothing runs twice), HELLO after the last repeat, credit, re-request of missing
-records, detection of a device that restarted. Refuses to reconnect by itself (`instrument.py`) and to know
-what a register or record means.
+Owns one port: as many requests in flight as it allows, repeats with the same sequence number (the device
+answers a repeat from its store, so nothing runs twice), HELLO after the last repeat, credit, re-request of
+missing records, detection of a device that restarted. Refuses to reconnect by itself (`instrument.py`) and
+to know what a register or record means.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from bellwire.drivers.faults import (
     LinkTimeout,
     ProtocolFault,
 )
+from bellwire.drivers.frame_port import FramePort, make_port
 from bellwire.drivers.frames import Bound, Events, Hello, Lost
-from bellwire.drivers.framing import REPLY_BIT, FrameType, Message, Status, encode_frame, pack_words, spoken
+from bellwire.drivers.framing import REPLY_BIT, FrameType, Message, Status, pack_words, spoken
 from bellwire.drivers.regmap import RegisterMap
-from bellwire.drivers.serial_port import SerialPort
+from bellwire.drivers.request_turns import RequestTurns
 
 WRITE_WORDS_MAX = 16
 READ_WORDS_MAX = 64
@@ -51,7 +52,7 @@ class FramedSettings:
 
 
 class FramedDevice:
-    """A device behind a serial line that speaks the framed protocol.
+    """A device that speaks the framed protocol. `path`: its serial line, or udp://HOST:PORT.
 
     Callbacks (set before `open`): `on_events`, `on_bound`, `on_lost` carry what the device pushes, in stream
     order and without repeats; `on_gap(first, resumed_at)` says that records first .. resumed_at - 1 are gone
@@ -78,10 +79,10 @@ class FramedDevice:
         self.repeated_requests = 0
         self._path = path
         self._record_bytes = record_bytes
-        self._port: SerialPort | None = None
-        self._lock = asyncio.Lock()
+        self._port: FramePort | None = None
+        self._turns = RequestTurns(1)
         self._seq = 0
-        self._waiting: tuple[int, int, asyncio.Future[Message]] | None = None
+        self._waiting: dict[tuple[int, int], asyncio.Future[Message]] = {}
         self._stream: EventStream | None = None
         self._boot_count: int | None = None
         self._fault: asyncio.Future[DeviceFault] | None = None
@@ -99,11 +100,12 @@ class FramedDevice:
         if self._port is not None:
             raise LocalMisuse(f"{self.name} is already open")
         self._fault = asyncio.get_running_loop().create_future()
-        port = SerialPort(self.name, self._path, self.settings.baud_rate, self._on_messages, self.end)
+        port = make_port(self.name, self._path, self.settings.baud_rate, self._on_messages, self.end)
         self._port = port
+        self._turns = RequestTurns(port.window)
         try:
             await port.open()
-            async with self._lock:
+            async with self._turns.alone():
                 hello = await self._hello()
             for what, expected, found in (
                 ("identity", self.map.identity, hello.identity),
@@ -132,7 +134,7 @@ class FramedDevice:
                 await asyncio.gather(task, return_exceptions=True)
         self._keeper = self._fetcher = None
         port, self._port = self._port, None
-        self._drop_request(Disconnected(self.name, "the link was closed"))
+        self._drop_requests(Disconnected(self.name, "the link was closed"))
         if port is not None:
             await port.close()
 
@@ -145,8 +147,7 @@ class FramedDevice:
     @property
     def frame_errors(self) -> int:
         """Damaged frames that the host has dropped on the present connection."""
-        decoder = self._port.decoder if self._port is not None else None
-        return 0 if decoder is None else decoder.crc_errors + decoder.short_frames + decoder.long_frames
+        return 0 if self._port is None else self._port.frame_errors
 
     def age_ns(self) -> int | None:
         """Nanoseconds since the last valid frame; None when none ever came."""
@@ -194,41 +195,48 @@ class FramedDevice:
     # -- requests -------------------------------------------------------------------------------------------
 
     async def _request(self, kind: FrameType, address: int, count: int, payload: bytes = b"") -> Message:
-        async with self._lock:
-            if self._fault is not None and self._fault.done():
-                raise self._fault.result()  # out of step or gone until it is opened again
+        async with self._turns.one():
+            self._require_well()
             reply = await self._exchange(kind, address, count, payload)
-            if reply is None:
+        if reply is None:
+            # HELLO empties the store of replies, so nothing else may be in flight that would be repeated.
+            async with self._turns.alone():
+                self._require_well()
                 hello = await self._hello()
                 if hello.boot_count != self._boot_count:
                     raise self._fail(DeviceRestarted(self.name, "the device started anew during a request"))
                 self._send_credit()
-                raise LinkTimeout(
-                    self.name,
-                    f"{kind.name} at {address:#05x} unanswered in {self.settings.tries} tries, yet HELLO was",
-                )
+            raise LinkTimeout(
+                self.name,
+                f"{kind.name} at {address:#05x} unanswered in {self.settings.tries} tries, yet HELLO was",
+            )
         if reply.status != Status.OK:
             raise DeviceError(
                 self.name, f"{kind.name} at {address:#05x} refused: {spoken(Status, reply.status)}"
             )
         return reply
 
+    def _require_well(self) -> None:
+        if self._fault is not None and self._fault.done():
+            raise self._fault.result()  # out of step or gone until it is opened again
+
     async def _exchange(self, kind: FrameType, address: int, count: int, payload: bytes) -> Message | None:
-        """One request with its repeats; None when all tries stayed unanswered. The lock is held."""
+        """One request with its repeats; None when all tries stayed unanswered. A turn is held."""
         self._seq = (self._seq + 1) & 0xFF
-        frame = encode_frame(Message(kind, self._seq, address, count, 0, payload))
+        request = Message(kind, self._seq, address, count, 0, payload)
+        key = (kind | REPLY_BIT, self._seq)
         for attempt in range(self.settings.tries):
             self.repeated_requests += attempt > 0
             waiting: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-            self._waiting = (kind | REPLY_BIT, self._seq, waiting)
+            self._waiting[key] = waiting
             try:
-                self._send(frame)
+                self._send(request)
                 async with asyncio.timeout(self.settings.reply_timeout_s):
                     return await waiting
             except TimeoutError:
                 continue
             finally:
-                self._waiting = None
+                del self._waiting[key]
         return None
 
     async def _hello(self) -> Hello:
@@ -238,6 +246,8 @@ class FramedDevice:
             reply = await self._exchange(FrameType.HELLO, 0, 1, pack_words([nonce]))
             if reply is None:
                 break
+            if reply.status == Status.BUSY:
+                raise self._fail(Disconnected(self.name, "the device is owned by another host"))
             try:
                 hello = Hello.unpack(reply.payload)
             except PeerViolation as error:
@@ -246,14 +256,14 @@ class FramedDevice:
                 return hello
         raise self._fail(LinkTimeout(self.name, f"no answer to HELLO in {self.settings.tries} tries"))
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, message: Message) -> None:
         if self._port is None:
             raise Disconnected(self.name, "the link is not open")
-        self._port.send(frame)
+        self._port.send(message)
 
     def _send_credit(self) -> None:
         if self._stream is not None:
-            self._send(encode_frame(Message(FrameType.CREDIT, 0, payload=self._stream.credit().pack())))
+            self._send(Message(FrameType.CREDIT, 0, payload=self._stream.credit().pack()))
 
     # -- what arrives ---------------------------------------------------------------------------------------
 
@@ -269,10 +279,9 @@ class FramedDevice:
 
     def _on_message(self, message: Message) -> None:
         if message.type & REPLY_BIT:
-            if self._waiting is not None and self._waiting[:2] == (message.type, message.seq):
-                waiting = self._waiting[2]
-                if not waiting.done():
-                    waiting.set_result(message)
+            waiting = self._waiting.get((message.type, message.seq))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message)
         elif self._stream is None:
             return  # pushed before HELLO was answered; it will be sent again once credit is granted
         elif message.type == FrameType.EVENTS:
@@ -312,7 +321,7 @@ class FramedDevice:
         """Ask for the records from the next expected one on (GET)."""
         assert self._stream is not None
         wanted = self._stream.expected
-        async with self._lock:
+        async with self._turns.one():
             try:
                 reply = await self._exchange(FrameType.GET, 0, 1, pack_words([wanted]))
             except DeviceFault:
@@ -342,12 +351,13 @@ class FramedDevice:
     def _fail(self, fault: DeviceFault) -> DeviceFault:
         if self._fault is not None and not self._fault.done():
             self._fault.set_result(fault)
-        self._drop_request(fault)
+        self._drop_requests(fault)
         return fault
 
-    def _drop_request(self, fault: DeviceFault) -> None:
-        if self._waiting is not None and not self._waiting[2].done():
-            self._waiting[2].set_exception(fault)
+    def _drop_requests(self, fault: DeviceFault) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(fault)
 
 
 def _ignore(_: object) -> None:

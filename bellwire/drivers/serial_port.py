@@ -16,7 +16,7 @@ from typing import TypeVar
 import serial
 
 from bellwire.drivers.faults import Disconnected
-from bellwire.drivers.framing import FrameDecoder, Message
+from bellwire.drivers.framing import FrameDecoder, Message, encode_frame
 
 T = TypeVar("T")
 
@@ -26,11 +26,13 @@ JOIN_S = 2.0
 
 
 class SerialPort:
-    """One open serial line with exclusive ownership.
+    """One open serial line with exclusive ownership. Requests go one after the other (`window` 1).
 
     `on_messages` and `on_closed` run in the loop that opened the port. `on_closed` runs at most once, and not
     after `close()`.
     """
+
+    window = 1
 
     def __init__(
         self,
@@ -79,15 +81,20 @@ class SerialPort:
             raise Disconnected(self._instrument, f"cannot open {self._path}: {error}") from error
         return port
 
-    def send(self, octets: bytes) -> None:
-        """Queue bytes for the line.
+    @property
+    def frame_errors(self) -> int:
+        """Damaged frames dropped since `open`."""
+        return self.decoder.crc_errors + self.decoder.short_frames + self.decoder.long_frames
+
+    def send(self, message: Message) -> None:
+        """Queue a message for the line.
 
         Raises Disconnected when the line is closed or the device has stopped reading.
         """
         if self._serial is None or self._closing:
             raise Disconnected(self._instrument, f"{self._path} is closed")
         try:
-            self._outgoing.put_nowait(octets)
+            self._outgoing.put_nowait(encode_frame(message))
         except queue.Full:
             raise Disconnected(
                 self._instrument,

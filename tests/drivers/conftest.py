@@ -107,6 +107,7 @@ def make_lab(
     ring_log2: int = 8,
     outcomes: tuple[HeraldOutcome, ...] = PERFECT_HERALDS,
     points: tuple[HeraldPhysics, ...] = (),
+    udp: bool = False,
 ) -> Lab:
     shift_ns = 800_000_000 - time.time_ns() % 10**9
 
@@ -138,6 +139,7 @@ def make_lab(
                 link="alice-bob",
                 nodes=("alice", "bob"),
                 path=tmp_path / "station",
+                udp_port=0 if udp else None,
                 serial_number=77,
                 hardware=HeraldHardware(ring_log2=ring_log2),
             )

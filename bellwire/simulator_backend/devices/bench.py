@@ -33,14 +33,16 @@ from bellwire.simulator_backend.world_words import PlannedClick
 class StationWiring:
     """A heralding FPGA: one station, one link. `nodes` are side 0 and side 1 of the link in the World.
 
-    `path`: where the serial line appears. `identity`: another ID register, to emulate a wrong device; None is
-    right. `architecture`: of the link, which says what a success fires at the device.
+    `path`: where the serial line appears; `udp_port`: instead of it, a port of 127.0.0.1 (0: any free one).
+    `identity`: another ID register, to emulate a wrong device; None is right.
+    `architecture`: of the link, which says what a success fires at the device.
     """
 
     station: str
     link: str
     nodes: tuple[str, str]
-    path: Path
+    path: Path | None = None
+    udp_port: int | None = None
     serial_number: int = 1
     identity: int | None = None
     hardware: HeraldHardware | None = None
@@ -130,7 +132,10 @@ class EmulatedBench:
             core.expected_clicks = lambda: self._expected(wiring.link)
             return core
 
-        return FramedEmulator(wiring.path, make_core, lambda core: None, self.now)
+        place = wiring.path if wiring.udp_port is None else wiring.udp_port
+        if place is None:
+            raise LocalMisuse(f"{wiring.station} has neither a path nor a UDP port")
+        return FramedEmulator(place, make_core, lambda core: None, self.now)
 
     def _node(self, wiring: NodeWiring) -> FramedEmulator[MemoryCore]:
         def make_core(boot_count: int, now_ns: int) -> MemoryCore:

@@ -1,7 +1,7 @@
 """Device side of the framed protocol: requests answered once, events pushed under credit, bounds at 20 Hz.
 
 Owns the reply store (a repeated sequence number is answered from it and not executed again), the credit and
-the send position. Sans I/O: bytes in, bytes out through `send`. Refuses to know what the registers do
+the send position. Sans I/O: messages in, messages out through `send`. Refuses to know what the registers do
 (`DeviceCore`).
 """
 
@@ -16,18 +16,16 @@ from bellwire.drivers.frames import Bound, Credit, Events, Hello, Lost
 from bellwire.drivers.framing import (
     FRAME_BYTES_MAX,
     REPLY_BIT,
-    FrameDecoder,
     FrameType,
     Message,
     Status,
-    encode_frame,
     pack_words,
 )
 from bellwire.simulator_backend.devices.event_ring import EventRing
 from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
 from bellwire.simulator_backend.devices.register_file import RegisterFile
 
-REPLIES_KEPT = 8
+REPLIES_KEPT = 16
 """Far fewer than 256, so that a sequence number that has gone round is not taken for a repeat."""
 RECORDS_PER_FRAME = 16
 CREDIT_BYTES = 8
@@ -60,6 +58,10 @@ class DeviceCore(Protocol):
         """The same for time tags; None when the device sends none."""
         ...
 
+    def afflict(self, fault: Fault, on: bool, now_ns: int) -> None:
+        """A fault of the device itself begins or ends. Raises LocalMisuse when it has no such thing."""
+        ...
+
     def take_lost(self) -> list[Lost]:
         """Losses not reported yet; they count as reported afterwards."""
         ...
@@ -68,32 +70,32 @@ class DeviceCore(Protocol):
 class FramedEndpoint:
     """One end of the line, for as long as the device has power."""
 
-    def __init__(self, core: DeviceCore, send: Callable[[bytes], None], faults: FaultSwitches) -> None:
+    def __init__(self, core: DeviceCore, send: Callable[[Message], None], faults: FaultSwitches) -> None:
         self._core = core
         self._send = send
         self._faults = faults
-        self._decoder = FrameDecoder()
-        self._replies: deque[tuple[Message, bytes]] = deque(maxlen=REPLIES_KEPT)
+        self._replies: deque[tuple[Message, Message]] = deque(maxlen=REPLIES_KEPT)
         self._granted = 0
         self._send_next = core.ring.oldest
         self._boot_count = core.boot_count
         self.executed = 0
 
-    def receive(self, octets: bytes, now_ns: int) -> None:
-        """Bytes from the host."""
-        errors = self._decoder.crc_errors
-        for message in self._decoder.feed(octets):
-            self._core.set_now(now_ns)
+    def receive(self, messages: list[Message], damaged: int, now_ns: int) -> None:
+        """Messages from the line, after which so many damaged frames had been dropped; answers leave through
+        `send` before this returns.
+        """
+        self._core.set_now(now_ns)
+        for message in messages:
             self._core.heard(now_ns)
             self._on_message(message)
-        if self._decoder.crc_errors != errors:
+        if damaged:
             self._core.registers.raise_sticky("STICKY", "crc_err")
         self.pump()
 
     def pump(self) -> None:
         """Push what credit allows, and losses."""
         for lost in self._core.take_lost():
-            self._send(encode_frame(Message(FrameType.LOST, 0, status=lost.kind, payload=lost.pack())))
+            self._send(Message(FrameType.LOST, 0, status=lost.kind, payload=lost.pack()))
         ring = self._core.ring
         self._send_next = max(self._send_next, ring.oldest)
         while self._send_next < min(ring.next, self._granted):
@@ -112,7 +114,7 @@ class FramedEndpoint:
             records = tuple(ring.entry(k).record for k in range(first, end))
             payload = Events(first, head.run_short, head.time_epoch, records).pack()
             events = Message(FrameType.EVENTS, 0, count=len(records), status=head.kind, payload=payload)
-            self._send(encode_frame(events))
+            self._send(events)
             self._send_next = end
 
     def tick(self, now_ns: int) -> None:
@@ -121,7 +123,7 @@ class FramedEndpoint:
         self.pump()
         for bound in (self._core.tag_bound(self._send_next), self._core.bound(self._send_next)):
             if bound is not None:
-                self._send(encode_frame(Message(FrameType.BOUND, 0, status=bound.kind, payload=bound.pack())))
+                self._send(Message(FrameType.BOUND, 0, status=bound.kind, payload=bound.pack()))
 
     # -- requests -------------------------------------------------------------------------------------------
 
@@ -144,9 +146,8 @@ class FramedEndpoint:
             self._granted = 0
             self._send_next = self._core.ring.oldest
             self._replies.clear()
-        reply = encode_frame(
-            Message(message.type | REPLY_BIT, message.seq, message.address, message.count, status, payload)
-        )
+        kind = message.type | REPLY_BIT
+        reply = Message(kind, message.seq, message.address, message.count, status, payload)
         self._replies.append((message, reply))
         self._send(reply)
 

@@ -23,11 +23,12 @@ class RingEntry:
 
 
 class EventRing:
-    """Records `oldest .. next - 1`."""
+    """Records `oldest .. next - 1`. While `is_blocked`, every record finds the ring full."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self.oldest = 0
+        self.is_blocked = False
         self._entries: deque[RingEntry] = deque()
 
     @property
@@ -42,7 +43,7 @@ class EventRing:
         """Append; False when the ring is full, and then the NEWEST record (this one) is dropped (fpga.md
         section 8).
         """
-        if len(self._entries) >= self.depth:
+        if self.is_blocked or len(self._entries) >= self.depth:
             return False
         self._entries.append(entry)
         return True

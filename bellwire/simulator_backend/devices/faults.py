@@ -16,8 +16,8 @@ class Fault(StrEnum):
 
     `LOST_FRAME` loses a whole request or reply, `DROPPED_BYTE` one byte of a reply, `GARBAGE` sends other
     bytes of the same length, `HANG` holds every answer for its delay while requests wait. `OVERFLOW`,
-    `INTERLOCK` and `DRIFT` are of the device: it shows them as its maker says, for as long as they are on;
-    a device without such a thing refuses them.
+    `INTERLOCK`, `DRIFT`, `PPS_MISSING` and `REFERENCE_LOST` are of the device: it shows them as its maker
+    says, for as long as they are on; a device without such a thing refuses them.
     """
 
     LATE_REPLY = "late_reply"
@@ -38,9 +38,13 @@ class Fault(StrEnum):
     OVERFLOW = "overflow"
     INTERLOCK = "interlock"
     DRIFT = "drift"
+    PPS_MISSING = "pps_missing"
+    REFERENCE_LOST = "reference_lost"
 
 
-OF_THE_DEVICE = frozenset({Fault.OVERFLOW, Fault.INTERLOCK, Fault.DRIFT})
+OF_THE_DEVICE = frozenset(
+    {Fault.OVERFLOW, Fault.INTERLOCK, Fault.DRIFT, Fault.PPS_MISSING, Fault.REFERENCE_LOST}
+)
 """Faults that a device model carries out itself; the others act on what passes its line."""
 
 

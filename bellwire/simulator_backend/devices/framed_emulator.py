@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from bellwire.drivers.framing import Message
 from bellwire.simulator_backend.devices.endpoint import DeviceCore, FramedEndpoint
-from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
+from bellwire.simulator_backend.devices.faults import OF_THE_DEVICE, Fault, FaultSwitches
+from bellwire.simulator_backend.devices.frame_line import FrameLine
 from bellwire.simulator_backend.devices.pty_line import PtyLine
+from bellwire.simulator_backend.devices.udp_line import UdpLine
 
 BOUND_PERIOD_S = 0.05
 
@@ -21,7 +24,8 @@ Core = TypeVar("Core", bound=DeviceCore)
 
 
 class FramedEmulator(Generic[Core]):
-    """One device. `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of
+    """One device. `place`: path of its serial line, or its UDP port on 127.0.0.1 (0: any free one, see
+    `line`). `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of
     its end.
 
     `clock()` gives the time in ns and lets everything that is due happen first.
@@ -29,7 +33,7 @@ class FramedEmulator(Generic[Core]):
 
     def __init__(
         self,
-        path: Path,
+        place: Path | int,
         make_core: Callable[[int, int], Core],
         power_lost: Callable[[Core], None],
         clock: Callable[[], int],
@@ -40,10 +44,16 @@ class FramedEmulator(Generic[Core]):
         self._make_core = make_core
         self._power_lost = power_lost
         self._clock = clock
-        self._line = PtyLine(path, self._receive, self.faults)
+        self.line: FrameLine = (
+            UdpLine(place, self._receive, self.faults)
+            if isinstance(place, int)
+            else PtyLine(place, self._receive, self.faults)
+        )
         # The one thing that survives without power. It begins with the seconds of the clock, so that a
         # restarted emulator process never repeats a count: a driver must notice that all is forgotten.
         self._boot_count = clock() // 1_000_000_000 & 0x7FFF_FFFF
+        self._afflicted: set[Fault] = set()
+        self._hung: list[tuple[list[Message], int]] = []
         self._ticker: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -51,12 +61,12 @@ class FramedEmulator(Generic[Core]):
         if self.core is not None:
             return
         self._boot()
-        self._line.open()
+        self.line.open()
         self._tick()
 
     def stop(self) -> None:
         """Power off: the line hangs up, configuration and volatile state are gone; harmless when off."""
-        self._line.close()
+        self.line.close()
         if self._ticker is not None:
             self._ticker.cancel()
         self.endpoint = None
@@ -67,17 +77,27 @@ class FramedEmulator(Generic[Core]):
     ) -> None:
         """Switch a fault on.
 
-        REFUSED removes the line until `clear_fault`; FIN, RST and RESTART strike at a request.
+        REFUSED removes the line until `clear_fault`; FIN, RST, RESTART and HANG strike at a request; faults
+        of the device last over a power cycle, because they are around it. Raises LocalMisuse when the device
+        has no such thing.
         """
+        if fault in OF_THE_DEVICE and self.core is not None:
+            self.core.afflict(fault, True, self._clock())
+        if fault in OF_THE_DEVICE:
+            self._afflicted.add(fault)
         self.faults.set(fault, rate=rate, delay_s=delay_s, times=times)
         if fault is Fault.REFUSED:
-            self._line.close()
+            self.line.close()
 
     def clear_fault(self, fault: Fault | None = None) -> None:
         """Switch one fault, or all, off."""
         self.faults.clear(fault)
+        for one in [one for one in self._afflicted if fault in (None, one)]:
+            self._afflicted.discard(one)
+            if self.core is not None:
+                self.core.afflict(one, False, self._clock())
         if fault in (None, Fault.REFUSED) and self.core is not None:
-            self._line.open()
+            self.line.open()
 
     def _lose_power(self) -> None:
         core, self.core = self.core, None
@@ -88,18 +108,33 @@ class FramedEmulator(Generic[Core]):
     def _boot(self) -> None:
         self._boot_count += 1
         self.core = self._make_core(self._boot_count, self._clock())
-        self.endpoint = FramedEndpoint(self.core, self._line.send, self.faults)
+        for fault in self._afflicted:
+            self.core.afflict(fault, True, self._clock())
+        self.endpoint = FramedEndpoint(self.core, self.line.send, self.faults)
 
-    def _receive(self, octets: bytes) -> None:
+    def _receive(self, messages: list[Message], damaged: int) -> None:
+        if self.faults.strikes(Fault.HANG):
+            self._hung.append((messages, damaged))
+            if len(self._hung) == 1:
+                delay_s = self.faults.delay_s(Fault.HANG)
+                asyncio.get_running_loop().call_later(delay_s, self._go_on)
+            return
         if self.faults.strikes(Fault.FIN) or self.faults.strikes(Fault.RST):
-            self._line.close()
-            self._line.open()
+            self.line.close()
+            self.line.open()
             return
         if self.faults.strikes(Fault.RESTART):
             self._lose_power()
             self._boot()
         if self.endpoint is not None:
-            self.endpoint.receive(octets, self._clock())
+            self.endpoint.receive(messages, damaged, self._clock())
+
+    def _go_on(self) -> None:
+        """The device has come back to its senses: what waited is answered now."""
+        waited, self._hung = self._hung, []
+        for messages, damaged in waited:
+            if self.endpoint is not None:
+                self.endpoint.receive(messages, damaged, self._clock())
 
     def _tick(self) -> None:
         if self.endpoint is not None:

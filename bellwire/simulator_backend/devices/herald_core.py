@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.frames import Bound, Lost
 from bellwire.drivers.framing import Status
 from bellwire.drivers.regmap import load_map
 from bellwire.simulator_backend.devices.event_ring import EventRing
+from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.herald_clock import SECOND_NS, HeraldClock, HeraldHardware
 from bellwire.simulator_backend.devices.herald_engine import HeraldEngine
 from bellwire.simulator_backend.devices.herald_fired import FIRED, FiredPatterns
@@ -179,31 +181,36 @@ class HeraldCore:
 
     # -- what happens around the board ----------------------------------------------------------------------
 
-    def lose_reference(self, now_ns: int) -> None:
-        """The 10 MHz stays away. On it, the run ends here and a new time epoch begins."""
+    def afflict(self, fault: Fault, on: bool, now_ns: int) -> None:
+        """The PPS or the 10 MHz stays away, or comes back; the ring takes no record, or does again.
+
+        Without the 10 MHz that it runs on, the run ends here and a new time epoch begins. Raises LocalMisuse
+        for a fault that the device does not have.
+        """
         self.set_now(now_ns)
-        self._external_present = False
+        match fault:
+            case Fault.PPS_MISSING:
+                if on:
+                    self.clock.lose_pps(now_ns)
+                else:
+                    self.clock.restore_pps(now_ns)
+            case Fault.REFERENCE_LOST:
+                self._external_present = not on
+                if on:
+                    self._lose_reference()
+                else:
+                    self.clock.restore_reference()
+            case Fault.OVERFLOW:
+                self.ring.is_blocked = on
+            case _:
+                raise LocalMisuse(f"a heralding FPGA has no fault {fault.value}")
+
+    def _lose_reference(self) -> None:
         if self.clock.uses_external and self.clock.external_present:
             self.registers.raise_sticky("STICKY", "ref_lost")
             if self.run.is_active:
                 self._end_run()
         self.clock.lose_reference()
-
-    def restore_reference(self, now_ns: int) -> None:
-        """The 10 MHz is back."""
-        self.set_now(now_ns)
-        self._external_present = True
-        self.clock.restore_reference()
-
-    def lose_pps(self, now_ns: int) -> None:
-        """From now on no PPS comes."""
-        self.set_now(now_ns)
-        self.clock.lose_pps(now_ns)
-
-    def restore_pps(self, now_ns: int) -> None:
-        """The next PPS comes again."""
-        self.set_now(now_ns)
-        self.clock.restore_pps(now_ns)
 
     # -- writes ---------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.frames import Bound, Lost, MemoryEvent, MemoryWords
 from bellwire.drivers.framing import Status
 from bellwire.drivers.memory_words import (
@@ -26,6 +27,7 @@ from bellwire.drivers.memory_words import (
 )
 from bellwire.drivers.regmap import load_map
 from bellwire.simulator_backend.devices.event_ring import EventRing, RingEntry
+from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.mailbox import Mailbox, OperationFailed
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.register_file import RegisterFile
@@ -306,6 +308,10 @@ class MemoryCore:
         if not self.ring.push(RingEntry(0, self.boot_count & 0xFFFF, words.pack())):
             self._lost_count += 1
             self.registers.raise_sticky("STICKY", "lost")
+
+    def afflict(self, fault: Fault, on: bool, now_ns: int) -> None:
+        """Raises LocalMisuse: nothing but line and power goes wrong with this controller."""
+        raise LocalMisuse(f"a memory controller has no fault {fault.value}")
 
     def tag_bound(self, first_unsent: int) -> Bound | None:
         """A memory has no time tags."""

@@ -1,8 +1,7 @@
 """A serial line as a pseudo-terminal: published under a path, cut and brought back at will, with faults per
 frame.
 
-Owns the file descriptors and the symbolic link. Refuses to know what the bytes mean, except that one call of
-`send` is one frame, which is what line faults act on.
+Owns the file descriptors, the symbolic link and the frame decoder. Refuses to know what the messages mean.
 """
 
 from __future__ import annotations
@@ -10,25 +9,25 @@ from __future__ import annotations
 import asyncio
 import os
 import tty
-from collections.abc import Callable
 from pathlib import Path
 
-from bellwire.drivers.framing import REPLY_BIT, FrameType, Message, encode_frame
+from bellwire.drivers.framing import FrameDecoder, Message, encode_frame
 from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
+from bellwire.simulator_backend.devices.frame_line import FrameLine, Receive
 
 OUTGOING_BYTES_MAX = 1 << 16
 READ_BYTES = 4096
 
 
-class PtyLine:
-    """One pseudo-terminal; `receive(octets)` runs in the loop."""
+class PtyLine(FrameLine):
+    """One pseudo-terminal; `receive` runs in the loop."""
 
-    def __init__(self, path: Path, receive: Callable[[bytes], None], faults: FaultSwitches) -> None:
+    def __init__(self, path: Path, receive: Receive, faults: FaultSwitches) -> None:
+        super().__init__(receive, faults)
         self._path = path
-        self._receive = receive
-        self._faults = faults
         self._ends: tuple[int, int] | None = None
         self._outgoing = bytearray()
+        self._decoder = FrameDecoder()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -47,6 +46,7 @@ class PtyLine:
         # end.
         self._ends = (device, host)
         self._outgoing.clear()
+        self._decoder = FrameDecoder()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(device, self._readable)
         fresh = self._path.with_name(f".{self._path.name}.{device}")
@@ -66,29 +66,8 @@ class PtyLine:
         os.close(host)
         os.close(device)
 
-    def send(self, frame: bytes) -> None:
-        """One frame to the host, subject to the faults that are on."""
-        faults = self._faults
-        if faults.strikes(Fault.SILENT) or faults.strikes(Fault.LOST_FRAME):
-            return
-        is_reply = len(frame) > 1 and frame[1] & REPLY_BIT
-        if is_reply and faults.strikes(Fault.UNSOLICITED):
-            self._write(
-                encode_frame(
-                    Message(FrameType.READ | REPLY_BIT, frame[2] ^ 0x55, 0, 1, 0, b"\xde\xad\xbe\xef")
-                )
-            )
-        if faults.strikes(Fault.BAD_CRC):
-            middle = len(frame) // 2
-            frame = frame[:middle] + bytes([frame[middle] ^ 0x01]) + frame[middle + 1 :]
-        if is_reply and faults.strikes(Fault.HALF_REPLY):
-            frame = frame[: len(frame) // 2]
-        if is_reply and faults.strikes(Fault.DOUBLE_REPLY):
-            frame += frame
-        if is_reply and self._loop is not None and faults.strikes(Fault.LATE_REPLY):
-            self._loop.call_later(faults.delay_s(Fault.LATE_REPLY), self._write, frame)
-            return
-        self._write(frame)
+    def _encode(self, message: Message) -> bytes:
+        return encode_frame(message)
 
     def _write(self, octets: bytes) -> None:
         if self._ends is None or len(self._outgoing) + len(octets) > OUTGOING_BYTES_MAX:
@@ -118,4 +97,6 @@ class PtyLine:
         except (BlockingIOError, InterruptedError):
             return
         if octets and not self._faults.strikes(Fault.LOST_FRAME):
-            self._receive(octets)
+            damaged = self._decoder.crc_errors
+            messages = self._decoder.feed(octets)
+            self._receive(messages, self._decoder.crc_errors - damaged)

@@ -30,6 +30,7 @@ from bellwire.simulator_backend.devices import (
     herald_run,
     register_file,
 )
+from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.herald_clock import HeraldHardware
 from tests.simulator_backend.devices.planting import assert_harmless_changes_pass, noticed_by, plant
 from tests.simulator_backend.devices.wire import (
@@ -77,7 +78,7 @@ def another_clock_gives_the_same_times() -> None:
 def a_missing_pps_is_told_and_its_label_is_not_given_away() -> None:
     wire = station()
     wire.now_ns = START_NS + S // 2
-    wire.core.lose_pps(wire.now_ns)
+    wire.core.afflict(Fault.PPS_MISSING, True, wire.now_ns)
     assert not wire.sticky("pps_missing")
     wire.now_ns = START_NS + 2 * S + 5
     assert wire.sticky("pps_missing")
@@ -85,7 +86,7 @@ def a_missing_pps_is_told_and_its_label_is_not_given_away() -> None:
     assert not wire.status("pps_present")
     assert wire.tick().now_ns == 2 * S + 5
     assert click(wire, 2500) == 1  # the counter goes on: a run needs its PPS only to begin
-    wire.core.restore_pps(wire.now_ns)
+    wire.core.afflict(Fault.PPS_MISSING, False, wire.now_ns)
     wire.now_ns = START_NS + 4 * S
     assert wire.read("PPS_COUNT") == START_NS // S + 4
     assert wire.status("pps_present")
@@ -97,7 +98,7 @@ def a_missing_pps_is_told_and_its_label_is_not_given_away() -> None:
 def a_run_whose_pps_stays_away_does_not_begin() -> None:
     wire = station(running=False)
     wire.write("ARM_PPS", START_NS // S)
-    wire.core.lose_pps(BOOT_NS)
+    wire.core.afflict(Fault.PPS_MISSING, True, BOOT_NS)
     assert wire.write("CTRL", RUN) == Status.OK
     assert wire.status("armed")
     wire.now_ns = START_NS + S
@@ -118,7 +119,7 @@ def a_lost_reference_ends_the_run_and_begins_an_epoch() -> None:
     assert wire.write("REF_SEL", 0) == Status.BUSY
     click(wire, 3)
     wire.now_ns = START_NS + 10 * PERIOD_NS
-    wire.core.lose_reference(wire.now_ns)
+    wire.core.afflict(Fault.REFERENCE_LOST, True, wire.now_ns)
     assert wire.read("TIME_EPOCH") == before + 1
     assert wire.sticky("ref_lost")
     assert not wire.status("ref_locked")
@@ -130,7 +131,7 @@ def a_lost_reference_ends_the_run_and_begins_an_epoch() -> None:
     assert click(wire, 20) == 0
     wire.write("ARM_PPS", START_NS // S + 1)
     assert wire.write("CTRL", RUN) == Status.RANGE  # not on a clock that nobody knows
-    wire.core.restore_reference(wire.now_ns)
+    wire.core.afflict(Fault.REFERENCE_LOST, False, wire.now_ns)
     assert wire.read("REF_STATUS") == 1 << 16 | 3
     assert wire.write("CTRL", RUN) == Status.OK
 
@@ -138,7 +139,7 @@ def a_lost_reference_ends_the_run_and_begins_an_epoch() -> None:
 def the_own_oscillator_needs_no_reference() -> None:
     wire = station()
     before = wire.read("TIME_EPOCH")
-    wire.core.lose_reference(wire.now_ns)
+    wire.core.afflict(Fault.REFERENCE_LOST, True, wire.now_ns)
     assert (wire.read("TIME_EPOCH"), wire.sticky("ref_lost")) == (before, False)
     assert wire.status("running")
 
@@ -148,8 +149,8 @@ def records_of_another_epoch_travel_in_frames_of_their_own() -> None:
     wire.write("REF_SEL", 1)
     wire.begin()
     click(wire, 1)
-    wire.core.lose_reference(wire.now_ns)
-    wire.core.restore_reference(wire.now_ns)
+    wire.core.afflict(Fault.REFERENCE_LOST, True, wire.now_ns)
+    wire.core.afflict(Fault.REFERENCE_LOST, False, wire.now_ns)
     wire.begin(run_short=43, start_ns=START_NS + S)
     assert wire.core.click(START_NS + S + 104, 0, 1, START_NS + S + 104) == 1
     wire.credit(10, 0)

@@ -40,16 +40,17 @@ class Wire:
         self.seq = 0
         self.replies: list[Message] = []
         self.pushed: list[Message] = []
-        self.decoder = framing.FrameDecoder()
+        self.line = framing.FrameDecoder()
         self.endpoint = endpoint.FramedEndpoint(core, self._sent, FaultSwitches())
         self.request(FrameType.HELLO, 0, [1])
 
-    def _sent(self, octets: bytes) -> None:
-        for message in self.decoder.feed(octets):
-            (self.replies if message.type & 0x80 else self.pushed).append(message)
+    def _sent(self, message: Message) -> None:
+        (self.replies if message.type & 0x80 else self.pushed).append(message)
 
     def send(self, octets: bytes) -> None:
-        self.endpoint.receive(octets, self.now_ns)
+        damaged = self.line.crc_errors
+        messages = self.line.feed(octets)
+        self.endpoint.receive(messages, self.line.crc_errors - damaged, self.now_ns)
 
     def request(self, kind: int, address: int, words: list[int], count: int | None = None) -> Message:
         self.seq = (self.seq + 1) & 0xFF
