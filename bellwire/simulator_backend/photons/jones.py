@@ -60,17 +60,21 @@ def waveplate(retardance_waves: float, angle_deg: float) -> Jones:
     return np.asarray(turn @ plate @ turn.T, dtype=np.complex128)
 
 
-def rotation(vector_rad: NDArray[np.float64]) -> Jones:
-    """The turn exp(-i v.sigma/2) of the Poincare sphere about `vector_rad` by its length, shape (3,).
+def rotations(vectors_rad: NDArray[np.float64]) -> Jones:
+    """Turns exp(-i v.sigma/2) of the Poincare sphere about each vector by its length, shape (n, 2, 2).
 
-    The three directions are those of the Paulis Z, X, Y: H/V, D/A, R/L of the sphere.
+    vectors_rad: shape (n, 3). The three directions are those of the Paulis Z, X, Y: H/V, D/A, R/L of the
+    sphere.
     """
-    angle = float(np.linalg.norm(vector_rad))
-    if angle == 0.0:
-        return IDENTITY
-    axis = vector_rad / angle
-    generator = axis[0] * PAULIS[1] + axis[1] * PAULIS[2] + axis[2] * PAULIS[3]
-    return np.asarray(cos(angle / 2.0) * IDENTITY - 1j * sin(angle / 2.0) * generator, dtype=np.complex128)
+    half = np.linalg.norm(vectors_rad, axis=1)[:, None, None] / 2.0
+    generators = np.tensordot(vectors_rad, np.stack(PAULIS[1:]), axes=1)
+    # sin(a/2)/a is half of sinc, which has no trouble at a = 0.
+    return np.asarray(np.cos(half) * IDENTITY - 0.5j * np.sinc(half / pi) * generators, dtype=np.complex128)
+
+
+def rotation(vector_rad: NDArray[np.float64]) -> Jones:
+    """One of `rotations`, of a vector of shape (3,)."""
+    return np.asarray(rotations(vector_rad[None, :])[0], dtype=np.complex128)
 
 
 def normalised(jones: Jones) -> tuple[float, Jones]:

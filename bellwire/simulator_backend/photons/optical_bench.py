@@ -139,7 +139,8 @@ class OpticalBench:
         """
         tags = self._stream.take(start_ps, stop_ps)
         for detector, latched_ps in self._stream.latched_ps.items():
-            if latched_ps >= self._reset_ps.get(detector, 0) and detector not in self._present.latched:
+            reset_ps = self._reset_ps.get(detector)
+            if detector not in self._present.latched and (reset_ps is None or latched_ps >= reset_ps):
                 self._present.latch(detector)
         return tags
 

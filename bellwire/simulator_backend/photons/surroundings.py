@@ -12,7 +12,7 @@ from numpy.random import SeedSequence, default_rng
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.simulator_backend.photons.elements import Drift
-from bellwire.simulator_backend.photons.jones import IDENTITY, Jones, rotation
+from bellwire.simulator_backend.photons.jones import IDENTITY, Jones, rotations
 from bellwire.simulator_backend.photons.passive import Fibre
 
 STEP_NS = 100_000_000
@@ -21,7 +21,7 @@ STEP_NS = 100_000_000
 STEPS_AHEAD_MAX = 10_000_000
 """Longest jump in one call (11 days): a walk has to be walked."""
 
-_BLOCK = 4096
+_BLOCK = 256
 
 
 class Wander:
@@ -45,7 +45,7 @@ class Wander:
         while self._steps < steps:
             if not self._queue:
                 drawn = self._generator.normal(0.0, self._step_rad, (_BLOCK, 3))
-                self._queue = [rotation(vector) for vector in drawn[::-1]]
+                self._queue = list(rotations(drawn[::-1]))
             self._turn = np.asarray(self._queue.pop() @ self._turn, dtype=np.complex128)
             self._steps += 1
         return self._turn

@@ -27,6 +27,9 @@ from bellwire.simulator_backend.photons.surroundings import STEP_NS
 BLOCK_PS: Final = 10_000_000_000
 """Longest block, 10 ms: its arrays stay in the cache at 1 Mcps per channel."""
 
+PIECE_PS: Final = 2 * BLOCK_PS
+"""Tags are merged in pieces of this length, while they are in the cache."""
+
 TAGS_MAX: Final = 100_000_000
 """Expected tags of one call (0.9 GB)."""
 
@@ -89,10 +92,19 @@ class TagStream:
             self._begin(start_ps)
         self._refuse_floods(stop_ps - start_ps)
         ahead_ps = int(max((train.reach_ps for train in self._trains.values()), default=0.0)) + 1
-        while self._lit_ps < stop_ps + ahead_ps:
-            self._advance(stop_ps + ahead_ps)
-        self._taken_ps = stop_ps
-        return self._merged(start_ps, stop_ps)
+        pieces = []
+        while start_ps < stop_ps or not pieces:
+            piece_ps = min(start_ps + PIECE_PS, stop_ps)
+            while self._lit_ps < piece_ps + ahead_ps:
+                self._advance(piece_ps + ahead_ps)
+            pieces.append(self._merged(start_ps, piece_ps))
+            start_ps = self._taken_ps = piece_ps
+        if len(pieces) == 1:
+            return pieces[0]
+        return Tags(
+            np.concatenate([piece.time_ps for piece in pieces]),
+            np.concatenate([piece.channel for piece in pieces]),
+        )
 
     def _begin(self, start_ps: int) -> None:
         """Start where light that arrives at start_ps was emitted."""
@@ -114,7 +126,8 @@ class TagStream:
         self._lit_ps = start_ps - int(max(flights_ps, default=0.0)) - BLOCK_PS // 10
 
     def _refuse_floods(self, span_ps: int) -> None:
-        expected = span_ps * 1e-12 * sum(min(rate, BLINDING_HZ) for _, rate in self._raw_rates())
+        rates = (rate_hz for _, rate_hz in self._raw_rates() if rate_hz <= BLINDING_HZ)
+        expected = span_ps * 1e-12 * sum(rates)
         if expected > TAGS_MAX:
             raise LocalMisuse(
                 f"{expected:.2g} tags in one call; the limit is {TAGS_MAX}: take shorter pieces"
