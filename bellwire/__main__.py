@@ -63,7 +63,7 @@ async def _node(chosen: argparse.Namespace) -> int:
 async def _emulate(chosen: argparse.Namespace) -> int:
     from bellwire.labs import load_lab
     from bellwire.runtime.control import socket_path
-    from bellwire.simulator_backend.emulation import run_emulation
+    from bellwire.simulator_backend.emulation_process import run_emulation
 
     await run_emulation(
         load_lab(chosen.lab, live=True),

@@ -79,8 +79,7 @@ async def _as_it_is(state: Path) -> AsyncIterator[Path]:
 async def _emulated(lab: "Lab", state: Path) -> AsyncIterator[Path]:
     from bellwire.core.errors import ConfigError
     from bellwire.runtime.control import ask, socket_path
-    from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
-    from bellwire.simulator_backend.emulation import wire
+    from bellwire.simulator_backend.lab_emulation import LabEmulation
 
     if socket_path(state, "emulator").exists():
         with contextlib.suppress(ConfigError):
@@ -89,7 +88,7 @@ async def _emulated(lab: "Lab", state: Path) -> AsyncIterator[Path]:
             return
     with tempfile.TemporaryDirectory(prefix="bellwire-check-") as folder:
         place = Path(folder)
-        async with wire(lab, place), EquipmentBench(lab.equipment, place, seed=lab.seed):
+        async with LabEmulation(lab, place):
             yield place
 
 

@@ -49,7 +49,7 @@ def emulate(lab: LabArgument, state: StateOption = STATE, run: RunOption = None)
 
     from bellwire.labs import load_lab
     from bellwire.runtime.control import socket_path
-    from bellwire.simulator_backend.emulation import run_emulation
+    from bellwire.simulator_backend.emulation_process import run_emulation
 
     loaded = load_lab(find_lab(lab), live=True)
     run_dir = run or _new_run(loaded, state)

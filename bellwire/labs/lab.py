@@ -35,6 +35,7 @@ from bellwire.labs.optics import (
 from bellwire.labs.storage import memory_times_ns
 
 if TYPE_CHECKING:
+    from bellwire.simulator_backend.photons.description import OpticsDescription
     from bellwire.simulator_backend.world import LinkTruth, MemoryTruth
 
 
@@ -100,16 +101,17 @@ class Lab:
         from bellwire.simulator_backend.world import HeraldScript, LinkTruth, MemoryTruth
 
         scripted = self._file.scenario.scripted_heralds
+        true_physics = self._true_physics | self._lit_physics()
         links = [
             LinkTruth(
                 name=name,
                 nodes=link.nodes,
                 period_ns=link.period_ns,
-                success_probability=self._true_physics[name][0].success_probability,
-                outcomes=self._true_physics[name][0].outcomes,
+                success_probability=true_physics[name][0].success_probability,
+                outcomes=true_physics[name][0].outcomes,
                 lanes=link.lanes,
                 click_delay_ns=link.click_delay_ns,
-                points=self._true_physics[name] if link.points else (),
+                points=true_physics[name] if link.points else (),
                 script=None
                 if scripted is None or name not in scripted.offset_attempts
                 else HeraldScript(scripted.every_attempts, scripted.offset_attempts[name]),
@@ -135,6 +137,20 @@ class Lab:
                 )
             )
         return links, memories
+
+    def _lit_physics(self) -> dict[LinkId, tuple[HeraldPhysics, ...]]:
+        """Of links that the optics section makes: as its components stand at the start."""
+        description = self.optics()
+        if description is None:
+            return {}
+        from bellwire.simulator_backend.photons.optical_bench import OpticalBench
+
+        bench = OpticalBench(description.layout, self.seed)
+        return {name: (bench.heralds(link, 0),) for name, link in description.links.items()}
+
+    def optics(self) -> "OpticsDescription | None":
+        """The hidden light of the lab's emulated equipment; None where the file has none."""
+        return None if self._file.optics is None else self._file.optics.description()
 
     def request(self, request_id: RequestId) -> EntanglementRequest | None:
         """The request of that name in the lab file, or None."""

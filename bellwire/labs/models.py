@@ -20,6 +20,7 @@ from bellwire.labs.light import (
     check_truth,
     given,
 )
+from bellwire.labs.light_bench import OpticsSection
 from bellwire.labs.sections import (
     BusAddress,
     Count,
@@ -361,6 +362,7 @@ class LabFile(Section):
     nodes: Annotated[dict[NodeName, Node], Field(min_length=2)]
     stations: dict[NodeName, Station] = Field(default_factory=dict)
     links: Annotated[dict[Name, Link], Field(min_length=1)]
+    optics: OpticsSection | None = None  # emulated labs: the light that equipment acts on
     classical: Classical = Classical()
     requests: tuple[Request, ...] = ()
     # The requests for pairs are planned at once, as the level-based optimum of the sum of their rates, or of

@@ -6,30 +6,52 @@ Owns the order of starting and stopping. Refuses commands and processes: emulati
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
 from bellwire.simulator_backend.emulation import EmulatedLab, TruthFile, wire
 
+if TYPE_CHECKING:
+    from bellwire.simulator_backend.lab_light import LabLight
+    from bellwire.simulator_backend.photons.description import OpticsDescription
+
+
+class LitLab(EmulatedLab, Protocol):
+    """A lab whose light is known."""
+
+    def optics(self) -> OpticsDescription | None:
+        """The hidden light behind its equipment; None where it has none."""
+        ...
+
 
 class LabEmulation:
-    """An asynchronous context manager; `bench` and `equipment` hold the emulators by name."""
+    """An asynchronous context manager; `bench` and `equipment` hold the emulators by name, `light` is the
+    World of photons, None where the lab has none.
+    """
 
-    def __init__(self, lab: EmulatedLab, device_dir: Path, log: TruthFile | None = None) -> None:
+    def __init__(self, lab: LitLab, device_dir: Path, log: TruthFile | None = None) -> None:
         """Raises ConfigError for an entry that no emulator can play."""
         self.bench = wire(lab, device_dir, log)
-        self.equipment = EquipmentBench(lab.equipment, device_dir, seed=lab.seed)
+        description = lab.optics()
+        self.light: LabLight | None = None
+        if description is not None:
+            from bellwire.simulator_backend.lab_light import LabLight
+
+            self.light = LabLight(description, lab.seed, self.bench.change_link)
+        self.equipment = EquipmentBench(lab.equipment, device_dir, self.light, seed=lab.seed)
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self.bench.__aenter__()
-        try:
-            await self.equipment.__aenter__()
-        except BaseException:
-            await self.bench.__aexit__(None, None, None)
-            raise
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.bench)
+            await stack.enter_async_context(self.equipment)
+            if self.light is not None:
+                await self.light.start()
+                stack.push_async_callback(self.light.stop)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.equipment.__aexit__()
-        await self.bench.__aexit__()
+        await self._stack.aclose()

@@ -18,7 +18,8 @@ from bellwire.runtime.bindings import MemoryBindings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
-from bellwire.simulator_backend.emulation import _commands
+from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
+from bellwire.simulator_backend.emulation_process import emulation_commands
 from tests.drivers.conftest import Lab, make_lab
 
 STATE: bell.Bell = (0.85, 0.06, 0.05, 0.04)
@@ -124,7 +125,7 @@ async def test_a_point_that_the_hardware_does_not_have_is_refused_by_it(noisy_la
 async def test_a_link_drifts_under_memories_that_attempt_and_the_pairs_tell(noisy_lab: Lab) -> None:
     """By the emulator's command, as a test with real processes would say it; dark first, then worse."""
     lab, worse = noisy_lab, (0.55, 0.2, 0.15, 0.1)
-    commands = _commands(lab.bench, None, asyncio.Event())
+    commands = emulation_commands(lab.bench, EquipmentBench((), Path()), None, asyncio.Event())
     epoch_s = await lab.start_run(7)
     await herald(lab, 0, 0, epoch_s)
     dark = [[0.0, heralds(STATE)], [0.0, heralds(BRIGHT)]]
