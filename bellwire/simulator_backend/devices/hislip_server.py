@@ -74,7 +74,7 @@ class HislipLine(MessageLine):
         serving = _Serving(self, connection)
         try:
             await connection.carry_out(read_message, serving.carry_out)
-        except _Refused:
+        except _Told:
             raise
         except PeerViolation:
             connection.send(pack(Kind.FATAL_ERROR, Fatal.BAD_HEADER, 0, b"poorly formed message header"))
@@ -199,14 +199,14 @@ class _Serving:
         self._connection = connection
 
     async def carry_out(self, message: Message) -> None:
-        """One message in its turn. Raises PeerViolation after a fatal error."""
+        """One message in its turn. Raises PeerViolation at a fatal error."""
         session = self.session
         if session is None:
             self._initialize(message)
         elif session.second is None:
             self._refuse(Fatal.CHANNELS_MISSING, "the asynchronous channel is missing")
         elif message.kind == Kind.FATAL_ERROR:
-            raise PeerViolation(PEER, f"it reports the fatal error {message.control}")
+            raise _Told(PEER, f"it reports the fatal error {message.control}")
         elif message.payload is None:
             self._complain(Mistake.TOO_LARGE, f"a message may have {MESSAGE_BYTES_MAX} bytes")
         elif message.kind == Kind.ERROR:
@@ -289,8 +289,8 @@ class _Serving:
 
     def _refuse(self, fatal: Fatal, text: str) -> None:
         self._connection.send(pack(Kind.FATAL_ERROR, fatal, 0, text.encode()))
-        raise _Refused(PEER, text)
+        raise _Told(PEER, text)
 
 
-class _Refused(PeerViolation):
-    """A fatal error that the client was told."""
+class _Told(PeerViolation):
+    """A fatal error that the client knows already."""

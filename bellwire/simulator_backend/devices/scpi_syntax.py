@@ -107,8 +107,6 @@ def _message_end(buffer: bytes | bytearray, block_bytes_max: int) -> int | None:
         block = _block_across(buffer, start, end, block_bytes_max)
         if block is None:
             return end
-        if block >= len(buffer):
-            return None
         start = block
     return None
 

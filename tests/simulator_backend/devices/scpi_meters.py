@@ -1,5 +1,7 @@
 """A small SCPI instrument for the tests of the engine and of its transports; it is nobody's product."""
 
+from typing import ClassVar
+
 from bellwire.simulator_backend.devices.scpi_core import ScpiDevice
 from bellwire.simulator_backend.devices.scpi_errors import ScpiError
 from bellwire.simulator_backend.devices.scpi_parameters import (
@@ -22,7 +24,7 @@ class Meter(ScpiDevice):
 
     identity = "bellwire,Meter,000123,1.0"
     wavelength_max_m = 1700e-9
-    commands = (
+    commands: ClassVar[tuple[Command, ...]] = (
         Command("[SENSe]:CORRection:WAVelength", "set_wavelength", (WAVELENGTH,)),
         Command("[SENSe]:CORRection:WAVelength?", "read_wavelength", limits=WAVELENGTH),
         Command("MEASure[:SCALar][:POWer]?", "measure"),

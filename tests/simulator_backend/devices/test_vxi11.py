@@ -51,18 +51,19 @@ class Rpc:
         self.client.close()
 
 
-class AbortClient(rpc.RawTCPClient):  # type: ignore[misc] # pyvisa-py carries no types
-    """The abort channel, which pyvisa-py has no client of."""
+class Aborter:
+    """The abort channel, by the general RPC client of pyvisa-py."""
 
     def __init__(self, port: int) -> None:
-        self.packer = vxi11.Vxi11Packer()
-        self.unpacker = vxi11.Vxi11Unpacker(b"")
-        super().__init__("127.0.0.1", vxi11.DEVICE_ASYNC_PROG, vxi11.DEVICE_ASYNC_VERS, port)
+        self.client: Any = rpc.RawTCPClient(
+            "127.0.0.1", vxi11.DEVICE_ASYNC_PROG, vxi11.DEVICE_ASYNC_VERS, port
+        )
+        self.client.packer = vxi11.Vxi11Packer()
+        self.client.unpacker = vxi11.Vxi11Unpacker(b"")
 
     def abort(self, link: int) -> int:
-        answer: int = self.make_call(
-            vxi11.DEVICE_ABORT, link, self.packer.pack_device_link, self.unpacker.unpack_device_error
-        )
+        pack, unpack = self.client.packer.pack_device_link, self.client.unpacker.unpack_device_error
+        answer: int = self.client.make_call(vxi11.DEVICE_ABORT, link, pack, unpack)
         return answer
 
 
@@ -202,15 +203,16 @@ async def test_an_abort_ends_a_read_that_waits() -> None:
         link = await asyncio.to_thread(Rpc, line)
         await asyncio.to_thread(link.write, b"*IDN?")
         reading = asyncio.ensure_future(asyncio.to_thread(link.read))
-        aborter = await asyncio.to_thread(AbortClient, link.abort_port)
+        aborter = await asyncio.to_thread(Aborter, link.abort_port)
         assert await asyncio.to_thread(aborter.abort, link.link + 1) == ErrorCodes.invalid_link_identifier
         answer = 0
         while not reading.done():
             answer |= await asyncio.to_thread(aborter.abort, link.link)
         assert answer == 0
         assert await reading == (ErrorCodes.abort, 0, b"")
+        emulator.set_fault(Fault.LATE_REPLY, delay_s=0.1, times=1)  # so that the next read waits again
         assert await asyncio.to_thread(link.ask, b"TRIG:COUN?") == b"1\n"
-        aborter.close()
+        aborter.client.close()
         link.close()
 
 
