@@ -132,7 +132,10 @@ class HeraldFpga(FramedInstrument):
         if fine is not None and len(fine) != 1 << clock.fine_bits:
             raise ConfigError(f"fine_table has {len(fine)} codes, the device has {1 << clock.fine_bits}")
         await self.bank.choose_reference(settings.external_reference)
-        await self.bank.assert_all(values, {"LUT": table} if fine is None else {"LUT": table, "FINE": fine})
+        tables = {"LUT": table} if fine is None else {"LUT": table, "FINE": fine}
+        frame = settings.frame
+        boundary_ns = settings.link_period_ns if frame is None else frame.length_ns
+        await self.bank.assert_all(values, tables, boundary_ns / SECOND_NS)
 
     # -- runs -----------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Owns commit and read-back. Refuses to know runs and records.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from bellwire.drivers.device_clock import Clock, TimeBase
@@ -12,7 +13,13 @@ from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX, FramedDevice
 from bellwire.drivers.register_bursts import Key, read_registers, write_registers
 
-COMMIT_POLLS = 50
+COMMIT_MARGIN_S = 0.5
+"""A commit that is pending this long after its boundary must have come never comes."""
+COMMIT_PAUSE_S = 0.02
+FIXED_IN_RUN = frozenset(
+    ("PERIOD", "START_DELAY", "LANES", "ATT_MAX", "FRAME_LEN", "RUN_ID", "ARM_PPS", "TEST_MASK", "TEST_DELAY")
+)
+"""Registers that the device refuses to change while a run is active: the nodes rely on them."""
 
 
 class HeraldRegisters:
@@ -51,19 +58,27 @@ class HeraldRegisters:
         if kept != int(external):
             raise DeviceError(self._link.name, f"REF_SEL was set to {int(external)} but reads {kept}")
 
-    async def assert_all(self, values: Mapping[Key, int], tables: Mapping[str, tuple[int, ...]]) -> None:
-        """Put registers and tables ("LUT", "FINE") in force together and read everything back.
+    async def assert_all(
+        self, values: Mapping[Key, int], tables: Mapping[str, tuple[int, ...]], boundary_s: float
+    ) -> None:
+        """Put registers and tables ("LUT", "FINE") in force together, at a boundary of which there is one
+        every `boundary_s`, and read everything back.
 
         Writes nothing when the device says the same already: a running attempt train may depend on it. Raises
         DeviceError when a value is refused or reads back differently, or the commit misses its boundary
         twice.
         """
-        if await self._differs(values) is None and await self._table_differs(tables) is None:
+        kept = await read_registers(self._link, values)
+        if kept == dict(values) and await self._table_differs(tables) is None:
             return
-        await write_registers(self._link, values)
+        # What a run fixes and what is right already need not be written: a run may be active.
+        changed = {
+            key: value for key, value in values.items() if key[0] not in FIXED_IN_RUN or kept[key] != value
+        }
+        await write_registers(self._link, changed)
         for table, words in tables.items():
             await self._write_behind(f"{table}_ADDR", f"{table}_DATA", words)
-        await self.commit()
+        await self.commit(boundary_s)
         wrong = await self._differs(values)
         if wrong is not None:
             (name, index), kept = wrong
@@ -100,19 +115,21 @@ class HeraldRegisters:
         for start in range(0, len(words), WRITE_WORDS_MAX):
             await self._link.write_words(address, words[start : start + WRITE_WORDS_MAX], fixed=True)
 
-    async def commit(self) -> None:
-        """Make the shadow set the active one; a commit that missed its boundary is given once more."""
-        link = self._link
+    async def commit(self, boundary_s: float) -> None:
+        """Make the shadow set the active one, which happens within `boundary_s` (an attempt, or a frame). A
+        commit that missed its boundary is given once more.
+        """
+        link, loop = self._link, asyncio.get_running_loop()
         late = link.map["STICKY"].fields["late_commit"].place(1)
         pending = link.map["STATUS"].fields["commit_pending"].place(1)
         for _ in range(2):
             await link.write("STICKY", late)
             await link.write("CMD", link.map["CMD"].fields["commit"].place(1))
-            for _ in range(COMMIT_POLLS):
-                if not await link.read("STATUS") & pending:
-                    break
-            else:
-                raise DeviceError(link.name, f"commit still pending after {COMMIT_POLLS} polls")
+            latest_s = loop.time() + boundary_s + COMMIT_MARGIN_S
+            while await link.read("STATUS") & pending:
+                if loop.time() > latest_s:
+                    raise DeviceError(link.name, f"commit pending {COMMIT_MARGIN_S} s after its boundary")
+                await asyncio.sleep(min(COMMIT_PAUSE_S, boundary_s / 4))
             if not await link.read("STICKY") & late:
                 return
         raise DeviceError(link.name, "commit missed its boundary twice; the old configuration is in force")

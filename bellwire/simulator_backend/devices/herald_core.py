@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.frames import Bound, Lost
 from bellwire.drivers.framing import Status
+from bellwire.drivers.herald_registers import FIXED_IN_RUN
 from bellwire.drivers.regmap import load_map
 from bellwire.simulator_backend.devices.event_ring import EventRing
 from bellwire.simulator_backend.devices.faults import Fault
@@ -34,10 +35,6 @@ COMMIT_SETUP_TICKS = 8
 """A commit closer than this to the next boundary misses it."""
 SECONDS_BACK = 64
 """How far a missing PPS is looked for when nobody talked to the device for long."""
-FIXED_IN_RUN = (
-    *("PERIOD", "START_DELAY", "LANES", "ATT_MAX", "FRAME_LEN", "RUN_ID", "ARM_PPS"),
-    *("TEST_MASK", "TEST_DELAY"),
-)
 
 
 class HeraldCore:
@@ -273,13 +270,13 @@ class HeraldCore:
         if self.run.is_running and self.run.engine.sequencer is not None:
             boundary = self.run.engine.sequencer.next_boundary(now)
         if boundary is None:  # no attempts go on: nothing can be torn
-            self.sets.take()
+            self.sets.take(without=FIXED_IN_RUN if self.run.is_active else frozenset())
             self._apply_commit(now)
             return
         if boundary - now < COMMIT_SETUP_TICKS << self.clock.hardware.fine_bits:
             self.registers.raise_sticky("STICKY", "late_commit")
             return
-        self.sets.take()
+        self.sets.take(without=FIXED_IN_RUN)
         self._commit_at = boundary
 
     def _apply_commit(self, boundary: int) -> None:

@@ -72,9 +72,13 @@ class HeraldSets:
         registers.writers["LUT_DATA"] = self._write_table
         registers.writers["FINE_DATA"] = self._write_fine
 
-    def take(self) -> None:
-        """Freeze the shadows for a commit: later writes are meant for the next one."""
-        self._taken = (self._registers.snapshot_shadow(), list(self._shadow_table), list(self._shadow_fine))
+    def take(self, *, without: frozenset[str]) -> None:
+        """Freeze the shadows for a commit, `without` the registers of these names: later writes are meant for
+        the next one.
+        """
+        snapshot = self._registers.snapshot_shadow()
+        values = {key: value for key, value in snapshot.items() if key[0] not in without}
+        self._taken = (values, list(self._shadow_table), list(self._shadow_fine))
 
     def apply(self) -> None:
         """Put what was taken in force, all together."""

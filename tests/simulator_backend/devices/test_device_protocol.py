@@ -341,7 +341,11 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
         "if crc16_x25(body[:-2]) != body[-2] | body[-1] << 8:",
         "if False:",
     ),
-    "torn commit": (herald_registers, "self._registers.snapshot_shadow()", "self._registers._shadow"),
+    "torn commit": (
+        herald_registers,
+        "values = {key: value for key, value in snapshot.items() if key[0] not in without}",
+        "values = self._registers._shadow",
+    ),
     "torn commit of the table": (
         herald_registers,
         "list(self._shadow_table), list",
@@ -349,8 +353,8 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
     ),
     "commit in force at once": (
         herald_core,
-        "        self.sets.take()\n        self._commit_at = boundary",
-        "        self.sets.take()\n        self._apply_commit(now)",
+        "        self._commit_at = boundary\n",
+        "        self._apply_commit(now)\n",
     ),
     "late commit not told": (herald_core, 'self.registers.raise_sticky("STICKY", "late_commit")', "pass"),
     "late commit in force": (

@@ -269,6 +269,17 @@ def what_the_nodes_rely_on_cannot_change_during_a_run() -> None:
         assert wire.read(name) == before
 
 
+def a_period_written_before_the_run_does_not_slip_into_it() -> None:
+    wire = station(running=False)
+    wire.write("PERIOD", 99)  # never committed
+    wire.begin()
+    wire.wait(2.5)
+    wire.write("WIN_LEN", 40)
+    wire.write("CMD", COMMIT)
+    wire.wait(4)
+    assert (wire.read("WIN_LEN"), wire.read("PERIOD")) == (40, PERIOD_NS // 8)
+
+
 def a_run_ends_by_itself_after_its_last_attempt() -> None:
     wire = station(settings=replace(SETTINGS, attempts_max=(1 << 33) + 5), running=False)
     assert wire.read("ATT_MAX") == (1 << 33) + 5  # wider than a word
@@ -499,6 +510,7 @@ DIRECTED = [
     outputs_follow_the_slots,
     a_commit_waits_for_the_frame,
     what_the_nodes_rely_on_cannot_change_during_a_run,
+    a_period_written_before_the_run_does_not_slip_into_it,
     a_run_ends_by_itself_after_its_last_attempt,
     attempts_may_begin_with_the_trigger_input,
     a_run_without_pps_begins_at_once,
@@ -613,6 +625,11 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
         herald_core,
         "return Status.BUSY if self.run.is_active else Status.OK",
         "return Status.OK",
+    ),
+    "period slips into a run": (
+        herald_core,
+        "self.sets.take(without=FIXED_IN_RUN)\n",
+        "self.sets.take(without=frozenset())\n",
     ),
     "run without end": (herald_core, "if decided is not None and decided + 1 >= limit:", "if False:"),
     "run ends one attempt early": (herald_core, "decided + 1 >= limit", "decided + 2 >= limit"),
