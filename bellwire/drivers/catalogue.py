@@ -50,4 +50,21 @@ CATALOGUE: tuple[DriverCard, ...] = (
         address="/dev/ttyUSB0",
         notes=("`ens` toggles the heater: the driver reads the status first and never repeats it",),
     ),
+    DriverCard(
+        name="toptica_dlc_pro",
+        maker="Toptica",
+        product="DLC pro laser controller, laser 1",
+        place="bellwire.drivers.dlc_pro:DlcPro",
+        roles=("current_laser",),
+        transport="DeCoF command lines over TCP 1998",
+        address="192.0.2.6",
+        unverified=(
+            "the numbers of its errors, and that a current above the clip is lowered with a positive status",
+            "that whole numbers are taken where reals are meant (the driver sends reals)",
+        ),
+        notes=(
+            "the driver never presses the emission button: after an interlock somebody presses it off and on",
+            "several lasers on one controller: the driver knows laser 1 only",
+        ),
+    ),
 )

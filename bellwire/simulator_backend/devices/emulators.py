@@ -73,6 +73,7 @@ class EmulatorOrder:
 Make = Callable[[EmulatorOrder], InstrumentEmulator]
 
 EMULATORS: dict[str, str] = {
+    "toptica_dlc_pro": "bellwire.simulator_backend.devices.dlc_pro_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
 }
 """Driver name to "module:function"."""
