@@ -133,6 +133,21 @@ class ScpiDevice(DeviceModel):
         return False
 
     def execute(self, request: bytes, now_ns: int) -> list[Answer]:
+        return self._answers(request, now_ns, ignore_sets=False)
+
+    def acknowledges(self, request: bytes) -> list[Answer]:
+        """Queries that stand beside an ignored set are answered nevertheless."""
+        return self._answers(request, self.now_ns, ignore_sets=True)
+
+    def query(self, message: str, now_ns: int = 0) -> str:
+        """Carry out a message at once; its response without terminator, empty when there is none."""
+        answers = self.execute(message.encode("latin-1"), now_ns)
+        return b"".join(answer.octets for answer in answers).decode("latin-1").removesuffix("\n")
+
+    def unasked(self, now_ns: int) -> bytes:
+        return b"0\n"
+
+    def _answers(self, request: bytes, now_ns: int, *, ignore_sets: bool) -> list[Answer]:
         self.now_ns = now_ns
         self._settle()
         self._responses = []
@@ -146,6 +161,8 @@ class ScpiDevice(DeviceModel):
                     full = unit.mnemonics if unit.absolute else path + unit.mnemonics
                     path = full[:-1]
                     unit = Unit(full, True, unit.query, unit.elements)
+                if ignore_sets and not unit.query:
+                    continue
                 response = self._carry_out(unit)
             except ScpiError as error:
                 self.fail(error)
@@ -161,14 +178,6 @@ class ScpiDevice(DeviceModel):
         if self._responses:
             return [Answer(b";".join(self._responses) + b"\n", after_s)]
         return [Answer(b"", after_s)] if after_s > 0 else []
-
-    def query(self, message: str, now_ns: int = 0) -> str:
-        """Carry out a message at once; its response without terminator, empty when there is none."""
-        answers = self.execute(message.encode("latin-1"), now_ns)
-        return b"".join(answer.octets for answer in answers).decode("latin-1").removesuffix("\n")
-
-    def unasked(self, now_ns: int) -> bytes:
-        return b"0\n"
 
     # -- MessageDevice --------------------------------------------------------------------------------------
 

@@ -66,8 +66,12 @@ class Vxi11Line(MessageLine):
 
     async def open(self) -> None:
         if not self.core.is_open:
-            self.abort_port = await self.abort.open(self.abort_port)
             self.port = await self.core.open(self.port)
+            try:
+                self.abort_port = await self.abort.open(self.abort_port)
+            except OSError:
+                await self.core.close()
+                raise
 
     async def close(self) -> None:
         await self.core.close()

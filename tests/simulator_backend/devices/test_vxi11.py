@@ -280,6 +280,16 @@ async def test_links_and_connections_have_a_limit() -> None:
             writer.close()
 
 
+async def test_a_port_that_another_has_is_an_error_and_leaves_nothing_open() -> None:
+    first = Vxi11Line()
+    async with powered(first):
+        for line in (Vxi11Line(first.port), Vxi11Line(abort_port=first.abort_port)):
+            with pytest.raises(OSError, match="in use"):
+                await line.open()
+            assert not line.core.is_open
+            assert not line.abort.is_open
+
+
 def call(program: int, version: int, procedure: int, arguments: bytes = b"", rpc_version: int = 2) -> bytes:
     """An RPC call as RFC 5531 has it, with one fragment and transaction 7."""
     body = struct.pack(">10I", 7, 0, rpc_version, program, version, procedure, 0, 0, 0, 0) + arguments

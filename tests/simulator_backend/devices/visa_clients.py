@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 import pyvisa
+from pyvisa.constants import StatusCode
 from pyvisa.resources import MessageBasedResource
 
 from bellwire.simulator_backend.devices.hislip_server import HislipLine
@@ -19,6 +20,9 @@ from tests.simulator_backend.devices.scpi_meters import Meter
 
 T = TypeVar("T")
 TIMEOUT_MS = 3000
+SHORT_MS = 60
+"""For what is not answered."""
+
 DEADLINE_S = 10.0
 LINES: list[type[MessageLine]] = [Vxi11Line, HislipLine]
 
@@ -85,3 +89,20 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not holds():  # noqa: ASYNC110 - what is waited for lies in objects that tell nobody
             await asyncio.sleep(0.001)
+
+
+def fails(resource: MessageBasedResource, question: str) -> StatusCode | type[BaseException]:
+    """How a question that is not answered shows to the client."""
+    try:
+        answer = resource.query(question)
+    except pyvisa.VisaIOError as error:
+        return StatusCode(error.error_code)
+    except (OSError, RuntimeError) as error:  # pyvisa-py lets both through
+        return type(error)
+    raise AssertionError(f"{question} was answered: {answer!r}")
+
+
+def clients_of(line: MessageLine) -> int:
+    """How many clients a line remembers."""
+    assert isinstance(line, Vxi11Line | HislipLine)
+    return line.links if isinstance(line, Vxi11Line) else line.sessions
