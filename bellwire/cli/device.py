@@ -116,8 +116,15 @@ class _AgentAccess:
         self._entry = entry
 
     async def show(self) -> dict[str, Any]:
+        shown = await self._described()
+        for parameter in shown["parameters"]:
+            if parameter["readable"]:
+                await self.get(parameter["name"])
+        return await self._described() | {"owner": self._entry.owner}
+
+    async def _described(self) -> dict[str, Any]:
         devices: list[dict[str, Any]] = await self._ask("device_list")
-        return next(one for one in devices if one["name"] == self._entry.name) | {"owner": self._entry.owner}
+        return next(one for one in devices if one["name"] == self._entry.name)
 
     async def get(self, parameter: str) -> dict[str, Any]:
         found: dict[str, Any] = await self._ask("device_read", device=self._entry.name, parameter=parameter)

@@ -97,19 +97,16 @@ class SessionInstrument(Instrument):
         for parameter in self.parameters:
             if parameter.name in self._wanted and parameter.read is not None:
                 asked = True
-                wanted, found = self._wanted[parameter.name], await self._read(parameter)
+                wanted, found = (
+                    self._wanted[parameter.name],
+                    (await self.read_parameter(parameter.name)).value,
+                )
                 if not parameter.holds(wanted, found):
                     raise DeviceRestarted(
                         self.name, f"{parameter.name} is {found}, no longer {wanted}; asserting it again"
                     )
         if not asked:
             await self._checked_identity()
-
-    async def _read(self, parameter: Parameter) -> Value:
-        assert parameter.read is not None
-        method: Callable[..., Any] = getattr(self, parameter.read)
-        value: Value = await (method() if parameter.argument is None else method(parameter.argument))
-        return value
 
     async def _write(self, parameter: Parameter, value: Value) -> None:
         assert parameter.write is not None

@@ -39,6 +39,14 @@ class DeviceModel(ABC):
         """What is sent as soon as somebody connects (TCP only)."""
         return b""
 
+    def power_on(self, now_ns: int) -> None:
+        """The device has power from now on: turn its knobs of the World to where the defaults have them."""
+        return
+
+    def power_off(self, now_ns: int) -> None:
+        """Power is gone: turn the knobs to where they go by themselves (a laser is dark, an oven cools)."""
+        return
+
     @abstractmethod
     def split(self, buffer: bytearray) -> list[bytes]:
         """Take the complete requests out of what has come, each as it will be executed, and leave the rest.

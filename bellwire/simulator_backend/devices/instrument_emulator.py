@@ -86,6 +86,8 @@ class InstrumentEmulator:
 
     async def stop(self) -> None:
         """Power off: connections reset, settings gone; harmless when off."""
+        if self.model is not None:
+            self.model.power_off(self._now())
         self.model = None
         tasks, self._tasks = self._tasks, []
         if self._reopening is not None:
@@ -141,7 +143,10 @@ class InstrumentEmulator:
         self._reopening = asyncio.get_running_loop().create_task(work())
 
     def _power_up(self) -> None:
+        if self.model is not None:
+            self.model.power_off(self._now())
         self.model = self._make_model()
+        self.model.power_on(self._now())
         for fault in self._afflicted:
             self.model.afflict(fault, True, self._now())
 
@@ -225,10 +230,12 @@ class InstrumentEmulator:
                 octets = octets[: len(octets) // 2] + octets[len(octets) // 2 + 1 :]
             if faults.strikes(Fault.HALF_REPLY):
                 octets = octets[: max(1, len(octets) // 2)]
-            if faults.strikes(Fault.DOUBLE_REPLY):
-                octets += octets
+            twice = faults.strikes(Fault.DOUBLE_REPLY)
             if faults.strikes(Fault.LATE_REPLY):
                 await asyncio.sleep(faults.delay_s(Fault.LATE_REPLY))
+            if twice:
+                client.send_twice(octets)
+                return
         client.send(octets)
 
     async def _tick(self, number: int) -> None:

@@ -52,6 +52,12 @@ class Tc200Model(DeviceModel):
         self._drift_c = 0.0
         self._at_ns: int | None = None
 
+    def power_on(self, now_ns: int) -> None:
+        self._warm(now_ns)
+
+    def power_off(self, now_ns: int) -> None:
+        self._wiring.turn("temperature_c", ROOM_C, now_ns)  # nobody watches it cool down
+
     def split(self, buffer: bytearray) -> list[bytes]:
         commands: list[bytes] = []
         while (end := buffer.find(b"\r")) >= 0:

@@ -266,7 +266,8 @@ def _turn(arm: Arm, end: str) -> Jones:
 
 
 def _absorber_dark(optics: Optics, name: str) -> float:
-    return -expm1(-optics.dark_hz(name) * _named(optics, name, Absorber).window_ns * 1e-9)
+    window_ns = _named(optics, name, Absorber).window_ns
+    return -expm1(-optics.dark_hz(name) * window_ns * 1e-9)
 
 
 def _sender_receiver(optics: Optics, link: SenderReceiverLink) -> HeraldPhysics:
