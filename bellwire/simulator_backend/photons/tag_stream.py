@@ -92,7 +92,7 @@ class TagStream:
             self._begin(start_ps)
         self._refuse_floods(stop_ps - start_ps)
         ahead_ps = int(max((train.reach_ps for train in self._trains.values()), default=0.0)) + 1
-        pieces = []
+        pieces: list[Tags] = []
         while start_ps < stop_ps or not pieces:
             piece_ps = min(start_ps + PIECE_PS, stop_ps)
             while self._lit_ps < piece_ps + ahead_ps:

@@ -4,7 +4,6 @@ from math import comb
 
 import numpy as np
 import pytest
-import qutip
 
 from bellwire.core.errors import ConfigError
 from bellwire.simulator_backend.photons.arms import Arm, Reach
@@ -14,6 +13,7 @@ from bellwire.simulator_backend.photons.pulse_table import (
     fired_from_silent,
     pattern_probabilities,
 )
+from tests.simulator_backend.photons.fock import fock_patterns
 
 CLEAN = (1.0, 0.0, 0.0, 0.0)
 HH = np.outer(STATES["H"], STATES["H"])
@@ -91,41 +91,6 @@ def test_intrinsic_errors_move_correlations_by_their_share_alone():
         table = pattern_probabilities([source], ("ah", "av", "bh", "bv"), np.eye(2), 1.0)
         same, other = table[0b0101] + table[0b1010], table[0b0110] + table[0b1001]
         assert other / (same + other) == pytest.approx(e_d, abs=1e-5)
-
-
-def fock_patterns(lam, overlap, transmittance, dim):
-    """Threshold patterns (idler A, c, d, idler B) of two squeezed sources at a splitter, by state vectors.
-
-    Modes: idler A, c, d, idler B, and c and d once more for the second temporal mode. B's photon is in the
-    first temporal mode with amplitude sqrt(overlap). The state is a power series of creation operators, each
-    sent through the splitter: a -> sqrt(T) c + sqrt(R) d, b -> sqrt(R) c - sqrt(T) d.
-    """
-    raising = [
-        qutip.tensor([qutip.create(dim) if k == m else qutip.qeye(dim) for k in range(6)]).to("csr")
-        for m in range(6)
-    ]
-    idler_a, c, d, idler_b, c2, d2 = raising
-    t, r = np.sqrt(transmittance), np.sqrt(1.0 - transmittance)
-    pairs_a = idler_a * (t * c + r * d)
-    pairs_b = idler_b * (np.sqrt(overlap) * (r * c - t * d) + np.sqrt(1.0 - overlap) * (r * c2 - t * d2))
-    amplitude = np.sqrt(lam / (1.0 + lam))
-    made = qutip.tensor([qutip.basis(dim, 0)] * 6)
-    total = made * 0.0
-    for n in range(dim):
-        other = made
-        for m in range(dim - n):
-            total = total + amplitude ** (n + m) / (fact(n) * fact(m)) * other
-            other = pairs_b * other
-        made = pairs_a * made
-    numbers = np.indices((dim,) * 6).reshape(6, -1)
-    chances = np.abs(total.unit().full().ravel()) ** 2
-    fired = [numbers[0] > 0, numbers[1] + numbers[4] > 0, numbers[2] + numbers[5] > 0, numbers[3] > 0]
-    index = sum(np.asarray(one, dtype=int) << k for k, one in enumerate(fired))
-    return np.bincount(index, weights=chances, minlength=16)
-
-
-def fact(n):
-    return float(np.prod(np.arange(1, n + 1)))
 
 
 @pytest.mark.parametrize(("overlap", "transmittance"), [(1.0, 0.5), (0.6, 0.5), (0.8, 0.35)])
