@@ -18,6 +18,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.lines import Line, TcpLine, TerminalLine
+from bellwire.simulator_backend.devices.message_addresses import message_line
 from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
 
 ENTRY_POINTS = "bellwire.emulators"
@@ -69,10 +70,19 @@ class EmulatorOrder:
             return self.terminal()
         return self.tcp(default_port)
 
+    def messages(self, default_port: int) -> Line:
+        """VXI-11 or HiSLIP where the address says so, else as `stream`; for devices that take text."""
+        return message_line(self.address) or self.stream(default_port)
+
 
 Make = Callable[[EmulatorOrder], InstrumentEmulator]
 
 EMULATORS: dict[str, str] = {
+    "idq_id900": "bellwire.simulator_backend.devices.id900_emulator:make",
+    "idq_id1000": "bellwire.simulator_backend.devices.id900_emulator:make_id1000",
+    "nkt_basik": "bellwire.simulator_backend.devices.basik_emulator:make",
+    "nkt_boostik": "bellwire.simulator_backend.devices.boostik_emulator:make",
+    "thorlabs_mpc320": "bellwire.simulator_backend.devices.mpc320_emulator:make",
     "toptica_dlc_pro": "bellwire.simulator_backend.devices.dlc_pro_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
 }

@@ -10,11 +10,16 @@ import pyvisa
 from pyvisa.constants import StatusCode
 from pyvisa.resources import MessageBasedResource
 
+from bellwire.core.errors import ConfigError
+from bellwire.drivers.addresses import stream
+from bellwire.drivers.replies import line as one_line
+from bellwire.drivers.session import Session
 from bellwire.simulator_backend.devices.device_model import LineModel
+from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.hislip_server import HislipLine
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
-from bellwire.simulator_backend.devices.lines import Client
+from bellwire.simulator_backend.devices.lines import Client, Line, TcpLine, TerminalLine
 from bellwire.simulator_backend.devices.message_device import (
     OUTPUT_BYTES_MAX,
     Chunk,
@@ -22,6 +27,7 @@ from bellwire.simulator_backend.devices.message_device import (
     MessageLine,
 )
 from bellwire.simulator_backend.devices.vxi11_server import Vxi11Line
+from tests.ports import free_ports
 from tests.simulator_backend.devices.visa_clients import (
     LINES,
     SHORT_MS,
@@ -237,3 +243,37 @@ def test_a_response_to_a_message_before_the_present_one_goes_nowhere() -> None:
     assert [octets for _, octets in line.delivered] == [b"SET 1\n", b"ASK?\n"]
     assert [channel.read(1), channel.read(100)] == [Chunk(b"4", False), Chunk(b"2\n", True)]
     assert channel.interruptions == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["TCPIP::127.0.0.1,{}::inst0::INSTR", "TCPIP0::127.0.0.1,{}::INSTR", "tcpip::127.0.0.1::hislip0,{}"],
+)
+async def test_the_address_of_a_lab_file_makes_the_line_that_a_driver_with_that_address_finds(
+    address: str,
+) -> None:
+    place = address.format(*free_ports(1))
+    line = EmulatorOrder(name="meter", address=place).messages(5025)
+    assert isinstance(line, MessageLine)
+    async with powered(line):
+        session = Session("meter", stream("meter", place))
+        await session.open()
+        assert await session.exchange(b"TRIG:COUN?\n", one_line()) == b"1"
+        await session.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("tcp://127.0.0.1:20500", TcpLine),
+        ("TCPIP::127.0.0.1::hislip0::INSTR", HislipLine),
+        ("pty:x", TerminalLine),
+    ],
+)
+def test_other_addresses_are_those_of_their_own_lines(address: str, kind: type[Line]) -> None:
+    assert type(EmulatorOrder(name="meter", address=address).messages(5025)) is kind
+
+
+def test_an_emulator_is_served_on_this_machine_only() -> None:
+    with pytest.raises(ConfigError, match="meter"):
+        EmulatorOrder(name="meter", address="TCPIP::192.0.2.1,20500::inst0::INSTR").messages(5025)

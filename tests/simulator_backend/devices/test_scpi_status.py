@@ -66,6 +66,11 @@ def test_conditions_become_events_when_they_rise_and_show_when_enabled(meter: Me
     assert meter.query("*STB?;:STAT:QUES:ENAB?") == "0;2"
     meter.status.operation.set_condition(1, True)
     assert meter.query("*STB?") == "128"
+    assert meter.query("STAT:OPER?") == "1"
+    meter.status.operation.set_condition(8, True)  # the first condition still stands, and is no new event
+    assert meter.query("STAT:OPER?;OPER:COND?") == "8;9"
+    meter.status.operation.set_condition(9, False)
+    meter.status.operation.set_condition(1, True)
     meter.query("STAT:PRES")
     assert meter.query("*STB?;:STAT:OPER:ENAB?;EVEN?") == "0;0;1"
 
