@@ -73,14 +73,17 @@ class SessionInstrument(Instrument):
             if parameter.write is None or not parameter.repeatable:
                 raise LocalMisuse(f"{name} of {self.name} is not a setting that can be asserted again")
             checked[name] = parameter.checked(value)
-        self._wanted.update(checked)
-        await self._apply_if_open()
+        async with self._configuration_lock:  # or a probe would judge the old settings by the new wishes
+            self._wanted.update(checked)
+            if self._is_open():
+                await self._apply()
 
     async def write_parameter(self, name: str, value: Value, *, token: int) -> Reading | None:
         """As of `Instrument`; a value that is part of the configuration is remembered anew."""
-        reading = await super().write_parameter(name, value, token=token)
-        if name in self._wanted:
-            self._wanted[name] = self.parameter(name).checked(value)
+        async with self._configuration_lock:
+            reading = await super().write_parameter(name, value, token=token)
+            if name in self._wanted:
+                self._wanted[name] = self.parameter(name).checked(value)
         return reading
 
     async def _apply(self) -> None:
