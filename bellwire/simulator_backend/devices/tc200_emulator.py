@@ -20,7 +20,7 @@ from bellwire.simulator_backend.devices.surroundings import Wiring
 
 FIRMWARE = "2.1.0"
 ROOM_C = 23.0
-HEATING_TIME_S = 4.0
+HEATING_TIME_S = 2.0
 COOLING_TIME_S = 12.0
 ANSWER_S = 0.004
 LINE_BYTES_MAX = 64
