@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
+from bellwire.simulator_backend.photons.categories import Categories
 from bellwire.simulator_backend.photons.samplers import (
     Arrivals,
     Floats,
@@ -47,99 +49,115 @@ class PacketPair:
         return np.asarray(np.where(possible, contrast, 0.0), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
 class EmitterSampler:
     """One memory. fates: chance of a click at each end, shape (n,)."""
 
-    ends: tuple[str, ...]
-    emitted: float
-    fates: Floats
-    delays_ps: tuple[float, ...]
-    lifetime_ps: float
-    period_ps: int
-    offset_ps: float
+    def __init__(
+        self,
+        ends: tuple[str, ...],
+        emitted: float,
+        fates: Floats,
+        delays_ps: tuple[float, ...],
+        lifetime_ps: float,
+        period_ps: int,
+        offset_ps: float,
+    ) -> None:
+        self._ends = ends
+        self._emitted = emitted
+        self._fates = fates
+        self._goals = Categories(fates)
+        self._delays_ps = delays_ps
+        self._lifetime_ps = lifetime_ps
+        self._period_ps = period_ps
+        self._offset_ps = offset_ps
 
     def draw(self, start_ps: int, stop_ps: int, generator: Generator, arrivals: Arrivals) -> None:
-        count, first_ps = first_pulse(start_ps, stop_ps, self.period_ps, self.offset_ps)
-        clicked = self.emitted * float(self.fates.sum())
-        attempts = lucky_pulses(count, clicked, generator)
+        count, first_ps = first_pulse(start_ps, stop_ps, self._period_ps, self._offset_ps)
+        attempts = lucky_pulses(count, self._emitted * self._goals.total, generator)
         if not len(attempts):
             return
-        times = pulse_times(attempts, self.period_ps, first_ps)
-        times += generator.exponential(self.lifetime_ps, len(attempts))
-        goals = _drawn(self.fates, len(attempts), generator)
-        _put(self.ends, self.delays_ps, goals, times, arrivals)
+        times = pulse_times(attempts, self._period_ps, first_ps)
+        times += generator.exponential(self._lifetime_ps, len(attempts))
+        goals = self._goals.draw(len(attempts), generator)
+        _put(self._ends, self._delays_ps, goals, times, arrivals)
 
     def rates(self) -> dict[str, Rate]:
         return {
-            end: Rate(self.emitted * float(self.fates[k]), float(self.period_ps), 0.0)
-            for k, end in enumerate(self.ends)
+            end: Rate(self._emitted * float(self._fates[k]), float(self._period_ps), 0.0)
+            for k, end in enumerate(self._ends)
         }
 
 
-@dataclass(frozen=True, slots=True)
 class MeetingEmitterSampler:
     """Two memories whose photons meet. coherent, incoherent: fates of both at full and at no interference,
     shape (n + 1, n + 1)."""
 
-    ends: tuple[str, ...]
-    emitted: tuple[float, float]
-    coherent: Floats
-    incoherent: Floats
-    delays_ps: tuple[tuple[float, ...], tuple[float, ...]]
-    packets: PacketPair
-    period_ps: int
-    offset_ps: float
+    def __init__(
+        self,
+        ends: tuple[str, ...],
+        emitted: tuple[float, float],
+        coherent: Floats,
+        incoherent: Floats,
+        delays_ps: tuple[tuple[float, ...], tuple[float, ...]],
+        packets: PacketPair,
+        period_ps: int,
+        offset_ps: float,
+    ) -> None:
+        self._ends = ends
+        self._emitted = emitted
+        self._lone = (incoherent.sum(axis=1), incoherent.sum(axis=0))
+        self._lone_goals = tuple(Categories(chances) for chances in self._lone)
+        self._coherent = Categories(coherent.ravel())
+        self._incoherent = Categories(incoherent.ravel())
+        self._delays_ps = delays_ps
+        self._packets = packets
+        self._period_ps = period_ps
+        self._offset_ps = offset_ps
 
     def draw(self, start_ps: int, stop_ps: int, generator: Generator, arrivals: Arrivals) -> None:
-        count, first_ps = first_pulse(start_ps, stop_ps, self.period_ps, self.offset_ps)
-        n = len(self.ends)
-        attempts = [lucky_pulses(count, emitted, generator) for emitted in self.emitted]
+        count, first_ps = first_pulse(start_ps, stop_ps, self._period_ps, self._offset_ps)
+        n = len(self._ends)
+        attempts = [lucky_pulses(count, emitted, generator) for emitted in self._emitted]
         inside = [
             generator.exponential(lifetime_ps, len(pulses))
-            for lifetime_ps, pulses in zip(self.packets.lifetimes_ps, attempts, strict=True)
+            for lifetime_ps, pulses in zip(self._packets.lifetimes_ps, attempts, strict=True)
         ]
         both, in_first, in_second = np.intersect1d(
             attempts[0], attempts[1], assume_unique=True, return_indices=True
         )
         goals = [
-            _drawn(self.incoherent.sum(axis=1 - side), len(pulses), generator)
-            for side, pulses in enumerate(attempts)
+            lone.draw(len(pulses), generator) for lone, pulses in zip(self._lone_goals, attempts, strict=True)
         ]
-        contrast = self.packets.contrast(inside[0][in_first], inside[1][in_second])
+        contrast = self._packets.contrast(inside[0][in_first], inside[1][in_second])
         # The fates are linear in the contrast: each pair interferes fully or not at all.
         interferes = generator.random(len(both)) < contrast
         fates = np.where(
             interferes,
-            _drawn(self.coherent.ravel(), len(both), generator),
-            _drawn(self.incoherent.ravel(), len(both), generator),
+            self._coherent.draw(len(both), generator),
+            self._incoherent.draw(len(both), generator),
         )
-        goals[0][in_first], goals[1][in_second] = np.divmod(fates, n + 1)
+        goals[0][in_first], goals[1][in_second] = np.divmod(fates, np.int16(n + 1))
         for side in (0, 1):
-            times = pulse_times(attempts[side], self.period_ps, first_ps) + inside[side]
-            _put(self.ends, self.delays_ps[side], goals[side], times, arrivals)
+            times = pulse_times(attempts[side], self._period_ps, first_ps) + inside[side]
+            _put(self._ends, self._delays_ps[side], goals[side], times, arrivals)
 
     def rates(self) -> dict[str, Rate]:
-        first, second = self.incoherent.sum(axis=1), self.incoherent.sum(axis=0)
+        first, second = self._lone
         return {
             end: Rate(
-                1.0 - (1.0 - self.emitted[0] * float(first[k])) * (1.0 - self.emitted[1] * float(second[k])),
-                float(self.period_ps),
+                1.0
+                - (1.0 - self._emitted[0] * float(first[k])) * (1.0 - self._emitted[1] * float(second[k])),
+                float(self._period_ps),
                 0.0,
             )
-            for k, end in enumerate(self.ends)
+            for k, end in enumerate(self._ends)
         }
-
-
-def _drawn(chances: Floats, count: int, generator: Generator) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    cumulative = np.cumsum(chances)
-    return np.searchsorted(cumulative[:-1] / cumulative[-1], generator.random(count), side="right")
 
 
 def _put(
     ends: tuple[str, ...],
     delays_ps: tuple[float, ...],
-    goals: np.ndarray[tuple[int], np.dtype[np.intp]],
+    goals: NDArray[np.int16],
     times: Floats,
     arrivals: Arrivals,
 ) -> None:

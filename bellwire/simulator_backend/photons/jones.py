@@ -67,7 +67,7 @@ def rotations(vectors_rad: NDArray[np.float64]) -> Jones:
     sphere.
     """
     half = np.linalg.norm(vectors_rad, axis=1)[:, None, None] / 2.0
-    generators = np.tensordot(vectors_rad, np.stack(PAULIS[1:]), axes=1)
+    generators = np.einsum("nk,kab->nab", vectors_rad, np.stack(PAULIS[1:]))
     # sin(a/2)/a is half of sinc, which has no trouble at a = 0.
     return np.asarray(np.cos(half) * IDENTITY - 0.5j * np.sinc(half / pi) * generators, dtype=np.complex128)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bellwire.simulator_backend.photons.arms import Arm
+from bellwire.simulator_backend.photons.categories import Categories
 from bellwire.simulator_backend.photons.emitter_sampler import EmitterSampler, MeetingEmitterSampler
 from bellwire.simulator_backend.photons.encounters import Group, emitter_encounter, groups, pair_encounter
 from bellwire.simulator_backend.photons.jones import PAULIS, Jones, state_of
@@ -96,7 +97,8 @@ def _pulsed(optics: Optics, group: Group) -> PatternSampler:
         overlaps[x, y] = overlaps[y, x] = overlap
     ends = _reached(optics, *all_arms)
     table = pattern_probabilities(pairs, ends, overlaps, schmidt_number)
-    return PatternSampler(ends, table, tuple(delays_ps[end] for end in ends), period_ps, min(starts_ps))
+    delays = tuple(delays_ps[end] for end in ends)
+    return PatternSampler(ends, table, delays, period_ps, min(starts_ps), Categories(table[1:]))
 
 
 def _pair_source(optics: Optics, name: str) -> PairSource:
@@ -122,7 +124,8 @@ def _steady_pairs(optics: Optics, name: str, source: PairSource) -> SteadyPairSa
     ]
     table = fates(*arms, ends, mixture, 0.0 if encounter is None else encounter.overlap)
     rate_hz = source.pair_rate_hz(optics.settings[name])
-    return SteadyPairSampler(ends, rate_hz, table, (_delays(arms[0], ends), _delays(arms[1], ends)))
+    delays_ps = (_delays(arms[0], ends), _delays(arms[1], ends))
+    return SteadyPairSampler(ends, rate_hz, table, delays_ps, Categories(table.ravel()[:-1]))
 
 
 def _turned(pauli: Jones, amplitudes: Jones) -> Jones:

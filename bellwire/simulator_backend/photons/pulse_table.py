@@ -111,8 +111,11 @@ def _click_operators(arms: Sequence[Arm], ends: Sequence[str], overlaps: Floats)
                 if x != y and overlaps[x, y] > 0.0:
                     block = np.sqrt(overlaps[x, y]) * cross_operator(one, other, end)
                     single[k, 2 * x : 2 * x + 2, 2 * y : 2 * y + 2] = block
-    members = (np.arange(1 << len(ends))[:, None] >> np.arange(len(ends))) & 1
-    return np.asarray(np.tensordot(members.astype(np.float64), single, axes=1), dtype=np.complex128)
+    # By doubling: no matrix product, for which numpy would wake the threads of its BLAS.
+    operators = np.zeros((1 << len(ends), size, size), dtype=np.complex128)
+    for k in range(len(ends)):
+        operators[1 << k : 2 << k] = operators[: 1 << k] + single[k]
+    return operators
 
 
 def fired_from_silent(silent: Floats, ends: int) -> Floats:

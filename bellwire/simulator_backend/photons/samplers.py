@@ -19,6 +19,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from bellwire.simulator_backend.photons.categories import Categories
+
 Floats: TypeAlias = NDArray[np.float64]
 Arrivals: TypeAlias = dict[str, list[Floats]]
 
@@ -101,27 +103,25 @@ def pulse_times(pulses: NDArray[np.int64], period_ps: int, first_ps: float) -> F
 
 @dataclass(frozen=True, slots=True)
 class PatternSampler:
-    """Pulsed light with a table of patterns. delays_ps: from a pulse to each end."""
+    """Pulsed light with a table of patterns. delays_ps: from a pulse to each end. lit: the patterns without
+    the dark one; the sum of their chances keeps the digits of weak light."""
 
     ends: tuple[str, ...]
     probabilities: Floats
     delays_ps: tuple[float, ...]
     period_ps: int
     offset_ps: float
+    lit: Categories
 
     def draw(self, start_ps: int, stop_ps: int, generator: Generator, arrivals: Arrivals) -> None:
         count, first_ps = first_pulse(start_ps, stop_ps, self.period_ps, self.offset_ps)
-        # 1 - P(nothing) by the sum of the rest, which keeps the digits of weak light.
-        chances = self.probabilities[1:]
-        lit = float(chances.sum())
-        pulses = lucky_pulses(count, lit, generator)
+        pulses = lucky_pulses(count, self.lit.total, generator)
         if not len(pulses):
             return
-        cumulative = np.cumsum(chances) / lit
-        patterns = np.searchsorted(cumulative[:-1], generator.random(len(pulses)), side="right") + 1
+        patterns = self.lit.draw(len(pulses), generator) + 1
         times = pulse_times(pulses, self.period_ps, first_ps)
         for k, end in enumerate(self.ends):
-            fired = np.flatnonzero(patterns & (1 << k))
+            fired = np.flatnonzero(patterns & (1 << k) != 0)
             if len(fired):
                 arrivals[end].append(times[fired] + self.delays_ps[k])
 
@@ -136,23 +136,21 @@ class PatternSampler:
 @dataclass(frozen=True, slots=True)
 class SteadyPairSampler:
     """Pairs under a continuous pump. table: fates of both photons (two_photons.py). delays_ps: of each arm to
-    each end; an end that an arm does not reach has any number."""
+    each end; an end that an arm does not reach has any number. lit: the fates with a click."""
 
     ends: tuple[str, ...]
     rate_hz: float
     table: Floats
     delays_ps: tuple[tuple[float, ...], tuple[float, ...]]
+    lit: Categories
 
     def draw(self, start_ps: int, stop_ps: int, generator: Generator, arrivals: Arrivals) -> None:
         n = len(self.ends)
-        chances = self.table.ravel()[:-1]
-        lit = float(chances.sum())
-        if lit <= 0.0:
+        rate_per_ps = self.rate_hz * self.lit.total * 1e-12
+        times = steady_times(rate_per_ps, float(stop_ps - start_ps), generator)
+        if not len(times):
             return
-        times = steady_times(self.rate_hz * lit * 1e-12, float(stop_ps - start_ps), generator)
-        cumulative = np.cumsum(chances) / lit
-        fates = np.searchsorted(cumulative[:-1], generator.random(len(times)), side="right")
-        goals = np.divmod(fates, n + 1)
+        goals = np.divmod(self.lit.draw(len(times), generator), np.int16(n + 1))
         for goal, delays_ps in zip(goals, self.delays_ps, strict=True):
             for k, end in enumerate(self.ends):
                 fired = np.flatnonzero(goal == k)
