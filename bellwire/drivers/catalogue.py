@@ -25,9 +25,27 @@ CATALOGUE: tuple[DriverCard, ...] = (
         product="heralding FPGA of a station",
         place="bellwire.drivers.herald_fpga:HeraldFpga",
         roles=("herald",),
-        transport="serial, framed with CRC",
-        address="/dev/ttyUSB0",
-        notes=("no gateware yet: emulated only",),
+        transport="serial or UDP, framed with CRC",
+        address="/dev/ttyUSB0 or udp://192.0.2.5:4660",
+        unverified=("everything on hardware: there is no gateware yet, the device is emulated only",),
+        notes=(
+            "device and driver share one register map (docs/registers_herald_fpga.md) and compare its hash",
+            "an attempt that nobody decided (loss, overrun, lost clock, reset) is unknown, never a fail",
+        ),
+    ),
+    DriverCard(
+        name="fpga_tagger",
+        maker="bellwire",
+        product="the heralding FPGA as a time tagger of four digital inputs",
+        place="bellwire.drivers.fpga_tagger:FpgaTagger",
+        roles=("time_tagger",),
+        transport="serial or UDP, framed with CRC",
+        address="/dev/ttyUSB0 or udp://192.0.2.5:4660",
+        unverified=("everything on hardware: there is no gateware yet, the device is emulated only",),
+        notes=(
+            "inputs are digital: it has no thresholds; set the discriminators before it",
+            "a serial line of 3 Mbaud carries some 30 000 tags a second; what does not fit is told as lost",
+        ),
     ),
     DriverCard(
         name="srs_dg645",
@@ -159,6 +177,25 @@ CATALOGUE: tuple[DriverCard, ...] = (
         notes=(
             "a set out of range is answered with the old value: each is compared and read back",
             "an output that the amplifier switched off stays off until it is asked for anew",
+        ),
+    ),
+    DriverCard(
+        name="single_quantum_websq",
+        maker="Single Quantum",
+        product="WebSQ controller of nanowire detectors (Eos, Atlas)",
+        place="bellwire.drivers.websq:WebSq",
+        roles=("detectors",),
+        transport="JSON over TCP 12000, counts over TCP 12345",
+        address="192.0.2.7",
+        unverified=(
+            "the ranges of trigger levels, and that negative bias currents are of no use",
+            "names of labels that tell errors, beyond that they contain Error",
+            "the unit of the dark counts of a bias search: taken as counts in one measurement period",
+        ),
+        notes=(
+            "it tells neither model, serial number nor firmware: it is known by its labels",
+            "counts come from the port that lies 345 above the control port, as 12345 does",
+            "up to 8 detectors; enabling off and on brings latched ones back",
         ),
     ),
 )

@@ -78,6 +78,8 @@ class EmulatorOrder:
 Make = Callable[[EmulatorOrder], InstrumentEmulator]
 
 EMULATORS: dict[str, str] = {
+    "fpga_tagger": "bellwire.simulator_backend.devices.fpga_tagger_emulator:make",
+    "single_quantum_websq": "bellwire.simulator_backend.devices.websq_emulator:make",
     "idq_id900": "bellwire.simulator_backend.devices.id900_emulator:make",
     "idq_id1000": "bellwire.simulator_backend.devices.id900_emulator:make_id1000",
     "nkt_basik": "bellwire.simulator_backend.devices.basik_emulator:make",
