@@ -18,12 +18,20 @@ from typing import Any, ClassVar
 from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.addresses import Place, place
 from bellwire.drivers.faults import DeviceError, LinkTimeout, ProtocolFault
-from bellwire.drivers.instrument import Identity
-from bellwire.drivers.parameters import Parameter, for_each
+from bellwire.drivers.instrument import Backoff, Identity, InstrumentState
+from bellwire.drivers.parameters import Parameter
 from bellwire.drivers.session import SessionSettings, Transport
 from bellwire.drivers.session_instrument import SessionInstrument
 from bellwire.drivers.transports import TcpTransport
 from bellwire.drivers.websq_counts import counts_of_next_period
+from bellwire.drivers.websq_parameters import (
+    BIAS_UA,
+    CHANNELS_MAX,
+    PERIOD_MS,
+    TOLERANCE,
+    TRIGGER_MV,
+    WEBSQ_PARAMETERS,
+)
 from bellwire.drivers.websq_words import (
     CONTROL_PORT,
     COUNTS_ABOVE,
@@ -35,11 +43,6 @@ from bellwire.drivers.websq_words import (
     properties,
 )
 
-CHANNELS_MAX = 8
-BIAS_UA = (0.0, 90.9)
-TRIGGER_MV = (-500.0, 500.0)
-PERIOD_MS = (10, 60_000)
-TOLERANCE = 0.01
 READ_BACKS_MAX = 5
 READ_BACK_S = 0.05
 CALIBRATION_POLL_S = 0.2
@@ -64,77 +67,30 @@ class WebSq(SessionInstrument):
 
     model = "WebSQ"
     session_settings = SessionSettings(timeout_s=2.0, reply_bytes_max=1 << 20)
-    parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            name="period_ms",
-            meaning="measurement period of the counts",
-            unit="ms",
-            kind="integer",
-            read="read_period_ms",
-            write="set_period_ms",
-            low=PERIOD_MS[0],
-            high=PERIOD_MS[1],
-        ),
-        *for_each(
-            range(1, CHANNELS_MAX + 1),
-            Parameter(
-                name="trigger_mv",
-                meaning="trigger level of detector {}",
-                unit="mV",
-                read="read_trigger_mv",
-                write="set_trigger_mv",
-                low=TRIGGER_MV[0],
-                high=TRIGGER_MV[1],
-                tolerance=TOLERANCE,
-            ),
-        ),
-        *for_each(
-            range(1, CHANNELS_MAX + 1),
-            Parameter(
-                name="bias_ua",
-                meaning="bias current of detector {}",
-                unit="uA",
-                read="read_bias_ua",
-                write="set_bias_ua",
-                low=BIAS_UA[0],
-                high=BIAS_UA[1],
-                emits=True,
-                tolerance=TOLERANCE,
-            ),
-        ),
-        Parameter(
-            name="enabled",
-            meaning="bias of all detectors",
-            kind="switch",
-            read="read_enabled",
-            write="set_enabled",
-            emits=True,
-        ),
-        *for_each(
-            range(1, CHANNELS_MAX + 1),
-            Parameter(
-                name="rate_hz",
-                meaning="counts of detector {} in one period",
-                unit="Hz",
-                read="read_rate_hz",
-            ),
-        ),
-        *for_each(
-            range(1, CHANNELS_MAX + 1),
-            Parameter(
-                name="bias_voltage_mv",
-                meaning="voltage at the bias input of detector {}: high when it has latched",
-                unit="mV",
-                read="read_bias_voltage_mv",
-            ),
-        ),
-        Parameter(
-            name="error", meaning="what the controller complained of last", kind="text", read="read_error"
-        ),
-    )
+    parameters: ClassVar[tuple[Parameter, ...]] = WEBSQ_PARAMETERS
 
-    def __init__(self, name: str, address: str, **keywords: Any) -> None:
-        super().__init__(name, address, **keywords)
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        *,
+        serial_number: str | None = None,
+        settings: SessionSettings | None = None,
+        backoff: Backoff | None = None,
+        on_state: Callable[[InstrumentState], None] | None = None,
+        probe_s: float | None = None,
+        pace: float = 1.0,
+    ) -> None:
+        super().__init__(
+            name,
+            address,
+            serial_number=serial_number,
+            settings=settings,
+            backoff=backoff,
+            on_state=on_state,
+            probe_s=probe_s,
+            pace=pace,
+        )
         self._channels: tuple[int, ...] = tuple(range(1, CHANNELS_MAX + 1))
         self._error = ""
         self._row_lock = asyncio.Lock()
@@ -373,5 +329,6 @@ def _alike(wanted: Any, found: Any) -> bool:
         return len(wanted) == len(found) and all(map(_alike, wanted, found))
     if isinstance(wanted, bool) or isinstance(found, bool):
         return wanted is found
-    both = isinstance(wanted, int | float) and isinstance(found, int | float)
-    return both and abs(found - wanted) <= TOLERANCE
+    if isinstance(wanted, int | float) and isinstance(found, int | float):
+        return abs(found - wanted) <= TOLERANCE
+    return False
