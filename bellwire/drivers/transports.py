@@ -126,12 +126,13 @@ class SerialTransport(Transport):
 
 class ZmqRequestTransport(Transport):
     """A ZeroMQ REQ socket; one message is one `read_some`. A connect of ZeroMQ never fails, so the port is
-    tried first.
+    tried first. `terminator` is put behind each message, so that an empty one is not taken for none.
     """
 
-    def __init__(self, instrument: str, host: str, port: int) -> None:
+    def __init__(self, instrument: str, host: str, port: int, *, terminator: bytes = b"") -> None:
         self._instrument = instrument
         self._place = (host, port)
+        self._terminator = terminator
         self._socket: zmq.Socket[Any] | None = None
 
     def strays(self, quiet_s: float) -> bytes:
@@ -145,7 +146,7 @@ class ZmqRequestTransport(Transport):
             socket.create_connection(self._place, timeout_s).close()
         except OSError as error:
             raise Disconnected(self._instrument, f"{host}:{port}: {error}") from error
-        connection = zmq.Context.instance().socket(zmq.REQ)
+        connection: zmq.Socket[Any] = zmq.Context.instance().socket(zmq.REQ)
         connection.setsockopt(zmq.LINGER, 0)
         connection.setsockopt(zmq.SNDTIMEO, int(1000 * timeout_s))
         connection.connect(f"tcp://{host}:{port}")
@@ -170,7 +171,7 @@ class ZmqRequestTransport(Transport):
         connection = self._opened()
         if not connection.poll(int(1000 * timeout_s), zmq.POLLIN):
             return b""
-        return bytes(connection.recv())
+        return bytes(connection.recv()) + self._terminator
 
     def _opened(self) -> zmq.Socket[Any]:
         if self._socket is None:

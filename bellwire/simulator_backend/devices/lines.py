@@ -37,6 +37,10 @@ class Client(ABC):
         """What nobody asked for; lost where a protocol has no place for it."""
         self.send(octets)
 
+    def send_twice(self, octets: bytes) -> None:
+        """A reply that is sent again; once where a protocol has no place for the second."""
+        self.send(octets + octets)
+
     @abstractmethod
     def hang_up(self, *, reset: bool) -> None:
         """End the connection, by FIN or RST; a serial line hangs up either way."""
@@ -302,6 +306,12 @@ class _ZmqClient(Client):
 
     def send(self, octets: bytes) -> None:
         self._line.reply(self._identity, octets)
+
+    def send_unasked(self, octets: bytes) -> None:
+        return  # a reply socket speaks only when it was asked
+
+    def send_twice(self, octets: bytes) -> None:
+        self.send(octets)  # a reply socket has nothing to send before the next request
 
     def hang_up(self, *, reset: bool) -> None:
         return  # ZeroMQ reconnects by itself and nobody sees it
