@@ -4,7 +4,7 @@
 
 #define HERALD_FPGA_IDENTITY 0x48524c44u
 #define HERALD_FPGA_ABI_VERSION 3u
-#define HERALD_FPGA_HASH 0x5073b965u
+#define HERALD_FPGA_HASH 0x1ae40333u
 
 #define HERALD_FPGA_ID 0x0000u /* ro, 32 bits */
 #define HERALD_FPGA_ABI 0x0001u /* ro, 32 bits */
@@ -152,6 +152,10 @@
 #define HERALD_FPGA_EV_LEVEL 0x00c2u /* ro, 32 bits */
 #define HERALD_FPGA_LOST 0x00c3u /* ro, 32 bits */
 #define HERALD_FPGA_CREDIT 0x00c4u /* ro, 32 bits */
+#define HERALD_FPGA_SNAP_TIME 0x00d0u /* ro, 64 bits */
+#define HERALD_FPGA_SNAP_COUNT 0x00d2u /* ro, 32 bits */
+#define HERALD_FPGA_SNAP_COUNT_COUNT 4u
+#define HERALD_FPGA_SNAP_COUNT_STRIDE 1u
 #define HERALD_FPGA_OUT_START 0x0100u /* shadow, 24 bits */
 #define HERALD_FPGA_OUT_START_COUNT 4u
 #define HERALD_FPGA_OUT_START_STRIDE 4u

@@ -18,7 +18,7 @@ from bellwire.core.registry import nearest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bellwire.drivers.session_instrument import SessionInstrument
+    from bellwire.drivers.equipment import Equipment
     from bellwire.labs.equipment import EquipmentSettings
 
 Action = Literal["show", "get", "set", "watch", "safe"]
@@ -147,7 +147,7 @@ class _AgentAccess:
 class _OwnAccess:
     """By a connection of our own."""
 
-    def __init__(self, driver: "SessionInstrument") -> None:
+    def __init__(self, driver: "Equipment") -> None:
         self._driver = driver
 
     async def show(self) -> dict[str, Any]:

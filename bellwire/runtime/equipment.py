@@ -12,8 +12,8 @@ from typing import Any
 from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.core.registry import nearest
 from bellwire.drivers import load_driver
+from bellwire.drivers.equipment import EQUIPMENT, Equipment
 from bellwire.drivers.instrument import Condition, InstrumentState
-from bellwire.drivers.session_instrument import SessionInstrument
 from bellwire.runtime.composites import KeptComposite
 from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry
@@ -29,10 +29,10 @@ def device_path(address: str, device_dir: Path) -> str:
 
 def make_driver(
     entry: EquipmentEntry, device_dir: Path, on_state: Callable[[InstrumentState], None] | None = None
-) -> SessionInstrument:
+) -> Equipment:
     """The driver of an entry, not connected. Raises ConfigError."""
     driver = load_driver(entry.driver, where=entry.full_name)
-    if not issubclass(driver, SessionInstrument):
+    if not issubclass(driver, EQUIPMENT):
         raise ConfigError(
             f"{entry.driver} makes pairs: it belongs under instruments, not equipment", where=entry.full_name
         )
@@ -57,7 +57,7 @@ class NodeEquipment:
         on_vital: Callable[[bool, str], None] | None = None,
         composites: Sequence[CompositeEntry] = (),
     ) -> None:
-        self.drivers: dict[str, SessionInstrument] = {}
+        self.drivers: dict[str, Equipment] = {}
         self._entries = {entry.name: entry for entry in entries}
         self._health = health
         self._on_vital = on_vital
@@ -120,7 +120,7 @@ class NodeEquipment:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def driver(self, name: str) -> SessionInstrument:
+    def driver(self, name: str) -> Equipment:
         """The driver of that name. Raises ConfigError with the nearest name."""
         if name not in self.drivers:
             raise ConfigError(f'no equipment is called "{name}" here{nearest(name, self.drivers)}')
@@ -141,7 +141,7 @@ class NodeEquipment:
             for name, driver in self.drivers.items()
         }
 
-    async def _run(self, driver: SessionInstrument, settings: Mapping[str, bool | int | float | str]) -> None:
+    async def _run(self, driver: Equipment, settings: Mapping[str, bool | int | float | str]) -> None:
         try:
             await driver.configure(settings)  # remembered; asserted as soon as there is a connection
             await driver.supervise()

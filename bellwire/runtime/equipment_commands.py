@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from bellwire.core.errors import ConfigError, LocalMisuse
+from bellwire.drivers.equipment import Equipment
 from bellwire.drivers.readings import Reading
-from bellwire.drivers.session_instrument import SessionInstrument
 from bellwire.runtime.equipment import NodeEquipment
 
 WRITE_LEASE_S = 10.0
@@ -74,7 +74,7 @@ def equipment_commands(equipment: NodeEquipment) -> Mapping[str, Command]:
     }
 
 
-def described(name: str, driver: SessionInstrument) -> dict[str, Any]:
+def described(name: str, driver: Equipment) -> dict[str, Any]:
     """An instrument with its state and its table of parameters."""
     lease = driver.leases.current
     return {
@@ -114,14 +114,14 @@ def told(reading: Reading) -> dict[str, Any]:
     }
 
 
-async def _write(driver: SessionInstrument, fields: dict[str, Any], token: int) -> dict[str, Any] | None:
+async def _write(driver: Equipment, fields: dict[str, Any], token: int) -> dict[str, Any] | None:
     reading = await _refused_in_words(
         driver.write_parameter(str(fields["parameter"]), fields["value"], token=token)
     )
     return None if reading is None else told(reading)
 
 
-def _granted(driver: SessionInstrument, holder: str, for_s: float) -> dict[str, Any]:
+def _granted(driver: Equipment, holder: str, for_s: float) -> dict[str, Any]:
     try:
         lease = driver.leases.grant(holder, for_s)
     except LocalMisuse as problem:

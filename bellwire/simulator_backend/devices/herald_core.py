@@ -250,6 +250,9 @@ class HeraldCore:
         fields = self.registers.map["CMD"].fields
         if fields["latch"].extract(value):
             self.registers.latch_pairs()
+            self.registers.put("SNAP_TIME", self.clock.ticks(self.now_ns))
+            for channel, count in enumerate(self._settled().golden.counts):
+                self.registers.put("SNAP_COUNT", count, channel)
         if fields["clear_counters"].extract(value):
             golden = self._settled().golden
             golden.counts = [0] * CHANNELS

@@ -404,6 +404,12 @@ def the_last_edge_and_falling_edges_have_their_stamps() -> None:
     zero = wire.core.clock.zero_ns
     assert [wire.read("LAST", channel) + zero - BOOT_NS for channel in (0, 1)] == [1000, 1020]
     assert [wire.read("COUNT", channel) for channel in range(4)] == [1, 1, 0, 0]
+    wire.write("CMD", 1)
+    before = wire.core.now_ns
+    wire.core.hit(0, (BOOT_NS + 9000) * 1000, BOOT_NS + 9000)
+    wire.now_ns += 10_000
+    assert [wire.read("SNAP_COUNT", channel) for channel in range(4)] == [1, 1, 0, 0]
+    assert wire.read("SNAP_TIME") == wire.core.clock.ticks(before)
     wire.write("CMD", 2)
     assert wire.read("COUNT", 0) == 0
 
@@ -664,6 +670,7 @@ PLANTED: dict[str, tuple[Any, str, str]] = {
     # inputs, tags, ring
     "rising edge of a falling input": (herald_run, "+ falls * PULSE_FS", ""),
     "counters never cleared": (herald_core, "golden.counts = [0] * CHANNELS", "pass"),
+    "snapshot that goes on": (herald_core, 'self.registers.put("SNAP_COUNT", count, channel)', "pass"),
     "tag of a rejected edge": (
         herald_engine,
         "if self.golden.hit(channel, stamp):",
