@@ -331,6 +331,11 @@ def decay(walsh: Walsh, rates: Cost, duration_ns: int) -> Walsh:
     )
 
 
+def aged(state: Bell, rates: Cost, duration_ns: int) -> Bell:
+    """A state after storage of one of its qubits: `decay` for physics."""
+    return from_walsh(decay(to_walsh(state), rates, duration_ns))
+
+
 def decay_rates(t1_ns: int | None, t2_ns: int | None, depolarising_time_ns: int | None) -> Cost:
     """Rates of one stored qubit, in 2**-56 neper per ns, for lambda_1..3 (algorithms.md 11.5, twirled).
 

@@ -11,7 +11,7 @@ source stands (midpoint source), at the receiving node where one node sends to t
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bellwire.core.bell import Cost, decay, from_walsh, permute, to_walsh, werner
+from bellwire.core.bell import Cost, aged, permute, werner
 from bellwire.core.pair_sources import midpoint_source, sender_receiver
 from bellwire.core.photonics import (
     CODE_PSI_PLUS,
@@ -245,7 +245,6 @@ def _stored(physics: HeraldPhysics, rates: Cost, duration_ns: int) -> HeraldPhys
     """The same heralds after one of the two qubits was stored for a while."""
     return physics._replace(
         outcomes=tuple(
-            outcome._replace(state=from_walsh(decay(to_walsh(outcome.state), rates, duration_ns)))
-            for outcome in physics.outcomes
+            outcome._replace(state=aged(outcome.state, rates, duration_ns)) for outcome in physics.outcomes
         )
     )

@@ -48,6 +48,11 @@ class Arm:
             total = total + reach.jones.conj().T @ reach.jones
         return total
 
+    def chance(self, end: str, states: Sequence[Jones]) -> float:
+        """Click probability at an end of a photon that has one of these polarisations, in equal shares."""
+        operator = self.click_operator(end)
+        return sum(float((state.conj() @ operator @ state).real) for state in states) / len(states)
+
     def delay_ps(self, end: str) -> float:
         """Flight to an end that it reaches."""
         return self.ends[end][0].delay_ps

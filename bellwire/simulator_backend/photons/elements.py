@@ -53,6 +53,18 @@ class Drift(NamedTuple):
     turn: Jones = IDENTITY
 
 
+class Plain:
+    """Base of components: no knobs and no gauges but those that a component names."""
+
+    __slots__ = ()
+
+    def knobs(self) -> tuple[Knob, ...]:
+        return ()
+
+    def gauges(self) -> tuple[Gauge, ...]:
+        return ()
+
+
 class Component(Protocol):
     """A thing on the bench. `inputs` and `outputs` are names of its ports."""
 

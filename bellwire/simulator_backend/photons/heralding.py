@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from bellwire.core.bell import pauli_channel
+from bellwire.core.bell import Bell, Cost, aged, pauli_channel
 from bellwire.core.errors import ConfigError
 from bellwire.core.pair_sources import midpoint_source, sender_receiver
 from bellwire.core.photonics import (
@@ -44,6 +44,13 @@ NEVER: Final = HeraldPhysics(0.0, (HeraldOutcome(CODE_PSI_PLUS, 1.0, (0.25, 0.25
 
 DIMMEST_PAIRS: Final = 1e-30
 """Pairs per pulse of a source without pump: only backgrounds herald."""
+
+
+class Waiting(NamedTuple):
+    """A qubit that is stored before the click. rates: as of `bell.decay_rates`."""
+
+    rates: Cost
+    duration_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +80,23 @@ class SingleClickLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SenderReceiverLink:
-    """A memory that sends, and one that stores. intrinsic_fidelity: of a pair whose photon was stored."""
+    """A memory that sends, and one that stores. intrinsic_fidelity: of a pair whose photon was stored.
+    waiting: of the sender's qubit until the click."""
 
     emitter: str
     absorber: str
     intrinsic_fidelity: float = 0.98
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MidpointSourceLink:
-    """A pulsed pair source between two memories. absorbers: of side 0, fed by the signal, and side 1."""
+    """A pulsed pair source between two memories. absorbers: of side 0, fed by the signal, and side 1.
+    waiting: of each memory's qubit from its arrival to the click."""
 
     source: str
     absorbers: tuple[str, str]
+    waiting: tuple[Waiting, ...] = ()
 
 
 HeraldedLink = DoubleClickLink | SingleClickLink | SenderReceiverLink | MidpointSourceLink
@@ -163,7 +174,14 @@ def _double_click(optics: Optics, link: DoubleClickLink) -> HeraldPhysics:
     darks = [_detector_dark(optics, end, link.window_ns) for end in ends]
     window = _windowed(optics, link.emitters, link.window_ns)
     click = [_click_blocks(optics, link.emitters, end, window.accepted) for end in ends]
-    emitted = [_named(optics, name, Emitter).emitted(optics.settings[name]) for name in link.emitters]
+    emitters = [_named(optics, name, Emitter) for name in link.emitters]
+    if any(each.polarisation is not None for each in emitters):
+        raise ConfigError(
+            f"link: emitters {', '.join(link.emitters)} of a double-click link have a polarisation"
+        )
+    emitted = [
+        each.emitted(optics.settings[name]) for each, name in zip(emitters, link.emitters, strict=True)
+    ]
 
     def silent(members: Sequence[int]) -> Jones:
         q = np.eye(4, dtype=np.complex128) - sum((click[k] for k in members), np.zeros((4, 4)))
@@ -237,13 +255,21 @@ def _single_click(optics: Optics, link: SingleClickLink) -> HeraldPhysics:
     window = _windowed(optics, link.emitters, link.window_ns)
     arms = [optics.arm(name, "out") for name in link.emitters]
     darks = [_detector_dark(optics, end, link.window_ns) for end in link.detectors]
-    efficiency = [
-        _named(optics, name, Emitter).emission * accepted * sum(_seen(arm, end) for end in link.detectors)
-        for name, arm, accepted in zip(link.emitters, arms, window.accepted, strict=True)
-    ]
+    emitters = [_named(optics, name, Emitter) for name in link.emitters]
     # One photon per memory and no encoding in its polarisation: a turn of one against the other is mismatch.
-    turns = [_turn(arm, link.detectors[0]) for arm in arms]
-    same = abs(complex(turns[0][:, 0].conj() @ turns[1][:, 0])) ** 2
+    letters = [each.polarisation for each in emitters]
+    if None in letters:
+        raise ConfigError(
+            f"link: emitters {', '.join(link.emitters)} of a single-click link need a polarisation"
+        )
+    efficiency = [
+        each.emission * accepted * sum(arm.chance(end, each.states()) for end in link.detectors)
+        for each, arm, accepted in zip(emitters, arms, window.accepted, strict=True)
+    ]
+    seen = [
+        _arriving(arm, link.detectors[0], each.states()[0]) for each, arm in zip(emitters, arms, strict=True)
+    ]
+    same = abs(complex(seen[0].conj() @ seen[1])) ** 2
     if max(*efficiency, *darks) <= 0.0:
         return NEVER
     return single_click(
@@ -255,6 +281,14 @@ def _single_click(optics: Optics, link: SingleClickLink) -> HeraldPhysics:
         sum(darks) / 2.0,
         phase_rms_rad=link.phase_rms_rad,
     )
+
+
+def _arriving(arm: Arm, end: str, state: Jones) -> Jones:
+    """Polarisation at an end, norm one; as it left where nothing arrives."""
+    ways = arm.ends.get(end)
+    light = ways[0].jones @ state if ways else state
+    norm = float(np.linalg.norm(light))
+    return np.asarray(light / norm if norm > 0.0 else state, dtype=np.complex128)
 
 
 def _turn(arm: Arm, end: str) -> Jones:
@@ -278,7 +312,7 @@ def _sender_receiver(optics: Optics, link: SenderReceiverLink) -> HeraldPhysics:
     if signal <= 0.0 and dark <= 0.0:
         return NEVER
     physics = sender_receiver(signal, dark, link.intrinsic_fidelity)
-    return _moved(physics, _turn(arm, link.absorber))
+    return _moved(physics, _turn(arm, link.absorber), link.waiting)
 
 
 def _midpoint_source(optics: Optics, link: MidpointSourceLink) -> HeraldPhysics:
@@ -304,13 +338,21 @@ def _midpoint_source(optics: Optics, link: MidpointSourceLink) -> HeraldPhysics:
     # One turn can undo the other: what counts is the turn between both photons.
     first, second = (_turn(arm, name) for arm, name in zip(arms, link.absorbers, strict=True))
     psi = source.amplitudes()
-    return _moved(physics, np.asarray(first @ psi @ second.T @ psi.conj().T * 2.0, dtype=np.complex128))
+    return _moved(
+        physics, np.asarray(first @ psi @ second.T @ psi.conj().T * 2.0, dtype=np.complex128), link.waiting
+    )
 
 
-def _moved(physics: HeraldPhysics, turn: Jones) -> HeraldPhysics:
+def _moved(physics: HeraldPhysics, turn: Jones, waiting: Sequence[Waiting]) -> HeraldPhysics:
+    """The same heralds after a turn of one photon and the waiting of qubits."""
     weights = pauli_weights(turn)
+
+    def moved(state: Bell) -> Bell:
+        state = pauli_channel(state, weights)
+        for each in waiting:
+            state = aged(state, each.rates, each.duration_ns)
+        return state
+
     return physics._replace(
-        outcomes=tuple(
-            outcome._replace(state=pauli_channel(outcome.state, weights)) for outcome in physics.outcomes
-        )
+        outcomes=tuple(outcome._replace(state=moved(outcome.state)) for outcome in physics.outcomes)
     )

@@ -24,7 +24,7 @@ from bellwire.simulator_backend.photons.samplers import (
     SteadySampler,
 )
 from bellwire.simulator_backend.photons.sources import Emitter, Laser, PairSource
-from bellwire.simulator_backend.photons.two_photons import UNPOLARISED, Mixture, fates
+from bellwire.simulator_backend.photons.two_photons import Mixture, fates
 
 
 def samplers(optics: Optics) -> list[Sampler]:
@@ -157,7 +157,7 @@ def _lonely(optics: Optics, name: str) -> EmitterSampler:
     source, emitted = _emitter(optics, name)
     arm = optics.arm(name, "out")
     ends = _reached(optics, arm)
-    chances = np.array([float(arm.click_operator(end).trace().real) / 2.0 for end in ends])
+    chances = np.array([arm.chance(end, source.states()) for end in ends])
     return EmitterSampler(
         ends,
         emitted,
@@ -175,6 +175,8 @@ def _meeting(optics: Optics, one: str, other: str) -> MeetingEmitterSampler:
     (first, first_emitted), (second, second_emitted) = _emitter(optics, one), _emitter(optics, other)
     arms = optics.arm(one, "out"), optics.arm(other, "out")
     ends = _reached(optics, *arms)
+    couples = [np.outer(mine, theirs) for mine in first.states() for theirs in second.states()]
+    mixture = [(1.0 / len(couples), np.asarray(psi, dtype=np.complex128)) for psi in couples]
     # Photons of one draw meet: the second's pulse is that many pulses after the first's.
     starts_ps = (first.pulse_offset_ps, second.pulse_offset_ps + encounter.pulses * first.period_ps)
     offset_ps = min(starts_ps)
@@ -186,8 +188,8 @@ def _meeting(optics: Optics, one: str, other: str) -> MeetingEmitterSampler:
     return MeetingEmitterSampler(
         ends,
         (first_emitted, second_emitted),
-        fates(*arms, ends, UNPOLARISED, 1.0),
-        fates(*arms, ends, UNPOLARISED, 0.0),
+        fates(*arms, ends, mixture, 1.0),
+        fates(*arms, ends, mixture, 0.0),
         delays_ps,
         encounter.packets,
         first.period_ps,
@@ -198,9 +200,7 @@ def _meeting(optics: Optics, one: str, other: str) -> MeetingEmitterSampler:
 def _laser_hz(optics: Optics, name: str, laser: Laser) -> tuple[dict[str, float], Arm]:
     """Detected photons per second by end."""
     arm = optics.arm(name, "out")
-    state = state_of(laser.polarisation)
     emitted_hz = photon_rate_hz(optics.settings[name]["power_w"], laser.wavelength_nm)
     return {
-        end: emitted_hz * float((state.conj() @ arm.click_operator(end) @ state).real)
-        for end in _reached(optics, arm)
+        end: emitted_hz * arm.chance(end, (state_of(laser.polarisation),)) for end in _reached(optics, arm)
     }, arm

@@ -15,7 +15,7 @@ import numpy as np
 from bellwire.core.errors import ConfigError
 from bellwire.core.photonics import fibre_transmission
 from bellwire.core.units import LIGHT_IN_FIBRE_NS_PER_KM
-from bellwire.simulator_backend.photons.elements import Drift, Gauge, Knob, Passage
+from bellwire.simulator_backend.photons.elements import Drift, Gauge, Knob, Passage, Plain
 from bellwire.simulator_backend.photons.jones import IDENTITY, Jones, waveplate
 from bellwire.simulator_backend.photons.laws import passband
 
@@ -32,7 +32,7 @@ def _scaled(jones: Jones, factor: float) -> Jones:
     return np.asarray(factor * jones, dtype=np.complex128)
 
 
-class OneWay:
+class OneWay(Plain):
     """Base of components with one input and one output."""
 
     __slots__ = ()
@@ -44,12 +44,6 @@ class OneWay:
     @property
     def outputs(self) -> tuple[str, ...]:
         return ("out",)
-
-    def gauges(self) -> tuple[Gauge, ...]:
-        return ()
-
-    def knobs(self) -> tuple[Knob, ...]:
-        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +190,7 @@ class Filter(OneWay):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
+class Switch(Plain):
     """An optical cross-connect of `ports` inputs in_1, ... and as many outputs out_1, ...
 
     routes: output of each input at the start, 0: dark. crosstalk_db: below the light, what leaks from an
@@ -236,9 +230,6 @@ class Switch:
             for number, route in enumerate(start, 1)
         )
 
-    def gauges(self) -> tuple[Gauge, ...]:
-        return ()
-
     def passages(
         self, entered: str, wavelength_nm: float, settings: Mapping[str, float], drift: Drift
     ) -> tuple[Passage, ...]:
@@ -258,7 +249,7 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeamSplitter:
+class BeamSplitter(Plain):
     """A splitter with inputs a, b and outputs c, d; a goes to c with `transmittance`.
 
     mode_match: overlap of the two beams in space, the highest HOM visibility it lets happen. A minus sign
@@ -284,12 +275,6 @@ class BeamSplitter:
     def outputs(self) -> tuple[str, ...]:
         return ("c", "d")
 
-    def knobs(self) -> tuple[Knob, ...]:
-        return ()
-
-    def gauges(self) -> tuple[Gauge, ...]:
-        return ()
-
     def passages(
         self, entered: str, wavelength_nm: float, settings: Mapping[str, float], drift: Drift
     ) -> tuple[Passage, ...]:
@@ -303,7 +288,7 @@ class BeamSplitter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolarisingSplitter:
+class PolarisingSplitter(Plain):
     """Splits `in` into h and v. extinction: power share that leaves by the wrong port (1e-3: 30 dB)."""
 
     extinction: float = 1e-3
@@ -316,12 +301,6 @@ class PolarisingSplitter:
     @property
     def outputs(self) -> tuple[str, ...]:
         return ("h", "v")
-
-    def knobs(self) -> tuple[Knob, ...]:
-        return ()
-
-    def gauges(self) -> tuple[Gauge, ...]:
-        return ()
 
     def passages(
         self, entered: str, wavelength_nm: float, settings: Mapping[str, float], drift: Drift

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from math import exp
 
 from bellwire.core.errors import ConfigError
-from bellwire.simulator_backend.photons.elements import Gauge, Knob
+from bellwire.simulator_backend.photons.elements import Gauge, Knob, Plain
 from bellwire.simulator_backend.photons.laws import bias_efficiency
 
 USUAL_BIAS_SHARE = 0.9
 """Of the switching current: where dark_hz of a detector holds (procedures.md 7: 90 to 95 %)."""
 
 
-class End:
+class End(Plain):
     """Base of what has no output."""
 
     __slots__ = ()
@@ -110,9 +110,6 @@ class Absorber(End):
     dark_hz: float = 0.0
     window_ns: float = 100.0
 
-    def knobs(self) -> tuple[Knob, ...]:
-        return ()
-
     def gauges(self) -> tuple[Gauge, ...]:
         return (Gauge("photon_hz", "Hz", "photons that reach it", hidden=True),)
 
@@ -122,9 +119,6 @@ class PowerMeter(End):
     """Shows the power that reaches it; zero_w: what it shows in the dark."""
 
     zero_w: float = 0.0
-
-    def knobs(self) -> tuple[Knob, ...]:
-        return ()
 
     def gauges(self) -> tuple[Gauge, ...]:
         return (Gauge("power_w", "W", "power on the sensor"),)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from bellwire.core.errors import ConfigError
-from bellwire.simulator_backend.photons.elements import Gauge, Knob
+from bellwire.simulator_backend.photons.elements import Gauge, Knob, Plain
 from bellwire.simulator_backend.photons.jones import BELL_AMPLITUDES, Jones, state_of
 from bellwire.simulator_backend.photons.laws import phase_matching
 
@@ -20,7 +20,7 @@ BellName = Literal["phi_plus", "phi_minus", "psi_plus", "psi_minus"]
 BELL_NAMES: Final[tuple[BellName, ...]] = ("phi_plus", "phi_minus", "psi_plus", "psi_minus")
 
 
-class Origin:
+class Origin(Plain):
     """Base of what has no input."""
 
     __slots__ = ()
@@ -131,11 +131,13 @@ class Emitter(Origin):
     """A memory that emits one photon per attempt, with its polarisation entangled with the qubit:
     (|0 H> + |1 V>)/sqrt 2; output `out`.
 
-    emission: photon in the fibre per attempt, 0..1, at full excitation. lifetime_ps: of the exponential
+    emission: photon in the fibre per attempt, 0..1, at full excitation. polarisation: of all photons, for
+    links whose qubit is the presence of a photon; None: entangled as above. lifetime_ps: of the exponential
     packet. coherence: T2/(2 T1), HOM visibility of two equal packets at no delay. period_ps: of attempts.
     """
 
     emission: float = 0.5
+    polarisation: str | None = None
     lifetime_ps: float = 10_000.0
     coherence: float = 1.0
     period_ps: int = 10_000_000
@@ -148,6 +150,8 @@ class Emitter(Origin):
                 f"emitter: emission {self.emission} in 0..1, coherence {self.coherence} in 0..1 and not 0, "
                 f"lifetime_ps {self.lifetime_ps} above 0"
             )
+        if self.polarisation is not None:
+            state_of(self.polarisation)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -156,8 +160,11 @@ class Emitter(Origin):
     def knobs(self) -> tuple[Knob, ...]:
         return (Knob("excitation", "", "share of attempts that excite the memory", 1.0, 0.0, 1.0),)
 
-    def gauges(self) -> tuple[Gauge, ...]:
-        return ()
+    def states(self) -> tuple[Jones, ...]:
+        """Polarisations that its photons have, in equal shares when the qubit is not looked at."""
+        if self.polarisation is None:
+            return (state_of("H"), state_of("V"))
+        return (state_of(self.polarisation),)
 
     def emitted(self, settings: Mapping[str, float]) -> float:
         """Probability of a photon in the fibre per attempt."""
@@ -185,6 +192,3 @@ class Laser(Origin):
 
     def knobs(self) -> tuple[Knob, ...]:
         return (Knob("power_w", "W", "mean power", self.power_w, 0.0, self.power_max_w),)
-
-    def gauges(self) -> tuple[Gauge, ...]:
-        return ()

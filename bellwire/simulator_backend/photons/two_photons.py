@@ -7,22 +7,17 @@ how many there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bellwire.simulator_backend.photons.arms import Arm, cross_operator
-from bellwire.simulator_backend.photons.jones import PAULIS, Jones
+from bellwire.simulator_backend.photons.jones import Jones
 
 Floats: TypeAlias = NDArray[np.float64]
 Mixture: TypeAlias = Sequence[tuple[float, Jones]]
 """Weights and amplitudes psi[i, j] of two photons, each of norm one."""
-
-UNPOLARISED: Final[Mixture] = tuple(
-    (0.25, np.asarray(0.5**0.5 * pauli, dtype=np.complex128)) for pauli in PAULIS
-)
-"""Two photons that know nothing of each other and have no polarisation: a quarter of each Bell state."""
 
 
 def fates(one: Arm, other: Arm, ends: Sequence[str], mixture: Mixture, overlap: float) -> Floats:

@@ -3,11 +3,13 @@
 Comparisons with counts are at 4 standard errors (false alarm 6e-5 each), seeds fixed.
 """
 
+from dataclasses import replace
 from math import erf, exp, log, pi, radians, sin, sqrt
 
 import numpy as np
 import pytest
 
+from bellwire.core.bell import decay_rates
 from bellwire.core.errors import ConfigError
 from bellwire.core.photonics import CODE_PSI_MINUS, CODE_PSI_PLUS
 from bellwire.simulator_backend.photons.converter import Converter
@@ -16,6 +18,7 @@ from bellwire.simulator_backend.photons.heralding import (
     MidpointSourceLink,
     SenderReceiverLink,
     SingleClickLink,
+    Waiting,
 )
 from bellwire.simulator_backend.photons.passive import (
     Analyser,
@@ -179,29 +182,65 @@ def test_unequal_splitters_and_mode_match_bound_the_fidelity():
 # ---- single click
 
 
-def test_one_click_has_the_published_rate_and_fidelity():
-    parts = {
-        "a": Emitter(emission=1e-3, coherence=0.9, lifetime_ps=1_000.0),
-        "b": Emitter(emission=1e-3, coherence=0.9, lifetime_ps=1_000.0),
-        "plate": Analyser(),
-        "bs": BeamSplitter(),
-        **{k: Detector(channel=n, dark_hz=dark_hz(1e-7), **PERFECT) for n, k in enumerate("cd")},
-    }
-    bench = bench_of(parts, "a > plate", "plate > bs.a", "b > bs.b", "bs.c > c", "bs.d > d")
-    # The plate at 0 leaves H as it is; single-click photons have one polarisation.
-    for alpha, success, fidelity in (
-        (0.05, 1.0019734e-4, 0.92389612),
-        (0.1, 2.0018944e-4, 0.87616740),
-        (0.3, 6.0010532e-4, 0.68198930),
-    ):
-        link = SingleClickLink(
-            emitters=("a", "b"), detectors=("c", "d"), alpha=(alpha, alpha), window_ns=WINDOW_NS
+def one_click_station(emission, dark, seed=1, window_ns=WINDOW_NS, **emitter):
+    memory = Emitter(emission=emission, coherence=0.9, lifetime_ps=1_000.0, polarisation="H", **emitter)
+    dark = {"dark_hz": dark_hz(dark, window_ns)} | PERFECT
+    parts = {"a": memory, "b": memory, "plate": Analyser(), "bs": BeamSplitter()}
+    parts |= {name: Detector(channel=k, **dark) for k, name in enumerate("cd")}
+    wires = ("a > plate", "plate > bs.a", "b > bs.b", "bs.c > c", "bs.d > d")
+    return bench_of(parts, *wires, seed=seed)
+
+
+def one_click(alpha, window_ns=WINDOW_NS):
+    return SingleClickLink(
+        emitters=("a", "b"), detectors=("c", "d"), alpha=(alpha, alpha), window_ns=window_ns
+    )
+
+
+@pytest.mark.parametrize(
+    ("alpha", "success", "fidelity"),
+    [(0.05, 1.0019734e-4, 0.92389612), (0.1, 2.0018944e-4, 0.87616740), (0.3, 6.0010532e-4, 0.68198930)],
+)
+def test_one_click_has_the_published_rate_and_fidelity(alpha, success, fidelity):
+    # The plate at 0 leaves H as it is.
+    physics = one_click_station(1e-3, 1e-7).heralds(one_click(alpha), 0)
+    assert physics.success_probability == pytest.approx(success, rel=1e-7)
+    assert physics.fidelity == pytest.approx(fidelity, rel=1e-7)
+
+
+def test_photons_of_other_polarisation_herald_one_click_without_entanglement():
+    bench = one_click_station(1e-3, 0.0)
+    for plate_deg, visibility in ((0.0, 0.9), (15.0, 0.9 * 0.75), (45.0, 0.0)):
+        bench.turn("plate.angle_deg", plate_deg, 0)
+        # F - 1/2 is the coherence, which goes with sqrt V where alpha is small.
+        fidelity = bench.heralds(one_click(1e-6), 0).fidelity
+        assert fidelity == pytest.approx((1.0 + sqrt(visibility)) / 2.0, abs=1e-5)
+
+
+def test_one_click_comes_as_often_as_in_the_tags_of_the_same_light():
+    # 1e6 attempts; alpha is the share of attempts that excite; exactly one of two detectors in the window.
+    bench = one_click_station(0.5, 0.02, seed=6, window_ns=100.0, period_ps=1_000_000)
+    for name in "ab":
+        bench.turn(f"{name}.excitation", 0.4, 0)
+    tags = bench.tags(0, S)
+    number, inside = (tags.time_ps + 500) // 1_000_000, (tags.time_ps + 500) % 1_000_000
+    early = inside < 100_000
+    clicks = np.zeros(1_000_001, dtype=np.int64)
+    np.bitwise_or.at(clicks, number[early], 1 << tags.channel[early].astype(np.int64))
+    counted = np.bincount(clicks, minlength=4)
+    physics = bench.heralds(one_click(0.4, 100.0), 0)
+    n = 1e6 * physics.success_probability
+    within(counted[1] + counted[2], n, variance=n * (1.0 - physics.success_probability))
+
+
+def test_each_link_wants_the_photons_that_it_can_use():
+    with pytest.raises(ConfigError, match="need a polarisation"):
+        station().heralds(
+            SingleClickLink(emitters=("a", "b"), detectors=("ch", "dh"), alpha=(0.1, 0.1), window_ns=1.0), 0
         )
-        physics = bench.heralds(link, 0)
-        assert physics.success_probability == pytest.approx(success, rel=1e-7)
-        assert physics.fidelity == pytest.approx(fidelity, rel=1e-7)
-    bench.turn("plate.angle_deg", 45.0, 0)  # H becomes V: nothing interferes
-    assert bench.heralds(link, 0).fidelity < 0.4
+    polarised = Emitter(polarisation="D")
+    with pytest.raises(ConfigError, match="have a polarisation"):
+        station(a=polarised).heralds(LINK, 0)
 
 
 # ---- midpoint source
@@ -324,6 +363,19 @@ def test_a_sender_is_heard_through_its_converter_and_its_noise(pump_mw):
     assert physics.success_probability == pytest.approx(signal + dark, rel=1e-9)
     # An empty herald leaves the code's state in a quarter of all cases.
     assert physics.fidelity == pytest.approx((0.97 * signal + 0.25 * dark) / (signal + dark), rel=1e-9)
+
+
+def test_a_qubit_that_waits_for_its_photon_dephases_as_its_memory_does():
+    # T2 = 1 ms for 0.1 ms: coherences fall by exp(-0.1), populations stay.
+    bench = sending(noise_hz_per_mw=0.0)
+    fresh = bench.heralds(SENDING, 0)
+    rates = decay_rates(None, 1_000_000, None)
+    waited = bench.heralds(replace(SENDING, waiting=(Waiting(rates, 100_000),)), 0)
+    (before,), (after,) = fresh.outcomes, waited.outcomes
+    psi_plus, psi_minus = before.state[2:]
+    assert waited.success_probability == fresh.success_probability
+    assert after.state[2] + after.state[3] == pytest.approx(psi_plus + psi_minus)
+    assert after.state[2] - after.state[3] == pytest.approx((psi_plus - psi_minus) * exp(-0.1))
 
 
 def test_a_switch_turned_away_leaves_a_receiver_only_its_darks():
