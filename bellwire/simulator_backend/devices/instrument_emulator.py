@@ -182,6 +182,7 @@ class InstrumentEmulator:
             while self._waiting:
                 number, client, request = self._waiting.popleft()
                 await self._carry_out(number, client, request)
+                client.carried_out()
 
     async def _carry_out(self, number: int, client: Client, request: bytes) -> None:
         faults = self.faults

@@ -41,6 +41,9 @@ class Client(ABC):
         """A reply that is sent again; once where a protocol has no place for the second."""
         self.send(octets + octets)
 
+    def carried_out(self) -> None:  # noqa: B027 - most lines have no use for it
+        """A request was carried out, and its reply sent if it has one."""
+
     @abstractmethod
     def hang_up(self, *, reset: bool) -> None:
         """End the connection, by FIN or RST; a serial line hangs up either way."""

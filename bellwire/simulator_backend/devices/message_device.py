@@ -40,6 +40,10 @@ class MessageDevice(Protocol):
         """The status byte by serial poll."""
         ...
 
+    def asks(self, message: bytes) -> bool:
+        """Whether the message contains a question."""
+        ...
+
     def query_error(self, error: QueryError) -> None:
         """The exchange was broken by a client."""
         ...
@@ -122,6 +126,9 @@ class Exchange(Client):
         if octets:
             self._channel.respond(self, Chunk(octets, octets.endswith(b"\n")))
 
+    def carried_out(self) -> None:
+        self._channel.carried_out(self)
+
     def send_unasked(self, octets: bytes) -> None:
         return  # over messages a device speaks only when it was asked
 
@@ -152,6 +159,7 @@ class MessageChannel:
         self._exchange: Exchange | None = None
         self._output = bytearray()
         self._output_ends = False
+        self._responding = False
 
     @property
     def awaits_response(self) -> bool:
@@ -168,12 +176,25 @@ class MessageChannel:
         interrupted = bool(self._output) or self.awaits_response
         if interrupted:
             self.interrupt()
-        self._output_ends = False
+        self._output_ends = self._responding = False
         self._exchange = None
         self._take(octets)
         if end:
             self._deliver(number)
         return not interrupted
+
+    def carried_out(self, exchange: Exchange) -> None:
+        """A device is ready with a request; if it did not begin a response, none is waited for any longer.
+
+        One that comes from a further line of the same message is taken nevertheless.
+        """
+        if exchange is self._exchange and not self._responding:
+            exchange.asks = False
+
+    def unterminated(self) -> None:
+        """Somebody reads where nothing will come."""
+        self._input.clear()
+        self._tell(QueryError.UNTERMINATED)
 
     def interrupt(self) -> None:
         """The response is lost, and the device is told."""
@@ -185,8 +206,7 @@ class MessageChannel:
         """The next part of the response, up to and with `terminator`; None: nothing there yet."""
         if not self._output:
             if not self.awaits_response:
-                self._input.clear()
-                self._tell(QueryError.UNTERMINATED)
+                self.unterminated()
             return None
         stop = min(octets_max, len(self._output))
         if terminator is not None and (found := self._output.find(terminator.to_bytes(1), 0, stop)) >= 0:
@@ -213,7 +233,7 @@ class MessageChannel:
         """Whatever the response to the present message is, nobody will read it."""
         self._exchange = None
         self._output.clear()
-        self._output_ends = False
+        self._output_ends = self._responding = False
         self.readable.clear()
 
     def respond(self, exchange: Exchange, chunk: Chunk) -> None:
@@ -224,6 +244,7 @@ class MessageChannel:
             self.forget_response()
             self._tell(QueryError.DEADLOCKED)
             return
+        self._responding = True
         self._output_ends = chunk.end
         if self._on_response is not None:
             self._on_response(exchange, chunk)
@@ -248,7 +269,9 @@ class MessageChannel:
         overrun, self._overrun = self._overrun, False
         if overrun or not message.strip():
             return
-        self._exchange = Exchange(self, b"?" in message, number)
+        device = self._line.device
+        asks = b"?" in message if device is None else device.asks(message)
+        self._exchange = Exchange(self, asks, number)
         ended = message if message.endswith(b"\n") else message + b"\n"
         self._line.on_octets(self._exchange, ended)
 

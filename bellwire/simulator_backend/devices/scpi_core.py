@@ -8,6 +8,7 @@ know lines and faults.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from collections.abc import Callable
@@ -124,13 +125,7 @@ class ScpiDevice(DeviceModel):
 
     def changes(self, request: bytes) -> bool:
         """Whether any unit is no query; what cannot be understood changes nothing."""
-        for piece in split_units(request):
-            try:
-                if not parse_unit(piece).query:
-                    return True
-            except ScpiError:
-                continue
-        return False
+        return False in _queries(request)
 
     def execute(self, request: bytes, now_ns: int) -> list[Answer]:
         return self._answers(request, now_ns, ignore_sets=False)
@@ -186,6 +181,10 @@ class ScpiDevice(DeviceModel):
         self.now_ns = max(self.now_ns, now_ns)
         self._settle()
         return self.status.poll(len(self.errors) > 0, message_available)
+
+    def asks(self, message: bytes) -> bool:
+        """Whether any unit is a query."""
+        return True in _queries(message)
 
     def query_error(self, error: QueryError) -> None:
         """The exchange was broken by a client."""
@@ -297,6 +296,15 @@ class ScpiDevice(DeviceModel):
                 f"{type(self).__name__}.{command.method} answered {response!r} to {unit.header}"
             )
         return response
+
+
+def _queries(message: bytes) -> list[bool]:
+    """Of each unit that is one, whether it is a query."""
+    queries: list[bool] = []
+    for piece in split_units(message):
+        with contextlib.suppress(ScpiError):
+            queries.append(parse_unit(piece).query)
+    return queries
 
 
 @functools.cache

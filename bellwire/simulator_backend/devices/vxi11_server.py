@@ -188,10 +188,13 @@ class Vxi11Line(MessageLine):
         link, trouble = await self._usable(number, flags, lock_timeout_ms)
         if link is None:
             return words(trouble, 0) + opaque(b"")
+        awaited = link.channel.awaits_response
         chunk = link.channel.read(octets_max, terminator)
         if chunk is None:
             trouble = await _readable(link, io_timeout_ms / 1000)
             chunk = link.channel.read(octets_max, terminator) if trouble is Trouble.NONE else None
+            if awaited and trouble is Trouble.IO_TIMEOUT and not link.channel.awaits_response:
+                link.channel.unterminated()
         if chunk is None:
             return words(trouble or Trouble.IO_TIMEOUT, 0) + opaque(b"")
         reason = Reason(0)

@@ -107,6 +107,56 @@ async def test_a_read_without_question_times_out_and_is_an_error(make_line: type
 
 
 @both
+async def test_a_question_that_the_device_refuses_has_no_answer_that_could_be_interrupted(
+    make_line: type[MessageLine],
+) -> None:
+    def use(resource: MessageBasedResource) -> list[object]:
+        resource.timeout = SHORT_MS
+        first = fails(resource, "BOGUS?")
+        resource.timeout = 3000
+        return [first, resource.query("SYST:ERR?"), resource.query("SYST:ERR?")]
+
+    line = make_line(0, "127.0.0.1")
+    async with powered(line):
+        # Over VXI-11 the device sees that somebody reads although it has nothing to say.
+        second = '0,"No error"\n' if make_line is HislipLine else '-420,"Query UNTERMINATED"\n'
+        assert await visa(line, use) == [
+            StatusCode.error_timeout,
+            '-113,"Undefined header;BOGUS?"\n',
+            second,
+        ]
+
+
+@both
+async def test_a_question_mark_within_a_string_or_a_block_asks_nothing(make_line: type[MessageLine]) -> None:
+    def use(resource: MessageBasedResource) -> list[str]:
+        resource.write("DISP:TEXT 'why?'")
+        resource.write_raw(b"MEM #13?;?")
+        resource.write("TRIG:COUN 3")
+        return [resource.query("TRIG:COUN?"), resource.query("SYST:ERR?")]
+
+    line = make_line(0, "127.0.0.1")
+    async with powered(line) as emulator:
+        emulator.set_fault(
+            Fault.HANG, delay_s=0.05
+        )  # so that the next message comes while the first is in work
+        assert await visa(line, use) == ["3\n", '0,"No error"\n']
+
+
+@both
+async def test_a_message_of_several_lines_gets_the_answer_of_the_line_that_asks(
+    make_line: type[MessageLine],
+) -> None:
+    def use(resource: MessageBasedResource) -> list[str]:
+        resource.write_raw(b"TRIG:COUN 4\nTRIG:SOUR BUS\nTRIG:COUN?")
+        return [resource.read(), resource.query("SYST:ERR?")]
+
+    line = make_line(0, "127.0.0.1")
+    async with powered(line):
+        assert await visa(line, use) == ["4\n", '0,"No error"\n']
+
+
+@both
 async def test_a_question_over_an_answer_that_nobody_read_interrupts_it(make_line: type[MessageLine]) -> None:
     def use(resource: MessageBasedResource) -> list[str]:
         resource.write("*IDN?")
