@@ -106,7 +106,8 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
                     station=entry.owner,
                     link=link,
                     nodes=lab.network.links[link].nodes,
-                    path=_line(entry, device_dir),
+                    path=None if _is_udp(entry) else _line(entry, device_dir),
+                    udp_port=_udp_port(entry) if _is_udp(entry) else None,
                     serial_number=_number(entry),
                     architecture=lab.network.links[link].architecture,
                 )
@@ -130,6 +131,18 @@ def _line(entry: InstrumentEntry, device_dir: Path) -> Path:
         problem = f'an emulated serial device has the address pty:NAME, not "{entry.address}"'
         raise ConfigError(problem, where=entry.owner)
     return device_dir / entry.address.removeprefix("pty:")
+
+
+def _is_udp(entry: InstrumentEntry) -> bool:
+    return entry.address.startswith("udp:")
+
+
+def _udp_port(entry: InstrumentEntry) -> int:
+    place = re.fullmatch(r"udp://127\.0\.0\.1:(\d+)", entry.address)
+    if place is None:
+        problem = f'an emulated station on UDP has the address udp://127.0.0.1:PORT, not "{entry.address}"'
+        raise ConfigError(problem, where=entry.owner)
+    return int(place[1])
 
 
 def _number(entry: InstrumentEntry) -> int:

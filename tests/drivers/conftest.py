@@ -71,10 +71,13 @@ class Lab:
         for driver in self.drivers:
             await driver.connect()
 
-    async def configure(self) -> None:
+    async def configure_station(self) -> None:
         await self.fpga.configure(
             HeraldSettings(link_period_ns=PERIOD_NS, lanes=2, start_delay_ns=CLICK_DELAY_NS - 104)
         )
+
+    async def configure(self) -> None:
+        await self.configure_station()
         await self.configure_memory(self.bob)
         await self.configure_memory()
 

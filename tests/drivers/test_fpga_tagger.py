@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
@@ -23,8 +24,11 @@ from bellwire.drivers.time_tags import TagBlock
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.fpga_tagger_emulator import INPUTS, FpgaModel, make
+from bellwire.simulator_backend.devices.framed_emulator import FramedEmulator
+from bellwire.simulator_backend.devices.herald_core import HeraldCore
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
+from bellwire.simulator_backend.devices.udp_line import UdpLine
 from tests.drivers.conftest import FAST, RETRY, eventually
 from tests.simulator_backend.devices.planting import assert_harmless_changes_pass, noticed_by, plant
 
@@ -238,6 +242,30 @@ async def test_connecting_only_asks(emulator: InstrumentEmulator, tmp_path: Path
     await one.close()
     assert emulator.log
     assert not any(entry.changes for entry in emulator.log)
+
+
+async def test_tags_come_over_udp_as_well() -> None:
+    wiring = Wiring(Alone(rates_hz={INPUTS[0]: 800.0, INPUTS[1]: 400.0}, seed=8))
+
+    def make_core(boot_count: int, now_ns: int) -> HeraldCore:
+        return HeraldCore(
+            serial_number=31, boot_count=boot_count, boot_ns=now_ns, photons=wiring, inputs=INPUTS
+        )
+
+    board = FramedEmulator(0, make_core, lambda core: None, time.time_ns)
+    board.start()
+    assert isinstance(board.line, UdpLine)
+    one = FpgaTagger("tagger", board.line.address, framed=FAST, backoff=RETRY)
+    await one.connect()
+    await one.configure({})
+    blocks = await blocks_of(one, 0.3)
+    await one.close()
+    board.stop()
+    assert all(block.lost == () for block in blocks)
+    tags = sum(len(block.time_ps) for block in blocks)
+    mean = 1200 * (blocks[-1].stop_ps - blocks[0].start_ps) / 1e12
+    assert abs(tags - mean) <= 5 * mean**0.5  # false alarm 6e-7
+    assert {int(channel) for block in blocks for channel in block.channel} == {1, 2}
 
 
 # -- the stream by hand ------------------------------

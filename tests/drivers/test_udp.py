@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bellwire.core.errors import DeviceFault
+from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.drivers.datagrams import DatagramDecoder, encode_datagrams
 from bellwire.drivers.faults import Disconnected, LinkTimeout
 from bellwire.drivers.framing import FrameType, Message, Status, pack_words
 from bellwire.drivers.herald_fpga import HeraldFpga
 from bellwire.drivers.instrument import Condition
 from bellwire.drivers.udp_port import WINDOW_REQUESTS
+from bellwire.labs import load_lab
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.udp_line import UdpLine
+from bellwire.simulator_backend.emulation import wire
 from tests.drivers.conftest import FAST, RETRY, Lab, make_lab
 
 
@@ -162,3 +164,16 @@ async def test_an_address_that_the_system_refuses_is_told() -> None:
     nowhere = HeraldFpga("nowhere", "udp://255.255.255.255:9", framed=FAST, backoff=RETRY)
     with pytest.raises(DeviceFault, match="cannot open"):
         await nowhere.connect()
+
+
+def test_a_lab_may_have_its_station_on_udp(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "lab_configs" / "two_node_link.yaml").read_text()
+    path = tmp_path / "lab.yaml"
+    path.write_text(text.replace("pty:midpoint-herald", "udp://127.0.0.1:24660"))
+    bench = wire(load_lab(path), tmp_path)
+    (station,) = bench.stations.values()
+    assert isinstance(station.line, UdpLine)
+    assert station.line.address == "udp://127.0.0.1:24660"
+    path.write_text(text.replace("pty:midpoint-herald", "udp://10.0.0.7:24660"))
+    with pytest.raises(ConfigError, match=r"udp://127\.0\.0\.1:PORT"):
+        wire(load_lab(path), tmp_path)
