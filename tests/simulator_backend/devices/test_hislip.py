@@ -105,7 +105,7 @@ async def session(line: HislipLine) -> AsyncIterator[Client]:
 async def test_a_message_that_overtakes_the_response_interrupts_it_on_both_channels() -> None:
     line = HislipLine()
     async with powered(line) as emulator, session(line) as client:
-        emulator.set_fault(Fault.LATE_REPLY, delay_s=0.1, times=1)
+        emulator.set_fault(Fault.LATE_REPLY, delay_s=0.3, times=1)
         client.write(b"*IDN?")
         await until(lambda: len(emulator.log) == 1)
         second = client.write(b"TRIG:COUN?")

@@ -36,7 +36,7 @@ from tests.simulator_backend.devices.visa_clients import (
     visa,
 )
 
-LATE_S = 0.15
+LATE_S = 0.3
 
 both = pytest.mark.parametrize("make_line", LINES)
 
@@ -78,7 +78,7 @@ async def test_a_question_asked_before_the_late_reply_gets_its_own(make_line: ty
 
     line = make_line(0, "127.0.0.1")
     async with powered(line) as emulator:
-        emulator.set_fault(Fault.LATE_REPLY, delay_s=4 * LATE_S, times=1)
+        emulator.set_fault(Fault.LATE_REPLY, delay_s=2 * LATE_S, times=1)
         first, answers = await visa(line, use)
         assert first is StatusCode.error_timeout
         assert answers == ["1\n", "INT\n", '-410,"Query INTERRUPTED"\n']
