@@ -40,7 +40,6 @@ from tests.simulator_backend.devices.visa_clients import (
     visa,
 )
 
-
 both = pytest.mark.parametrize("make_line", LINES)
 
 
