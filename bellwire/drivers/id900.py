@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bellwire.core.errors import DeviceFault, LocalMisuse
-from bellwire.drivers.faults import DeviceError, LinkTimeout
+from bellwire.core.errors import LocalMisuse
+from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.id900_controls import WINDOW_NS, Id900Controls
 from bellwire.drivers.id900_streams import BuffersOverflowed, StreamSettings, TagStream
 from bellwire.drivers.id900_words import (
@@ -31,38 +31,29 @@ from bellwire.drivers.id900_words import (
     pass_through_orders,
     second_delay,
 )
-from bellwire.drivers.instrument import Condition
 from bellwire.drivers.tag_queue import TagQueue
-from bellwire.drivers.time_tags import Counts, TagBlock
+from bellwire.drivers.tag_streaming import StreamLimits, TagStreaming
+from bellwire.drivers.time_tags import Counts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 LATCH_S = 0.02
-STREAM_END_S = 10.0
-STREAM_RETRY_S = 0.1
 RECORD_MARGIN_S = 5.0
 RECORD_POLL_S = 0.02
 
 
-class Id900(Id900Controls):
+class Id900(Id900Controls, TagStreaming):
     """An ID900 at `tcp://HOST:5555[,DATALINK_HOST:6060[,STREAM_PORT]]`; without the second part it streams
     no tags.
 
-    `stream_settings` may be changed while no stream runs. `stream_restarts`: how often a stream had to begin
-    anew, with a new epoch. `blocks_dropped`: what slow readers of tags have cost.
+    `stream_settings` may be changed while no stream runs.
     """
 
     model = "ID900"
     stream_settings: StreamSettings = StreamSettings()
-    stream_restarts: int = 0
-    blocks_dropped: int = 0
-
-    _stream: TagStream | None = None
-    _streaming: asyncio.Task[None] | None = None
-    _ending: bool = False
-    _epoch: int = 0
+    stream_ends = (BuffersOverflowed,)
 
     @cached_property
     def _counting(self) -> asyncio.Lock:
@@ -78,11 +69,6 @@ class Id900(Id900Controls):
         stage, *sending = await self.ask("REC:STAG?", *(f"RAW{channel}:SEND?" for channel in CHANNELS))
         if stage.strip().upper() == "PLAYING" or any(word.strip().upper() != "OFF" for word in sending):
             raise DeviceError(self.name, f"the recorder is {stage} and sends {sending} after it was stopped")
-
-    async def close(self) -> None:
-        """End a stream in good order, then close."""
-        await self._stop_stream()
-        await super().close()
 
     # -- counters -------------------------------------------------------------------------------------------
 
@@ -243,77 +229,18 @@ class Id900(Id900Controls):
 
     # -- tags -----------------------------------------------------------------------------------------------
 
-    async def tags(self) -> AsyncGenerator[TagBlock, None]:
-        """Blocks of tags from now on, without gaps but those stated in `lost`; a new epoch after a fault.
+    def _new_run(self, queue: TagQueue, epoch: int) -> TagStream:
+        where = controller_place(self.address, instrument=self.name)
+        settings, session_settings = self.stream_settings, self._settings_of_session
+        return TagStream(self.name, where, self, settings, session_settings, queue.put, epoch)
 
-        The stream ends with the iterator: use contextlib.aclosing, so that it ends when you say.
-        Raises LocalMisuse when a stream runs already; DeviceError when there is no DataLinkTarget or the
-        buffers have overflowed; the last fault when the stream does not come back.
-        """
-        if self._streaming is not None:
-            raise LocalMisuse(f"{self.name} streams tags already: one reader at a time")
+    def _stream_limits(self) -> StreamLimits:
+        return self.stream_settings.limits
+
+    def _check_streamable(self) -> None:
         if controller_place(self.address, instrument=self.name).data_link is None:
             wanted = f"add ,HOST:{DATA_LINK_PORT} to its address"
             raise DeviceError(self.name, f"tags need a DataLinkTarget: {wanted}")
-        queue = TagQueue(self.stream_settings.blocks_waiting_max)
-        self._ending = False
-        self._streaming = asyncio.get_running_loop().create_task(self._keep_streaming(queue))
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self.blocks_dropped += queue.blocks_dropped
-            await self._stop_stream()
-
-    async def _keep_streaming(self, queue: TagQueue) -> None:
-        failures = 0
-        while not self._ending:
-            stream = self._stream = self._new_stream(queue)
-            try:
-                await stream.run()
-            except BuffersOverflowed as fault:
-                queue.end(fault)
-                return
-            except DeviceFault as fault:
-                failures = 0 if stream.blocks else failures + 1
-                if failures > self.stream_settings.restarts_max or not await self._comes_back(failures):
-                    queue.end(fault)
-                    return
-                self.stream_restarts += 1
-            self._epoch += 1
-
-    def _new_stream(self, queue: TagQueue) -> TagStream:
-        where = controller_place(self.address, instrument=self.name)
-        settings, session_settings = self.stream_settings, self._settings_of_session
-        return TagStream(self.name, where, self, settings, session_settings, queue.put, self._epoch)
-
-    async def _comes_back(self, failures: int) -> bool:
-        """Wait until the instrument can be used again; False when it cannot in time."""
-        try:
-            async with asyncio.timeout(self.stream_settings.recovery_s):
-                await asyncio.sleep(STREAM_RETRY_S * 2**failures)
-                while not self._ending:
-                    await self.wait_for(Condition.READY, self.stream_settings.recovery_s)
-                    if self._is_open():
-                        return True
-                    await asyncio.sleep(STREAM_RETRY_S)
-        except (TimeoutError, LinkTimeout):
-            return False
-        return False
-
-    async def _stop_stream(self) -> None:
-        """End a stream in good order: never by abandoning a request, which would cost the line."""
-        task, self._streaming = self._streaming, None
-        if task is None:
-            return
-        self._ending = True
-        if self._stream is not None:
-            self._stream.stop()
-        _, pending = await asyncio.wait({task}, timeout=STREAM_END_S)
-        for late in pending:
-            late.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        self._stream = None
 
     def _require_combiners(self, what: str) -> None:
         if self._streaming is not None:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bellwire.core.errors import DeviceFault, LocalMisuse
@@ -29,6 +29,7 @@ from bellwire.drivers.id900_words import (
     times_of,
 )
 from bellwire.drivers.session import Session, SessionSettings
+from bellwire.drivers.tag_streaming import StreamLimits
 from bellwire.drivers.time_tags import TagBlock
 
 if TYPE_CHECKING:
@@ -48,17 +49,14 @@ class StreamSettings:
     each in which the instrument is blind, 40 ns or more. `reference_period_ps`: tags are told against the
     edges of input START, which has that period, and counted from the first edge in each sub-acquisition, up
     to one period after its start; None: against that start itself. `silence_s`: how long beyond its end a
-    sub-acquisition is waited for. `restarts_max`: of runs without a block in a row. `recovery_s`: how long an
-    instrument may be away. `blocks_waiting_max`: for a slow reader, before blocks are dropped.
+    sub-acquisition is waited for.
     """
 
     block_ps: int = 250_000_000_000
     dead_ps: int = 40_000
     reference_period_ps: int | None = None
     silence_s: float = 3.0
-    restarts_max: int = 5
-    recovery_s: float = 30.0
-    blocks_waiting_max: int = 64
+    limits: StreamLimits = field(default_factory=StreamLimits)
 
 
 class BuffersOverflowed(DeviceError):

@@ -19,6 +19,7 @@ from bellwire.drivers.faults import DeviceError, Disconnected
 from bellwire.drivers.id900_streams import BuffersOverflowed, StreamSettings
 from bellwire.drivers.instrument import Condition
 from bellwire.drivers.tag_counting import joined, tally
+from bellwire.drivers.tag_streaming import StreamLimits
 from bellwire.drivers.time_tags import TagBlock
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.id900_data_link import DataLinkProgram
@@ -28,7 +29,9 @@ from tests.drivers.conftest import eventually
 from tests.drivers.test_id900 import GRID, GRID_PS, Grid, Table, on_a_table
 from tests.ports import free_ports
 
-BRIEF = StreamSettings(block_ps=100_000_000_000, silence_s=0.4, recovery_s=3.0, restarts_max=2)
+BRIEF = StreamSettings(
+    block_ps=100_000_000_000, silence_s=0.4, limits=StreamLimits(recovery_s=3.0, restarts_max=2)
+)
 
 
 @pytest.fixture
@@ -160,6 +163,7 @@ async def test_a_block_in_which_tags_were_lost_says_so_whole_and_so_does_the_nex
 
 async def test_buffers_that_overflowed_for_good_end_the_stream_until_a_restart_by_hand() -> None:
     table = streaming_table(Alone(rates_hz={"1": 12_000_000.0}))
+    table.driver.stream_settings = replace(BRIEF, block_ps=20_000_000_000)
     await table.device.start()
     await table.driver.connect()
     with pytest.raises(BuffersOverflowed, match="switch the instrument off and on by hand"):
@@ -237,7 +241,7 @@ async def test_a_data_link_that_is_not_there_ends_the_stream_with_its_reason(tab
 
 async def test_a_slow_reader_loses_blocks_with_a_stated_gap_and_memory_stays_bounded(table: Table) -> None:
     driver = table.driver
-    driver.stream_settings = replace(BRIEF, blocks_waiting_max=2)
+    driver.stream_settings = replace(BRIEF, limits=StreamLimits(blocks_waiting_max=2))
     async with aclosing(driver.tags()) as stream, asyncio.timeout(10):
         first = await anext(stream)
         running = driver._stream

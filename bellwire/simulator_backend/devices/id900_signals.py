@@ -7,7 +7,6 @@ has passed.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,13 @@ import numpy as np
 
 from bellwire.simulator_backend.devices.scpi_parameters import Value
 from bellwire.simulator_backend.devices.surroundings import Wiring
+from bellwire.simulator_backend.devices.tag_cells import TagCells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Times = NDArray[np.int64]
 
-CELL_NS = 10_000_000
-TAGS_KEPT_MAX = 4_000_000
 PULSE_V = 2.0
 PULSE_PS = 10_000
 NOISE_V = 0.02
@@ -39,11 +37,9 @@ class Signals:
     """
 
     def __init__(self, wiring: Wiring, switched_on_ns: int, read: Callable[[str, int], Value]) -> None:
-        self._wiring = wiring
         self._origin_ns = switched_on_ns
         self._read = read
-        self._cells: OrderedDict[tuple[str, int], Times] = OrderedDict()
-        self._kept = 0
+        self._cells = TagCells(wiring, switched_on_ns)
         self._played: dict[int, int] = {}
 
     def since_start_ps(self, now_ns: int) -> int:
@@ -132,27 +128,4 @@ class Signals:
         if not self._read(f"{key}.enabled", number) or not NOISE_V <= level_v < PULSE_V:
             return np.empty(0, np.int64)
         late_ps = PULSE_PS if self._read(f"{key}.edge", number) == "FALLING" else 0
-        return self._tags(word, start_ps - late_ps, stop_ps - late_ps) + late_ps
-
-    def _tags(self, word: str, start_ps: int, stop_ps: int) -> Times:
-        start_ns, stop_ns = start_ps // 1000 + self._origin_ns, -(-stop_ps // 1000) + self._origin_ns
-        cells = range(start_ns // CELL_NS, -(-stop_ns // CELL_NS))
-        parts = [self._cell(word, cell, stop_ns) for cell in cells]
-        times = np.concatenate(parts) if parts else np.empty(0, np.int64)
-        return times[np.searchsorted(times, start_ps) : np.searchsorted(times, stop_ps)]
-
-    def _cell(self, word: str, cell: int, over_ns: int) -> Times:
-        """Tags of one cell as far as it is over; whole cells are kept, the last ones used longest."""
-        kept = self._cells.get((word, cell))
-        if kept is not None:
-            self._cells.move_to_end((word, cell))
-            return kept
-        start_ns, stop_ns = cell * CELL_NS, min((cell + 1) * CELL_NS, over_ns)
-        times, _ = self._wiring.tags([word], start_ns, stop_ns)
-        times = times + (start_ns - self._origin_ns) * 1000
-        if stop_ns == (cell + 1) * CELL_NS:
-            self._cells[word, cell] = times
-            self._kept += len(times)
-            while self._kept > TAGS_KEPT_MAX and len(self._cells) > 1:
-                self._kept -= len(self._cells.popitem(last=False)[1])
-        return times
+        return self._cells.times(word, start_ps - late_ps, stop_ps - late_ps) + late_ps
