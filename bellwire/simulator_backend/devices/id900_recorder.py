@@ -91,21 +91,23 @@ class Recorder:
 
     def _deliver(self, start_ps: int, stop_ps: int, now_ns: int) -> None:
         sending = [channel for channel in CHANNELS if self._read("RAW.send", channel)]
-        tags = {
-            channel: self._signals.events(str(self._read("RAW.stop", channel)), start_ps, stop_ps)
-            for channel in sending
-        }
+        tags = {channel: self._raw(channel, start_ps, stop_ps) for channel in sending}
         if sum(map(len, tags.values())) * 10**12 > RATE_HZ_MAX * (stop_ps - start_ps):
             self.locked = True
         for channel, times in tags.items():
             if self.locked:
                 self.errors[channel] += 1
-                times = times[:0]
+                times = np.empty(0, np.int64)
             elif self.losing:
                 self.errors[channel] += 1
                 times = times[: len(times) // 2]
             octets, count = self._packed(channel, times, start_ps, stop_ps)
             self._program.deliver(channel, octets, count, now_ns)
+
+    def _raw(self, channel: int, start_ps: int, stop_ps: int) -> NDArray[np.int64]:
+        if self.locked:
+            return np.empty(0, np.int64)
+        return self._signals.events(str(self._read("RAW.stop", channel)), start_ps, stop_ps)
 
     def _packed(
         self, channel: int, times: NDArray[np.int64], start_ps: int, stop_ps: int

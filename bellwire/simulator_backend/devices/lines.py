@@ -262,7 +262,7 @@ class ZmqReplyLine(Line):
         if self.port == 0:
             self.port = self._socket.bind_to_random_port(place)
         else:
-            self._socket.bind(f"{place}:{self.port}")
+            await self._bind(f"{place}:{self.port}")
         self._task = asyncio.get_running_loop().create_task(self._receive())
 
     async def close(self) -> None:
@@ -275,6 +275,21 @@ class ZmqReplyLine(Line):
         self._clients.clear()
         self._socket.close(linger=0)
         self._socket = None
+
+    async def _bind(self, place: str) -> None:
+        """ZeroMQ gives a port back some time after its socket was closed; a power cycle is faster."""
+        import zmq
+
+        for tried in range(BIND_TRIES_MAX):
+            try:
+                self._socket.bind(place)
+                return
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EADDRINUSE or tried + 1 == BIND_TRIES_MAX:
+                    self._socket.close(linger=0)
+                    self._socket = None
+                    raise
+            await asyncio.sleep(BIND_RETRY_S)
 
     def reply(self, identity: bytes, octets: bytes) -> None:
         """One reply to the client of that identity; a client that is gone loses it."""
@@ -299,6 +314,8 @@ class ZmqReplyLine(Line):
 
 
 ZMQ_CLIENTS_MAX = 64
+BIND_TRIES_MAX = 100
+BIND_RETRY_S = 0.01
 
 
 class _ZmqClient(Client):
