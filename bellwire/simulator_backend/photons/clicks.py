@@ -161,10 +161,9 @@ def kept_by_dead_time(times: Floats, dead_ps: float, last_ps: float) -> NDArray[
     starts = np.flatnonzero(free)
     run_ends = np.append(starts[1:], len(times))
     crowded = run_ends - starts > 1
-    anchors, anchor_ends, anchor_times = starts[crowded], run_ends[crowded], times[starts[crowded]]
-    if not free[0]:
+    anchor_ends, anchor_times = run_ends[crowded], times[starts[crowded]]
+    if not free[0]:  # the first run follows the click before
         stop = int(starts[0]) if len(starts) else len(times)
-        anchors = np.concatenate(([-1], anchors))
         anchor_ends = np.concatenate(([stop], anchor_ends))
         anchor_times = np.concatenate(([last_ps], anchor_times))
     while len(anchor_times):

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import expm1, sqrt
+from math import expm1
 from typing import Final, NamedTuple, TypeVar, assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bellwire.core.bell import Bell, Cost, aged, pauli_channel
 from bellwire.core.errors import ConfigError
@@ -30,12 +29,13 @@ from bellwire.core.photonics import (
     windowed_visibility,
 )
 from bellwire.core.registry import nearest
-from bellwire.simulator_backend.photons.arms import Arm, cross_operator
+from bellwire.simulator_backend.photons.arms import Arm
 from bellwire.simulator_backend.photons.encounters import emitter_encounter
 from bellwire.simulator_backend.photons.jones import BELL_AMPLITUDES, Jones, normalised, pauli_weights
 from bellwire.simulator_backend.photons.optics import Optics
 from bellwire.simulator_backend.photons.sinks import Absorber, Detector
 from bellwire.simulator_backend.photons.sources import Emitter, PairSource
+from bellwire.simulator_backend.photons.two_memories import Memories, click_operator
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ def _double_click(optics: Optics, link: DoubleClickLink) -> HeraldPhysics:
     ends = [detector for port in link.ports for detector in port]
     darks = [_detector_dark(optics, end, link.window_ns) for end in ends]
     window = _windowed(optics, link.emitters, link.window_ns)
-    click = [_click_blocks(optics, link.emitters, end, window.accepted) for end in ends]
+    click = [click_operator(optics, link.emitters, end, window.accepted) for end in ends]
     emitters = [_named(optics, name, Emitter) for name in link.emitters]
     if any(each.polarisation is not None for each in emitters):
         raise ConfigError(
@@ -183,57 +183,15 @@ def _double_click(optics: Optics, link: DoubleClickLink) -> HeraldPhysics:
         each.emitted(optics.settings[name]) for each, name in zip(emitters, link.emitters, strict=True)
     ]
 
-    def silent(members: Sequence[int]) -> Jones:
-        q = np.eye(4, dtype=np.complex128) - sum((click[k] for k in members), np.zeros((4, 4)))
-        quiet = float(np.prod([1.0 - darks[k] for k in members]))
-        return np.asarray(quiet * _memories(q, (emitted[0], emitted[1]), window.visibility))
-
+    memories = Memories((emitted[0], emitted[1]), window.visibility)
     patterns = {CODE_PSI_PLUS: ((0, 1), (2, 3)), CODE_PSI_MINUS: ((0, 3), (1, 2))}
     found: dict[int, list[float]] = {}
     for code, pairs in patterns.items():
-        total = np.zeros((4, 4), dtype=np.complex128)
-        for i, j in pairs:
-            others = [k for k in range(4) if k not in (i, j)]
-            total += silent(others) - silent([*others, i]) - silent([*others, j]) + silent([0, 1, 2, 3])
+        total = sum((memories.two_clicks(click, darks, i, j) for i, j in pairs), np.zeros((4, 4)))
         found[code] = [
             max(0.0, float((psi.ravel().conj() @ total @ psi.ravel()).real)) for psi in BELL_AMPLITUDES
         ]
     return _outcomes(found)
-
-
-def _click_blocks(
-    optics: Optics, emitters: tuple[str, str], end: str, accepted: tuple[float, float]
-) -> NDArray[np.complex128]:
-    """Click operator of an end on (arm, polarisation), shape (4, 4)."""
-    one, other = (optics.arm(name, "out") for name in emitters)
-    scale = [sqrt(share) for share in accepted]
-    block = np.zeros((4, 4), dtype=np.complex128)
-    block[:2, :2] = accepted[0] * one.click_operator(end)
-    block[2:, 2:] = accepted[1] * other.click_operator(end)
-    block[:2, 2:] = scale[0] * scale[1] * cross_operator(one, other, end)
-    block[2:, :2] = block[:2, 2:].conj().T
-    return block
-
-
-def _memories(
-    q: NDArray[np.complex128], emitted: tuple[float, float], visibility: float
-) -> NDArray[np.complex128]:
-    """Unnormalised state of both memories when photons met `q`, index 2 m + n of |m n>.
-
-    Each memory holds (|0 H> + |1 V>)/sqrt 2 with its photon, or is mixed when it emitted none.
-    """
-    one, other = q[:2, :2], q[2:, 2:]
-    across = np.einsum("xn,ym->mnxy", q[:2, 2:], q[2:, :2]).reshape(4, 4)
-    both = (np.kron(one.T, other.T) + visibility * across) / 4.0
-    mixed = np.eye(2) / 2.0
-    a, b = emitted
-    return np.asarray(
-        a * b * both
-        + a * (1.0 - b) * np.kron(one.T / 2.0, mixed)
-        + b * (1.0 - a) * np.kron(mixed, other.T / 2.0)
-        + (1.0 - a) * (1.0 - b) * np.eye(4) / 4.0,
-        dtype=np.complex128,
-    )
 
 
 def _outcomes(found: dict[int, list[float]]) -> HeraldPhysics:
