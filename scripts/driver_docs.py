@@ -19,7 +19,7 @@ HEAD = """\
 # Drivers
 
 Written by `python scripts/driver_docs.py` from the registry; do not edit. `bellwire drivers` shows the same
-on the command line. A driver that has driven no hardware says so: it was proven against its emulator, and its emulator
+on the command line. A driver that has driven no hardware says so: it was proven against its emulator, and that
 by the programs of others that docs/judges.toml names. How to use them in a lab file:
 [instruments.md](instruments.md); how to write one: [write_a_driver.md](write_a_driver.md).
 
@@ -54,7 +54,7 @@ def section(card: DriverCard) -> str:
     """Everything about one driver."""
     text = f"\n## {card.name}\n\n{card.maker} {card.product}. Address as in `{card.address}`.\n"
     if card.extra:
-        text += f"Needs the vendor's package {card.extra}.\n"
+        text += f"Needs the package {card.extra}.\n"
     for title, points in (("Notes", card.notes), ("Not verified by any public source", card.unverified)):
         if points:
             text += f"\n{title}:\n" + "".join(f"- {point}\n" for point in points)

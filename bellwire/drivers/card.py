@@ -7,6 +7,7 @@ points that nobody has verified on hardware. Imports no driver, so that listing 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,10 @@ class DriverCard:
     """One driver.
 
     `name`: in lab files. `place`: "module:Class". `roles`: names of protocols in roles.py. `address`: an
-    example. `baud`, `port`: of the device as delivered. `extra`: the vendor package that must be installed,
-    "" for none. `seen_on`: hardware that it has driven; empty = emulated only. `unverified`: statements
-    about the device that no public source confirms. `notes`: firmware and other things an operator must
-    know.
+    example. `baud`, `port`: of the device as delivered. `extra`: the package that must be installed
+    besides, as pip calls it, "" for none. `seen_on`: hardware that it has driven; empty = emulated only.
+    `unverified`: statements about the device that no public source confirms. `notes`: firmware and other
+    things an operator must know.
     """
 
     name: str
@@ -36,6 +37,16 @@ class DriverCard:
     seen_on: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def is_installed(self) -> bool:
+        """Whether what the driver needs besides bellwire is installed."""
+        if not self.extra:
+            return True
+        try:
+            importlib.metadata.version(self.extra)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        return True
 
     def load(self) -> type[Instrument]:
         """The driver class; its module is imported now."""

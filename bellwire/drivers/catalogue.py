@@ -198,4 +198,24 @@ CATALOGUE: tuple[DriverCard, ...] = (
             "up to 8 detectors; enabling off and on brings latched ones back",
         ),
     ),
+    DriverCard(
+        name="white_rabbit_switch",
+        maker="White Rabbit",
+        product="switch, its clock as seen by SNMP",
+        place="bellwire.drivers.wr_switch:WrSwitch",
+        roles=("clock_reference",),
+        transport="SNMP 2c over UDP 161, read community public",
+        address="udp://192.0.2.9:161",
+        extra="pysnmp",
+        unverified=(
+            "that the agent of a switch answers a GET of objects of two groups at once",
+            "which release began to tell the offset as a magnitude",
+        ),
+        notes=(
+            "read only: nothing is ever set",
+            "the agent reads the servo every 5 s: a counter of updates that stands still for 12 s is old",
+            "newer releases tell the magnitude of the offset",
+            "a servo of the L1Sync profile shows no round trip and cannot be read",
+        ),
+    ),
 )

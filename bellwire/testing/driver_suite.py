@@ -60,7 +60,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from bellwire.simulator_backend.devices.emulators import emulator_names
 
         known = cards()
-        names = [name for name in emulator_names() if not known[name].extra]
+        names = [name for name in emulator_names() if known[name].is_installed()]
         metafunc.parametrize("subject", names, indirect=True)
         return
     from bellwire.labs import load_lab

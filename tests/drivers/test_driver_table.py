@@ -14,7 +14,7 @@ from bellwire.drivers import cards, load_driver
 from bellwire.drivers.instrument import Instrument
 from bellwire.drivers.roles import ROLES
 
-NAMES = sorted(card.name for card in cards().values() if not card.extra)
+NAMES = sorted(card.name for card in cards().values() if card.is_installed())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -84,6 +84,7 @@ EMULATORS: dict[str, str] = {
     "idq_id1000": "bellwire.simulator_backend.devices.id900_emulator:make_id1000",
     "nkt_basik": "bellwire.simulator_backend.devices.basik_emulator:make",
     "nkt_boostik": "bellwire.simulator_backend.devices.boostik_emulator:make",
+    "white_rabbit_switch": "bellwire.simulator_backend.devices.wr_switch_emulator:make",
     "thorlabs_mpc320": "bellwire.simulator_backend.devices.mpc320_emulator:make",
     "toptica_dlc_pro": "bellwire.simulator_backend.devices.dlc_pro_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
