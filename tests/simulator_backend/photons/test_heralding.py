@@ -10,6 +10,7 @@ import pytest
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.photonics import CODE_PSI_MINUS, CODE_PSI_PLUS
+from bellwire.simulator_backend.photons.emitter_sampler import PacketPair
 from bellwire.simulator_backend.photons.heralding import (
     DoubleClickLink,
     SingleClickLink,
@@ -141,6 +142,42 @@ def test_unequal_splitters_and_mode_match_bound_the_fidelity():
     plus, minus = (skewed.success_probability * outcome.share for outcome in skewed.outcomes)
     assert plus == pytest.approx(2 * 0.3 * 0.7 / 2.0)
     assert minus == pytest.approx((0.3**2 + 0.7**2) / 2.0)
+
+
+@pytest.mark.parametrize("window_ns", [0.4, 1.5])
+def test_a_short_window_trades_rate_for_fidelity(window_ns):
+    # Packets of 1 ns with V = 0.5 by dephasing: contrast exp(-|t1 - t2|/tau), averaged here over both times
+    # inside the window; F = (1 + V)/2, rate accepted^2/2.
+    link = DoubleClickLink(emitters=("a", "b"), ports=LINK.ports, window_ns=window_ns)
+    physics = station(1.0, 1.0, coherence=0.5).heralds(link, 0)
+    times = (np.arange(2_000) + 0.5) * window_ns / 2_000
+    density = np.exp(-times)
+    contrast = np.exp(-np.abs(times[:, None] - times))
+    visibility = density @ contrast @ density / density.sum() ** 2
+    assert physics.fidelity == pytest.approx((1.0 + visibility) / 2.0, rel=1e-5)
+    assert physics.success_probability == pytest.approx((1.0 - exp(-window_ns)) ** 2 / 2.0)
+
+
+@pytest.mark.parametrize(
+    ("a_ps", "b_ps", "offset_ps"), [(1e3, 3e3, 0.0), (1e3, 3e3, 500.0), (3e3, 1e3, 500.0)]
+)
+def test_packets_of_unequal_lifetimes_overlap_as_their_integral_says(a_ps, b_ps, offset_ps):
+    # |int sqrt(p_a(t - offset) p_b(t)) dt|^2, and what the times of single photons average to.
+    memories = {
+        name: Emitter(emission=1.0, lifetime_ps=lifetime_ps)
+        for name, lifetime_ps in (("a", a_ps), ("b", b_ps))
+    }
+    bench = station(**memories)
+    bench.turn("line.position_ps", offset_ps, 0)
+    t = (np.arange(400_000) + 0.5) * 0.2
+    late = np.clip(t - offset_ps, 0.0, None)
+    one = np.where(t < offset_ps, 0.0, np.exp(-late / (2 * a_ps))) / sqrt(a_ps)
+    overlap = (np.sum(one * np.exp(-t / (2 * b_ps)) / sqrt(b_ps)) * 0.2) ** 2
+    assert bench.heralds(LINK, 0).fidelity == pytest.approx((1.0 + overlap) / 2.0, rel=1e-4)
+    rng = np.random.default_rng(8)
+    packets = PacketPair((a_ps, b_ps), offset_ps, 0.0, 1.0)
+    contrast = packets.contrast(rng.exponential(a_ps, 200_000), rng.exponential(b_ps, 200_000))
+    assert abs(contrast.mean() - overlap) < 4.0 * contrast.std() / sqrt(200_000)
 
 
 # ---- single click
