@@ -218,4 +218,24 @@ CATALOGUE: tuple[DriverCard, ...] = (
             "a servo of the L1Sync profile shows no round trip and cannot be read",
         ),
     ),
+    DriverCard(
+        name="swabian_pulse_streamer",
+        maker="Swabian Instruments",
+        product="Pulse Streamer 8/2",
+        place="bellwire.drivers.pulse_streamer:PulseStreamer",
+        roles=("pulse_player",),
+        transport="the maker's Python client: JSON-RPC over TCP 8050, sequences over TCP 21328",
+        address="192.0.2.8",
+        extra="pulsestreamer",
+        unverified=(
+            "that a sequence goes on under a client that reconnects",
+            "that hasSequence is false after a power cycle",
+            "the meaning of the bits of getUnderflow: anything but 0 is taken for one",
+        ),
+        notes=(
+            "pip install 'bellwire[instruments]'; it wants firmware 1.1.0 or newer",
+            "the maker's client sends a sequence again when the connection breaks under it",
+            "its ports are fixed: an emulated one needs a loopback address of its own, as 127.0.0.2",
+        ),
+    ),
 )

@@ -204,7 +204,8 @@ def real_address(place: str, folder: Path, emulator: InstrumentEmulator) -> str:
     port = getattr(emulator.lines[0], "port", None)
     if port is None:
         return place
-    return place.replace("::0::SOCKET", f"::{port}::SOCKET").replace("127.0.0.1:0", f"127.0.0.1:{port}")
+    host = getattr(emulator.lines[0], "host", "127.0.0.1")  # some instruments need one of their own
+    return place.replace("::0::SOCKET", f"::{port}::SOCKET").replace("127.0.0.1:0", f"{host}:{port}")
 
 
 async def _cancel_others() -> None:

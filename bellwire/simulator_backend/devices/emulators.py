@@ -78,6 +78,7 @@ class EmulatorOrder:
 Make = Callable[[EmulatorOrder], InstrumentEmulator]
 
 EMULATORS: dict[str, str] = {
+    "swabian_pulse_streamer": "bellwire.simulator_backend.devices.pulse_streamer_emulator:make",
     "fpga_tagger": "bellwire.simulator_backend.devices.fpga_tagger_emulator:make",
     "single_quantum_websq": "bellwire.simulator_backend.devices.websq_emulator:make",
     "idq_id900": "bellwire.simulator_backend.devices.id900_emulator:make",
