@@ -53,10 +53,18 @@ CATALOGUE: tuple[DriverCard, ...] = (
         product="DG645 delay generator",
         place="bellwire.drivers.dg645:Dg645",
         roles=("timing",),
-        transport="SCPI lines over TCP 5025",
+        transport="text lines over TCP 5025, VXI-11, serial 9600",
         address="TCPIP::192.0.2.5::5025::SOCKET",
-        unverified=("the range of delays, 0 to 2000 s", "names of the errors 114 to 122"),
-        notes=("sets are silent: each is followed by LERR? and read back",),
+        unverified=(
+            "the range of delays, 0 to 2000 s",
+            "the least trigger rate, 100 uHz",
+            "names of the errors 114 to 122",
+        ),
+        notes=(
+            "sets are silent: each is followed by LERR? and read back",
+            "errors that somebody else left in its queue are dropped before the first set of a connection",
+            "prefer VXI-11, TCPIP::192.0.2.5::inst0::INSTR: there a late reply is never taken for the next",
+        ),
     ),
     DriverCard(
         name="idq_id900",

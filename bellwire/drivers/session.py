@@ -74,7 +74,8 @@ class Session:
     """The line to one instrument. Not usable before `open`; after a fault `close` and `open` again.
 
     `on_stray`: takes what arrives outside of replies, for devices that speak unasked; it runs in the loop.
-    None: such bytes are a ProtocolFault. `on_fault`: told in the loop, at once, when the session falls out of step.
+    None: such bytes are a ProtocolFault. `on_fault`: told in the loop, at once, when the session falls out of
+    step.
     """
 
     def __init__(
@@ -227,8 +228,9 @@ class Session:
             taken = take(buffer)
             if taken is not None:
                 reply, self._rest = taken
-                self.heard_at_ns = time.monotonic_ns()
-                return reply
+                if len(reply) <= self.settings.reply_bytes_max:
+                    self.heard_at_ns = time.monotonic_ns()
+                    return reply
             if len(buffer) > self.settings.reply_bytes_max:
                 raise ProtocolFault(
                     self._instrument,

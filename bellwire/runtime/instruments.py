@@ -5,7 +5,6 @@ back to emulation: an entry is opened where the file says, and a missing instrum
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,12 @@ from bellwire.core.ids import NodeId
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers import load_driver
-from bellwire.drivers.dg645 import Dg645, Dg645Settings, TriggerSource
+from bellwire.drivers.dg645 import Dg645, TriggerSource
 from bellwire.drivers.herald_fpga import HeraldFpga
 from bellwire.drivers.herald_settings import settings_for_travel
 from bellwire.drivers.instrument import Condition, Instrument, InstrumentState
 from bellwire.drivers.memory_controller import MemoryController, MemorySettings
+from bellwire.drivers.readings import Value
 from bellwire.runtime.agent import DeviceOrders, NoDevices
 from bellwire.runtime.bindings import MemoryBindings, StationBindings
 from bellwire.runtime.clock import LiveClock
@@ -29,7 +29,6 @@ from bellwire.runtime.equipment import NodeEquipment, device_path
 from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, InstrumentEntry
 
-VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
 SAFE_STATE_S = 1.0
 """An instrument that does not confirm its safe state within this has its own dead-man lease."""
 
@@ -161,14 +160,11 @@ class NodeInstruments:
             self._bindings.append(station_bindings)
             self.orders = station_bindings
         else:
-            place = VISA_SOCKET.fullmatch(entry.address)
-            if place is None:
-                raise ConfigError(f'"{entry.address}" is not TCPIP::HOST::PORT::SOCKET', where=name)
             watch = DeviceWatch("timing", self._feed, self._health)
-            host, port = place["host"], int(place["port"])
             if expected is not None:
                 expected = expected.removeprefix("s/n")  # as the maker prints it in the answer to *IDN?
-            trigger = Dg645(name, host, port, serial_number=expected, on_state=watch.on_state)
+            path = device_path(entry.address, device_dir)
+            trigger = Dg645(name, path, serial_number=expected, on_state=watch.on_state)
             self._keep(entry.role, trigger, watch)
 
     def _on_analyser(self, state: InstrumentState) -> None:
@@ -199,5 +195,9 @@ class NodeInstruments:
         return self._network.links[links[0]]
 
 
-def _trigger_settings(link: LinkSettings) -> Dg645Settings:
-    return Dg645Settings(trigger_source=TriggerSource.INTERNAL, trigger_rate_hz=NS_PER_S / link.period_ns)
+def _trigger_settings(link: LinkSettings) -> dict[str, Value]:
+    return {
+        "burst": False,
+        "trigger_rate_hz": NS_PER_S / link.period_ns,
+        "trigger_source": TriggerSource.INTERNAL,
+    }

@@ -113,7 +113,7 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
                 )
             )
         else:
-            triggers.append(_trigger(entry))
+            triggers.append(_trigger(entry, device_dir))
     device_dir.mkdir(parents=True, exist_ok=True)
     world = World(links, memories, lab.seed)
     truth_log = None if log is None else log.put
@@ -154,14 +154,13 @@ def _number(entry: InstrumentEntry) -> int:
         ) from None
 
 
-def _trigger(entry: InstrumentEntry) -> TriggerWiring:
-    place = re.fullmatch(r"TCPIP\d*::127\.0\.0\.1::(\d+)::SOCKET", entry.address, re.IGNORECASE)
-    if place is None:
-        raise ConfigError(f'"{entry.address}" is not TCPIP::127.0.0.1::PORT::SOCKET', where=entry.owner)
-    name = f"{entry.owner}-timing"
-    if entry.serial_number is None:
-        return TriggerWiring(name=name, port=int(place[1]))
-    return TriggerWiring(name=name, port=int(place[1]), serial_number=entry.serial_number.removeprefix("s/n"))
+def _trigger(entry: InstrumentEntry, device_dir: Path) -> TriggerWiring:
+    return TriggerWiring(
+        name=f"{entry.owner}-timing",
+        address=entry.address,
+        device_dir=device_dir,
+        serial_number=entry.serial_number,
+    )
 
 
 class TruthFile:

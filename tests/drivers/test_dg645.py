@@ -1,112 +1,185 @@
-"""DG645 driver against its emulator on a real socket; one test per fault switch."""
+"""DG645 driver against its emulator on a real socket and over VXI-11; one test per fault switch."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.drivers.dg645 import Burst, Channel, Delay, Dg645, Dg645Settings, Output, TriggerSource
+from bellwire.drivers.dg645 import Channel, Delay, Dg645, TriggerSource
 from bellwire.drivers.faults import DeviceError, Disconnected, IdentityRefused, LinkTimeout, ProtocolFault
 from bellwire.drivers.instrument import Backoff, Condition
-from bellwire.drivers.visa_link import LineSettings
-from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
+from bellwire.drivers.readings import Value
+from bellwire.drivers.roles import TimingController
+from bellwire.drivers.session import SessionSettings
+from bellwire.simulator_backend.devices.dg645_emulator import Dg645Model, make
+from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
+from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
+from bellwire.simulator_backend.devices.lines import TcpLine
+from bellwire.simulator_backend.devices.message_device import MessageLine
+from bellwire.testing.emulator_thread import real_address
 from tests.drivers.conftest import eventually
 
-SETTINGS = Dg645Settings(
-    trigger_source=TriggerSource.INTERNAL,
-    trigger_rate_hz=12_345.678,
-    delays={Channel.A: Delay(Channel.T0, 1_005), Channel.B: Delay(Channel.A, 50_000)},
-    amplitudes_mv={Output.AB: 3300},
-    burst=Burst(count=10, period_ns=1000, delay_ps=500),
-)
+QUICK = SessionSettings(timeout_s=0.15, reply_bytes_max=256)
+RETRY = Backoff(first_s=0.02, longest_s=0.05, refused_s=0.05)
+SOCKET = "TCPIP::127.0.0.1::0::SOCKET"
+SETTINGS: dict[str, Value] = {
+    "trigger_source": "internal",
+    "trigger_rate_hz": 12_345.678,
+    "reference.B": "A",
+    "delay_ps.A": 1_005,
+    "delay_ps.B": 50_000,
+    "amplitude_mv.AB": 3300,
+    "offset_mv.AB": -150,
+    "polarity.AB": "negative",
+    "burst": True,
+    "burst_count": 10,
+    "burst_period_ns": 1000,
+    "burst_delay_ps": 500,
+}
 
 
 @pytest.fixture
-async def device() -> AsyncIterator[Dg645Emulator]:
-    emulator = Dg645Emulator(serial_number="004321")
+async def device() -> AsyncIterator[InstrumentEmulator]:
+    emulator = make(EmulatorOrder(name="pulses", address=SOCKET, serial_number="s/n004321"))
     await emulator.start()
     yield emulator
     await emulator.stop()
 
 
-@pytest.fixture
-async def driver(device: Dg645Emulator) -> AsyncIterator[Dg645]:
-    driver = Dg645(
-        "pulses",
-        "127.0.0.1",
-        device.port,
-        serial_number="004321",
-        line=LineSettings(timeout_s=0.15),
-        backoff=Backoff(first_s=0.02, longest_s=0.05, refused_s=0.05),
-        probe_s=0.1,
+def driver_of(device: InstrumentEmulator, serial_number: str = "004321") -> Dg645:
+    place = real_address(SOCKET, Path(), device)
+    return Dg645(
+        "pulses", place, serial_number=serial_number, settings=QUICK, backoff=RETRY, probe_s=0.1, pace=0.0
     )
+
+
+@pytest.fixture
+async def driver(device: InstrumentEmulator) -> AsyncIterator[Dg645]:
+    driver = driver_of(device)
     yield driver
     await driver.close()
 
 
-async def test_connecting_queries_identity_and_changes_nothing(driver: Dg645, device: Dg645Emulator) -> None:
-    before = (dict(device.dialect.delays), dict(device.dialect.numbers), dict(device.dialect.amplitudes_mv))
+def model_of(device: InstrumentEmulator) -> Dg645Model:
+    assert isinstance(device.model, Dg645Model)
+    return device.model
+
+
+async def test_connecting_asks_for_the_identity_and_leaves_even_the_error_queue(
+    driver: Dg645, device: InstrumentEmulator
+) -> None:
+    model_of(device).reply("NONSENSE", 0)
     identity = await driver.connect()
     assert (identity.model, identity.serial_number) == ("DG645", "004321")
-    assert (device.dialect.delays, device.dialect.numbers, device.dialect.amplitudes_mv) == before
+    assert isinstance(driver, TimingController)
+    assert [logged.request for logged in device.log] == [b"*IDN?"]
+    assert list(model_of(device).errors) == [111]
 
 
-async def test_another_serial_number_is_refused(device: Dg645Emulator) -> None:
-    driver = Dg645("pulses", "127.0.0.1", device.port, serial_number="000001")
+async def test_another_serial_number_is_refused(device: InstrumentEmulator) -> None:
+    driver = driver_of(device, serial_number="000001")
     with pytest.raises(IdentityRefused, match=r"expected '000001', found '004321'"):
         await driver.connect()
     assert driver.state.condition is Condition.REFUSED
 
 
 async def test_another_model_is_refused() -> None:
-    emulator = Dg645Emulator(model="DG535")
+    line = TcpLine()
+    emulator = InstrumentEmulator("pulses", lambda: Dg645Model(model="DG535"), [line])
     await emulator.start()
     with pytest.raises(IdentityRefused, match="model"):
-        await Dg645("pulses", "127.0.0.1", emulator.port).connect()
+        await Dg645("pulses", f"tcp://127.0.0.1:{line.port}").connect()
     await emulator.stop()
 
 
-async def test_a_configuration_reads_back_exactly(driver: Dg645, device: Dg645Emulator) -> None:
+async def test_a_configuration_reads_back_exactly(driver: Dg645, device: InstrumentEmulator) -> None:
     await driver.connect()
     await driver.configure(SETTINGS)
-    assert device.dialect.delays[3] == (2, 50_000)
+    assert model_of(device).delays[3] == (2, 50_000)
+    assert model_of(device).numbered["LPOL"][1] == 0
     assert await driver.read_delay(Channel.A) == Delay(Channel.T0, 1_005)
-    assert await driver.read_trigger_rate_hz() == pytest.approx(12_345.678)
-    assert await driver.read_amplitude_mv(Output.AB) == 3300
-    assert await driver.read_burst() == SETTINGS.burst
+    assert {name: (await driver.read_parameter(name)).value for name in SETTINGS} == SETTINGS
     await driver.trigger()
-    assert device.dialect.triggers == 1
+    assert model_of(device).triggers == 1
     await driver.safe_state()
     assert await driver.read_trigger_source() is TriggerSource.SINGLE_SHOT
 
 
-async def test_what_the_instrument_refuses_is_named_from_its_error_queue(driver: Dg645) -> None:
+async def test_triggers_rest_while_a_configuration_is_asserted(
+    driver: Dg645, device: InstrumentEmulator
+) -> None:
     await driver.connect()
+    await driver.configure(SETTINGS)
+    orders = [logged.request for logged in device.log if logged.changes]
+    assert (orders[0], orders[-1]) == (b"TSRC 5", b"TSRC 0")
+
+
+async def test_the_longest_burst_period_and_delay_keep_every_digit(driver: Dg645) -> None:
+    await driver.connect()
+    await driver.set_burst_period_ns(1_999_999_999_990)
+    assert await driver.read_burst_period_ns() == 1_999_999_999_990
+    await driver.set_delay(Channel.H, Delay(Channel.A, 1_999_999_999_999_995))
+    assert await driver.read_delay_ps("H") == 1_999_999_999_999_995
+
+
+@pytest.mark.parametrize("kind", ["VXI-11", "HiSLIP"])
+async def test_it_is_driven_over_message_lines_as_over_its_socket(kind: str) -> None:
+    place = {"VXI-11": "TCPIP::127.0.0.1,{}::inst0::INSTR", "HiSLIP": "TCPIP::127.0.0.1::hislip0,{}::INSTR"}
+    emulator = make(EmulatorOrder(name="pulses", address=place[kind].format(0)))
+    await emulator.start()
+    line = emulator.lines[0]
+    assert isinstance(line, MessageLine)
+    driver = Dg645("pulses", place[kind].format(line.port), settings=QUICK)
+    await driver.connect()
+    await driver.configure(SETTINGS)
+    emulator.set_fault(Fault.LATE_REPLY, delay_s=0.25, times=1)
+    with pytest.raises(LinkTimeout):
+        await driver.read_delay_ps("B")
+    await driver.close()
+    await driver.connect()
+    assert await driver.read_delay_ps("A") == 1_005
+    await driver.close()
+    await emulator.stop()
+
+
+async def test_what_the_instrument_refuses_is_named_from_its_error_queue(
+    driver: Dg645, device: InstrumentEmulator
+) -> None:
+    await driver.connect()
+    model_of(device).reply("NONSENSE", 0)  # an error of somebody else is not blamed on our set
     await driver.set_delay(Channel.B, Delay(Channel.A, 0))
     with pytest.raises(DeviceError, match="13 illegal link"):
         await driver.set_delay(Channel.A, Delay(Channel.B, 0))
     await driver.set_delay(Channel.A, Delay(Channel.T0, 5))  # the old error is not blamed on this one
 
 
-async def test_values_outside_the_ranges_are_never_sent(driver: Dg645) -> None:
+async def test_values_outside_the_ranges_are_never_sent(driver: Dg645, device: InstrumentEmulator) -> None:
     await driver.connect()
     for refused in (
         driver.set_delay(Channel.T0, Delay(Channel.T0, 0)),
         driver.set_delay(Channel.A, Delay(Channel.T0, 3)),
-        driver.set_amplitude_mv(Output.AB, 400),
+        driver.set_amplitude_mv("AB", 400),
+        driver.set_amplitude_mv("AB", 505),
+        driver.set_offset_mv("AB", 2010),
+        driver.set_polarity("AB", "up"),
+        driver.set_trigger_source("often"),
+        driver.set_burst_count(0),
+        driver.set_burst_delay_ps(-5),
         driver.set_trigger_rate_hz(2e7),
-        driver.set_burst(Burst(count=1, period_ns=10)),
+        driver.set_burst_period_ns(10),
     ):
         with pytest.raises(LocalMisuse):
             await refused
+    assert [logged.request for logged in device.log] == [b"*IDN?"]
 
 
 async def test_a_set_that_is_silently_ignored_is_found_by_the_read_back(
-    driver: Dg645, device: Dg645Emulator
+    driver: Dg645, device: InstrumentEmulator
 ) -> None:
     await driver.connect()
     device.set_fault(Fault.IGNORED_SET)
@@ -116,7 +189,7 @@ async def test_a_set_that_is_silently_ignored_is_found_by_the_read_back(
 
 @pytest.mark.parametrize("fault", [Fault.LATE_REPLY, Fault.HALF_REPLY, Fault.SILENT, Fault.FIN])
 async def test_a_missing_reply_puts_the_link_out_of_step_until_it_is_reopened(
-    driver: Dg645, device: Dg645Emulator, fault: Fault
+    driver: Dg645, device: InstrumentEmulator, fault: Fault
 ) -> None:
     await driver.connect()
     await driver.set_delay(Channel.A, Delay(Channel.T0, 700))
@@ -133,7 +206,7 @@ async def test_a_missing_reply_puts_the_link_out_of_step_until_it_is_reopened(
 
 @pytest.mark.parametrize("fault", [Fault.DOUBLE_REPLY, Fault.UNSOLICITED])
 async def test_a_reply_too_many_is_a_protocol_fault_and_is_not_taken_for_the_next(
-    driver: Dg645, device: Dg645Emulator, fault: Fault
+    driver: Dg645, device: InstrumentEmulator, fault: Fault
 ) -> None:
     await driver.connect()
     device.set_fault(fault, times=1)
@@ -146,14 +219,14 @@ async def test_a_reply_too_many_is_a_protocol_fault_and_is_not_taken_for_the_nex
         await ask_thrice()
 
 
-async def test_a_reset_connection_is_disconnected(driver: Dg645, device: Dg645Emulator) -> None:
+async def test_a_reset_connection_is_disconnected(driver: Dg645, device: InstrumentEmulator) -> None:
     await driver.connect()
     device.set_fault(Fault.RST, times=1)
     with pytest.raises((Disconnected, LinkTimeout)):
         await driver.read_trigger_source()
 
 
-async def test_a_refused_port_is_disconnected_at_once(driver: Dg645, device: Dg645Emulator) -> None:
+async def test_a_refused_port_is_disconnected_at_once(driver: Dg645, device: InstrumentEmulator) -> None:
     device.set_fault(Fault.REFUSED)
     with pytest.raises(Disconnected, match="refused"):
         await driver.connect()
@@ -165,16 +238,16 @@ async def test_a_refused_port_is_disconnected_at_once(driver: Dg645, device: Dg6
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_an_endless_line_is_cut_at_the_limit(driver: Dg645, device: Dg645Emulator) -> None:
+async def test_an_endless_line_is_cut_at_the_limit(driver: Dg645, device: InstrumentEmulator) -> None:
     await driver.connect()
-    device.dialect._identity = "x" * 5000
+    model_of(device).identity = "x" * 5000
     with pytest.raises(ProtocolFault, match="exceeds 256 bytes"):
-        await driver._query("*IDN?")
+        await driver._ask("*IDN?")
 
 
 @pytest.mark.parametrize("loss", ["power cycle", "restart with a living connection"])
 async def test_a_lost_configuration_is_asserted_again(
-    driver: Dg645, device: Dg645Emulator, loss: str
+    driver: Dg645, device: InstrumentEmulator, loss: str
 ) -> None:
     task = asyncio.create_task(driver.supervise())
     await driver.wait_for(Condition.READY, 5)
@@ -185,13 +258,16 @@ async def test_a_lost_configuration_is_asserted_again(
         await device.start()
     else:
         device.set_fault(Fault.RESTART, times=1)
-    await eventually(lambda: device.dialect.delays[2] == (0, 1_005), "the delays are set again")
+    await eventually(
+        lambda: device.model is not None and model_of(device).delays[2] == (0, 1_005),
+        "the delays are set again",
+    )
     await driver.wait_for(Condition.READY, 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_the_safe_state_survives_a_power_cycle(driver: Dg645, device: Dg645Emulator) -> None:
+async def test_the_safe_state_survives_a_power_cycle(driver: Dg645, device: InstrumentEmulator) -> None:
     task = asyncio.create_task(driver.supervise())
     await driver.wait_for(Condition.READY, 5)
     await driver.configure(SETTINGS)
@@ -203,3 +279,81 @@ async def test_the_safe_state_survives_a_power_cycle(driver: Dg645, device: Dg64
     assert await driver.read_trigger_source() is TriggerSource.SINGLE_SHOT
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_triggers_that_were_started_or_stopped_stay_so_over_a_power_cycle(
+    driver: Dg645, device: InstrumentEmulator
+) -> None:
+    task = asyncio.create_task(driver.supervise())
+    await driver.wait_for(Condition.READY, 5)
+    await driver.start_triggers()
+    await device.power_cycle()
+    await eventually(lambda: model_of(device).numbers["TSRC"] == 0, "the triggers run again")
+    await driver.wait_for(Condition.READY, 5)
+    await driver.stop_triggers()
+    model_of(device).reply("TSRC 0", 0)  # somebody at the front panel
+    await eventually(lambda: model_of(device).numbers["TSRC"] == 5, "the triggers rest again")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+# -- emulator -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("LAMP 1,0.49", 10),
+        ("LAMP 5,1", 10),
+        ("LAMP 1,x", 10),
+        ("TRAT nan", 10),
+        ("DLAY 2,0,1e999999999", 12),
+        ("DLAY 2,0,2000.1", 12),
+        ("DLAY 2,0,nan", 10),
+        ("DLAY 1,0,1", 10),
+        ("DLAY 2,2,0", 13),
+        ("LINK 2,1", 13),
+        ("DLAY 2,0", 114),
+        ("TSRC", 114),
+        ("BOGUS 1", 111),
+        ("*TRG?", 111),
+        ("LERR 1", 111),
+    ],
+)
+def test_a_refused_command_is_silent_and_shows_in_the_error_queue(command: str, code: int) -> None:
+    model = Dg645Model()
+    before = (dict(model.delays), dict(model.numbers))
+    assert model.reply(command, 0) is None
+    assert model.reply("LERR?;LERR?", 0) == f"{code};0"
+    assert (model.delays, model.numbers) == before
+
+
+def test_the_error_queue_is_finite_and_says_so() -> None:
+    model = Dg645Model()
+    for _ in range(30):
+        model.reply("BOGUS", 0)
+    codes = [model.reply("LERR?", 0) for _ in range(21)]
+    assert codes == ["111"] * 19 + ["254", "0"]
+
+
+def test_a_delay_is_rounded_down_to_the_step_and_said_in_twelve_decimals() -> None:
+    model = Dg645Model()
+    model.reply("DLAY 2,0,1.000000007E-6", 0)
+    assert model.reply("DLAY?2;DLAY? 2", 0) == "0,+0.000001000000;0,+0.000001000000"
+    model.reply("DLAY 2,0,1.0000088E-6", 0)
+    assert model.reply("DLAY?2", 0) == "0,+0.000001000005"
+
+
+def test_events_tell_command_from_execution_errors_and_reading_clears_them() -> None:
+    model = Dg645Model()
+    assert model.reply("*ESR?", 0) == "128"
+    model.reply("BOGUS", 0)
+    model.reply("LAMP 1,9", 0)
+    assert model.reply("*ESR?", 0) == "48"
+    assert model.reply("*ESR?", 0) == "0"
+
+
+def test_a_line_beyond_the_buffer_is_an_overrun() -> None:
+    model = Dg645Model()
+    assert model.split(bytearray(b"x" * 300)) == []
+    assert model.reply("LERR?", 0) == "171"

@@ -17,12 +17,13 @@ from typing import Self
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import Architecture
-from bellwire.simulator_backend.devices.dg645_emulator import Dg645Emulator
+from bellwire.simulator_backend.devices.emulators import EmulatorOrder, make_emulator
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.framed_emulator import FramedEmulator
 from bellwire.simulator_backend.devices.herald_clock import HeraldHardware
 from bellwire.simulator_backend.devices.herald_core import HeraldCore
 from bellwire.simulator_backend.devices.herald_fired import FIRED
+from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.memory_core import MemoryCore
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
@@ -64,12 +65,14 @@ class NodeWiring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerWiring:
-    """A DG645 delay generator on TCP 127.0.0.1:`port` (0: any free port, see `EmulatedBench.trigger`)."""
+    """A DG645 delay generator at an address of 127.0.0.1 (port 0: any free one, see its line) or at
+    `pty:NAME` of `device_dir`.
+    """
 
     name: str
-    port: int = 0
-    serial_number: str = "001234"
-    model: str = "DG645"
+    address: str = "TCPIP::127.0.0.1::0::SOCKET"
+    device_dir: Path = Path()
+    serial_number: str | None = None
 
 
 class EmulatedBench:
@@ -94,7 +97,7 @@ class EmulatedBench:
         self._realising = False
         self.stations: dict[str, FramedEmulator[HeraldCore]] = {}
         self.nodes: dict[str, FramedEmulator[MemoryCore]] = {}
-        self.triggers: dict[str, Dg645Emulator] = {}
+        self.triggers: dict[str, InstrumentEmulator] = {}
         self._station_of_link: dict[str, StationWiring] = {}
         for station in stations:
             if station.link in self._station_of_link:
@@ -111,9 +114,13 @@ class EmulatedBench:
             self.nodes[node.node] = self._node(node)
         for trigger in triggers:
             self._claim(trigger.name)
-            self.triggers[trigger.name] = Dg645Emulator(
-                trigger.port, serial_number=trigger.serial_number, model=trigger.model
+            order = EmulatorOrder(
+                name=trigger.name,
+                address=trigger.address,
+                device_dir=trigger.device_dir,
+                serial_number=trigger.serial_number,
             )
+            self.triggers[trigger.name] = make_emulator("srs_dg645", order)
 
     def _claim(self, name: str) -> None:
         if name in self.stations or name in self.nodes or name in self.triggers:
@@ -178,7 +185,7 @@ class EmulatedBench:
     async def start(self, name: str) -> None:
         """Power a device on."""
         device = self._device(name)
-        if isinstance(device, Dg645Emulator):
+        if isinstance(device, InstrumentEmulator):
             await device.start()
         else:
             device.start()
@@ -186,7 +193,7 @@ class EmulatedBench:
     async def stop(self, name: str) -> None:
         """Power a device off: transport closed, configuration and volatile state gone."""
         device = self._device(name)
-        if isinstance(device, Dg645Emulator):
+        if isinstance(device, InstrumentEmulator):
             await device.stop()
         else:
             device.stop()
@@ -228,7 +235,9 @@ class EmulatedBench:
         ):
             self._plan(planned)
 
-    def _device(self, name: str) -> FramedEmulator[HeraldCore] | FramedEmulator[MemoryCore] | Dg645Emulator:
+    def _device(
+        self, name: str
+    ) -> FramedEmulator[HeraldCore] | FramedEmulator[MemoryCore] | InstrumentEmulator:
         for devices in (self.stations, self.nodes, self.triggers):
             if name in devices:
                 return devices[name]

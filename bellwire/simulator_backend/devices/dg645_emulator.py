@@ -1,117 +1,267 @@
-"""Emulated SRS DG645 on a TCP socket: dialect, error queue, faults (instruments.md sections 3.1 and 7.5).
+"""Emulated SRS DG645: settings, ranges, error queue, status byte (instruments.md section 3.1).
 
-Owns the socket and the lines. Refuses to keep a setting without power; the settings are `dg645_dialect.py`.
+Owns what one powered DG645 remembers, and its dialect on TCP, a serial line, VXI-11 or HiSLIP. Set commands
+are silent; a bad one shows only in `LERR?` and in the event register. Numbers are kept as integers or
+decimals, so that a read-back does not depend on floating point.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
+from collections import deque
+from decimal import Decimal, InvalidOperation
 
-from bellwire.simulator_backend.devices.dg645_dialect import Dg645Dialect
-from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
+from bellwire.simulator_backend.devices.device_model import LineModel
+from bellwire.simulator_backend.devices.emulators import EmulatorOrder
+from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
+from bellwire.simulator_backend.devices.message_device import QueryError
+from bellwire.simulator_backend.devices.scpi_errors import StandardEvent
+from bellwire.simulator_backend.devices.scpi_status import StatusRegisters
 
-LINE_BYTES_MAX = 256
+PORT = 5025
+SERIAL_NUMBER = "001234"
+FIRMWARE = "ver1.14.10E"
+ERRORS_MAX = 20
+ILLEGAL_VALUE, ILLEGAL_MODE, ILLEGAL_DELAY, ILLEGAL_LINK = 10, 11, 12, 13
+UNDEFINED_COMMAND, PARAMETER_COUNT, OVERRUN, TOO_MANY_ERRORS = 111, 114, 171, 254
+COMMAND_ERRORS = range(110, 127)
+DELAY_STEP_PS = 5
+DELAY_MAX_S = 2000
+T0, T1, A, CHANNELS = 0, 1, 2, 10
+OUTPUTS = range(5)
+SINGLE_SHOT = 5
+NUMBERS: dict[str, tuple[str, str, str, str]] = {
+    # name: default, least, most, form of the reply
+    "TSRC": ("5", "0", "6", "d"),
+    "TRAT": ("1000", "0.0001", "10000000", "+.6f"),
+    "TLVL": ("1", "-3.5", "3.5", "+.2f"),
+    "HOLD": ("0", "0", "2000", "+.12f"),
+    "ADVT": ("0", "0", "1", "d"),
+    "BURM": ("0", "0", "1", "d"),
+    "BURC": ("5", "1", "4294967295", "d"),
+    "BURD": ("0", "0", "2000", "+.12f"),
+    "BURP": ("0.001", "0.0000001", "1999.99999999", "+.12f"),
+    "BURT": ("0", "0", "1", "d"),
+}
+NUMBERED: dict[str, tuple[range, str, str, str, str]] = {
+    # name: indices, default, least, most, form of the reply
+    "LAMP": (OUTPUTS, "2.5", "0.5", "5", "+.2f"),
+    "LOFF": (OUTPUTS, "0", "-2", "2", "+.2f"),
+    "LPOL": (OUTPUTS, "1", "0", "1", "d"),
+    "PRES": (range(5), "1", "1", "1073741823", "d"),
+    "PHAS": (range(1, 5), "0", "0", "1073741823", "d"),
+}
 
 
-class Dg645Emulator:
-    """One DG645. `port` 0 asks for a free port; `port` holds the real one after `start`."""
+class Dg645Model(LineModel):
+    """One powered DG645 with its default settings: no triggers but by *TRG, all channels at T0."""
 
-    def __init__(self, port: int = 0, *, serial_number: str = "001234", model: str = "DG645") -> None:
-        self.port = port
-        self.faults = FaultSwitches()
-        self._serial_number = serial_number
-        self._model = model
-        self.dialect = Dg645Dialect(model, serial_number)
-        self._server: asyncio.Server | None = None
-        self._reopening: asyncio.Task[None] | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+    line_bytes_max = 256
 
-    async def start(self) -> None:
-        """Power on with default settings; harmless when on."""
-        if self._server is not None:
-            return
-        self.dialect = Dg645Dialect(self._model, self._serial_number)
-        await self._listen()
+    def __init__(self, serial_number: str = SERIAL_NUMBER, model: str = "DG645") -> None:
+        self.identity = f"Stanford Research Systems,{model},s/n{serial_number},{FIRMWARE}"
+        self.status = StatusRegisters()
+        self.errors: deque[int] = deque()
+        self.triggers = 0
+        self._reset()
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=LINE_BYTES_MAX)
-        self.port = self._server.sockets[0].getsockname()[1]
+    def _reset(self) -> None:
+        # Channel -> (reference channel, delay in ps); T0 and T1 cannot be moved.
+        self.delays: dict[int, tuple[int, int]] = dict.fromkeys(range(A, CHANNELS), (T0, 0))
+        self.numbers = {name: Decimal(row[0]) for name, row in NUMBERS.items()}
+        self.numbered = {
+            name: dict.fromkeys(indices, Decimal(default))
+            for name, (indices, default, *_) in NUMBERED.items()
+        }
 
-    async def stop(self) -> None:
-        """Power off: connections reset, settings gone; harmless when off."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0)
+    # -- lines and messages ---------------------------------------------------------------------------------
 
-    def set_fault(
-        self, fault: Fault, *, rate: float = 1.0, delay_s: float = 0.0, times: int | None = None
-    ) -> None:
-        """Switch a fault on. REFUSED closes the port until `clear_fault`; the others strike at a line."""
-        self.faults.set(fault, rate=rate, delay_s=delay_s, times=times)
-        if fault is Fault.REFUSED and self._server is not None:
-            self._server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
+    def changes(self, request: bytes) -> bool:
+        return b"?" not in request
 
-    def clear_fault(self, fault: Fault | None = None) -> None:
-        """Switch one fault, or all, off. After REFUSED the port is open again, with the settings kept."""
-        self.faults.clear(fault)
-        server = self._server
-        if server is not None and not server.is_serving() and self._reopening is None:
-            self._reopening = asyncio.get_running_loop().create_task(self._listen_again())
+    def unasked(self, now_ns: int) -> bytes:
+        return b"0" + self.terminator
 
-    async def _listen_again(self) -> None:
-        await self._listen()
-        self._reopening = None
+    def overlong(self) -> None:
+        self._fail(OVERRUN)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+    def reply(self, line: str, now_ns: int) -> str | None:
+        replies = [
+            reply for command in line.split(";") if (reply := self._execute(command.strip())) is not None
+        ]
+        return ";".join(replies) if replies else None
+
+    def status_byte(self, message_available: bool, now_ns: int) -> int:
+        """The status byte by serial poll."""
+        return self.status.poll(False, message_available)
+
+    def asks(self, message: bytes) -> bool:
+        """Whether the message contains a question."""
+        return b"?" in message
+
+    def query_error(self, error: QueryError) -> None:
+        """The exchange was broken by a client."""
+        self.status.raise_event(StandardEvent.QUERY_ERROR)
+
+    def input_overrun(self) -> None:
+        """A message exceeded the input buffer and was dropped."""
+        self._fail(OVERRUN)
+
+    def device_clear(self) -> None:
+        """Settings stay, and so do errors."""
+
+    def group_trigger(self, now_ns: int) -> None:
+        """A trigger that is no message."""
+        self.triggers += 1
+
+    # -- commands -------------------------------------------------------------------------------------------
+
+    def _execute(self, command: str) -> str | None:
+        head, mark, rest = command.partition("?")
+        if not mark:
+            head, _, rest = command.partition(" ")
+        name = head.strip().upper() + mark
+        arguments = [part.strip() for part in rest.split(",")] if rest.strip() else []
         try:
-            while True:
-                line = await reader.readline()
-                if not line.endswith(b"\n"):
-                    return
-                if not await self._answer(line, writer):
-                    return
-        except (ConnectionError, ValueError):
-            return  # ValueError: a line beyond the limit; the real instrument reports overrun and drops it
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+            return self._dispatch(name, arguments)
+        except (InvalidOperation, ValueError):
+            self._fail(ILLEGAL_VALUE)
+            return None
 
-    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> bool:
-        """Carry out one line and reply; False ends the connection."""
-        faults = self.faults
-        text = line.decode("ascii", "replace").strip()
-        if faults.strikes(Fault.RST):
-            raw: socket.socket = writer.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
-            return False
-        if faults.strikes(Fault.FIN):
-            return False
-        if faults.strikes(Fault.RESTART):
-            self.dialect = Dg645Dialect(self._model, self._serial_number)
-        if "?" not in text and faults.strikes(Fault.IGNORED_SET):
-            return True
-        reply = self.dialect.execute(text)
-        if faults.strikes(Fault.SILENT) or reply is None:
-            return True
-        octets = reply.encode("ascii") + b"\r\n"
-        if faults.strikes(Fault.UNSOLICITED):
-            octets = b"0\r\n" + octets
-        if faults.strikes(Fault.HALF_REPLY):
-            octets = octets[: max(1, (len(octets) - 2) // 2)]
-        if faults.strikes(Fault.DOUBLE_REPLY):
-            octets += octets
-        if faults.strikes(Fault.LATE_REPLY):
-            await asyncio.sleep(faults.delay_s(Fault.LATE_REPLY))
-        writer.write(octets)
-        await writer.drain()
-        return True
+    def _dispatch(self, name: str, arguments: list[str]) -> str | None:
+        match name.removesuffix("?"):
+            case "*IDN" | "*OPC" | "*ESR" | "*STB" | "*TST" | "LERR" if name.endswith("?"):
+                return self._common(name) if self._count(arguments, 0) else None
+            case "*TRG" | "*RST" | "*CLS" | "*WAI" if not name.endswith("?"):
+                if self._count(arguments, 0):
+                    self._order(name)
+            case "DLAY" | "LINK":
+                return self._delay_command(name, arguments)
+            case key if key in NUMBERS:
+                return self._number_command(key, name, arguments)
+            case key if key in NUMBERED:
+                return self._numbered_command(key, name, arguments)
+            case _:
+                self._fail(UNDEFINED_COMMAND)
+        return None
+
+    def _common(self, name: str) -> str:
+        match name:
+            case "*IDN?":
+                return self.identity
+            case "LERR?":
+                return str(self.errors.popleft() if self.errors else 0)
+            case "*ESR?":
+                return str(self.status.take_standard())
+            case "*STB?":
+                return str(self.status.byte(False, False))
+            case "*OPC?":
+                return "1"
+            case _:  # *TST? passes
+                return "0"
+
+    def _order(self, name: str) -> None:
+        match name:
+            case "*TRG":
+                self.triggers += 1
+            case "*RST":
+                self._reset()
+            case "*CLS":
+                self.errors.clear()
+                self.status.clear()
+            case _:  # *WAI: nothing takes time
+                pass
+
+    def _delay_command(self, name: str, arguments: list[str]) -> str | None:
+        if name.endswith("?"):
+            if not self._count(arguments, 1):
+                return None
+            channel = int(arguments[0])
+            if channel not in self.delays and channel not in (T0, T1):
+                self._fail(ILLEGAL_VALUE)
+                return None
+            reference, delay_ps = self.delays.get(channel, (T0, 0))
+            if name == "LINK?":
+                return str(reference)
+            return f"{reference},{Decimal(delay_ps) / 10**12:+.12f}"
+        if self._count(arguments, 2 if name == "LINK" else 3):
+            channel, reference = int(arguments[0]), int(arguments[1])
+            if name == "LINK":
+                delay_ps = self.delays.get(channel, (T0, 0))[1]
+                self._place(channel, reference, Decimal(delay_ps).scaleb(-12))
+            else:
+                self._place(channel, reference, Decimal(arguments[2]))
+        return None
+
+    def _place(self, channel: int, reference: int, delay_s: Decimal) -> None:
+        if channel not in self.delays or not T0 <= reference < CHANNELS:
+            self._fail(ILLEGAL_VALUE)
+        elif reference == T1 or channel == reference or self._leads_to(reference, channel):
+            self._fail(ILLEGAL_LINK)
+        elif not -DELAY_MAX_S <= delay_s <= DELAY_MAX_S:
+            self._fail(ILLEGAL_DELAY)
+        else:
+            delay_ps = int(delay_s * 10**12)
+            self.delays[channel] = (reference, delay_ps - delay_ps % DELAY_STEP_PS)
+
+    def _leads_to(self, channel: int, goal: int) -> bool:
+        while channel in self.delays and channel != goal:
+            channel = self.delays[channel][0]
+        return channel == goal
+
+    def _number_command(self, key: str, name: str, arguments: list[str]) -> str | None:
+        _, least, most, form = NUMBERS[key]
+        if name.endswith("?"):
+            return _spoken(self.numbers[key], form) if self._count(arguments, 0) else None
+        if self._count(arguments, 1) and self._within(value := Decimal(arguments[0]), least, most):
+            self.numbers[key] = value
+        return None
+
+    def _numbered_command(self, key: str, name: str, arguments: list[str]) -> str | None:
+        indices, _, least, most, form = NUMBERED[key]
+        if not self._count(arguments, 1 if name.endswith("?") else 2):
+            return None
+        index = int(arguments[0])
+        if index not in indices:
+            self._fail(ILLEGAL_VALUE)
+        elif name.endswith("?"):
+            return _spoken(self.numbered[key][index], form)
+        elif self._within(value := Decimal(arguments[1]), least, most):
+            self.numbered[key][index] = value
+        return None
+
+    def _within(self, value: Decimal, least: str, most: str) -> bool:
+        inside = value.is_finite() and Decimal(least) <= value <= Decimal(most)
+        if not inside:
+            self._fail(ILLEGAL_VALUE)
+        return inside
+
+    def _count(self, arguments: list[str], wanted: int) -> bool:
+        if len(arguments) != wanted:
+            self._fail(PARAMETER_COUNT)
+        return len(arguments) == wanted
+
+    def _fail(self, code: int) -> None:
+        command_error = code in COMMAND_ERRORS
+        self.status.raise_event(
+            StandardEvent.COMMAND_ERROR if command_error else StandardEvent.EXECUTION_ERROR
+        )
+        if len(self.errors) >= ERRORS_MAX:
+            self.errors[-1] = TOO_MANY_ERRORS
+        else:
+            self.errors.append(code)
+
+
+def _spoken(value: Decimal, form: str) -> str:
+    return str(int(value)) if form == "d" else f"{value:{form}}"
+
+
+def make(order: EmulatorOrder) -> InstrumentEmulator:
+    """A DG645 on TCP, VXI-11, HiSLIP or a serial line, whatever the address says."""
+    serial_number = (order.serial_number or SERIAL_NUMBER).removeprefix("s/n")
+    return InstrumentEmulator(
+        order.name,
+        lambda: Dg645Model(serial_number),
+        [order.messages(PORT)],
+        pace=order.pace,
+        seed=order.seed,
+    )

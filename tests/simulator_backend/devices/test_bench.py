@@ -10,6 +10,7 @@ import pytest
 from bellwire.core.errors import LocalMisuse
 from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, TriggerWiring
 from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
+from bellwire.simulator_backend.devices.lines import TcpLine
 from bellwire.simulator_backend.world import MemoryTruth, World
 
 
@@ -43,7 +44,9 @@ async def test_devices_have_names_of_their_own(tmp_path: Path) -> None:
 
 async def test_a_trigger_gets_a_free_port_when_it_asks_for_none(tmp_path: Path) -> None:
     async with bench(tmp_path, triggers=[TriggerWiring(name="t")]) as emulated:
-        assert emulated.triggers["t"].port > 0
+        (line,) = emulated.triggers["t"].lines
+        assert isinstance(line, TcpLine)
+        assert line.port > 0
 
 
 def test_a_fault_strikes_as_often_as_told() -> None:
