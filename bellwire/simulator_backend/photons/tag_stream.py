@@ -5,6 +5,8 @@ moment; what is still on its way when a block ends arrives in a later one. Refus
 
 A block ends where the caller's piece ends, at a turn of a knob, at a step of the drift, or after BLOCK_PS.
 The same seed and the same calls give the same tags; other pieces give other tags of the same law.
+Light meets every component as it stands when the light is emitted: behind a long fibre a bias acts late by
+the time of flight. Only latching stops clicks at once.
 """
 
 from __future__ import annotations
