@@ -8,6 +8,7 @@ what is held. Error codes other than 0 are our own. What plays is pulse_player.p
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Sequence
 from random import SystemRandom
@@ -37,6 +38,7 @@ from bellwire.drivers.pulse_streamer_words import (
     sequence_of,
     whole_bytes,
 )
+from bellwire.drivers.pulse_streamer_words import Sequence as SentSequence
 from bellwire.simulator_backend.devices.device_model import Answer, DeviceModel
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
@@ -143,6 +145,7 @@ class PulseStreamerModel(DeviceModel):
             "setTrigger": self._set_trigger,
             "startNow": lambda: int(player.software_trigger(self._now_ns)),
             "rearm": lambda: int(player.arm()),
+            "stream": self._stream,
             "constant": self._constant,
             "forceFinal": self._force_final,
             "reset": self._reset,
@@ -160,10 +163,20 @@ class PulseStreamerModel(DeviceModel):
         self.player.start, self.player.rearm = _choice(start, len(STARTS)), _choice(rearm, len(REARMS))
         return 0
 
+    def _stream(self, steps: str, runs: int, final: Any) -> int:
+        try:
+            octets = base64.b64decode(steps, validate=True)
+        except ValueError as error:
+            raise CallRefused(INVALID_PARAMETERS, f"the steps are not base64: {error}") from None
+        if not 0 < len(octets) <= STEPS_MAX * STEP.size or len(octets) % STEP.size:
+            raise CallRefused(INVALID_PARAMETERS, f"{len(octets)} bytes are not steps of {STEP.size} bytes")
+        if isinstance(runs, bool) or not isinstance(runs, int):
+            raise CallRefused(INVALID_PARAMETERS, f"{runs!r} is not a number of runs")
+        self.player.take(SentSequence(runs, octets, _mask(final), 0), self._now_ns)
+        return 0
+
     def _constant(self, output: Any) -> int:
-        if not isinstance(output, list) or len(output) != 4:
-            raise CallRefused(INVALID_PARAMETERS, f"constant does not take {output!r}")
-        self.player.halt(_choice(output[1], 256), self._now_ns)
+        self.player.halt(_mask(output), self._now_ns)
         return 0
 
     def _force_final(self) -> int:
@@ -217,6 +230,13 @@ class _BinaryPort(DeviceModel):
 
     def unasked(self, now_ns: int) -> bytes:
         return COMMAND.pack(MAGIC, 1, OK, 0, 0, 0)
+
+
+def _mask(output: Any) -> int:
+    """The digital outputs of a state: a step without duration."""
+    if not isinstance(output, list) or len(output) != 4:
+        raise CallRefused(INVALID_PARAMETERS, f"{output!r} is not a state of the outputs")
+    return _choice(output[1], 256)
 
 
 def _choice(number: Any, count: int) -> int:

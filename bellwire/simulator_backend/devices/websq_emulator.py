@@ -30,6 +30,7 @@ PERIOD_START_MS = 50
 PERIOD_MS = (10, 60_000)
 REQUEST_BYTES_MAX = 1 << 16
 PERIODS_BEHIND_MAX = 10
+LOOKS_IN_PERIOD = 8
 FREE_PORTS = range(20_000, 30_000)
 ERROR = "ErrorMessage"
 
@@ -154,8 +155,8 @@ class _CountsPort(DeviceModel):
 
     @property
     def tick_s(self) -> float:  # type: ignore[override]
-        """A period, as it is set at present."""
-        return self._model.period_ms / 1000
+        """A part of a period, so that each line leaves soon after its period."""
+        return self._model.period_ms / 1000 / LOOKS_IN_PERIOD
 
     def split(self, buffer: bytearray) -> list[bytes]:
         buffer.clear()
