@@ -106,12 +106,17 @@ class Basik(SessionInstrument):
         kind = (await self._read_register(MODULE_TYPE))[:1]
         name = MODULE_TYPES.get(kind[0]) if kind else None
         serial_number = (await self._read_register(SERIAL_NUMBER)).rstrip(b"\0 ").decode("ascii", "replace")
-        firmware = await self._read_register(FIRMWARE)
-        numbers = firmware[:2].rjust(2, b"\0")
-        version = f"{numbers[1]}.{numbers[0]:02d}"
+        version = await self._firmware()
         if name is None:
             return Identity(f"module type {kind.hex() or 'unknown'}h", serial_number, version)
         return Identity(self.model, serial_number, f"{version} ({name})")
+
+    async def _firmware(self) -> str:
+        """The firmware's number; some modules do not tell it."""
+        reply = await self._ask(Kind.READ, FIRMWARE, b"")
+        if reply.kind is not Kind.DATAGRAM or len(reply.data) < 2:
+            return "unknown"
+        return f"{reply.data[1]}.{reply.data[0]:02d}"
 
     async def safe_state(self) -> None:
         """Emission off, confirmed by read-back, and kept so over reconnects until `configure`."""

@@ -24,7 +24,8 @@ BAUD_RATE = 9_600
 CURRENT_MA = (0.0, 20_000.0)
 CURRENT_STEP_MA = 1.0
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
-INFORMATION = re.compile(r"(?=.*[A-Za-z])[ -~]{4,120}")
+INFORMATION = re.compile(r"(?=.*[A-Za-z]{2})[ -~]{4,120}")
+"""Two letters beside each other: no number has them."""
 SERIAL_NUMBER = re.compile(r"[A-Za-z0-9-]*\d[A-Za-z0-9-]*")
 
 
@@ -84,7 +85,7 @@ class Boostik(SessionInstrument):
 
     async def _identify(self) -> Identity:
         information = await self._ask("CDI")
-        if NUMBER.fullmatch(information) or INFORMATION.fullmatch(information) is None:
+        if INFORMATION.fullmatch(information) is None:
             raise self._broken(f"CDI answered {information!r}, not its information line")
         await self.read_current_ma()
         await self.read_emission()

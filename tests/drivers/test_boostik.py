@@ -92,12 +92,15 @@ async def test_the_world_gets_the_power_that_the_current_makes(driver: Boostik, 
     assert table.values["pump_mw"] == 0.0
 
 
-async def test_a_current_that_the_amplifier_does_not_take_is_told(driver: Boostik) -> None:
-    """It answers with the old value and no error at all."""
+async def test_a_current_that_the_amplifier_does_not_take_is_told(
+    driver: Boostik, emulator: InstrumentEmulator
+) -> None:
+    """It answers with the old value and no error at all: that answer tells already."""
     await driver.connect()
     await driver.set_current_ma(1500)
     with pytest.raises(DeviceError, match="current was set to 5001 but reads 1500"):
         await driver.set_current_ma(5001)
+    assert emulator.log[-1].request == b"ACC 5.001"
     with pytest.raises(LocalMisuse, match="outside 0 to 20000 mA"):
         await driver.set_current_ma(20_001)
     assert await driver.read_current_ma() == pytest.approx(1500)

@@ -222,6 +222,36 @@ async def test_a_late_status_is_not_taken_for_the_parameters(
     assert await driver.read_angle_deg(1) == pytest.approx(85.0)
 
 
+async def test_a_status_of_another_paddle_is_not_taken_for_the_one_that_was_asked_for(
+    driver: Mpc320, emulator: InstrumentEmulator
+) -> None:
+    model_of(emulator)._paddles.positions[:] = [100.0, 200.0, 300.0]
+    await driver.connect()
+    emulator.set_fault(Fault.UNSOLICITED)  # each time the status of paddle 1 first
+    for paddle in (3, 2, 1, 2, 3):
+        assert await driver.read_angle_deg(paddle) == pytest.approx(100 * paddle * DEG_PER_COUNT)
+    assert driver.unasked_messages >= 4
+
+
+async def test_safe_state_waits_until_a_paddle_that_coasts_rests(
+    driver: Mpc320, emulator: InstrumentEmulator
+) -> None:
+    await driver.connect()
+    model = model_of(emulator)
+    model.parameters = PaddleParameters(10, 685, (1, 1, 1))
+    await driver._line().send(AptMessage(Id.SET_CHANENABLESTATE, 4, ENABLED).encoded())
+    await driver._line().send(AptMessage(Id.MOVE_ABSOLUTE, data=MoveTo(4, 0).encoded()).encoded())
+    await eventually(lambda: bool(model._motions), "the paddle moves")
+
+    def coast(mask: int, state: int) -> None:
+        model.enabled_mask = mask
+
+    model._enable = coast  # type: ignore[method-assign]
+    await driver.safe_state()
+    assert not model._motions
+    assert model._paddles.positions[2] == 0
+
+
 async def test_safe_state_stops_what_moves_and_disables_all_channels(
     driver: Mpc320, emulator: InstrumentEmulator
 ) -> None:

@@ -301,6 +301,17 @@ def test_a_damaged_answer_is_an_answer_or_refused(damages: list[tuple[int, int, 
     assert isinstance(found, SnmpAnswer)
 
 
+def test_only_the_answer_with_the_number_of_the_request_is_taken() -> None:
+    switch = WrSwitchModel()
+    octets = {}
+    for number in (41, 42):
+        (only,) = switch.execute(get_request(number, "public", [Servo.UPDATES.object_id]), 0)
+        octets[number] = len(only.octets).to_bytes(2, "big") + only.octets
+    take = WrSwitch("clock", "udp://127.0.0.1")._answer_to(42)
+    assert take(octets[41]) is None
+    assert take(b"\0\3abc" + octets[41] + octets[42]) == (octets[42][2:], b"")
+
+
 def test_datagrams_stay_apart_even_when_they_are_empty() -> None:
     assert datagrams(b"\0\3abc\0\0\0\1d") == [b"abc", b"", b"d"]
 

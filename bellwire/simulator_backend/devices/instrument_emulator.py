@@ -21,6 +21,8 @@ from bellwire.simulator_backend.devices.message_device import MessageLine
 
 REQUESTS_LOGGED = 4096
 REQUESTS_WAITING_MAX = 1024
+TICK_S_MIN = 0.001
+"""However small the pace: a device that only ticks must not take the loop for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ class InstrumentEmulator:
 
     async def _tick(self, number: int) -> None:
         while self.model is not None and (tick_s := self.model.face(number).tick_s) is not None:
-            await asyncio.sleep(tick_s * self._pace)
+            await asyncio.sleep(max(tick_s * self._pace, TICK_S_MIN))
             model = self.model.face(number)
             for answer in model.tick(self._now()):
                 for client in self.lines[number].clients:
