@@ -14,16 +14,13 @@ import numpy as np
 
 from bellwire.simulator_backend.devices.scpi_parameters import Value
 from bellwire.simulator_backend.devices.surroundings import Wiring
-from bellwire.simulator_backend.devices.tag_cells import TagCells
+from bellwire.simulator_backend.devices.tag_cells import PULSE_PS, TagCells, sees_pulses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Times = NDArray[np.int64]
 
-PULSE_V = 2.0
-PULSE_PS = 10_000
-NOISE_V = 0.02
 LOOK_BACK_PS = 1_000_000_000
 DEPTH_MAX = 8
 """Blocks in a row; links in a circle end here."""
@@ -32,8 +29,7 @@ DEPTH_MAX = 8
 class Signals:
     """Events of the blocks of one instrument; `read(key, number)` gives a setting.
 
-    Detectors are taken to give pulses of 0 to 2 V into 50 ohm, 10 ns long: a trigger level outside sees
-    none, the falling edge comes 10 ns later.
+    The falling edge of a detector's pulse comes later than its rising one (tag_cells.py).
     """
 
     def __init__(self, wiring: Wiring, switched_on_ns: int, read: Callable[[str, int], Value]) -> None:
@@ -125,7 +121,7 @@ class Signals:
     def _input(self, key: str, number: int, word: str, start_ps: int, stop_ps: int) -> Times:
         level_v = self._read(f"{key}.threshold", number)
         assert isinstance(level_v, float | int)
-        if not self._read(f"{key}.enabled", number) or not NOISE_V <= level_v < PULSE_V:
+        if not self._read(f"{key}.enabled", number) or not sees_pulses(level_v):
             return np.empty(0, np.int64)
         late_ps = PULSE_PS if self._read(f"{key}.edge", number) == "FALLING" else 0
         return self._cells.times(word, start_ps - late_ps, stop_ps - late_ps) + late_ps

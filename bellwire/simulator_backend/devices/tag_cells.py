@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 CELL_NS = 10_000_000
 TAGS_KEPT_MAX = 4_000_000
+PULSE_V = 2.0
+PULSE_PS = 10_000
+NOISE_V = 0.02
+
+
+def sees_pulses(level_v: float) -> bool:
+    """Whether a trigger level cuts the pulses of our detectors: 0 to 2 V into 50 ohm, 10 ns long."""
+    return NOISE_V <= level_v < PULSE_V
 
 
 class TagCells:
