@@ -1,11 +1,12 @@
 """Driver of the Toptica DLC pro laser controller, laser 1 (instruments.md section 4.1).
 
 Owns the command line of TCP port 1998: banner, one command a line, answers up to the prompt. Answers carry
-no name of their question, so an answer that comes late is told from the right one by the rule of the
-session alone: after any timeout the line is opened anew. Refuses currents above the clip of the controller
-before they are sent, because the controller takes a lower one instead and only warns; and never presses the
-emission button, which is how a person agrees to light. Sources: the maker's public SDK and manual (M-063);
-never checked on a physical instrument.
+no name of their question. Therefore each value is read in a list with the serial number, which shows that
+the answer is one to a question of ours; that it is one to this question, and not a late one, follows from
+the rule of the session alone: after any timeout the line is opened anew. Refuses currents above the clip
+of the controller before they are sent, because the controller takes a lower one instead and only warns; and
+never presses the emission button, which is how a person agrees to light. Sources: the maker's public SDK
+and manual (M-063), and QMI for lists; never checked on a physical instrument.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bellwire.drivers.session_instrument import SessionInstrument
 
 T = TypeVar("T", bound=bool | int | float | str)
 
+MODEL = "DLC pro"
 CURRENT_MA = (0.0, 700.0)
 """What the largest diode current module (CC-700) gives; mostly the clip of the controller is lower."""
 CURRENT_TOLERANCE_MA = 0.01
@@ -34,6 +36,7 @@ TEMPERATURE_C = (0.0, 60.0)
 TEMPERATURE_TOLERANCE_C = 0.001
 BANNER_BYTES_MAX = 4096
 
+SERIAL_NUMBER = "serial-number"
 LASER = "laser1:"
 CURRENT_SET = LASER + "dl:cc:current-set"
 CURRENT_ACTUAL = LASER + "dl:cc:current-act"
@@ -58,7 +61,7 @@ OBSTACLES = (
 class DlcPro(SessionInstrument):
     """Toptica DLC pro with one laser, over TCP. Current in mA; the diode's temperature in C."""
 
-    model = "DLC pro"
+    model = MODEL
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             name="diode_temperature_set_c",
@@ -119,6 +122,8 @@ class DlcPro(SessionInstrument):
 
     _unsettled = False
     """Whether the last look at the diode's temperature found it on its way."""
+    _told_serial_number: str | None = None
+    """What this connection has been told first; None: nothing yet."""
 
     def _transport(self) -> Transport:
         return stream(self.name, self.address, port=COMMAND_PORT)
@@ -137,9 +142,11 @@ class DlcPro(SessionInstrument):
             raise self._broken(f"greeted with {banner[-64:]!r}, not with the banner of a DeCoF command line")
 
     async def _identify(self) -> Identity:
+        self._told_serial_number = None
+        serial_number = await self._get(SERIAL_NUMBER, str)
+        self._told_serial_number = serial_number
         kind = await self._get("system-type", str)
-        model = self.model if re.sub(r"[^a-z]", "", kind.lower()) == "dlcpro" else kind
-        serial_number = await self._get("serial-number", str)
+        model = MODEL if re.sub(r"[^a-z]", "", kind.lower()) == "dlcpro" else kind
         return Identity(model, serial_number, await self._get("fw-ver", str))
 
     async def safe_state(self) -> None:
@@ -247,16 +254,26 @@ class DlcPro(SessionInstrument):
                 raise DeviceError(self.name, remedy)
 
     async def _get(self, name: str, kind: type[T]) -> T:
-        value = await self._ask(f"(param-ref '{name})")
+        value = await self._value(name)
         if type(value) is not kind:
             raise self._broken(f"{name} answered {value!r}, not a {kind.__name__}")
         return value
 
     async def _real(self, name: str) -> float:
-        value = await self._ask(f"(param-ref '{name})")
+        value = await self._value(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self._broken(f"{name} answered {value!r}, not a number")
         return float(value)
+
+    async def _value(self, name: str) -> DecopValue:
+        """The value of a parameter, from an answer that shows whose it is."""
+        answer = await self._ask(f"`(,(param-ref '{name}),(param-ref '{SERIAL_NUMBER}))")
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise self._broken(f"{name} answered {answer!r}, not itself and the serial number")
+        value, serial_number = answer
+        if self._told_serial_number not in (None, serial_number):
+            raise self._broken(f"{name} answered with the serial number {serial_number!r}")
+        return value
 
     async def _set(self, name: str, value: bool | float) -> None:
         """Set a parameter. A positive status is a warning, and the read-back decides what it meant."""

@@ -38,6 +38,8 @@ from bellwire.drivers.session import SessionSettings, Transport
 from bellwire.drivers.session_instrument import SessionInstrument
 from bellwire.drivers.transports import NoTransport
 
+MODEL = "Pulse Streamer 8/2"
+
 T = TypeVar("T")
 Patterns = dict[int, list[tuple[int, int]]]
 
@@ -45,7 +47,7 @@ Patterns = dict[int, list[tuple[int, int]]]
 class PulseStreamer(SessionInstrument):
     """Pulse Streamer 8/2 at a host of its own. Digital channels 0 to 7, times in ns."""
 
-    model = "Pulse Streamer 8/2"
+    model = MODEL
     session_settings = SessionSettings(timeout_s=3.0, hang_s=1.0)
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(

@@ -43,6 +43,7 @@ from bellwire.drivers.websq_words import (
     properties,
 )
 
+MODEL = "WebSQ"
 READ_BACKS_MAX = 5
 READ_BACK_S = 0.05
 CALIBRATION_POLL_S = 0.2
@@ -65,7 +66,7 @@ class WebSq(SessionInstrument):
     None.
     """
 
-    model = "WebSQ"
+    model = MODEL
     session_settings = SessionSettings(timeout_s=2.0, reply_bytes_max=1 << 20)
     parameters: ClassVar[tuple[Parameter, ...]] = WEBSQ_PARAMETERS
 
@@ -116,7 +117,7 @@ class WebSq(SessionInstrument):
         vars(self)["parameters"] = tuple(
             one for one in type(self).parameters if one.argument is None or one.argument in self._channels
         )
-        return Identity(self.model, "", "")
+        return Identity(MODEL, "", "")
 
     async def safe_state(self) -> None:
         """All detectors without bias, confirmed by read-back, and kept so over reconnects until

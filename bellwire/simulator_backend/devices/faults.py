@@ -76,8 +76,9 @@ class FaultSwitches:
             self._on.pop(fault, None)
 
     def is_on(self, fault: Fault) -> bool:
-        """Whether the fault is switched on."""
-        return fault in self._on
+        """Whether the fault is switched on, and has not struck as often as it was to."""
+        switch = self._on.get(fault)
+        return switch is not None and switch.remaining != 0
 
     def strikes(self, fault: Fault) -> bool:
         """Whether the fault strikes on this occasion."""
