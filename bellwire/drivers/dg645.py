@@ -151,20 +151,22 @@ class Dg645(SessionInstrument):
         """No triggers: single shot, confirmed by read-back, and kept so over reconnects until a trigger
         source is configured.
         """
-        async with self._configuration_lock:
-            await self.stop_triggers()
+        await self.stop_triggers()
 
     # -- trigger --------------------------------------------------------------------------------------------
 
     async def start_triggers(self) -> None:
         """Trigger by the internal rate, from now on and after each reconnection."""
-        self._wanted["trigger_source"] = TriggerSource.INTERNAL
-        await self.set_trigger_source(TriggerSource.INTERNAL)
+        await self._keep_trigger_source(TriggerSource.INTERNAL)
 
     async def stop_triggers(self) -> None:
         """Trigger by nothing but `trigger()`, from now on and after each reconnection."""
-        self._wanted["trigger_source"] = TriggerSource.SINGLE_SHOT
-        await self.set_trigger_source(TriggerSource.SINGLE_SHOT)
+        await self._keep_trigger_source(TriggerSource.SINGLE_SHOT)
+
+    async def _keep_trigger_source(self, source: TriggerSource) -> None:
+        async with self._configuration_lock:  # or a probe would judge the old source by the new wish
+            self._wanted["trigger_source"] = source
+            await self.set_trigger_source(source)
 
     async def set_trigger_source(self, source: str) -> None:
         """Set what triggers a cycle, a value of `TriggerSource`."""

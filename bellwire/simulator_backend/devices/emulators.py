@@ -88,6 +88,7 @@ EMULATORS: dict[str, str] = {
     "white_rabbit_switch": "bellwire.simulator_backend.devices.wr_switch_emulator:make",
     "thorlabs_mpc320": "bellwire.simulator_backend.devices.mpc320_emulator:make",
     "toptica_dlc_pro": "bellwire.simulator_backend.devices.dlc_pro_emulator:make",
+    "polatis_oxc": "bellwire.simulator_backend.devices.polatis_emulator:make",
     "srs_dg645": "bellwire.simulator_backend.devices.dg645_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
 }
