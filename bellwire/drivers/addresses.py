@@ -15,6 +15,7 @@ from bellwire.drivers.session import Transport
 
 VISA = re.compile(r"(TCPIP|USB|GPIB|ASRL|VXI|PXI)\d*.*::(INSTR|SOCKET|RAW|hislip\d+(,\d+)?)", re.IGNORECASE)
 PLACE = re.compile(r"(?:[a-z]+://)?(?P<host>[A-Za-z0-9_.-]+)(?::(?P<port>\d{1,5}))?/?")
+SOCKET = re.compile(r"TCPIP\d*::(?P<host>[A-Za-z0-9_.-]+)::(?P<port>\d{1,5})::SOCKET", re.IGNORECASE)
 SERIAL = re.compile(r"/.+|COM\d+|\./.+")
 PORT_MAX = 65535
 
@@ -38,8 +39,8 @@ def is_serial(address: str) -> bool:
 
 
 def place(address: str, default_port: int, *, instrument: str) -> Place:
-    """Host and port of a network address. Raises ConfigError."""
-    found = PLACE.fullmatch(address)
+    """Host and port of a network address, or of a VISA one of a plain socket. Raises ConfigError."""
+    found = SOCKET.fullmatch(address) or PLACE.fullmatch(address)
     port = default_port if found is None or found["port"] is None else int(found["port"])
     if found is None or not 0 < port <= PORT_MAX:
         raise ConfigError(f'"{address}" is not HOST, HOST:PORT or tcp://HOST:PORT', where=instrument)
