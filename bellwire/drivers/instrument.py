@@ -162,7 +162,7 @@ class Instrument(ABC):
         """Wait until the condition is reached. Raises LinkTimeout with the last reason after `deadline_s`."""
         try:
             async with asyncio.timeout(deadline_s):
-                while self._state.condition is not condition:
+                while not self._stands(condition):
                     await self._changed.wait()
         except TimeoutError:
             raise LinkTimeout(
@@ -170,6 +170,10 @@ class Instrument(ABC):
                 f"not {condition} within {deadline_s} s, but {self._state.condition}: {self._state.reason}",
             ) from None
         return self._state
+
+    def _stands(self, condition: Condition) -> bool:
+        """Whether the condition holds; a line that has just failed is not ready, whoever notices first."""
+        return self._state.condition is condition and (condition is not Condition.READY or self._is_open())
 
     # -- parameters -----------------------------------------------------------------------------------------
 

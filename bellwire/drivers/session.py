@@ -229,12 +229,22 @@ class Session:
             if taken is not None:
                 reply, self._rest = taken
                 if len(reply) <= self.settings.reply_bytes_max:
+                    self._refuse_more(request)
                     self.heard_at_ns = time.monotonic_ns()
                     return reply
             if len(buffer) > self.settings.reply_bytes_max:
                 raise ProtocolFault(
                     self._instrument,
                     f"the reply to {request!r} exceeds {self.settings.reply_bytes_max} bytes",
+                )
+
+    def _refuse_more(self, request: bytes) -> None:
+        """Nothing may follow a reply: the first of two may be somebody else's, and only this one ours."""
+        if self._on_stray is None:
+            self._rest += self._transport.strays(self.settings.quiet_s)
+            if self._rest:
+                raise ProtocolFault(
+                    self._instrument, f"more than one reply to {request!r}: {self._rest[:64]!r} follows"
                 )
 
     def _send_blocking(self, request: bytes) -> None:

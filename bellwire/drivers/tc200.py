@@ -15,7 +15,7 @@ from bellwire.drivers.addresses import stream
 from bellwire.drivers.faults import DeviceError, ProtocolFault
 from bellwire.drivers.instrument import Identity
 from bellwire.drivers.parameters import Parameter
-from bellwire.drivers.replies import prompt
+from bellwire.drivers.replies import line
 from bellwire.drivers.session import Transport
 from bellwire.drivers.session_instrument import SessionInstrument
 
@@ -161,7 +161,7 @@ class Tc200(SessionInstrument):
 
     async def _ask(self, command: str) -> str:
         """Send a command; its reply without echo and prompt. Raises DeviceError when it is refused."""
-        octets = await self._line().exchange(command.encode("ascii") + b"\r", prompt(b"> "))
+        octets = await self._line().exchange(command.encode("ascii") + b"\r", line(b"> "))
         echo, _, reply = octets.decode("ascii", "replace").partition("\r")
         if echo.strip() != command:
             raise self._broken(f"{command!r} was echoed as {echo!r}")
