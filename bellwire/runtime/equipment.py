@@ -24,7 +24,9 @@ SAFE_STATE_S = 3.0
 
 def device_path(address: str, device_dir: Path) -> str:
     """The address for a driver: `pty:NAME` lies in the state directory, anything else is taken as it is."""
-    return str(device_dir / address.removeprefix("pty:")) if address.startswith("pty:") else address
+    if not address.startswith("pty:"):
+        return address
+    return str((device_dir / address.removeprefix("pty:")).absolute())  # a driver takes a word for a host
 
 
 def make_driver(

@@ -13,7 +13,7 @@ import pytest
 from bellwire.core.errors import ConfigError
 from bellwire.drivers.instrument import Condition
 from bellwire.runtime.connect_check import look_at_all
-from bellwire.runtime.equipment import NodeEquipment
+from bellwire.runtime.equipment import NodeEquipment, device_path
 from bellwire.runtime.equipment_commands import equipment_commands
 from bellwire.runtime.health import Health
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
@@ -208,3 +208,12 @@ async def test_an_unconfirmed_safe_state_is_counted(
     await equipment.stop()
     assert health.counts["safe_state_not_confirmed"] == 1
     assert model(bench, "middle-first").heating
+
+
+def test_an_emulated_serial_line_has_an_absolute_path_and_other_addresses_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative one would be a host to a driver."""
+    monkeypatch.chdir(tmp_path)
+    assert device_path("pty:oven", Path("state/devices")) == str(tmp_path / "state" / "devices" / "oven")
+    assert device_path("udp://192.0.2.9:161", Path("state")) == "udp://192.0.2.9:161"
