@@ -239,6 +239,7 @@ class Mpc320(SessionInstrument):
     # -- messages -------------------------------------------------------------------------------------------
 
     async def _status(self, paddle: int) -> PaddleStatus:
+        self._line()
         loop = asyncio.get_running_loop()
         mask = _mask(paddle)
         since_s = loop.time() - self._polled_at_s.get(paddle, 0.0)

@@ -19,7 +19,7 @@ from bellwire.drivers.apt_words import (
     StatusBit,
     messages,
 )
-from bellwire.drivers.faults import DeviceError, IdentityRefused, LinkTimeout, ProtocolFault
+from bellwire.drivers.faults import DeviceError, Disconnected, IdentityRefused, LinkTimeout, ProtocolFault
 from bellwire.drivers.instrument import Backoff, Condition
 from bellwire.drivers.mpc320 import DEG_PER_COUNT, Mpc320
 from bellwire.drivers.roles import PolarizationController
@@ -146,6 +146,13 @@ async def test_setting_the_velocity_keeps_home_and_jog_steps(
     await driver.connect()
     await driver.set_velocity_percent(80)
     assert model_of(emulator).parameters == PaddleParameters(80, 123, (7, 8, 9))
+
+
+async def test_without_a_connection_nothing_is_read_moved_or_made_safe(tmp_path: Path) -> None:
+    driver = driver_at(tmp_path)
+    for work in (driver.read_angle_deg(1), driver.set_angle_deg(1, 5.0), driver.home(), driver.safe_state()):
+        with pytest.raises(Disconnected, match="not connected"):
+            await work
 
 
 @pytest.mark.parametrize("angle_deg", [-0.1, 170.1])
