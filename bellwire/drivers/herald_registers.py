@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from bellwire.drivers.device_clock import Clock, TimeBase
 from bellwire.drivers.faults import DeviceError
-from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX, FramedDevice
-from bellwire.drivers.register_bursts import Key, read_registers, write_registers
+from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX
+from bellwire.drivers.register_bursts import Key, RegisterAccess, read_registers, write_registers
 
 COMMIT_MARGIN_S = 0.5
 """A commit that is pending this long after its boundary must have come never comes."""
@@ -25,7 +25,7 @@ FIXED_IN_RUN = frozenset(
 class HeraldRegisters:
     """The registers behind one link."""
 
-    def __init__(self, link: FramedDevice) -> None:
+    def __init__(self, link: RegisterAccess) -> None:
         self._link = link
 
     async def sizes(self) -> tuple[Clock, int, int]:

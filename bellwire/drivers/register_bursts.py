@@ -6,12 +6,28 @@ Owns the grouping of words by address. Refuses to decide what a value means or w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX, FramedDevice
+from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX
 from bellwire.drivers.regmap import RegisterMap
 
 Key = tuple[str, int]
 """Name and instance of a register."""
+
+
+class RegisterAccess(Protocol):
+    """What carries reads and writes of registers: a framed link, or Etherbone."""
+
+    name: str
+    map: RegisterMap
+
+    async def read(self, name: str, index: int = 0) -> int: ...
+
+    async def write(self, name: str, value: int, index: int = 0) -> None: ...
+
+    async def read_words(self, address: int, count: int, *, fixed: bool = False) -> tuple[int, ...]: ...
+
+    async def write_words(self, address: int, words: tuple[int, ...], *, fixed: bool = False) -> None: ...
 
 
 def runs_of(addresses: Iterable[int], longest: int) -> list[tuple[int, int]]:
@@ -35,14 +51,14 @@ def words_of(register_map: RegisterMap, values: Mapping[Key, int]) -> dict[int, 
     return words
 
 
-async def write_registers(link: FramedDevice, values: Mapping[Key, int]) -> None:
+async def write_registers(link: RegisterAccess, values: Mapping[Key, int]) -> None:
     """Write registers in bursts. Raises DeviceError when one is refused; earlier bursts are written then."""
     words = words_of(link.map, values)
     for first, count in runs_of(words, WRITE_WORDS_MAX):
         await link.write_words(first, tuple(words[first + k] for k in range(count)))
 
 
-async def read_registers(link: FramedDevice, keys: Iterable[Key]) -> dict[Key, int]:
+async def read_registers(link: RegisterAccess, keys: Iterable[Key]) -> dict[Key, int]:
     """The values of registers, read in bursts."""
     wanted = list(keys)
     addresses = {

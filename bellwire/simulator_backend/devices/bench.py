@@ -35,6 +35,7 @@ class StationWiring:
     """A heralding FPGA: one station, one link. `nodes` are side 0 and side 1 of the link in the World.
 
     `path`: where the serial line appears; `udp_port`: instead of it, a port of 127.0.0.1 (0: any free one).
+    `etherbone_port`: the registers on Etherbone beside it; None = not.
     `identity`: another ID register, to emulate a wrong device; None is right.
     `architecture`: of the link, which says what a success fires at the device.
     """
@@ -44,6 +45,7 @@ class StationWiring:
     nodes: tuple[str, str]
     path: Path | None = None
     udp_port: int | None = None
+    etherbone_port: int | None = None
     serial_number: int = 1
     identity: int | None = None
     hardware: HeraldHardware | None = None
@@ -142,7 +144,7 @@ class EmulatedBench:
         place = wiring.path if wiring.udp_port is None else wiring.udp_port
         if place is None:
             raise LocalMisuse(f"{wiring.station} has neither a path nor a UDP port")
-        return FramedEmulator(place, make_core, lambda core: None, self.now)
+        return FramedEmulator(place, make_core, lambda core: None, self.now, wiring.etherbone_port)
 
     def _node(self, wiring: NodeWiring) -> FramedEmulator[MemoryCore]:
         def make_core(boot_count: int, now_ns: int) -> MemoryCore:

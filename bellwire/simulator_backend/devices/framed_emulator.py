@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from bellwire.drivers.framing import Message
 from bellwire.simulator_backend.devices.endpoint import DeviceCore, FramedEndpoint
+from bellwire.simulator_backend.devices.etherbone_line import EtherboneLine
 from bellwire.simulator_backend.devices.faults import OF_THE_DEVICE, Fault, FaultSwitches
 from bellwire.simulator_backend.devices.frame_line import FrameLine
 from bellwire.simulator_backend.devices.pty_line import PtyLine
@@ -25,10 +26,10 @@ Core = TypeVar("Core", bound=DeviceCore)
 
 class FramedEmulator(Generic[Core]):
     """One device. `place`: path of its serial line, or its UDP port on 127.0.0.1 (0: any free one, see
-    `line`). `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of
-    its end.
+    `line`). `make_core(boot_count, now_ns)` builds a core without memory; `power_lost(core)` is told of its
+    end. `clock()` gives the time in ns and lets everything that is due happen first.
 
-    `clock()` gives the time in ns and lets everything that is due happen first.
+    `etherbone_port`: its registers on Etherbone beside that line, see `etherbone`; None = not.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class FramedEmulator(Generic[Core]):
         make_core: Callable[[int, int], Core],
         power_lost: Callable[[Core], None],
         clock: Callable[[], int],
+        etherbone_port: int | None = None,
     ) -> None:
         self.faults = FaultSwitches()
         self.core: Core | None = None
@@ -48,6 +50,11 @@ class FramedEmulator(Generic[Core]):
             UdpLine(place, self._receive, self.faults)
             if isinstance(place, int)
             else PtyLine(place, self._receive, self.faults)
+        )
+        self.etherbone = (
+            None
+            if etherbone_port is None
+            else EtherboneLine(etherbone_port, lambda: self.core, clock, self.faults)
         )
         # The one thing that survives without power. It begins with the seconds of the clock, so that a
         # restarted emulator process never repeats a count: a driver must notice that all is forgotten.
@@ -62,11 +69,15 @@ class FramedEmulator(Generic[Core]):
             return
         self._boot()
         self.line.open()
+        if self.etherbone is not None:
+            self.etherbone.open()
         self._tick()
 
     def stop(self) -> None:
         """Power off: the line hangs up, configuration and volatile state are gone; harmless when off."""
         self.line.close()
+        if self.etherbone is not None:
+            self.etherbone.close()
         if self._ticker is not None:
             self._ticker.cancel()
         self.endpoint = None
