@@ -186,7 +186,8 @@ class Lost:
     @classmethod
     def unpack(cls, payload: bytes, kind: int = RecordKind.DECISION) -> Self:
         """From payload bytes. Raises PeerViolation when they are too few."""
-        return cls(*_unpack(_LOST, payload, "LOST"), kind)
+        first, last, count, run_short = _unpack(_LOST, payload, "LOST")
+        return cls(first, last, count, run_short, kind)
 
 
 @dataclass(frozen=True, slots=True)

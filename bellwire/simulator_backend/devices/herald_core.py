@@ -26,10 +26,9 @@ from bellwire.simulator_backend.devices.herald_registers import (
     identify,
     sequencer_settings,
 )
-from bellwire.simulator_backend.devices.herald_run import HeraldRun
+from bellwire.simulator_backend.devices.herald_run import HeraldRun, Photons
 from bellwire.simulator_backend.devices.herald_sequencer import Pulse
 from bellwire.simulator_backend.devices.register_file import RegisterFile
-from bellwire.simulator_backend.devices.surroundings import Surroundings
 
 COMMIT_SETUP_TICKS = 8
 """A commit closer than this to the next boundary misses it."""
@@ -54,7 +53,7 @@ class HeraldCore:
         identity: int | None = None,
         hardware: HeraldHardware | None = None,
         fired: FiredPatterns = FIRED["double_click"],
-        photons: Surroundings | None = None,
+        photons: Photons | None = None,
         inputs: tuple[str, ...] = (),
     ) -> None:
         self.boot_count = boot_count

@@ -7,7 +7,8 @@ is set by the core. Refuses to interpret writes to registers (`herald_core.py`) 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from bellwire.drivers.frames import Bound, HeraldWords, RecordKind, TagWords
 from bellwire.simulator_backend.devices.event_ring import EventRing
@@ -23,7 +24,10 @@ from bellwire.simulator_backend.devices.herald_registers import (
 )
 from bellwire.simulator_backend.devices.herald_sequencer import AttemptEdge, Sequencer
 from bellwire.simulator_backend.devices.register_file import RegisterFile
-from bellwire.simulator_backend.devices.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PIN_TICKS = 7
 """The herald pins follow the decision by this."""
@@ -32,6 +36,14 @@ PULSE_FS = 20_000_000
 PHOTONS_BACK_NS = 1_000_000_000
 """Light that came while nobody asked for longer than this is never looked at."""
 NOW_NS_MAX = (1 << 32) - 1
+
+
+class Photons(Protocol):
+    """Where the inputs get single photons from; see `Surroundings.tags`."""
+
+    def tags(
+        self, channels: Sequence[str], start_ns: int, stop_ns: int, /
+    ) -> tuple[NDArray[np.int64], NDArray[np.int16]]: ...
 
 
 class HeraldRun:
@@ -43,7 +55,7 @@ class HeraldRun:
         clock: HeraldClock,
         sets: HeraldSets,
         ring: EventRing,
-        photons: Surroundings | None,
+        photons: Photons | None,
         inputs: tuple[str, ...],
         now_ns: int,
     ) -> None:
