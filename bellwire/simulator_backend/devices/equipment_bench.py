@@ -65,7 +65,11 @@ class EquipmentBench:
                 address=entry.address,
                 serial_number=entry.serial_number,
                 device_dir=device_dir,
-                wiring=Wiring(Alone() if surroundings is None else surroundings, dict(entry.wiring)),
+                wiring=Wiring(
+                    Alone() if surroundings is None else surroundings,
+                    dict(entry.wiring),
+                    None if surroundings is None else Alone(),
+                ),
                 pace=pace,
                 seed=seed + number,
             )

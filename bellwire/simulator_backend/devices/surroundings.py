@@ -88,23 +88,40 @@ def _number(channel: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Which knob, gauge or channel of the World stands for a device's own word; unnamed words stand for
-    themselves (a device that stands alone).
+    """Which knob, gauge or channel of the World stands for a device's own word.
+
+    Words that `names` leaves out go to `elsewhere`, the empty table of a device of which only some cables
+    lead into the World; None: they stand for themselves (a device that stands alone).
     """
 
     surroundings: Surroundings
     names: Mapping[str, str] = field(default_factory=dict[str, str])
+    elsewhere: Surroundings | None = None
 
     def turn(self, word: str, value: float, now_ns: int) -> None:
         """Turn the knob behind a device's word."""
-        self.surroundings.turn(self.names.get(word, word), value, now_ns)
+        where, name = self._behind(word)
+        where.turn(name, value, now_ns)
 
     def gauge(self, word: str, now_ns: int) -> float:
         """Look at the gauge behind a device's word."""
-        return self.surroundings.gauge(self.names.get(word, word), now_ns)
+        where, name = self._behind(word)
+        return where.gauge(name, now_ns)
 
     def tags(
         self, words: Sequence[str], start_ns: int, stop_ns: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-        """Tags of the channels behind a device's words."""
-        return self.surroundings.tags([self.names.get(word, word) for word in words], start_ns, stop_ns)
+        """Tags of the channels behind a device's words; no light reaches a channel that leads elsewhere."""
+        import numpy as np
+
+        lit = [index for index, word in enumerate(words) if self.elsewhere is None or word in self.names]
+        if not lit:
+            return np.empty(0, np.int64), np.empty(0, np.int16)
+        named = [self._behind(words[index])[1] for index in lit]
+        at_ps, number = self.surroundings.tags(named, start_ns, stop_ns)
+        return at_ps, np.asarray(lit, np.int16)[number]
+
+    def _behind(self, word: str) -> tuple[Surroundings, str]:
+        if word in self.names or self.elsewhere is None:
+            return self.surroundings, self.names.get(word, word)
+        return self.elsewhere, word

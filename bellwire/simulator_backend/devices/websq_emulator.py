@@ -204,7 +204,7 @@ def make(order: EmulatorOrder) -> InstrumentEmulator:
     if control.port == 0:
         control = TcpLine(_two_free_ports(control.host, order.name), control.host)
     counts = TcpLine(control.port + COUNTS_ABOVE, control.host)
-    named = [int(found[1]) for word in order.wiring.names if (found := re.fullmatch(r"\w+\.(\d+)", word))]
+    named = [int(found[1]) for word in order.wiring.names if (found := re.fullmatch(r"(?:\w+\.)?(\d+)", word))]
     count = max(named, default=DETECTORS)
     return InstrumentEmulator(
         order.name,
