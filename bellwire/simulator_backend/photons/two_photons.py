@@ -7,7 +7,7 @@ how many there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,25 +23,45 @@ Mixture: TypeAlias = Sequence[tuple[float, Jones]]
 def fates(one: Arm, other: Arm, ends: Sequence[str], mixture: Mixture, overlap: float) -> Floats:
     """Probability that the first photon clicks at end i and the second at end j, shape (n + 1, n + 1).
 
-    The last row and column stand for no click. overlap: |<a|b>|^2 of the packets, 0..1. Where photons cannot
-    be told apart only the sum over the order of (i, j) means something.
+    The last row and column stand for no click. overlap: |<a|b>|^2 of the packets, 0..1: that share of all
+    couples cannot be told apart, and each of theirs has both orders of (i, j) alike.
     """
-    n = len(ends)
-    mine = [one.click_operator(end) for end in ends]
-    theirs = [other.click_operator(end) for end in ends]
-    crossed = [cross_operator(one, other, end) for end in ends]
+    operators = _Operators(
+        [one.click_operator(end) for end in ends],
+        [other.click_operator(end) for end in ends],
+        [cross_operator(one, other, end) for end in ends],
+    )
+    strangers = _table(operators, mixture, exchange=False)
+    alike = _table(operators, mixture, exchange=True)
+    # Interference may leave one order of a couple below zero and never both together.
+    table = (1.0 - overlap) * strangers + overlap * (alike + alike.T) / 2.0
+    return np.asarray(np.clip(table, 0.0, None), dtype=np.float64)
+
+
+class _Operators(NamedTuple):
+    """At each end: clicks of the first photon, of the second, and what joins them."""
+
+    first: list[Jones]
+    second: list[Jones]
+    crossed: list[Jones]
+
+
+def _table(operators: _Operators, mixture: Mixture, *, exchange: bool) -> Floats:
+    n = len(operators.first)
     table = np.zeros((n + 1, n + 1))
     for weight, psi in mixture:
-        first = [float(np.einsum("ab,ac,cb->", psi.conj(), e, psi).real) for e in mine]
-        second = [float(np.einsum("ab,bd,ad->", psi.conj(), e, psi).real) for e in theirs]
         both = np.zeros((n, n))
         for i in range(n):
             for j in range(n):
-                direct = np.einsum("ab,ac,bd,cd->", psi.conj(), mine[i], theirs[j], psi)
-                exchange = np.einsum("ab,ad,bc,cd->", psi.conj(), crossed[i], crossed[j].conj().T, psi)
-                both[i, j] = direct.real + overlap * exchange.real
+                amount = np.einsum("ab,ac,bd,cd->", psi.conj(), operators.first[i], operators.second[j], psi)
+                if exchange:
+                    across, back = operators.crossed[i], operators.crossed[j].conj().T
+                    amount = amount + np.einsum("ab,ad,bc,cd->", psi.conj(), across, back, psi)
+                both[i, j] = amount.real
+        first = [float(np.einsum("ab,ac,cb->", psi.conj(), e, psi).real) for e in operators.first]
+        second = [float(np.einsum("ab,bd,ad->", psi.conj(), e, psi).real) for e in operators.second]
         table[:n, :n] += weight * both
         table[:n, n] += weight * (np.array(first) - both.sum(axis=1))
         table[n, :n] += weight * (np.array(second) - both.sum(axis=0))
-    table[n, n] = max(0.0, 1.0 - float(table.sum()))
-    return np.asarray(np.clip(table, 0.0, None), dtype=np.float64)
+    table[n, n] = 1.0 - float(table.sum())
+    return table

@@ -72,6 +72,19 @@ def test_a_converter_has_the_published_efficiency_at_its_best_and_converts_back_
     assert converter.noise_rate_hz(settings(converter, pump_mw=100.0)) == pytest.approx(10.0 + 2.0 * 100.0)
 
 
+def test_a_converter_keeps_the_distance_of_colours_in_frequency():
+    converter = Converter(input_nm=580.0, output_nm=1541.0, filter_fwhm_nm=50.0)
+    (right,) = converter.passages("in", 580.0, settings(converter), Drift())
+    (other,) = converter.passages("in", 580.1, settings(converter), Drift())
+    assert right.wavelength_nm == pytest.approx(1541.0)
+    light = 299_792.458
+    apart_thz = light / 580.0 - light / 580.1
+    assert light / right.wavelength_nm - light / other.wavelength_nm == pytest.approx(apart_thz)
+    assert power(other) < power(right)
+    # Red light has less energy than the pump photon would take off.
+    assert converter.passages("in", 2_000.0, settings(converter), Drift()) == ()
+
+
 def test_fibre_takes_what_its_length_says_and_grows_37_ps_per_km_and_kelvin():
     fibre = Fibre(length_km=50.0, insertion_loss_db=1.0)
     (passage,) = fibre.passages("in", 1550.0, {}, Drift())
