@@ -214,6 +214,7 @@ class Id900(Id900Controls, TagStreaming):
 
     async def record(self, duration_s: float) -> None:
         """Run one acquisition to its end. Raises DeviceError when it does not end."""
+        self._require_combiners("recordings")
         await self.order("REC:TRIG:ARM:MODE MANU")
         await self.order("REC:ENAB ON")
         await self.order("REC:STOP")

@@ -88,7 +88,14 @@ def joined(blocks: Sequence[TagBlock]) -> TagBlock:
     )
 
 
-def coincidence_times(block: TagBlock, pattern: Pattern, window_ps: int) -> NDArray[np.int64]:
+def times_by_channel(block: TagBlock, channels: Iterable[int]) -> dict[int, NDArray[np.int64]]:
+    """The tags of each channel in ps, in order."""
+    return {channel: block.time_ps[block.channel == channel] for channel in channels}
+
+
+def coincidence_times(
+    times: Mapping[int, NDArray[np.int64]], pattern: Pattern, window_ps: int
+) -> NDArray[np.int64]:
     """When the first channel of a pattern was in coincidence with all others, losses or not; ps, in order.
 
     Raises LocalMisuse for a pattern of less than two channels, or that names one twice.
@@ -97,16 +104,14 @@ def coincidence_times(block: TagBlock, pattern: Pattern, window_ps: int) -> NDAr
         raise LocalMisuse(f"{pattern} is no pattern of two or more different channels")
     if window_ps < 0:
         raise LocalMisuse(f"a coincidence window of {window_ps} ps: it cannot be negative")
-    times: NDArray[np.int64] = block.time_ps[block.channel == pattern[0]]
     half_ps = window_ps // 2
-    together = np.ones(len(times), np.bool_)
+    together = times[pattern[0]]
     for channel in pattern[1:]:
-        partners = block.time_ps[block.channel == channel]
-        first = np.searchsorted(partners, times - half_ps, side="left")
-        past = np.searchsorted(partners, times + half_ps, side="right")
-        together &= past > first
-    found: NDArray[np.int64] = times[together]
-    return found
+        partners = times[channel]
+        first = np.searchsorted(partners, together - half_ps, side="left")
+        past = np.searchsorted(partners, together + half_ps, side="right")
+        together = together[past > first]
+    return together
 
 
 def tally(
@@ -124,17 +129,16 @@ def tally(
     """
     if interval_ps <= 0:
         raise LocalMisuse(f"an interval of {interval_ps} ps: it must be positive")
+    patterns, channels = tuple(patterns), tuple(channels)
     good = _good_intervals(block, interval_ps, window_ps // 2)
     live_ps = int(good.sum()) * interval_ps
+    times = times_by_channel(block, {*channels, *itertools.chain.from_iterable(patterns)})
     return Tally(
         live_ps,
         block.stop_ps - block.start_ps - live_ps,
+        {channel: _within(block, times[channel], good, interval_ps) for channel in channels},
         {
-            channel: _within(block, block.time_ps[block.channel == channel], good, interval_ps)
-            for channel in channels
-        },
-        {
-            pattern: _within(block, coincidence_times(block, pattern, window_ps), good, interval_ps)
+            pattern: _within(block, coincidence_times(times, pattern, window_ps), good, interval_ps)
             for pattern in patterns
         },
     )
@@ -151,6 +155,13 @@ def _good_intervals(block: TagBlock, interval_ps: int, margin_ps: int) -> NDArra
 
 
 def _within(block: TagBlock, times: NDArray[np.int64], good: NDArray[np.bool_], interval_ps: int) -> int:
-    interval = (times - block.start_ps) // interval_ps
-    interval = interval[interval < len(good)]
-    return int(good[interval].sum())
+    """How many of the times, which are in order, lie in good intervals."""
+    if len(good) == 0:
+        return 0
+    changes = np.flatnonzero(np.diff(good)) + 1
+    first = np.concatenate([[0], changes])[good[np.concatenate([[0], changes])]]
+    bounds = np.concatenate([[0], changes, [len(good)]])
+    past = bounds[np.searchsorted(bounds, first, side="right")]
+    edges = block.start_ps + interval_ps * np.stack([first, past])
+    found = np.searchsorted(times, edges)
+    return int((found[1] - found[0]).sum())

@@ -16,6 +16,7 @@ import zmq.asyncio
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.faults import DeviceError, Disconnected
+from bellwire.drivers.id900_data_link import PairSockets
 from bellwire.drivers.id900_streams import BuffersOverflowed, StreamSettings
 from bellwire.drivers.instrument import Condition
 from bellwire.drivers.tag_counting import joined, tally
@@ -150,7 +151,7 @@ async def test_a_block_in_which_tags_were_lost_says_so_whole_and_so_does_the_nex
         assert good.lost[0][0] > good.start_ps
         table.device.set_fault(Fault.OVERFLOW)
         while (block := await anext(stream)).lost[0] != (block.start_ps, block.stop_ps):
-            pass
+            assert len(block.time_ps) == pytest.approx(40_000, abs=8)  # else it would have to say so
         assert len(block.time_ps) < 0.6 * len(good.time_ps)
         table.device.clear_fault(Fault.OVERFLOW)
         last_lost = block
@@ -276,6 +277,16 @@ async def test_a_reader_that_is_cancelled_costs_neither_the_line_nor_the_stream(
     assert table.driver.state.condition is Condition.READY
     assert await table.driver.read_threshold_mv(1) == 1000
     assert len(await blocks_of(table, 1)) == 1
+
+
+def test_a_stream_that_does_not_answer_is_not_waited_for_with_tags() -> None:
+    (nobody,) = free_ports(1)
+    sockets = PairSockets("tagger", "127.0.0.1", {1: nobody})
+    with pytest.raises(Disconnected, match=f"no stream of tags at 127.0.0.1:{nobody}"):
+        sockets.open(0.05)
+    sockets.close()
+    with pytest.raises(Disconnected, match="not open"):
+        sockets.receive(0.0)
 
 
 def test_a_client_that_does_not_read_costs_its_tags_and_is_told() -> None:

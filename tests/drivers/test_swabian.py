@@ -349,9 +349,9 @@ async def test_a_server_that_is_gone_is_noticed_though_nothing_is_asked(device: 
     driver = driver_of(device, f"tcp://{SERVER}")
     task = asyncio.create_task(driver.supervise())
     await driver.wait_for(Condition.READY, 5)
-    device.attached = False
+    device.served = False
     await eventually(lambda: "Could not connect" in driver.state.reason, "it is tried again")
-    device.attached = True
+    device.served = True
     await driver.wait_for(Condition.READY, 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.faults import Disconnected
-from bellwire.drivers.tag_counting import coincidence_times, joined, losses, tally
+from bellwire.drivers.tag_counting import coincidence_times, joined, losses, tally, times_by_channel
 from bellwire.drivers.tag_queue import TagQueue
 from bellwire.drivers.time_tags import TagBlock
 
@@ -109,7 +109,7 @@ def test_random_singles_coincide_as_often_as_poisson_says() -> None:
     order = np.argsort(tags, kind="stable")
     block = TagBlock(0, 0, span_ps, tags[order], channel[order])
     probability = -math.expm1(-rate_hz * window_ps / 1e12)
-    found = len(coincidence_times(block, (1, 2), window_ps))
+    found = len(coincidence_times(times_by_channel(block, (1, 2)), (1, 2), window_ps))
     assert abs(found - count * probability) < 4 * math.sqrt(count * probability * (1 - probability))
 
 
@@ -127,7 +127,7 @@ def test_blocks_are_joined_with_a_loss_for_what_lies_between_them() -> None:
 
 def test_a_pattern_that_names_a_channel_twice_is_refused() -> None:
     with pytest.raises(LocalMisuse, match="pattern"):
-        coincidence_times(block_of([], 10), (1, 1), 4)
+        coincidence_times(times_by_channel(block_of([], 10), (1,)), (1, 1), 4)
 
 
 async def test_a_slow_reader_finds_a_gap_where_blocks_were_dropped() -> None:

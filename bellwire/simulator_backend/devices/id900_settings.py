@@ -2,6 +2,8 @@
 
 Owns the table of what can be set and asked. Refuses to know what a setting does: id900_signals.py and
 id900_emulator.py. Both spellings of links are taken (HIST1:REF:LINK and the older HIST1:INPOrt:REF:LINK).
+Coupling, shaping and the edges of windows are remembered without effect; second inputs of combiners, and what
+they would pass, are refused.
 """
 
 from __future__ import annotations
@@ -135,7 +137,8 @@ def _combiner(key: str, pattern: str, parameter: Parameter, default: Value, unit
     return Setting(f"TSCO.{key}", f"TSCO#:{pattern}", parameter, default, (COMBINERS,), unit, "combiners")
 
 
-_INSIDE = Words(optional=True, words=("ONLYFIR", "ONLYSEC", "BOTH", "MUTE"))
+_PASSED = Words(optional=True, words=("ONLYFIR", "MUTE"))
+_NOTHING = Words(optional=True, words=("NONE",))
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -158,9 +161,9 @@ SETTINGS: tuple[Setting, ...] = (
     _combiner("end_delay", "WINDow:END:DELAy", _time(), 0, "TB"),
     _combiner("end_edge", "WINDow:END:EDGE", _EDGE, "RISING"),
     _combiner("first", "FIRst:LINK", _LINK, "NONE"),
-    _combiner("second", "SECond:LINK", _LINK, "NONE"),
-    _combiner("inside", "OPIN", _INSIDE, "ONLYFIR"),
-    _combiner("outside", "OPOUt", _INSIDE, "ONLYFIR"),
+    _combiner("second", "SECond:LINK", _NOTHING, "NONE"),
+    _combiner("inside", "OPIN", _PASSED, "ONLYFIR"),
+    _combiner("outside", "OPOUt", _PASSED, "ONLYFIR"),
     _combiner("counter_mode", "COUNter:MODE", _MODE, "CYCLE"),
     _combiner("integration", "COUNter:INTEgrationtime", _MILLISECONDS, 1000),
     Setting("HIST.reference", "HISTogram#[:INPOrt]:REF:LINK", _LINK, "NONE", (FOUR,)),

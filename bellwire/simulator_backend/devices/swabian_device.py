@@ -32,7 +32,9 @@ TEST_PERIOD_PS = 1_111_111
 
 
 class SwabianDevice:
-    """One instrument with `inputs` inputs. `attached`: whether its cable is in."""
+    """One instrument with `inputs` inputs. `attached`: whether its cable is in. `served`: whether its Time
+    Tagger server runs; without it a client still tells what it knew last.
+    """
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class SwabianDevice:
         self.model = model
         self.inputs = inputs
         self.attached = True
+        self.served = True
         self.in_use = False
         self.overflows = 0
         self._clock = clock

@@ -128,7 +128,7 @@ class TimeTaggerNetwork(TimeTaggerBase):
     """A tagger behind a server."""
 
     def isConnected(self) -> bool:
-        return self.device.attached
+        return self.device.attached and self.device.served
 
     def getOverflowsClient(self) -> int:
         return self.getOverflows()
@@ -187,7 +187,7 @@ class StandIn:
         """A server keeps the settings of its instrument."""
         place = address if ":" in address else f"{address}:41101"
         device = self._servers.get(place)
-        if device is None or not device.attached:
+        if device is None or not (device.attached and device.served):
             raise RuntimeError(f"Could not connect to Time Tagger server at {place}.")
         return _OnNetwork(device)
 
