@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bellwire.drivers.frames import HeraldFlag
 from bellwire.drivers.herald_settings import polarisation_table
@@ -234,3 +236,55 @@ def test_the_model_decides_as_worked_out_by_hand(case: Any) -> None:
 def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, herald_golden, *PLANTED[fault])
     assert noticed_by(DIRECTED), f"no directed case noticed: {fault}"
+
+
+def by_definition(edge: int, hits: list[tuple[int, int]]) -> tuple[int, int, int]:
+    """(mask, outcome, flags) of one attempt, straight from fpga.md section 5, all hits at once."""
+    windows = ((100, 100), (150, 60))
+    offsets, dead = (3, -7, 0, 11), 5 * 8
+    accepted: list[tuple[int, int]] = []
+    for channel in range(4):
+        last: int | None = None
+        for stamp in sorted(stamp for c, stamp in hits if c == channel):
+            if last is None or stamp - last >= dead:
+                accepted.append((channel, stamp))
+                last = stamp
+    folded: dict[int, list[int]] = {}
+    for channel, stamp in accepted:
+        for number, (start, length) in enumerate(windows):
+            inside = stamp - edge + offsets[channel] - start
+            if 0 <= inside < length and stamp < edge + 40 * 8:
+                folded.setdefault(2 * channel + number, []).append(inside)
+    first = {bit: min(times) for bit, times in folded.items()}
+    spread = max(first.values()) - min(first.values()) if first else 0
+    flags = HeraldFlag.MULTI if any(len(times) > 1 for times in folded.values()) else HeraldFlag(0)
+    mask = sum(1 << bit for bit in first)
+    if spread > 20:
+        return mask, 0, flags | HeraldFlag.WIDE
+    return mask, (mask * 7 + 1) % 5, flags
+
+
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(
+    st.integers(0, 4096),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-60, 330)), max_size=12, unique=True),
+)
+def test_the_model_decides_any_attempt_as_the_definition_does(edge: int, hits: list[tuple[int, int]]) -> None:
+    table = tuple((mask * 7 + 1) % 5 for mask in range(256))
+    golden = herald_golden.HeraldGolden(
+        herald_golden.GoldenSettings(
+            banks=(herald_golden.GoldenBank(((100, 100), (150, 60)), table),),
+            **{**GOOD, "offsets": (3, -7, 0, 11)},
+        )
+    )
+    stamps = sorted(((channel, edge + after) for channel, after in hits), key=lambda hit: hit[1])
+    for channel, stamp in (hit for hit in stamps if hit[1] < edge):
+        golden.hit(channel, stamp)
+    golden.edge(0, edge)
+    for channel, stamp in (hit for hit in stamps if hit[1] >= edge):
+        golden.hit(channel, stamp)
+    golden.advance(edge + 10_000)
+    (decision,) = golden.results
+    assert isinstance(decision, herald_golden.Decision)
+    # Hits before the edge lie before every window: they count for the dead time only.
+    assert (decision.mask, decision.outcome, decision.flags) == by_definition(edge, stamps)
