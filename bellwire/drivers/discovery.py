@@ -39,10 +39,20 @@ class Found:
 IDENTITIES: tuple[tuple[str, str], ...] = (
     (r"Stanford Research Systems,\s*DG645", "srs_dg645"),
     (r"Polatis", "polatis_oxc"),
-    (r"THORLABS,\s*PM\d", "thorlabs_pm100"),
+    (r"THORLABS,\s*PM100USB", "thorlabs_pm100usb"),
+    (r"THORLABS,\s*PM100D", "thorlabs_pm100"),
+    (r"THORLABS,\s*PM400", "thorlabs_pm400"),
     (r"id ?quantique,\s*ID(900|1000)", "idq_id900"),
 )
 """What the answer to *IDN? begins with, and the driver."""
+
+
+USB_METERS = {
+    (0x1313, 0x8078): "thorlabs_pm100",
+    (0x1313, 0x8072): "thorlabs_pm100usb",
+    (0x1313, 0x8075): "thorlabs_pm400",
+}
+"""Makers and products of USBTMC instruments, and the driver."""
 
 
 def driver_of(identity: str) -> str:
@@ -151,8 +161,8 @@ def _usb() -> Iterable[Found]:
         return
     for resource in USBInstrSession.list_resources():
         # USB0::0x1313::0x8078::P0001234::INSTR: maker, product and serial number are in the name.
-        driver = "thorlabs_pm100" if "::0x1313::" in resource.lower() or "::4883::" in resource else ""
-        yield Found(resource, "USBTMC", driver)
+        maker, product = (int(number, 0) for number in resource.split("::")[1:3])
+        yield Found(resource, "USBTMC", USB_METERS.get((maker, product), ""))
 
 
 def _called(address: str) -> Iterable[Found]:

@@ -78,7 +78,17 @@ class VisaTransport(Transport):
             resource.read_termination = "\n"
         if self._baud_rate is not None and self._name.upper().startswith("ASRL"):
             resource.set_visa_attribute(ResourceAttribute.asrl_baud_rate, self._baud_rate)
+        if self._name.upper().startswith("USB"):
+            self._drop_stale_output(resource)
         self._resource = resource
+
+    def _drop_stale_output(self, resource: MessageBasedResource) -> None:
+        """A USB device outlives its connections, and with it an answer that nobody read; settings stay."""
+        try:
+            resource.clear()
+        except (pyvisa.VisaIOError, OSError) as error:
+            resource.close()
+            raise Disconnected(self._instrument, f"{self._name}: {error}") from error
 
     def close(self) -> None:
         resource, self._resource = self._resource, None
