@@ -108,7 +108,7 @@ def told(look: "Look") -> dict[str, Any]:
         "took_s": round(look.took_s, 3),
         "readings": {
             reading.parameter: {
-                "value": reading.value,
+                "value": None if reading.value != reading.value else reading.value,  # NaN: it does not know
                 "unit": reading.unit,
                 "quality": reading.quality.value,
             }

@@ -208,6 +208,8 @@ def _tell(reading: dict[str, Any] | None, as_json: bool) -> None:
 
 
 def _spoken(value: object) -> str:
+    if value is None:
+        return "unknown"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:.10g}" if isinstance(value, float) else str(value)

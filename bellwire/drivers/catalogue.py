@@ -190,6 +190,21 @@ CATALOGUE: tuple[DriverCard, ...] = (
         ),
     ),
     DriverCard(
+        name="oz_odl650",
+        maker="OZ Optics",
+        product="ODL-650 motorised delay line",
+        place="bellwire.drivers.odl650:Odl650",
+        roles=("delay_line",),
+        transport="serial 9600, text, replies end with Done",
+        address="/dev/ttyUSB0",
+        unverified=(
+            "what the controller answers to a command that it refuses",
+            "the play of the screw: the driver approaches every position from below by 400 steps",
+            "whether the serial number of V2 stands alone in its line",
+        ),
+        notes=("after a power-on it must be homed, which moves it; done only where delay_ps is configured",),
+    ),
+    DriverCard(
         name="thorlabs_tc200",
         maker="Thorlabs",
         product="TC200 oven controller",

@@ -107,7 +107,7 @@ def told(reading: Reading) -> dict[str, Any]:
     """A reading as JSON."""
     return {
         "parameter": reading.parameter,
-        "value": reading.value,
+        "value": None if reading.value != reading.value else reading.value,  # NaN: it does not know
         "unit": reading.unit,
         "quality": reading.quality.value,
         "taken_at_ns": reading.taken_at_ns,

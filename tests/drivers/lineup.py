@@ -31,10 +31,10 @@ TIMEOUT_S = 0.3
 class Row:
     """One driver. `setting`: a parameter to be set to each of `values` in turn; "" = nothing can be set.
 
-    `reading`: a parameter that is always readable. `repairs`: faults that the protocol's own repetition mends,
-    so that no error is seen. `deaf_to`: faults that cannot act on this protocol. `blind_to`: faults that the
-    protocol gives nobody a way to notice. `unsure`: faults that are seen or mended, as time has it.
-    `tells_serial`: whether the instrument tells a serial number.
+    `reading`: a parameter that is always readable. `repairs`: faults that the protocol's own repetition
+    mends, so that no error is seen. `deaf_to`: faults that cannot act on this protocol. `blind_to`: faults
+    that the protocol gives nobody a way to notice. `unsure`: faults that are seen or mended, as time has
+    it. `tells_serial`: whether the instrument tells a serial number.
     """
 
     driver: str
@@ -98,6 +98,13 @@ ROWS: tuple[Row, ...] = (
         values=(31.0, 42.5, 53.2, 64.8, 75.1),
         reading="power_max_w",
         tells_serial=False,
+        blind_to=NO_CHECKSUM,
+    ),
+    Row(
+        driver="oz_odl650",
+        setting="delay_ps",
+        values=(1.0, 5.5, 10.25, 3.0, 20.0),
+        reading="homed",
         blind_to=NO_CHECKSUM,
     ),
     Row(

@@ -311,7 +311,9 @@ async def play(row: Row, folder: Path, steps: list[tuple[str, Any]]) -> None:
     async with served(row, folder) as one:
         driver = one.driver()
         await driver.connect()
-        default = await value_of(driver, row.setting)
+        default = await value_of(
+            driver, row.setting
+        )  # NaN where it does not know, and nothing is equal to it
         await driver.close()
         possible = {row.values[0]}
         await driver.configure({row.setting: row.values[0]})

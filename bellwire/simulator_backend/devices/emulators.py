@@ -93,6 +93,7 @@ EMULATORS: dict[str, str] = {
     "thorlabs_pm400": "bellwire.simulator_backend.devices.pm100_emulator:make_pm400",
     "polatis_oxc": "bellwire.simulator_backend.devices.polatis_emulator:make",
     "srs_dg645": "bellwire.simulator_backend.devices.dg645_emulator:make",
+    "oz_odl650": "bellwire.simulator_backend.devices.odl650_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
 }
 """Driver name to "module:function"."""
