@@ -383,6 +383,16 @@ async def test_an_answer_that_nobody_asked_for_is_never_taken_for_one(
     assert not driver.session.is_open
 
 
+async def test_a_value_without_the_serial_number_of_this_instrument_is_refused(
+    driver: DlcPro, emulator: InstrumentEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator.model, "unasked", lambda now_ns: b'(12.5 "DLC PRO_999999")\n> ')
+    emulator.set_fault(Fault.UNSOLICITED, times=1)
+    emulator.set_fault(Fault.LATE_REPLY, delay_s=0.05, times=1)  # so that the foreign answer comes alone
+    with pytest.raises(ProtocolFault, match="serial number 'DLC PRO_999999'"):
+        await driver.read_current_set_ma()
+
+
 async def test_a_late_answer_puts_the_line_out_of_step_and_is_lost_with_it(
     driver: DlcPro, emulator: InstrumentEmulator
 ) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from bellwire.core.errors import DeviceFault, LocalMisuse
+from bellwire.drivers.addresses import Place
 from bellwire.drivers.faults import DeviceError, Disconnected, LinkTimeout, ProtocolFault
 from bellwire.drivers.instrument import Backoff, Condition
 from bellwire.drivers.roles import SinglePhotonDetectors
 from bellwire.drivers.session import SessionSettings
 from bellwire.drivers.websq import WebSq
+from bellwire.drivers.websq_counts import counts_of_next_period
 from bellwire.drivers.websq_words import COUNTS_ABOVE, encode, glued, objects_of
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
@@ -247,6 +249,28 @@ async def test_counts_are_of_a_period_that_began_after_the_question(
     await driver.set_enabled(True)
     await driver.set_enabled(False)
     assert (await driver.read_rates_hz())[1] == 0.0
+
+
+async def test_the_second_line_is_taken_because_the_first_ends_an_older_period() -> None:
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"0.0,9,9\n1.0,1,2\n2.0,")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(count, "127.0.0.1", 0) as server:
+        at = Place("127.0.0.1", server.sockets[0].getsockname()[1])
+        assert await counts_of_next_period("sq", at, QUICK, period_s=0.01, detectors=2) == [1, 2]
+
+
+def test_clicks_count_under_the_settings_of_their_time() -> None:
+    table = Alone(rates_hz=RATES_HZ, seed=7)
+    detectors = WebSqDetectors(Wiring(table), 1, seed=1)
+    detectors.begin(0)
+    detectors.enable(True, S // 10)
+    detectors.set_trigger([1000.0], S // 2)
+    detectors.set_bias([10.0], 6 * S // 10)
+    assert detectors.end(S) == [len(table.tags(["1"], S // 10, S // 2)[0])]
+    assert detectors.end(2 * S) == [0]
 
 
 def test_counts_of_a_period_are_the_tags_of_that_period() -> None:

@@ -48,6 +48,8 @@ class WebSqDetectors:
         self.enabled = False
         self.bias_ua = [BIAS_START_UA] * count
         self.trigger_mv = [TRIGGER_START_MV] * count
+        self._begun_ns: int | None = None
+        self._sums = [0] * count
 
     def fits(self, row: Any, limits: tuple[float, float]) -> bool:
         """Whether something is a number for each detector, within limits."""
@@ -60,13 +62,36 @@ class WebSqDetectors:
 
     def set_bias(self, bias_ua: Sequence[float], now_ns: int) -> None:
         """Set all bias currents; they flow while enabled."""
+        self._settle(now_ns)
         self.bias_ua = [float(one) for one in bias_ua]
         self._flow(now_ns)
 
     def enable(self, on: bool, now_ns: int) -> None:
         """Let the bias flow, or not."""
+        self._settle(now_ns)
         self.enabled = on
         self._flow(now_ns)
+
+    def set_trigger(self, trigger_mv: Sequence[float], now_ns: int) -> None:
+        """Set all trigger levels."""
+        self._settle(now_ns)
+        self.trigger_mv = [float(one) for one in trigger_mv]
+
+    def begin(self, now_ns: int) -> None:
+        """Count from now on."""
+        self._begun_ns, self._sums = now_ns, [0] * self.count
+
+    def end(self, now_ns: int) -> list[int]:
+        """Counts since the beginning, each click under the settings of its time; and count on."""
+        self._settle(now_ns)
+        sums, self._sums = self._sums, [0] * self.count
+        return sums
+
+    def _settle(self, now_ns: int) -> None:
+        if self._begun_ns is not None and now_ns > self._begun_ns:
+            found = self.counts(self._begun_ns, now_ns)
+            self._sums = [before + one for before, one in zip(self._sums, found, strict=True)]
+            self._begun_ns = now_ns
 
     def bias_voltage_mv(self, now_ns: int) -> list[float]:
         """Voltage at each bias input: of the leads, or of a detector that is a resistor."""
@@ -76,7 +101,7 @@ class WebSqDetectors:
         ]
 
     def counts(self, start_ns: int, stop_ns: int) -> list[int]:
-        """Counts of each detector in [start, stop)."""
+        """Counts of each detector in [start, stop), under the present settings."""
         import numpy as np
 
         _, channels = self._wiring.tags([f"{k + 1}" for k in range(self.count)], start_ns, stop_ns)

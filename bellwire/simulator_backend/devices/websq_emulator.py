@@ -93,6 +93,7 @@ class WebSqModel(DeviceModel):
         return [Answer(encode(*told), solicited=False)] if told else []
 
     def _command(self, asked: Label, now_ns: int) -> None:
+        self._counts.close_periods(now_ns)  # what is over was counted under the settings until now
         name: Any = asked["command"]
         value: Any = asked.get("value")
         detectors = self.detectors
@@ -101,7 +102,7 @@ class WebSqModel(DeviceModel):
                 detectors.set_bias(value, now_ns)
                 self._tell("BiasCurrent", detectors.bias_ua)
             case "SetAllTriggerLevels" if detectors.fits(value, TRIGGER_MV):
-                detectors.trigger_mv = [float(one) for one in value]
+                detectors.set_trigger(value, now_ns)
                 self._tell("TriggerLevel", detectors.trigger_mv)
             case "SetMeasurementPeriod" if _is_number(value) and PERIOD_MS[0] <= value <= PERIOD_MS[1]:
                 self.period_ms = int(value)
@@ -152,6 +153,7 @@ class _CountsPort(DeviceModel):
     def __init__(self, model: WebSqModel) -> None:
         self._model = model
         self._begun_ns: int | None = None
+        self._lines: list[bytes] = []
 
     @property
     def tick_s(self) -> float:  # type: ignore[override]
@@ -169,16 +171,20 @@ class _CountsPort(DeviceModel):
         return []
 
     def tick(self, now_ns: int) -> list[Answer]:
-        period_ns = self._model.period_ms * 1_000_000
+        self.close_periods(now_ns)
+        lines, self._lines = self._lines, []
+        return [Answer(line, solicited=False) for line in lines]
+
+    def close_periods(self, now_ns: int) -> None:
+        """Count up to the end of the last period that is over; its line leaves with the next look."""
+        period_ns, detectors = self._model.period_ms * 1_000_000, self._model.detectors
         if self._begun_ns is None or now_ns - self._begun_ns > PERIODS_BEHIND_MAX * period_ns:
             self._begun_ns = now_ns
-        told: list[Answer] = []
+            detectors.begin(now_ns)
         while self._begun_ns + period_ns <= now_ns:
-            start_ns, self._begun_ns = self._begun_ns, self._begun_ns + period_ns
-            counts = self._model.detectors.counts(start_ns, self._begun_ns)
-            line = ",".join([f"{self._begun_ns / 1e9:.3f}", *map(str, counts)])
-            told.append(Answer(line.encode("ascii") + b"\n", solicited=False))
-        return told
+            self._begun_ns += period_ns
+            counts = map(str, detectors.end(self._begun_ns))
+            self._lines.append(",".join((f"{self._begun_ns / 1e9:.3f}", *counts)).encode("ascii") + b"\n")
 
 
 def _is_number(value: Any) -> bool:
@@ -204,7 +210,9 @@ def make(order: EmulatorOrder) -> InstrumentEmulator:
     if control.port == 0:
         control = TcpLine(_two_free_ports(control.host, order.name), control.host)
     counts = TcpLine(control.port + COUNTS_ABOVE, control.host)
-    named = [int(found[1]) for word in order.wiring.names if (found := re.fullmatch(r"(?:\w+\.)?(\d+)", word))]
+    named = [
+        int(found[1]) for word in order.wiring.names if (found := re.fullmatch(r"(?:\w+\.)?(\d+)", word))
+    ]
     count = max(named, default=DETECTORS)
     return InstrumentEmulator(
         order.name,
