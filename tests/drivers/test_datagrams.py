@@ -107,7 +107,8 @@ async def test_no_more_requests_are_in_flight_than_the_window_allows() -> None:
             await asyncio.sleep(0)
             busy -= 1
 
-    await asyncio.gather(*(request() for _ in range(50)))
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(request() for _ in range(50)))
     assert most == 8
 
 
@@ -130,7 +131,8 @@ async def test_whoever_wants_to_be_alone_is_alone_and_soon() -> None:
     early = [asyncio.create_task(request(name)) for name in "ab"]
     await asyncio.sleep(0)
     tasks = [asyncio.create_task(alone()), *(asyncio.create_task(request(name)) for name in "cd")]
-    await asyncio.gather(*early, *tasks)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*early, *tasks)
     begun = order.index("alone begins")
     assert order[begun + 1] == "alone ends"
     assert {entry for entry in order[:begun] if entry.endswith("ends")} == {"a ends", "b ends"}
