@@ -74,7 +74,7 @@ class Id900(Id900Controls, TagStreaming):
 
     async def count(self, window_s: float) -> Counts:
         """Singles of all inputs over one window of 1 ms to 65.535 s; not valid when an input reports an
-        error.
+        error. Windows shorter than 20 ms begin up to 20 ms later: the instrument shows the last whole one.
         """
         counted = await self._count([f"INPU{channel}" for channel in CHANNELS], window_s)
         valid = await self._inputs_are_well()

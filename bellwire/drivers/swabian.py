@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, ClassVar, TypeVar
 
@@ -331,25 +332,32 @@ class SwabianTimeTagger(TagStreaming):
         if of is not None and of is not vendor.tagger:
             raise Disconnected(self.name, "the instrument was opened anew: its measurements are gone")
 
-        def attempt() -> tuple[T | None, Exception | None]:
+        def attempt() -> T | _Refusal:
             try:
-                return work(vendor.tagger, vendor.library), None
+                return work(vendor.tagger, vendor.library)
             except (RuntimeError, ValueError, TypeError) as problem:  # all that the library raises
-                return None, problem
+                return _Refusal(problem)
 
-        result, problem = await session.call(attempt)
-        if problem is not None:
-            fault = fault_of(self.name, problem)
+        found = await session.call(attempt)
+        if isinstance(found, _Refusal):
+            fault = fault_of(self.name, found.problem)
             if isinstance(fault, Disconnected):
                 session.give_up(fault)
-            raise fault from problem
+            raise fault from found.problem
         session.heard_at_ns = time.monotonic_ns()
-        return result  # type: ignore[return-value]  # without a problem it is the result, even a None
+        return found
 
     def _check_channel(self, channel: int) -> None:
         if channel not in self._channels:
             there = ", ".join(map(str, self._channels)) or "none before it is connected"
             raise LocalMisuse(f"input {channel} of {self.name}: there are {there}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What the library raised. It comes back as a value: a refused order is no fault of the line."""
+
+    problem: Exception
 
 
 def _overflows(tagger: Any, library: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from bellwire.drivers.id900_words import (
     times_of,
 )
 from bellwire.drivers.instrument import Backoff, Condition
+from bellwire.drivers.roles import CoincidenceCounter, TimeTagger
 from bellwire.drivers.session import SessionSettings
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder, make_emulator
 from bellwire.simulator_backend.devices.faults import Fault
@@ -197,6 +199,46 @@ def test_generators_give_as_many_pulses_as_they_were_told() -> None:
     assert say(model, "GEN1:PNUM INF;PNUM?", start_ns) == "Value set to INF\nINF"
 
 
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                "INPU1:COUN?",
+                ":TSCO6:WIND:BEGI:DELA",
+                " 12GTB",
+                " INPU2",
+                " NONE",
+                "RAW1:ERRORS:CLEAR",
+                "REC:PLAY",
+                ";",
+                "?",
+                " -1e400",
+                " MAX",
+                "#15x",
+                "(",
+                '"',
+                "HIST1:DATA?",
+                "DELA8:LINK TSCO32",
+                "*IDN?",
+                "\0",
+            )
+        )
+        | st.text(max_size=4),
+        max_size=8,
+    ).map("".join)
+)
+def test_any_message_gets_one_reply_and_breaks_nothing(message: str) -> None:
+    model = dialect()
+    (answer,) = model.execute(message.encode("utf-8", "replace"), 10**18)
+    assert answer.octets  # a request socket waits for its reply for ever
+    assert say(model, "*IDN?", 10**18 + 1).startswith("IDQ,ID900,")
+    program = DataLinkProgram(TagStreamLine())
+    for command in (message, f"start-stream {message}", f"status {message}", f"stop --id {message}"):
+        json.loads(program.carry_out(command, 0))
+    assert program.carry_out("list", 0) == "[]"
+
+
 # -- words --------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +297,14 @@ async def test_connecting_only_asks(table: Table) -> None:
     identity = await table.driver.connect()
     assert (identity.model, identity.serial_number) == ("ID900", "1908029T010")
     assert not any(entry.changes for entry in table.device.log)
+
+
+def test_both_models_play_their_roles() -> None:
+    for driver in (Id900("tagger", "tcp://10.0.0.5"), Id1000("tagger", "tcp://10.0.0.5")):
+        tagger: TimeTagger = driver
+        counter: CoincidenceCounter = driver
+        assert list(tagger.channels) == [1, 2, 3, 4]
+        assert isinstance(counter, CoincidenceCounter)
 
 
 async def test_an_id900_is_not_taken_for_an_id1000(table: Table) -> None:

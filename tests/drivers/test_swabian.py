@@ -16,6 +16,7 @@ import pytest
 from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.drivers.faults import DeviceError, Disconnected, IdentityRefused, LinkTimeout
 from bellwire.drivers.instrument import Backoff, Condition
+from bellwire.drivers.roles import CoincidenceCounter, TimeTagger
 from bellwire.drivers.session import SessionSettings
 from bellwire.drivers.swabian import SwabianTimeTagger
 from bellwire.drivers.swabian_stream import SwabianStream
@@ -80,6 +81,13 @@ async def test_the_instrument_says_who_it_is_and_which_inputs_it_has(driver: Swa
     assert (driver.identity.model, driver.identity.serial_number) == ("Time Tagger", SERIAL)
     assert list(driver.channels) == list(range(1, 9))
     assert "Swabian" not in sys.modules
+
+
+def test_it_plays_its_roles(device: SwabianDevice) -> None:
+    tagger: TimeTagger = driver_of(device)
+    counter: CoincidenceCounter = driver_of(device)
+    assert isinstance(tagger, TimeTagger)
+    assert isinstance(counter, CoincidenceCounter)
 
 
 async def test_the_library_is_wanted_only_when_the_instrument_is_opened() -> None:

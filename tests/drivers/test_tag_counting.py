@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 
 import numpy as np
@@ -128,6 +129,43 @@ def test_blocks_are_joined_with_a_loss_for_what_lies_between_them() -> None:
 def test_a_pattern_that_names_a_channel_twice_is_refused() -> None:
     with pytest.raises(LocalMisuse, match="pattern"):
         coincidence_times(times_by_channel(block_of([], 10), (1,)), (1, 1), 4)
+
+
+@REPEATABLE
+@given(
+    steps=st.lists(st.sampled_from(("put", "put", "get", "new epoch")), max_size=40),
+    blocks_max=st.integers(1, 3),
+)
+def test_whatever_the_pace_of_the_reader_what_was_dropped_is_stated_and_nothing_else(
+    steps: list[str], blocks_max: int
+) -> None:
+    async def scenario() -> None:
+        queue = TagQueue(blocks_max)
+        epoch, time_ps = 0, 0
+        made: dict[int, list[int]] = {0: []}
+        read: list[TagBlock] = []
+        waiting = 0
+        for step in steps:
+            if step == "put":
+                queue.put(block_of([(time_ps + 1, 1)], time_ps + 10, start_ps=time_ps, epoch=epoch))
+                made[epoch].append(time_ps + 1)
+                time_ps += 10
+            elif step == "new epoch":
+                epoch, time_ps = epoch + 1, 0
+                made[epoch] = []
+            elif waiting:
+                read.append(await queue.get())
+            waiting = len(queue._waiting)
+            assert waiting <= blocks_max
+        for before, after in itertools.pairwise(read):
+            assert after.start_ps == (before.stop_ps if after.epoch == before.epoch else 0)
+        for block in read:
+            within = [one for one in made[block.epoch] if block.start_ps <= one < block.stop_ps]
+            got = block.time_ps.tolist()
+            stated = [one for one in within if any(begin <= one < end for begin, end in block.lost)]
+            assert sorted(got + stated) == within
+
+    asyncio.run(scenario())
 
 
 async def test_a_slow_reader_finds_a_gap_where_blocks_were_dropped() -> None:

@@ -19,6 +19,7 @@ from bellwire.simulator_backend.devices.tag_stream_line import TagStreamLine
 INNER_PORT = 5555
 ERRORS_MAX = 64
 ANSWER_S = 0.001
+COMMAND_BYTES_MAX = 1 << 12
 
 
 @dataclass(slots=True)
@@ -127,7 +128,7 @@ class DataLinkFace(DeviceModel):
         self._program = program
 
     def split(self, buffer: bytearray) -> list[bytes]:
-        message = bytes(buffer)
+        message = bytes(buffer[:COMMAND_BYTES_MAX])
         buffer.clear()
         return [message]
 

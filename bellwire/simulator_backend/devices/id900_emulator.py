@@ -40,6 +40,7 @@ SERIAL_NUMBER = "2107001T010"
 FIRMWARE = "2.4.1"
 PORT, DATA_LINK_PORT = 5555, 6060
 ANSWER_S = 0.001
+MESSAGE_BYTES_MAX = 1 << 16
 ACCUMULATED_PS_MAX = 60_000_000_000_000
 _HEADER_ERRORS = {-101, -102, -110, -111, -112, -113, -114}
 BIN_WIDTH_PS = {"HIRES": 1, "LOWRES": 100}
@@ -91,7 +92,7 @@ class Id900Model(DeviceModel):
         return self if line == 0 else self._data_link
 
     def split(self, buffer: bytearray) -> list[bytes]:
-        message = bytes(buffer)
+        message = bytes(buffer[:MESSAGE_BYTES_MAX])
         buffer.clear()
         return [message]
 
@@ -119,7 +120,8 @@ class Id900Model(DeviceModel):
             except ScpiError as error:
                 replies.append(_refusal(error))
                 break
-        return [Answer("\n".join(replies).encode("latin-1", "replace"), ANSWER_S)]
+        reply = "\n".join(replies) or "SCPI_ERR_NO_COMMAND"
+        return [Answer(reply.encode("latin-1", "replace"), ANSWER_S)]
 
     def acknowledges(self, request: bytes) -> list[Answer]:
         value = request.decode("latin-1").rpartition(" ")[2]
