@@ -181,6 +181,11 @@ class PulseStreamer(SessionInstrument):
         """The software trigger. Never repeated by the driver."""
         await self._ask(lambda player: player.startNow())
 
+    async def arm_again(self) -> None:
+        """Let a sequence that has finished wait for its trigger once more, where the rearm is manual."""
+        if not await self._ask(lambda player: player.rearm()):
+            raise DeviceError(self.name, "it has no sequence that could wait for a trigger: play one")
+
     async def read_underflow(self) -> bool:
         """Whether steps came too late, so that what was played is not what was asked for."""
         return bool(await self._ask(lambda player: player.getUnderflow()))

@@ -340,6 +340,20 @@ async def test_an_open_interlock_forbids_light_and_says_what_to_do(
     assert await driver.read_health() == "Interlock is open"
 
 
+async def test_pressing_the_button_brings_no_light_while_the_interlock_is_open(
+    driver: DlcPro, emulator: InstrumentEmulator, terminal: Terminal, table: Alone
+) -> None:
+    await driver.set_emission(True)
+    emulator.set_fault(Fault.INTERLOCK)
+    assert await terminal.ask("(param-ref 'emission-button-enabled)") == "#f"
+    assert await terminal.ask("(param-set! 'emission-button-enabled #t)") == "0"
+    assert await terminal.ask("(param-ref 'emission)") == "#f"
+    assert table.values["pump_mw"] == 0.0
+    emulator.clear_fault()
+    assert await driver.read_emission()
+    assert table.values["pump_mw"] > 0.0
+
+
 async def test_the_driver_does_not_press_the_emission_button(
     driver: DlcPro, emulator: InstrumentEmulator, terminal: Terminal
 ) -> None:

@@ -19,6 +19,7 @@ from bellwire.drivers.pulse_streamer import PulseStreamer
 from bellwire.drivers.readings import Quality
 from bellwire.drivers.roles import PulsePlayer, TimingController
 from bellwire.drivers.session import SessionSettings
+from bellwire.simulator_backend.devices import pulse_player
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
@@ -189,15 +190,19 @@ async def test_a_step_longer_than_a_word_is_played_in_pieces(
 
 
 async def test_a_finite_sequence_finishes_by_itself(
-    driver: PulseStreamer, emulator: InstrumentEmulator
+    driver: PulseStreamer, emulator: InstrumentEmulator, table: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await driver.play({0: [(8 * 10**6, 1), (2 * 10**6, 0)]}, repeats=3)
+    await driver.play({0: [(80 * S, 1), (20 * S, 0)]}, repeats=3)
     assert await driver.is_playing()
-    now_ns = emulator.log[-1].at_ns
-    assert model_of(emulator).player.streams(now_ns + 20 * 10**6)
-    assert not model_of(emulator).player.streams(now_ns + 31 * 10**6)
-    await finished(driver)
+    assert not await driver.has_finished()
+    started_ns = emulator.log[-1].at_ns
+    player = model_of(emulator).player
+    assert player.streams(started_ns + 290 * S)
+    assert not player.streams(started_ns + 301 * S)
+    monkeypatch.setattr(emulator, "_clock", lambda: started_ns + 301 * S)
+    assert await driver.has_finished()
     assert not await driver.is_playing()
+    await eventually(lambda: table.values["pulse_rate_hz.0"] == 0.0, "the outputs rest")
 
 
 async def test_a_software_trigger_starts_what_waits_for_it(driver: PulseStreamer) -> None:
@@ -209,6 +214,27 @@ async def test_a_software_trigger_starts_what_waits_for_it(driver: PulseStreamer
     await driver.start_now()
     await finished(driver)
     assert (await driver.read_trigger_start(), await driver.read_trigger_rearm()) == ("software", "manual")
+
+
+def test_a_sequence_waits_for_its_trigger_again_only_as_it_was_told(table: Alone) -> None:
+    player = pulse_player.PulsePlayer(Wiring(table))
+    player.start, player.rearm = pulse_player.Start.SOFTWARE, pulse_player.Rearm.MANUAL
+    assert not player.software_trigger(0)
+    player.take(words.Sequence(1, words.STEP.pack(1000, 1, 0, 0), 0, 0), 0)
+    assert player.software_trigger(10)
+    assert not player.software_trigger(5_000)
+    assert player.arm()
+    player.rearm = pulse_player.Rearm.AUTO
+    assert player.software_trigger(6_000)
+    assert not player.software_trigger(6_999)  # it still plays
+    assert player.software_trigger(7_000)
+
+
+async def test_arming_again_needs_a_sequence(driver: PulseStreamer) -> None:
+    with pytest.raises(DeviceError, match="no sequence"):
+        await driver.arm_again()
+    await driver.play(GATE)
+    await driver.arm_again()
 
 
 @pytest.mark.parametrize(

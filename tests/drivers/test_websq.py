@@ -271,6 +271,9 @@ def test_clicks_count_under_the_settings_of_their_time() -> None:
     detectors.set_bias([10.0], 6 * S // 10)
     assert detectors.end(S) == [len(table.tags(["1"], S // 10, S // 2)[0])]
     assert detectors.end(2 * S) == [0]
+    detectors.set_trigger([50.0], 2 * S)
+    detectors.set_bias([0.0], 2 * S + S // 4)
+    assert detectors.end(3 * S) == [len(table.tags(["1"], 2 * S, 2 * S + S // 4)[0])]
 
 
 def test_counts_of_a_period_are_the_tags_of_that_period() -> None:
