@@ -27,7 +27,7 @@ from bellwire.simulator_backend.devices.id900_data_link import DataLinkProgram
 from bellwire.simulator_backend.devices.surroundings import Alone
 from bellwire.simulator_backend.devices.tag_stream_line import TagStreamLine
 from tests.drivers.conftest import eventually
-from tests.drivers.test_id900 import GRID, GRID_PS, Grid, Table, on_a_table
+from tests.drivers.tagger_table import GRID, GRID_PS, Grid, Table, on_a_table
 from tests.ports import free_ports
 
 BRIEF = StreamSettings(

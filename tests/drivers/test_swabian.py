@@ -28,7 +28,7 @@ from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
 from bellwire.simulator_backend.devices.swabian_device import SwabianDevice
 from bellwire.simulator_backend.devices.swabian_standin import StandIn
 from tests.drivers.conftest import eventually
-from tests.drivers.test_id900 import GRID, GRID_PS
+from tests.drivers.tagger_table import GRID, GRID_PS
 
 SERIAL = "2138000XYZ"
 SERVER = "127.0.0.1:41101"
