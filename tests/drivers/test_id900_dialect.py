@@ -1,4 +1,4 @@
-"""The words of the Time Controller: its emulated dialect without any line, and replies as the driver reads them."""
+"""The words of the Time Controller: its emulated dialect without any line, and replies as they are read."""
 
 from __future__ import annotations
 
