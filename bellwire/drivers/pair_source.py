@@ -49,6 +49,12 @@ async def at_temperature(oven: Oven, tolerance_c: float) -> bool:
     return abs(await oven.read_temperature_c() - set_c) <= tolerance_c
 
 
+async def pumps_as_set(pump: PumpLaser | CurrentLaser, wanted: float) -> bool:
+    """Whether a pump gives what it was set to, in its own unit, within PUMP_SHARE of it."""
+    found = await (pump.read_power_mw() if isinstance(pump, PumpLaser) else pump.read_current_ma())
+    return abs(found - wanted) <= PUMP_SHARE * abs(wanted)
+
+
 class PairSource:
     """Pump and oven as one source.
 
@@ -121,11 +127,7 @@ class PairSource:
             return False
         if not self._emits or self._pump_wanted is None:
             return True
-        if isinstance(self._pump, PumpLaser):
-            found = await self._pump.read_power_mw()
-        else:
-            found = await self._pump.read_current_ma()
-        return abs(found - self._pump_wanted) <= PUMP_SHARE * abs(self._pump_wanted)
+        return await pumps_as_set(self._pump, self._pump_wanted)
 
     async def safe_state(self) -> None:
         """Pump off, confirmed; then the heater off. The second is tried although the first has failed."""

@@ -51,7 +51,8 @@ class Converter(Section):
     pump: Name
     amplifier: Name | None = None
     oven: Name
-    power_mw: float
+    pump_value: float  # of the last stage: mW, or mA where it is set by its current
+    seed_mw: float | None = None  # of the pump where an amplifier follows; null: as it is
     crystal_temperature_c: float
 
 
@@ -156,9 +157,11 @@ def composite_settings(owner: NodeId, sections: Mapping[str, Composite]) -> Iter
                 }
             case Converter():
                 values = {
-                    "power_mw": section.power_mw,
+                    "pump_value": section.pump_value,
                     "crystal_temperature_c": section.crystal_temperature_c,
                 }
+                if section.seed_mw is not None:
+                    values["seed_mw"] = section.seed_mw
             case AnalyserOptics():
                 values = {}
         yield CompositeSettings(

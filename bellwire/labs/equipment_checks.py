@@ -14,7 +14,7 @@ from bellwire.labs.problems import ProblemList
 
 ROLES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "pump": ("pump_laser", "current_laser"),
-    "amplifier": ("pump_laser",),
+    "amplifier": ("pump_laser", "current_laser"),
     "oven": ("oven",),
     "detectors": ("detectors",),
     "tagger": ("time_tagger",),

@@ -61,6 +61,7 @@ class KeptComposite:
                     part("pump"),
                     part("oven"),
                     amplifier=part("amplifier"),
+                    seed_mw=self._entry.values.get("seed_mw"),
                     tolerance_c=tolerance_c,
                 )
             case "bsa_station":
@@ -101,7 +102,7 @@ class KeptComposite:
                 self._stand(f"waiting for {values['crystal_temperature_c']:g} C")
                 await self.thing.set_crystal_temperature_c(values["crystal_temperature_c"])
                 await self.thing.set_emission(True)
-                await self.thing.set_pump_mw(values["power_mw"])
+                await self.thing.set_pump(values["pump_value"])
             case AnalyserOptics():
                 await self.thing.detectors.set_enabled(True)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from bellwire.drivers.session_instrument import SessionInstrument
+    from bellwire.drivers.equipment import Equipment
 
 REOPENINGS = 10
 ROUNDS = 5
@@ -32,11 +32,11 @@ class Subject:
     """
 
     name: str
-    make: Callable[..., SessionInstrument]
+    make: Callable[..., Equipment]
     hardware: bool
     may_write: bool
 
-    def run(self, work: Callable[[SessionInstrument], Awaitable[Any]], **keywords: Any) -> Any:
+    def run(self, work: Callable[[Equipment], Awaitable[Any]], **keywords: Any) -> Any:
         """Connect, carry out, let go."""
 
         async def carry_out() -> Any:
@@ -80,7 +80,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
         assert isinstance(entry, EquipmentSettings)
         may_write = bool(request.config.getoption("--hardware-write"))
 
-        def make_real(**keywords: Any) -> SessionInstrument:
+        def make_real(**keywords: Any) -> Equipment:
             driver = make_driver(entry, Path("bellwire_state") / "devices")
             if not keywords:
                 return driver
@@ -96,7 +96,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
         thread.run(instrument.emulator.stop())
 
 
-async def _all_readings(driver: SessionInstrument) -> dict[str, Any]:
+async def _all_readings(driver: Equipment) -> dict[str, Any]:
     return {
         parameter.name: (await driver.read_parameter(parameter.name)).value
         for parameter in driver.parameters
@@ -105,7 +105,7 @@ async def _all_readings(driver: SessionInstrument) -> dict[str, Any]:
 
 
 def test_it_is_the_model_of_its_driver(subject: Subject) -> None:
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         assert driver.identity is not None
         assert driver.identity.model
         assert driver.state.age_ns(driver.state.changed_at_ns) is not None
@@ -116,7 +116,7 @@ def test_it_is_the_model_of_its_driver(subject: Subject) -> None:
 def test_another_serial_number_is_refused(subject: Subject) -> None:
     from bellwire.drivers.faults import IdentityRefused
 
-    async def nothing(driver: SessionInstrument) -> None:
+    async def nothing(driver: Equipment) -> None:
         raise AssertionError("it was accepted")
 
     with pytest.raises(IdentityRefused, match="serial number"):
@@ -124,7 +124,7 @@ def test_another_serial_number_is_refused(subject: Subject) -> None:
 
 
 def test_every_reading_is_of_its_kind_and_within_its_limits(subject: Subject) -> None:
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         for parameter in driver.parameters:
             if parameter.read is None:
                 continue
@@ -153,7 +153,7 @@ def test_connecting_again_changes_no_setting(subject: Subject) -> None:
 def test_answers_belong_to_their_questions(subject: Subject) -> None:
     """Settings read in one order and in the other are the same: no answer was taken for its neighbour's."""
 
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         names = [one.name for one in driver.parameters if one.read is not None and one.write is not None]
         for _ in range(ROUNDS):
             forwards = {name: (await driver.read_parameter(name)).value for name in names}
@@ -164,7 +164,7 @@ def test_answers_belong_to_their_questions(subject: Subject) -> None:
 
 
 def test_it_opens_again_and_again(subject: Subject) -> None:
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         assert driver.identity is not None
 
     for _ in range(REOPENINGS):
@@ -177,7 +177,7 @@ def test_what_is_out_of_range_is_refused_before_it_is_sent(subject: Subject) -> 
     if not subject.may_write:
         pytest.skip("read-only: give --hardware-write")
 
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         before = await _all_readings(driver)
         lease = driver.leases.grant("driver suite", LEASE_S)
         for parameter in driver.parameters:
@@ -196,7 +196,7 @@ def test_a_setting_is_written_with_the_value_that_it_has(subject: Subject) -> No
     if not subject.may_write:
         pytest.skip("read-only: give --hardware-write")
 
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         lease = driver.leases.grant("driver suite", LEASE_S)
         for parameter in driver.parameters:
             if (
@@ -217,7 +217,7 @@ def test_a_setting_is_written_with_the_value_that_it_has(subject: Subject) -> No
 def test_nothing_is_written_without_a_lease(subject: Subject) -> None:
     from bellwire.drivers.leases import LeaseRefused
 
-    async def look(driver: SessionInstrument) -> None:
+    async def look(driver: Equipment) -> None:
         for parameter in driver.parameters:
             if parameter.write is None:
                 continue

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from bellwire.drivers.session_instrument import SessionInstrument
+    from bellwire.drivers.equipment import Equipment
     from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class EmulatedInstrument:
         self.address = address
         self.emulator = emulator
         self._thread = thread
+        self._playing: list[asyncio.Task[None]] = []
 
     @property
     def name(self) -> str:
@@ -93,16 +94,13 @@ class EmulatedInstrument:
         """Those of the requests that changed anything in the instrument."""
         return [logged.request for logged in self.emulator.log if logged.changes]
 
-    def driver(self, **keywords: Any) -> SessionInstrument:
+    def driver(self, **keywords: Any) -> Equipment:
         """A bellwire driver for it, not connected."""
-        from typing import cast
-
         from bellwire.drivers import load_driver
-        from bellwire.drivers.session_instrument import SessionInstrument
 
-        return cast(type[SessionInstrument], load_driver(self.driver_name, where=self.name))(
-            self.name, self.address, **keywords
-        )
+        make: Any = load_driver(self.driver_name, where=self.name)
+        driver: Equipment = make(self.name, self.address, **keywords)
+        return driver
 
     def set_fault(
         self, fault: str, *, rate: float = 1.0, times: int | None = None, delay_s: float = 0.0
@@ -138,7 +136,7 @@ class EmulatedInstrument:
                 self.emulator.clear_fault(kind)
 
         async def begin() -> None:
-            self._playing = [asyncio.get_running_loop().create_task(play(kind, one)) for kind, one in kinds]
+            self._playing += [asyncio.get_running_loop().create_task(play(kind, one)) for kind, one in kinds]
 
         self._thread.run(begin())
 

@@ -90,6 +90,8 @@ class Odl650Model(LineModel):
                 return ""
             case "G0" | "RESET":
                 return ""
+            case _:
+                pass
         goal = command.removeprefix("S")
         if command.startswith("S") and goal.isdigit() and self.known:
             self._move(min(int(goal), STEPS_MAX), now_ns)
