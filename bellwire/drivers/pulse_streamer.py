@@ -109,7 +109,7 @@ class PulseStreamer(SessionInstrument):
         def open_player() -> Any:
             with socket.create_connection((host, RPC_PORT), timeout_s):
                 pass  # the library would take long to find out that nobody is there
-            return load_library().player(host)
+            return load_library().player(host, timeout_s)
 
         self._player = await self._translated(open_player)
 

@@ -40,9 +40,17 @@ class Library:
         additions = {"_has_binary": False, "_socket": None, "hang_up": _hang_up}
         self._player = type("Player", (pulsestreamer.PulseStreamer,), additions)
 
-    def player(self, host: str) -> Any:
-        """Connect; queries only. Raises whatever the package raises."""
-        return self._player(host)
+    def player(self, host: str, timeout_s: float) -> Any:
+        """Connect; queries only. Raises whatever the package raises.
+
+        The package waits 10 s for each answer. From here on it waits `timeout_s`, until it has to open the
+        connection for sequences again; then only the watchdog of the session is quicker.
+        """
+        player: Any = self._player(host)
+        player.proxy.client.transport.request_kwargs["timeout"] = timeout_s
+        if player._socket is not None:
+            player._socket.settimeout(timeout_s)
+        return player
 
     def clocks(self, number: int) -> Any:
         """The package's word for a clock source."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -412,7 +413,7 @@ async def test_a_foreign_reply_to_a_sequence_is_not_taken_for_its_own(
     assert not driver.session.is_open
 
 
-async def test_a_hanging_instrument_is_given_up_while_the_loop_goes_on(
+async def test_a_late_acknowledgement_ends_in_a_timeout_while_the_loop_goes_on(
     driver: PulseStreamer, emulator: InstrumentEmulator
 ) -> None:
     emulator.set_fault(Fault.HANG, delay_s=1.5, times=1)
@@ -421,9 +422,18 @@ async def test_a_hanging_instrument_is_given_up_while_the_loop_goes_on(
     while not asked.done():
         await asyncio.sleep(0.01)
         turns += 1
-    with pytest.raises(LinkTimeout, match="hangs"):
+    with pytest.raises(LinkTimeout, match="timed out"):
         await asked
     assert turns > 10
+
+
+async def test_a_library_that_hangs_is_given_up(driver: PulseStreamer) -> None:
+    end = threading.Event()
+    with pytest.raises(LinkTimeout, match="hangs"):
+        await driver._ask(lambda player: end.wait(5.0))
+    end.set()
+    assert driver.session is not None
+    assert not driver.session.is_open
 
 
 async def test_after_a_power_cycle_trigger_and_pattern_are_there_again(
