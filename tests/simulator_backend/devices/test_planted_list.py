@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.drivers import test_herald_host as host
-from tests.simulator_backend.devices import test_device_protocol as protocol
-from tests.simulator_backend.devices import test_herald_device as device
+from tests.drivers import test_herald_host_planted as host
+from tests.simulator_backend.devices import test_device_protocol_planted as protocol
+from tests.simulator_backend.devices import test_herald_device_planted as device
 from tests.simulator_backend.devices import test_herald_golden as golden
 
 LISTS: Mapping[str, Mapping[str, Any]] = {

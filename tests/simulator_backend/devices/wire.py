@@ -159,3 +159,10 @@ def click(wire: Wire, attempt: int, after_ns: int = 104) -> int:
     outcome = wire.core.click(START_NS + attempt * PERIOD_NS + after_ns, 0, 1, wire.now_ns)
     wire.endpoint.pump()
     return int(outcome)
+
+
+def light(wire: Any, periods: int, after_ns: int = 104) -> int:
+    """The light of a success so many periods after the start, and the outcome at the pins."""
+    at_ns = START_NS + periods * PERIOD_NS + after_ns
+    wire.now_ns = max(wire.now_ns, at_ns)
+    return int(wire.core.click(at_ns, 0, 1, at_ns))
