@@ -81,9 +81,9 @@ class HeraldRegisters:
         await self.commit(boundary_s)
         wrong = await self._differs(values)
         if wrong is not None:
-            (name, index), kept = wrong
+            (name, index), found = wrong
             raise DeviceError(
-                self._link.name, f"{name}[{index}] was set to {values[name, index]} but reads {kept}"
+                self._link.name, f"{name}[{index}] was set to {values[name, index]} but reads {found}"
             )
         table_wrong = await self._table_differs(tables)
         if table_wrong is not None:
