@@ -204,6 +204,22 @@ def _dark_herald(memory: Memory, light: _Light) -> float:
     return rate_hz * memory.herald_window_ns * 1e-9
 
 
+def stored_qubits(lab: LabFile, link: Link) -> tuple[tuple[Cost, int], ...]:
+    """Decay rates, and ns until the click, of each qubit of a link that is stored before its click."""
+    assert link.fibre_km is not None
+    click_ns = attempt_times(link).click_ns
+    if link.architecture == "sender_receiver":
+        # The sender's qubit waits for its photon; the receiver's is born with the herald.
+        return ((memory_rates(lab.nodes[sender_of(link)].memory), click_ns),)
+    if link.architecture == "midpoint_source":
+        # Each memory holds its photon from its arrival to the click.
+        return tuple(
+            (memory_rates(lab.nodes[node].memory), click_ns - fibre_delay_ns(length_km))
+            for node, length_km in zip(link.nodes, link.fibre_km, strict=True)
+        )
+    return ()
+
+
 def _sender_receiver(lab: LabFile, link: Link, light: _Light) -> HeraldPhysics:
     assert link.fibre_km is not None
     side = link.nodes.index(sender_of(link))
@@ -215,8 +231,7 @@ def _sender_receiver(lab: LabFile, link: Link, light: _Light) -> HeraldPhysics:
         detector=receiving_efficiency(receiver),
     )
     fresh = sender_receiver(signal, _dark_herald(receiver, light), light.intrinsic_fidelity)
-    # The sender's qubit waits for its photon; the receiver's is born with the herald.
-    return _stored(fresh, memory_rates(sender), attempt_times(link).click_ns)
+    return _stored(fresh, stored_qubits(lab, link))
 
 
 def _midpoint_source(lab: LabFile, link: Link, light: _Light, point: LinkPoint | None) -> HeraldPhysics:
@@ -234,17 +249,16 @@ def _midpoint_source(lab: LabFile, link: Link, light: _Light, point: LinkPoint |
     ]
     background = [_dark_herald(memory, light) for memory in memories]
     physics = midpoint_source(mean, arms[0], arms[1], background[0], background[1], light.intrinsic_error)
-    click_ns = attempt_times(link).click_ns
-    for memory, length_km in zip(memories, link.fibre_km, strict=True):
-        # Each memory holds its photon from its arrival to the click.
-        physics = _stored(physics, memory_rates(memory), click_ns - fibre_delay_ns(length_km))
-    return physics
+    return _stored(physics, stored_qubits(lab, link))
 
 
-def _stored(physics: HeraldPhysics, rates: Cost, duration_ns: int) -> HeraldPhysics:
-    """The same heralds after one of the two qubits was stored for a while."""
-    return physics._replace(
-        outcomes=tuple(
-            outcome._replace(state=aged(outcome.state, rates, duration_ns)) for outcome in physics.outcomes
+def _stored(physics: HeraldPhysics, waiting: tuple[tuple[Cost, int], ...]) -> HeraldPhysics:
+    """The same heralds after qubits were stored for a while."""
+    for rates, duration_ns in waiting:
+        physics = physics._replace(
+            outcomes=tuple(
+                outcome._replace(state=aged(outcome.state, rates, duration_ns))
+                for outcome in physics.outcomes
+            )
         )
-    )
+    return physics

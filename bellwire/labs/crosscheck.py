@@ -18,7 +18,7 @@ from bellwire.labs.architectures import attempt_times
 from bellwire.labs.banks import check_banks
 from bellwire.labs.document import KeyPath
 from bellwire.labs.equipment_checks import check_equipment
-from bellwire.labs.light_bench import check_optics
+from bellwire.labs.light_bench_checks import check_optics
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList

@@ -26,6 +26,7 @@ from bellwire.labs.equipment import (
     composite_settings,
     equipment_settings,
 )
+from bellwire.labs.light_bench_checks import describe
 from bellwire.labs.optics import (
     TEXTBOOK_CUTOFF_MARGIN_NS,
     attempt_period_ns,
@@ -150,7 +151,7 @@ class Lab:
 
     def optics(self) -> "OpticsDescription | None":
         """The hidden light of the lab's emulated equipment; None where the file has none."""
-        return None if self._file.optics is None else self._file.optics.description()
+        return describe(self._file)
 
     def request(self, request_id: RequestId) -> EntanglementRequest | None:
         """The request of that name in the lab file, or None."""

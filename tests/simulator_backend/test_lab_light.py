@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bellwire.core.bell import fidelity
 from bellwire.core.pair_sources import midpoint_source
 from bellwire.labs import LabProblems, load_lab
+from bellwire.planner.lane_times import link_state
 from bellwire.simulator_backend.lab_emulation import LabEmulation
 from bellwire.simulator_backend.lab_light import LabLight
 from bellwire.simulator_backend.photons.description import OpticsDescription, read_optics
@@ -19,8 +21,8 @@ NS_PER_S = 10**9
 LAB = """
 lab: lit
 nodes:
-  alice: {role: end}
-  bob: {role: end}
+  alice: {role: end, memory: {t1_s: null, t2_s: null}}
+  bob: {role: end, memory: {t1_s: null, t2_s: null}}
 stations:
   middle:
     equipment:
@@ -191,3 +193,17 @@ def test_virtual_time_has_the_light_as_it_stands_at_the_start(tmp_path: Path) ->
     light = LabLight(description, 1, _no_link)
     assert links[0].success_probability == light.physics("one").success_probability
     assert links[0].success_probability != lab.network.links["one"].success_probability
+
+
+def test_memories_that_wait_for_the_click_decohere_meanwhile(tmp_path: Path) -> None:
+    """As the plan believes it: the light of the section is the light of the link's own keys here."""
+    memory = "{conversion_efficiency: 0.5, absorption_efficiency: 0.6, herald_efficiency: 0.8, t2_s: 0.001}"
+    text = LAB.replace("{t1_s: null, t2_s: null}", memory)
+    text = text.replace("efficiency: 0.24}", "efficiency: 0.24, dark_hz: 50, window_ns: 50}")
+    lab = load_lab(lab_file(tmp_path, text))
+    links, _ = lab.world()
+    believed = lab.network.links["one"]
+    assert links[0].success_probability == pytest.approx(believed.success_probability, rel=1e-9)
+    state = links[0].outcomes[0].state
+    assert state[2] == pytest.approx(fidelity(link_state(believed), 0), rel=1e-6)
+    assert state[2] < 0.95
