@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from bellwire.drivers.device_clock import Clock, TimeBase
 from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.framed_device import READ_WORDS_MAX, WRITE_WORDS_MAX
+from bellwire.drivers.herald_settings import BANKS, OUTPUTS, SLOTS
 from bellwire.drivers.register_bursts import Key, RegisterAccess, read_registers, write_registers
 
 COMMIT_MARGIN_S = 0.5
@@ -29,9 +30,18 @@ class HeraldRegisters:
         self._link = link
 
     async def sizes(self) -> tuple[Clock, int, int]:
-        """Clock, channels and windows of the device."""
+        """Clock, channels and windows of the device.
+
+        Raises DeviceError when it is a build with other slots, outputs or banks than the settings know.
+        """
         values = await read_registers(self._link, [("CAPS", 0), ("TICK_FS", 0)])
         fields, caps = self._link.map["CAPS"].fields, values["CAPS", 0]
+        for name, known in (("slots_log2", SLOTS.bit_length() - 1), ("outputs", OUTPUTS), ("banks", BANKS)):
+            if fields[name].extract(caps) != known:
+                raise DeviceError(
+                    self._link.name,
+                    f"a build with {name} = {fields[name].extract(caps)}, known are {known}; load the other build",
+                )
         clock = Clock(values["TICK_FS", 0], fields["fine_bits"].extract(caps))
         return clock, fields["channels"].extract(caps), fields["windows"].extract(caps)
 

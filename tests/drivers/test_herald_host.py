@@ -351,6 +351,14 @@ async def a_configuration_that_is_there_already_is_not_written_again() -> None:
         assert written == addresses
 
 
+async def a_build_of_other_sizes_is_refused() -> None:
+    async with a_desk() as desk:
+        caps = desk.core.registers.value("CAPS")
+        desk.core.registers.put("CAPS", caps ^ desk.driver.link.map["CAPS"].fields["banks"].place(3))
+        with pytest.raises(DeviceError, match="a build with banks = 1, known are 2"):
+            await desk.driver.configure(SETTINGS)
+
+
 async def a_value_that_was_never_committed_does_not_slip_in() -> None:
     async with a_desk() as desk:
         await desk.driver.configure(SETTINGS)
@@ -418,6 +426,7 @@ CASES: list[Callable[[], Awaitable[None]]] = [
     a_set_that_was_not_kept_is_told,
     a_table_that_was_not_kept_is_told,
     a_configuration_that_is_there_already_is_not_written_again,
+    a_build_of_other_sizes_is_refused,
     a_value_that_was_never_committed_does_not_slip_in,
     frames_and_patterns_reach_the_device,
     first_hits_come_in_nanoseconds,
