@@ -40,7 +40,7 @@ class HeraldRegisters:
             if fields[name].extract(caps) != known:
                 raise DeviceError(
                     self._link.name,
-                    f"a build with {name} = {fields[name].extract(caps)}, known are {known}; load the other build",
+                    f"a build with {name} = {fields[name].extract(caps)}, known is {known}; load another",
                 )
         clock = Clock(values["TICK_FS", 0], fields["fine_bits"].extract(caps))
         return clock, fields["channels"].extract(caps), fields["windows"].extract(caps)

@@ -355,7 +355,7 @@ async def a_build_of_other_sizes_is_refused() -> None:
     async with a_desk() as desk:
         caps = desk.core.registers.value("CAPS")
         desk.core.registers.put("CAPS", caps ^ desk.driver.link.map["CAPS"].fields["banks"].place(3))
-        with pytest.raises(DeviceError, match="a build with banks = 1, known are 2"):
+        with pytest.raises(DeviceError, match="a build with banks = 1, known is 2"):
             await desk.driver.configure(SETTINGS)
 
 
