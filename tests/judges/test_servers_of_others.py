@@ -53,7 +53,7 @@ async def sinstruments(folder: Path, port: int) -> AsyncIterator[None]:
     """The server of sinstruments with our DG645, in a process of its own."""
     device = {
         "name": "pulses",
-        "package": "sinstruments_dg645",
+        "package": "described_dg645",
         "class": "Dg645",
         "transports": [{"type": "tcp", "url": ["127.0.0.1", port]}],
     }

@@ -1,4 +1,4 @@
-"""A DG645 for the server of sinstruments, which loads it by its configuration; ours, and no part of theirs.
+"""A DG645 of our description for servers of other projects, which load it; it is no part of theirs.
 
 It knows what a driver needs: identity, trigger, delays of A and B, and the queue of errors behind LERR?.
 """
@@ -18,7 +18,7 @@ class Transport(Protocol):
 
 
 class Dg645:
-    """One instrument, as the server wants it: `baudrate`, `get_protocol`, `transports`."""
+    """One instrument; `baudrate`, `get_protocol` and `transports` are what sinstruments wants."""
 
     baudrate = None
 
