@@ -134,7 +134,7 @@ async def look_at(entry: CheckedEntry, device_dir: Path, within_s: float) -> Loo
         firmware=firmware,
         readings=tuple(readings),
         problem=complaint,
-        advice=_advice(problem, entry.emulated) if problem is not None else "",
+        advice=_advice(problem, entry.emulated) if problem is not None else _doubts(entry.driver, suspects),
         took_s=time.monotonic() - began_s,
     )
 
@@ -142,6 +142,11 @@ async def look_at(entry: CheckedEntry, device_dir: Path, within_s: float) -> Loo
 def _driver(entry: CheckedEntry, device_dir: Path) -> Instrument:
     make = cast(_MakeDriver, load_driver(entry.driver, where=entry.full_name))
     return make(entry.full_name, device_path(entry.address, device_dir), serial_number=entry.serial_number)
+
+
+def _doubts(driver: str, suspects: list[str]) -> str:
+    """What to do about values that the instrument does not vouch for: its driver's notes say it."""
+    return f"see `bellwire drivers {driver}`" if suspects else ""
 
 
 def _advice(problem: BellwireError, emulated: bool) -> str:
