@@ -56,9 +56,9 @@ class Parameter:
         if self.choices and found not in self.choices:
             raise LocalMisuse(f"{self.name} is one of {', '.join(self.choices)}, not {found!r}")
         if isinstance(found, int | float) and not isinstance(found, bool):
-            if self.low is not None and found < self.low:
+            if self.low is not None and not found >= self.low:  # not a number is below everything
                 raise LocalMisuse(f"{self.name} = {found:g} {self.unit} is below {self.low:g} {self.unit}")
-            if self.high is not None and found > self.high:
+            if self.high is not None and not found <= self.high:
                 raise LocalMisuse(f"{self.name} = {found:g} {self.unit} is above {self.high:g} {self.unit}")
         return found
 
