@@ -141,7 +141,10 @@ async def look_at(entry: CheckedEntry, device_dir: Path, within_s: float) -> Loo
 
 def _driver(entry: CheckedEntry, device_dir: Path) -> Instrument:
     make = cast(_MakeDriver, load_driver(entry.driver, where=entry.full_name))
-    return make(entry.full_name, device_path(entry.address, device_dir), serial_number=entry.serial_number)
+    number = entry.serial_number
+    if number is not None:
+        number = number.removeprefix("s/n")  # as some makers print it before the number
+    return make(entry.full_name, device_path(entry.address, device_dir), serial_number=number)
 
 
 def _doubts(driver: str, suspects: list[str]) -> str:

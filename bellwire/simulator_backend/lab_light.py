@@ -30,7 +30,9 @@ SETTLE_S = 0.05
 """A device that ramps turns its knob often; the links follow at this pace."""
 DRIFT_S = 1.0
 CHUNK_NS = 20_000_000
-TAGS_KEPT_NS = 3_000_000_000
+RESOLUTION = 5e-6
+"""Of a knob's value: an oven that creeps towards its goal for ever must not cost a new light each time."""
+TAGS_KEPT_NS = 2_000_000_000
 """So long tags can be asked for again, by another instrument that counts the same light."""
 DARK = 1e-15
 
@@ -83,7 +85,8 @@ class LabLight:
         known = lookup("knob", knob, self._knobs)
         limited = min(max(value, known.low), known.high)
         self.counters["turns_limited"] += limited != value
-        if self.bench.gauge(knob, self._present(now_ns)) != limited:
+        before = self.bench.gauge(knob, self._present(now_ns))
+        if abs(limited - before) > RESOLUTION * max(abs(limited), abs(before)):
             self.bench.turn(knob, limited, self._present(now_ns))
             self._follow_soon()
 
