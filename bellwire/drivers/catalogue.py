@@ -190,6 +190,28 @@ CATALOGUE: tuple[DriverCard, ...] = (
         ),
     ),
     DriverCard(
+        name="qubitekk_qes2",
+        maker="Qubitekk",
+        product="QES2 source of entangled photons (pump laser and crystal)",
+        place="bellwire.drivers.qes2:Qes2",
+        roles=("current_laser",),
+        transport="serial 115200 (older boxes 19200, 9600: tried in turn), text lines",
+        address="/dev/ttyUSB0",
+        unverified=(
+            "what a set point of the crystal means in degrees: so the driver plays neither oven nor photon source",
+            "that TEMP? is in degrees Celsius",
+            "that the current of :PLDC is what PLCR? then measures, also in the mode APC",
+            "that PLDC? tells the power of :PLSD, as the public client takes it",
+            "the form of FIRM? and PLID?, and that older boxes know PLID?",
+            "what it answers to words that it does not know (emulated as silence)",
+        ),
+        notes=(
+            "orders are silent: the driver waits 1 s after each, then reads back",
+            "the current can be compared only while the laser is on; a laser that lights with another is put out",
+            "a laser that the box has put out stays out until it is asked for anew",
+        ),
+    ),
+    DriverCard(
         name="oz_odl650",
         maker="OZ Optics",
         product="ODL-650 motorised delay line",

@@ -108,6 +108,13 @@ ROWS: tuple[Row, ...] = (
         blind_to=NO_CHECKSUM,
     ),
     Row(
+        driver="qubitekk_qes2",
+        setting="temperature_setpoint",
+        values=(11_000, 22_500, 33_250, 44_000, 50_000),
+        reading="power_steps",
+        blind_to=NO_CHECKSUM,
+    ),
+    Row(
         driver="nkt_basik",
         setting="wavelength_offset_pm",
         values=(10.0, 25.6, 120.5, -33.3, 2.0),

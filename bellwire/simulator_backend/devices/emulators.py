@@ -41,12 +41,15 @@ class EmulatorOrder:
     pace: float = 1.0
     seed: int = 0
 
-    def terminal(self) -> TerminalLine:
-        """The serial line of this device. Raises ConfigError for an address that is none."""
+    def terminal(self, baud_rate: int | None = None) -> TerminalLine:
+        """The serial line of this device; only hosts at `baud_rate` are understood, None: all of them.
+
+        Raises ConfigError for an address that is none.
+        """
         if self.address.startswith("pty:"):
-            return TerminalLine(self.device_dir / self.address.removeprefix("pty:"))
+            return TerminalLine(self.device_dir / self.address.removeprefix("pty:"), baud_rate)
         if self.address.startswith("/"):
-            return TerminalLine(Path(self.address))
+            return TerminalLine(Path(self.address), baud_rate)
         raise ConfigError(
             f'an emulated serial device has the address pty:NAME, not "{self.address}"', where=self.name
         )
@@ -94,6 +97,7 @@ EMULATORS: dict[str, str] = {
     "polatis_oxc": "bellwire.simulator_backend.devices.polatis_emulator:make",
     "srs_dg645": "bellwire.simulator_backend.devices.dg645_emulator:make",
     "oz_odl650": "bellwire.simulator_backend.devices.odl650_emulator:make",
+    "qubitekk_qes2": "bellwire.simulator_backend.devices.qes2_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
 }
 """Driver name to "module:function"."""

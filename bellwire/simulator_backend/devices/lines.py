@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import struct
+import termios
 import tty
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import Any
 
 OUTGOING_BYTES_MAX = 1 << 22
 READ_BYTES = 1 << 16
+BAUD_RATES = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 
 
 class Client(ABC):
@@ -141,11 +143,16 @@ class _TcpClient(Client):
 
 
 class TerminalLine(Line):
-    """A pseudo-terminal published as a symbolic link at `path`: a serial line to any program."""
+    """A pseudo-terminal published as a symbolic link at `path`: a serial line to any program.
 
-    def __init__(self, path: Path) -> None:
+    `baud_rate`: what the device's own end is set to; while the host's end is set to another, each side
+    receives nonsense, as on a wire. None: every rate will do.
+    """
+
+    def __init__(self, path: Path, baud_rate: int | None = None) -> None:
         super().__init__()
         self.path = path
+        self.baud_rate = baud_rate
         self._end: _TerminalEnd | None = None
 
     @property
@@ -192,7 +199,7 @@ class _TerminalEnd(Client):
     def send(self, octets: bytes) -> None:
         if not self._open or len(self._outgoing) + len(octets) > OUTGOING_BYTES_MAX:
             return  # nobody reads: a UART would have lost it as well
-        self._outgoing += octets
+        self._outgoing += self._as_received(octets)
         self._flush()
 
     def hang_up(self, *, reset: bool) -> None:
@@ -228,7 +235,19 @@ class _TerminalEnd(Client):
         except (BlockingIOError, InterruptedError):
             return
         if octets:
-            self._line.on_octets(self, octets)
+            self._line.on_octets(self, self._as_received(octets))
+
+    def _as_received(self, octets: bytes) -> bytes:
+        """Bytes as the other end samples them, when its clock runs at another rate: no end of a line."""
+        if self._line.baud_rate is None or host_baud_rate(self._ends[0]) == self._line.baud_rate:
+            return octets
+        return bytes(octet | 0x80 for octet in octets)
+
+
+def host_baud_rate(device: int) -> int | None:
+    """The rate that the host has chosen for its end of a pseudo-terminal; None for one without a name."""
+    speed = termios.tcgetattr(device)[5]
+    return next((rate for rate in BAUD_RATES if getattr(termios, f"B{rate}") == speed), None)
 
 
 class ZmqReplyLine(Line):
