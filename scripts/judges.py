@@ -23,6 +23,7 @@ REPORTS = ROOT / "build" / "reports"
 TARGETS = ("test", "judges")
 PEERS = ROOT / ".venv-peers"
 PEERS_LIST = ROOT / "scripts" / "peers.txt"
+PEERS_WITHOUT_PINS = ROOT / "scripts" / "peers_without_pins.txt"
 KNOWN_KEYS = {
     "name",
     "judges",
@@ -136,13 +137,14 @@ def build_peers(judges: list[Judge]) -> str | None:
     if not any(judge.packages for judge in judges):
         return None
     stamp = PEERS / "made-from.txt"
-    wanted = PEERS_LIST.read_text(encoding="utf-8")
+    wanted = PEERS_LIST.read_text(encoding="utf-8") + PEERS_WITHOUT_PINS.read_text(encoding="utf-8")
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return None
     problem = attempt([sys.executable, "-m", "venv", str(PEERS)])
     if problem is None:
-        pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(PEERS_LIST)]
-        problem = attempt(pip)
+        pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "-q"]
+        problem = attempt([*pip, "-r", str(PEERS_LIST)])
+        problem = problem or attempt([*pip, "--no-deps", "-r", str(PEERS_WITHOUT_PINS)])
     if problem is None:
         stamp.write_text(wanted, encoding="utf-8")
     return problem

@@ -238,6 +238,7 @@ def said(model: Tc200Model, line: bytes, now_ns: int = 0) -> bytes:
     ("line", "answer"),
     [
         (b"id?", b"id?\rTHORLABS TC200 VERSION 2.1.0\r> "),
+        (b"*idn?", b"*idn?\rTHORLABS TC200 VERSION 2.1.0\r> "),
         (b"tset?", b"tset?\r25.0 Celsius\r> "),
         (b"tact?", b"tact?\r23.0 C\r> "),
         (b"stat?", b"stat?\r14 > "),

@@ -25,7 +25,7 @@ COOLING_TIME_S = 12.0
 ANSWER_S = 0.004
 LINE_BYTES_MAX = 64
 DRIFT_C_PER_S = 0.05
-COMMAND = re.compile(r"(?P<name>[a-z]+)(?:=(?P<value>[-+.\d]*)|(?P<query>\?))?")
+COMMAND = re.compile(r"(?P<name>[*]?[a-z]+)(?:=(?P<value>[-+.\d]*)|(?P<query>\?))?")
 NUMBERS: dict[str, tuple[float, float, float, int]] = {
     # name: default, least, most, decimals
     "tset": (25.0, 20.0, 200.0, 1),
@@ -107,6 +107,7 @@ class Tc200Model(DeviceModel):
         name, value = found["name"], found["value"]
         queries: dict[str, Callable[[], str]] = {
             "id": lambda: f"THORLABS TC200 VERSION {FIRMWARE}",
+            "*idn": lambda: f"THORLABS TC200 VERSION {FIRMWARE}",
             "stat": self._status,
             "tact": lambda: f"{self.temperature_c:.1f} C",
             "tset": lambda: f"{self.settings['tset']:.1f} Celsius",
