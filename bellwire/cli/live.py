@@ -18,6 +18,7 @@ import typer
 from bellwire.cli.exits import INTERRUPTED, UNSUCCESSFUL
 from bellwire.cli.logs import logs_on_stderr
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab, near
+from bellwire.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from bellwire.cli.lab_status import LabStatus
@@ -34,15 +35,28 @@ REPLAYED_BYTES_MAX = 8 * 1024 * 1024
 """After Ctrl-C, longer records are not replayed: whoever pressed it wants to go."""
 
 
-def demo(state: StateOption = STATE, as_json: JsonOption = False) -> None:
-    """Run the three-node lab with emulated instruments until its request is served; replay it."""
+def demo(
+    lab_name: Annotated[
+        str, typer.Option("--lab", metavar="LAB", help="Another emulated lab: a file, or one of lab_configs.")
+    ] = DEMO_LAB,
+    state: StateOption = STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a lab with emulated instruments (by default the three-node one) until its requests are served;
+    replay it.
+    """
     import secrets
 
     import msgspec
 
     from bellwire.labs import load_lab
 
-    lab = load_lab(find_lab(DEMO_LAB), live=True)
+    lab = load_lab(find_lab(lab_name), live=True)
+    real = [one.address for one in lab.instruments if not one.emulated]
+    real += [one.address for one in lab.equipment if not one.emulated]
+    if real or not lab.requests:
+        why = f"{len(real)} instruments are real ({real[0]})" if real else "it has no requests"
+        raise ConfigError(f"a demo plays emulated labs only, and {why}: use `bellwire up`", where=lab_name)
     # A name of its own for every demo: a request that was served before is not served again.
     mark = secrets.token_hex(2)
     requests = tuple(
