@@ -105,7 +105,8 @@ def _entry(equipment: "tuple[EquipmentSettings, ...]", name: str) -> "EquipmentS
         raise ConfigError(f'"{name}" is {" and ".join(one.full_name for one in found)}: give the whole name')
     if not names:
         raise ConfigError("this lab has no equipment section, so it has no devices for this command")
-    raise ConfigError(f'no equipment is called "{name}"{nearest(name, names)}')
+    short = [one.name for one in equipment]
+    raise ConfigError(f'no equipment is called "{name}"{nearest(name, [*names, *short])}')
 
 
 class _AgentAccess:
