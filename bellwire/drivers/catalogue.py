@@ -56,14 +56,17 @@ CATALOGUE: tuple[DriverCard, ...] = (
         transport="text lines over TCP 5025, VXI-11, serial 9600",
         address="TCPIP::192.0.2.5::5025::SOCKET",
         unverified=(
-            "the range of delays, 0 to 2000 s",
-            "the least trigger rate, 100 uHz",
+            "the least and greatest trigger rate, 100 uHz and 10 MHz",
             "names of the errors 114 to 122",
+            "step sizes as delivered, and that it keeps nothing without power but its nine memories",
+            "what *TRG does while triggers are internal (emulated as one more trigger)",
         ),
         notes=(
             "sets are silent: each is followed by LERR? and read back",
             "errors that somebody else left in its queue are dropped before the first set of a connection",
             "prefer VXI-11, TCPIP::192.0.2.5::inst0::INSTR: there a late reply is never taken for the next",
+            "a trigger rate beyond the limits is put to the limit in silence: the read-back finds it",
+            "as delivered a signal at the inhibit input stops triggers; the driver leaves that as it is",
         ),
     ),
     DriverCard(
@@ -118,10 +121,9 @@ CATALOGUE: tuple[DriverCard, ...] = (
         transport="SCPI over TCP 5025, serial 38400, GPIB",
         address="TCPIP::192.0.2.8::5025::SOCKET",
         unverified=(
-            "the TCP port of its SCPI line",
             "that 20 ms are enough for a connection to settle",
+            "that it keeps pace with commands that follow each other at once: one public user waits 0.1 s",
             "what adding a connection does to ports that are in use (the driver never asks for it)",
-            "whether two empty lists are the answer when nothing is connected",
             "the boot mode as delivered (emulated as DARK: nothing is connected after power-up)",
         ),
         notes=(

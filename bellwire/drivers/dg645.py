@@ -145,6 +145,7 @@ class Dg645(SessionInstrument):
         # Triggers rest while delays move, so that no half-configured pulse pattern leaves the outputs.
         if "trigger_source" in self._wanted:
             await self.set_trigger_source(TriggerSource.SINGLE_SHOT)
+        await self._loosen_references()
         await super()._apply()
 
     async def safe_state(self) -> None:
@@ -152,6 +153,16 @@ class Dg645(SessionInstrument):
         source is configured.
         """
         await self.stop_triggers()
+
+    async def _loosen_references(self) -> None:
+        """Channels that will follow another one follow T0 first.
+
+        As delivered B follows A, D follows C: A could not follow B before B was moved (illegal link).
+        """
+        for name, reference in self._wanted.items():
+            word, _, channel = name.partition(".")
+            if word == "reference" and await self.read_reference(channel) != reference:
+                await self.set_reference(channel, Channel.T0.name)
 
     # -- trigger --------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from bellwire.drivers.readings import Value
 from bellwire.drivers.roles import TimingController
 from bellwire.drivers.session import SessionSettings
 from bellwire.simulator_backend.devices.dg645_emulator import Dg645Model, make
+from bellwire.simulator_backend.devices.dg645_settings import Dg645Memory
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
@@ -119,6 +120,20 @@ async def test_triggers_rest_while_a_configuration_is_asserted(
     assert (orders[0], orders[-1]) == (b"TSRC 5", b"TSRC 0")
 
 
+async def test_channels_may_follow_each_other_the_other_way_round_than_as_delivered(
+    driver: Dg645, device: InstrumentEmulator
+) -> None:
+    await driver.connect()
+    assert (await driver.read_reference("B"), await driver.read_reference("H")) == ("A", "G")
+    await driver.configure({"reference.A": "B", "reference.B": "T0", "reference.G": "H", "reference.H": "A"})
+    delays = model_of(device).delays
+    assert [delays[channel][0] for channel in (2, 3, 8, 9)] == [3, 0, 9, 2]
+    device.log.clear()
+    await driver.configure({"reference.A": "B"})  # as it is: nothing is let go in between
+    links = [logged.request.strip() for logged in device.log if logged.changes]
+    assert links == [b"LINK 2,3", b"LINK 3,0", b"LINK 8,9", b"LINK 9,2"]
+
+
 async def test_the_longest_burst_period_and_delay_keep_every_digit(driver: Dg645) -> None:
     await driver.connect()
     await driver.set_burst_period_ns(1_999_999_999_990)
@@ -200,7 +215,7 @@ async def test_a_missing_reply_puts_the_link_out_of_step_until_it_is_reopened(
         await driver.read_delay(Channel.B)
     await driver.close()
     await driver.connect()
-    assert await driver.read_delay(Channel.B) == Delay(Channel.T0, 0)
+    assert await driver.read_delay(Channel.B) == Delay(Channel.A, 10_000)
     assert await driver.read_delay(Channel.A) == Delay(Channel.T0, 700)
 
 
@@ -228,6 +243,8 @@ async def test_a_reset_connection_is_disconnected(driver: Dg645, device: Instrum
 
 async def test_a_refused_port_is_disconnected_at_once(driver: Dg645, device: InstrumentEmulator) -> None:
     device.set_fault(Fault.REFUSED)
+    assert device._reopening is not None
+    await device._reopening  # until then the port still takes connections
     with pytest.raises(Disconnected, match="refused"):
         await driver.connect()
     assert driver.state.condition is Condition.ABSENT
@@ -313,11 +330,28 @@ async def test_triggers_that_were_started_or_stopped_stay_so_over_a_power_cycle(
         ("DLAY 1,0,1", 10),
         ("DLAY 2,2,0", 13),
         ("LINK 2,1", 13),
-        ("DLAY 2,0", 114),
-        ("TSRC", 114),
+        ("DLAY 2,0", 116),
+        ("TSRC", 116),
         ("BOGUS 1", 111),
-        ("*TRG?", 111),
-        ("LERR 1", 111),
+        ("*TRG?", 112),
+        ("SPTR?", 112),
+        ("LERR 1", 113),
+        ("*IDN", 113),
+        ("BURC 5,5", 115),
+        ("*RCL", 116),
+        ("*RCL 3", 14),
+        ("*SAV 10", 10),
+        ("TSRC 1.5", 10),
+        ("TSRC 7", 10),
+        ("INHB 6", 10),
+        ("BURT 2", 10),
+        ("BURC 0", 10),
+        ("TRAT -1", 10),
+        ("SPTR 2", 10),
+        ("SPDL 0,1", 10),
+        ("*SRE 256", 10),
+        ("*PSC 2", 10),
+        ("DISP 15,2", 10),
     ],
 )
 def test_a_refused_command_is_silent_and_shows_in_the_error_queue(command: str, code: int) -> None:
@@ -326,6 +360,43 @@ def test_a_refused_command_is_silent_and_shows_in_the_error_queue(command: str, 
     assert model.reply(command, 0) is None
     assert model.reply("LERR?;LERR?", 0) == f"{code};0"
     assert (model.delays, model.numbers) == before
+
+
+def test_a_rate_beyond_the_limits_is_put_to_the_limit_without_an_error() -> None:
+    model = Dg645Model()
+    assert model.reply("TRAT 2e7;TRAT?;TRAT 1e-9;TRAT?;LERR?", 0) == "+10000000.000000;+0.000100;0"
+
+
+def test_steps_go_up_and_down_by_their_size_and_not_out_of_range() -> None:
+    model = Dg645Model()
+    assert model.reply("SSTR 250;SPTR 1;TRAT?;SPTR 0;SPTR 0;TRAT?", 0) == "+1250.000000;+750.000000"
+    assert model.reply("SSDL 3,1e-9;SPDL 3,0;DLAY?3", 0) == "2,+0.000000009000"
+    assert model.reply("SSLA 1,2;SPLA 1,1;SPLA 1,1;LAMP?1;LERR?", 0) == "+4.50;10"
+    assert model.reply("PRES 2,7;SPPS 2,1;PRES?2", 0) == "8"
+
+
+def test_saved_settings_and_enables_outlast_the_power_but_nothing_else_does() -> None:
+    memory = Dg645Memory()
+    first = Dg645Model(memory=memory)
+    first.reply("TRAT 500;DLAY 2,0,1E-6;*SAV 1;TRAT 70;*PSC 0;*SRE 32;*ESE 16", 0)
+    second = Dg645Model(memory=memory)
+    assert second.reply("TRAT?;*SRE?;*ESE?", 0) == "+1000.000000;32;16"
+    assert second.reply("*RCL 1;TRAT?;DLAY?2", 0) == "+500.000000;0,+0.000001000000"
+    assert second.reply("*RCL 0;TRAT?;TSRC?;*PSC 1", 0) == "+1000.000000;5"
+    assert Dg645Model(memory=memory).reply("*SRE?;*ESE?", 0) == "0;0"
+
+
+def test_a_recalled_memory_is_not_changed_by_what_is_set_later() -> None:
+    model = Dg645Model()
+    model.reply("LAMP 1,3;*SAV 2;*RCL 2;LAMP 1,4;DLAY 3,0,1;*RCL 2", 0)
+    assert model.reply("LAMP?1;DLAY?3", 0) == "+3.00;2,+0.000000010000"
+
+
+def test_a_trigger_shows_in_the_status_byte_where_it_is_enabled() -> None:
+    model = Dg645Model()
+    assert model.reply("*CLS;*TRG;*STB?;INSE 1;*STB?;*SRE 1;*STB?", 0) == "0;1;65"
+    assert model.status_byte(False, 0) & 1
+    assert model.reply("INSR?;INSR?;*STB?", 0) == "1;0;0"
 
 
 def test_the_error_queue_is_finite_and_says_so() -> None:
