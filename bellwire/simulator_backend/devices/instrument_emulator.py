@@ -173,7 +173,7 @@ class InstrumentEmulator:
         client.buffer += octets
         for request in self.model.face(number).split(client.buffer):
             if len(self._waiting) >= REQUESTS_WAITING_MAX:
-                return  # the input buffer of a device is finite
+                break  # the input buffer of a device is finite
             self._waiting.append((number, client, request))
         self._arrived.set()
 
