@@ -113,3 +113,13 @@ async def call(emulator: InstrumentEmulator, line: int = 0) -> Caller:
     place = emulator.lines[line]
     assert isinstance(place, TcpLine)
     return Caller(*await asyncio.open_connection(place.host, place.port))
+
+
+async def call_again(emulator: InstrumentEmulator) -> Caller:
+    """Call until the port is there; an AssertionError when it does not come back."""
+    for _ in range(100):
+        try:
+            return await call(emulator)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+    raise AssertionError("the port stays refused")

@@ -11,7 +11,7 @@ from bellwire.core.errors import LocalMisuse
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.lines import TcpLine
-from tests.simulator_backend.devices.lamps import LONG_S, SHORT_S, Caller, Lamp, call
+from tests.simulator_backend.devices.lamps import LONG_S, SHORT_S, Caller, Lamp, call, call_again
 
 
 @pytest.fixture
@@ -147,13 +147,7 @@ async def test_a_refused_port_is_refused_until_it_is_cleared(
     with pytest.raises(ConnectionRefusedError):
         await call(emulator)
     emulator.clear_fault()
-    for _ in range(100):
-        try:
-            again = await call(emulator)
-        except ConnectionRefusedError:
-            await asyncio.sleep(0.01)
-            continue
-        break
+    again = await call_again(emulator)
     assert await again.ask() == b"level is 3\r\n"
     again.writer.close()
 
