@@ -205,12 +205,14 @@ async def test_safe_is_off_and_stays_off_over_a_power_cycle(
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_an_echo_of_something_else_puts_the_line_out_of_step(
-    driver: Tc200, emulator: InstrumentEmulator
+async def test_an_answer_with_the_echo_of_another_question_is_not_taken(
+    driver: Tc200, emulator: InstrumentEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The sensor's temperature would pass for a set temperature, but for its echo."""
     await driver.connect()
-    emulator.set_fault(Fault.UNSOLICITED, times=1)
-    with pytest.raises(ProtocolFault):
+    carry_out = model_of(emulator).execute
+    monkeypatch.setattr(emulator.model, "execute", lambda request, now_ns: carry_out(b"tact?", now_ns))
+    with pytest.raises(ProtocolFault, match=r"'tset\?' was echoed as 'tact\?'"):
         await driver.read_temperature_set_c()
     assert driver.session is not None
     assert not driver.session.is_open
