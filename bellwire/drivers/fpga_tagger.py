@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import ClassVar
 
 from bellwire.core.errors import LocalMisuse
@@ -229,7 +229,7 @@ class FpgaTagger(FramedInstrument):
         counts: list[Key] = [("SNAP_COUNT", index) for index in range(len(CHANNELS))]
         return await read_registers(self.link, [("SNAP_TIME", 0), *counts, ("TIME_EPOCH", 0)])
 
-    async def tags(self) -> AsyncIterator[TagBlock]:
+    async def tags(self) -> AsyncGenerator[TagBlock, None]:
         """Blocks of tags from now on, without gaps but those stated in `lost`; a new epoch after a restart or
         a loss of the clock.
 

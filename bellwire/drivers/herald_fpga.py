@@ -39,6 +39,7 @@ class HeraldRecord:
     """A decision of the analyser. `outcome`: 1 Psi+, 2 Psi-, 3 Phi+, 4 Phi-; 0 fail only with emit_fail.
 
     `flags` are bits of frames.HeraldFlag. `stamp_ns` is the unix time of the attempt edge at the station.
+    `confidence`: probability that no accidental click made it; None = the device does not say.
     """
 
     run_short: int
@@ -46,6 +47,7 @@ class HeraldRecord:
     outcome: int
     flags: int
     stamp_ns: int
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,8 @@ class HeraldMatcher:
         self.rates = rates or WindowRates(settings.window_ps[1] - settings.window_ps[0])
         self.next = 0
         """The first attempt that is not decided."""
-        self._known_to_ps: int | None = None
+        self.known_to_ps: int | None = None
+        """Where the last stretch has ended; None before the first."""
         self._times: Times = np.empty(0, np.int64)
         self._inputs: NDArray[np.int8] = np.empty(0, np.int8)
         self._lost: list[tuple[int, int]] = []
@@ -194,13 +195,13 @@ class HeraldMatcher:
 
         if stop_ps < start_ps:
             raise LocalMisuse(f"a stretch of tags from {start_ps} to {stop_ps} ps ends before it begins")
-        if self._known_to_ps is None:
+        if self.known_to_ps is None:
             self._lose(None, start_ps)
-        elif start_ps > self._known_to_ps:
-            self._lose(self._known_to_ps, start_ps)
+        elif start_ps > self.known_to_ps:
+            self._lose(self.known_to_ps, start_ps)
         for since_ps, until_ps in lost:
             self._lose(since_ps, until_ps)
-        self._known_to_ps = stop_ps if self._known_to_ps is None else max(stop_ps, self._known_to_ps)
+        self.known_to_ps = stop_ps if self.known_to_ps is None else max(stop_ps, self.known_to_ps)
         delays = np.array(self.settings.delays_ps, np.int64)
         self._times = np.concatenate([self._times, time_ps - delays[inputs]])
         self._inputs = np.concatenate([self._inputs, inputs])
@@ -225,8 +226,8 @@ class HeraldMatcher:
         import numpy as np
 
         settings, first = self.settings, self.next
-        assert self._known_to_ps is not None
-        complete_ps = self._known_to_ps - max(settings.delays_ps)
+        assert self.known_to_ps is not None
+        complete_ps = self.known_to_ps - max(settings.delays_ps)
         closes_ps = settings.first_ps + settings.window_ps[1]
         upto = max(first, (complete_ps - closes_ps) // settings.period_ps + 1)
         self.next = upto

@@ -2,7 +2,8 @@
 
 Owns the label of each second and how long it may be believed. Sans I/O. Refuses to guess: the first label
 needs two edges one second apart, every label must agree with the host clock as far as causality goes (no tag
-arrives before it happened), and a missing edge ends what is known until the next one.
+arrives before it happened), and a missing edge ends what is known until the next one. An edge beside its
+second is none: a time server that jumps costs attempts, never a wrong attempt number.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ SECOND_PS = 1_000_000_000_000
 SECOND_NS = 1_000_000_000
 TOLERANCE = 1e-4
 """Rate of a tagger's own crystal against the PPS; 50 ppm is common."""
+WANDER = 2e-7
+"""Change of that rate from one second to the next, and jitter of the PPS; a receiver's is below 100 ns."""
 HOST_AHEAD_NS = 100_000_000
 """The host clock may be so far behind the PPS, or an edge seems to arrive before it happened."""
 LATE_NS_MAX = 5_000_000_000
@@ -37,7 +40,7 @@ class Second:
     @property
     def until_ps(self) -> int:
         """The next edge must have come by then."""
-        return self.at_ps + round(self.length_ps * (1 + TOLERANCE))
+        return self.at_ps + round(self.length_ps * (1 + WANDER))
 
     def since_ps(self, time_ps: int, epoch_s: int) -> int:
         """Picoseconds since unix second `epoch_s` of one time of the tagger."""
@@ -87,7 +90,7 @@ class PpsClock:
         if before is None:
             return
         passed_ps = time_ps - before[0]
-        if label != before[1] + 1 or not _is_whole(passed_ps, SECOND_PS, 1):
+        if label != before[1] + 1 or not _is_whole(passed_ps, SECOND_PS, 1, TOLERANCE):
             self.edges_strange += 1
             return
         self.second = Second(label, time_ps, float(passed_ps))
@@ -95,7 +98,7 @@ class PpsClock:
     def _go_on(self, second: Second, time_ps: int, latest_ns: int) -> None:
         passed_ps = time_ps - second.at_ps
         seconds = round(passed_ps / second.length_ps)
-        if not 1 <= seconds <= HOLDOVER_S or not _is_whole(passed_ps, second.length_ps, seconds):
+        if not 1 <= seconds <= HOLDOVER_S or not _is_whole(passed_ps, second.length_ps, seconds, WANDER):
             self.edges_strange += 1
             if seconds > HOLDOVER_S:
                 self.restart()
@@ -112,5 +115,5 @@ class PpsClock:
         self.second = Second(number, time_ps, passed_ps / seconds)
 
 
-def _is_whole(passed_ps: int, length_ps: float, seconds: int) -> bool:
-    return abs(passed_ps - seconds * length_ps) <= TOLERANCE * seconds * SECOND_PS
+def _is_whole(passed_ps: int, length_ps: float, seconds: int, tolerance: float) -> bool:
+    return abs(passed_ps - seconds * length_ps) <= tolerance * seconds * SECOND_PS

@@ -10,7 +10,7 @@ never stops it.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Literal
+from typing import Literal, Protocol
 
 from bellwire.core.effects import (
     ApplyPauli,
@@ -42,7 +42,7 @@ from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers.faults import OperationRefused
-from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
+from bellwire.drivers.herald_fpga import HeraldRecord
 from bellwire.drivers.memory_controller import MemoryController
 from bellwire.drivers.memory_words import SlotState
 from bellwire.runtime.clock import LiveClock
@@ -303,13 +303,29 @@ class MemoryBindings:
         self._feed(QubitHeld(slot=slot, link=link, run=run, attempt=attempt, lane=lane, at_ns=stamp_ns))
 
 
+class HeraldAnalyser(Protocol):
+    """What decides the attempts of a station: a heralding FPGA, or a computer that matches the clicks of a
+    tagger. Callbacks as in `HeraldFpga`.
+    """
+
+    on_record: Callable[[HeraldRecord], None]
+    on_lost: Callable[[int, int, int, int], None]
+    on_bound: Callable[[int, int], None]
+    on_reset: Callable[[], None]
+
+    @property
+    def name(self) -> str: ...
+
+    async def start_run(self, run_short: int, epoch_s: int) -> None: ...
+
+
 class StationBindings:
     """The analyser of one heralding station, which serves one link."""
 
     def __init__(
         self,
         link: LinkSettings,
-        analyser: HeraldFpga,
+        analyser: HeraldAnalyser,
         watch: DeviceWatch,
         feed: Callable[[Event], None],
         health: Health,

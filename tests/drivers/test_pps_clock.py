@@ -101,3 +101,13 @@ def test_tags_that_come_much_too_late_say_nothing() -> None:
 def test_a_crystal_that_is_no_crystal_is_not_believed(drift: float) -> None:
     clock = fed([0, round(S * (1 + drift))], [100 * NS, 101 * NS])
     assert clock.second is None
+
+
+@pytest.mark.parametrize("jump_ps", [300_000, -300_000])
+def test_an_edge_that_jumps_is_not_believed_and_its_second_is_unknown(jump_ps: int) -> None:
+    clock = fed([0, S, 2 * S + jump_ps], [100 * NS, 101 * NS, 102 * NS])
+    assert clock.second is not None
+    assert (clock.second.number, clock.edges_strange) == (101, 1)
+    assert clock.second.until_ps < 2 * S + 300_000
+    clock.take(3 * S, 103 * NS)
+    assert (clock.second.number, clock.edges_missing) == (103, 1)
