@@ -200,7 +200,7 @@ CATALOGUE: tuple[DriverCard, ...] = (
         transport="serial 115200 (older boxes 19200, 9600: tried in turn), text lines",
         address="/dev/ttyUSB0",
         unverified=(
-            "what a set point of the crystal means in degrees: so the driver plays neither oven nor photon source",
+            "what a set point of the crystal is in degrees: so the driver plays no oven and no photon source",
             "that TEMP? is in degrees Celsius",
             "that the current of :PLDC is what PLCR? then measures, also in the mode APC",
             "that PLDC? tells the power of :PLSD, as the public client takes it",
@@ -209,8 +209,31 @@ CATALOGUE: tuple[DriverCard, ...] = (
         ),
         notes=(
             "orders are silent: the driver waits 1 s after each, then reads back",
-            "the current can be compared only while the laser is on; a laser that lights with another is put out",
+            "only a lit laser shows its current; one that lights with another than was set is put out",
             "a laser that the box has put out stays out until it is asked for anew",
+        ),
+    ),
+    DriverCard(
+        name="qubitekk_cc1",
+        maker="Qubitekk",
+        product="CC1 coincidence counter",
+        place="bellwire.drivers.cc1:Cc1",
+        roles=("coincidence_counter",),
+        transport="serial 19200, text lines",
+        address="/dev/ttyUSB0",
+        unverified=(
+            "that the counter's window is how far partners may lie from each other on either side",
+            "that :COUN:ON (before firmware 2.2 :COUN 1) begins one dwell time in the mode STOP",
+            "that the counts of a dwell time are kept until the next is begun",
+            "which accidental coincidences SUBT takes away",
+            "whether acknowledgements are on after power-up (emulated as on, from firmware 2.2)",
+            "the range of dwell times, 0.1 to 30 s, which one public client keeps to",
+        ),
+        notes=(
+            "it tells no serial number",
+            "acknowledgements are left as they are found: their echo is what tells an answer from a late one",
+            "without them answers do not say what they belong to",
+            "a count sets dwell time and trigger mode",
         ),
     ),
     DriverCard(

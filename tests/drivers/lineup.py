@@ -115,6 +115,14 @@ ROWS: tuple[Row, ...] = (
         blind_to=NO_CHECKSUM,
     ),
     Row(
+        driver="qubitekk_cc1",
+        setting="coincidence_window_ns",
+        values=(0.0, 4.0, 8.0, 10.0, 14.0),
+        reading="dwell_s",
+        tells_serial=False,
+        blind_to=NO_CHECKSUM,
+    ),
+    Row(
         driver="nkt_basik",
         setting="wavelength_offset_pm",
         values=(10.0, 25.6, 120.5, -33.3, 2.0),

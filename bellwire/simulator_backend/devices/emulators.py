@@ -98,6 +98,7 @@ EMULATORS: dict[str, str] = {
     "srs_dg645": "bellwire.simulator_backend.devices.dg645_emulator:make",
     "oz_odl650": "bellwire.simulator_backend.devices.odl650_emulator:make",
     "qubitekk_qes2": "bellwire.simulator_backend.devices.qes2_emulator:make",
+    "qubitekk_cc1": "bellwire.simulator_backend.devices.cc1_emulator:make",
     "thorlabs_tc200": "bellwire.simulator_backend.devices.tc200_emulator:make",
 }
 """Driver name to "module:function"."""
