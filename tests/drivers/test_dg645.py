@@ -173,6 +173,21 @@ async def test_what_the_instrument_refuses_is_named_from_its_error_queue(
     await driver.set_delay(Channel.A, Delay(Channel.T0, 5))  # the old error is not blamed on this one
 
 
+async def test_what_others_left_in_the_error_queue_while_we_were_away_is_not_blamed_on_us(
+    driver: Dg645, device: InstrumentEmulator
+) -> None:
+    await driver.connect()
+    await driver.set_burst_count(3)
+    await driver.close()
+    model_of(device).reply("NONSENSE", 0)
+    await driver.connect()
+    device.log.clear()
+    await driver.set_burst_count(4)
+    await driver.set_burst_count(5)  # from the second set on, the queue is looked at once for each
+    polls = [logged.request for logged in device.log if logged.request == b"LERR?"]
+    assert len(polls) == 4
+
+
 async def test_values_outside_the_ranges_are_never_sent(driver: Dg645, device: InstrumentEmulator) -> None:
     await driver.connect()
     for refused in (

@@ -194,6 +194,21 @@ async def test_connecting_looks_without_emptying_the_error_queue(
         await driver._set("BOGUS")
 
 
+async def test_what_others_left_in_the_error_queue_while_we_were_away_is_not_blamed_on_us(
+    driver: Pm100, emulator: InstrumentEmulator
+) -> None:
+    await driver.connect()
+    await driver.set_averages(3)
+    await driver.close()
+    model_of(emulator).query("BOGUS")
+    await driver.connect()
+    emulator.log.clear()
+    await driver.set_averages(4)
+    await driver.set_averages(5)  # from the second set on, the queue is looked at once for each
+    polls = [logged.request for logged in emulator.log if logged.request == b"SYST:ERR?"]
+    assert len(polls) == 4
+
+
 async def test_a_set_that_is_silently_ignored_is_found_by_the_read_back(
     driver: Pm100, emulator: InstrumentEmulator
 ) -> None:
