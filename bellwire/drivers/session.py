@@ -60,7 +60,7 @@ class Transport(ABC):
 class SessionSettings:
     """Limits of a session.
 
-    `quiet_s`: how long is listened before each request. `hang_s`: how much longer than its timeout a call may
+    `quiet_s`: how long is listened behind each reply. `hang_s`: how much longer than its timeout a call may
     take before its thread is given up.
     """
 
@@ -260,7 +260,8 @@ class Session:
 
     def _settle_strays(self) -> None:
         stray, self._rest = self._rest, b""
-        while chunk := self._transport.strays(self.settings.quiet_s):
+        # What lies there already; what comes later is met behind the reply, or before the next request.
+        while chunk := self._transport.strays(0.0):
             stray += chunk
             if len(stray) > self.settings.reply_bytes_max:
                 raise ProtocolFault(self._instrument, "the line does not become quiet before a request")
