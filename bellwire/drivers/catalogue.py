@@ -34,6 +34,25 @@ CATALOGUE: tuple[DriverCard, ...] = (
         ),
     ),
     DriverCard(
+        name="tagger_herald",
+        maker="bellwire",
+        product="heralds from the clicks of a time tagger, matched by the station's computer",
+        place="bellwire.drivers.tagger_herald:TaggerHerald",
+        roles=("herald",),
+        transport="the tags of a time_tagger of the same station",
+        address="equipment:NAME",
+        unverified=(
+            "everything on hardware: it has matched the tags of emulated taggers only",
+            "how steady the PPS of a receiver is: an edge more than 200 ns beside its second is not believed",
+        ),
+        notes=(
+            "one channel of the tagger takes a PPS; the clock of the computer may be wrong by 0.1 s at most",
+            "lost tags, a missing PPS and a restarted tagger make attempts unknown, never fail",
+            "heralds come a block of the tagger later: memories must keep their qubits for so long",
+            "a memory must know by other means that a click has come: there are no herald pins",
+        ),
+    ),
+    DriverCard(
         name="fpga_tagger",
         maker="bellwire",
         product="the heralding FPGA as a time tagger of four digital inputs",
@@ -245,7 +264,8 @@ CATALOGUE: tuple[DriverCard, ...] = (
         transport="serial 9600, text, replies end with Done",
         address="/dev/ttyUSB0",
         unverified=(
-            "what the controller answers to a command that it refuses",
+            "that it refuses with Error-n in place of Done, as the same maker's attenuators do",
+            "whether it echoes as delivered (both are understood)",
             "the play of the screw: the driver approaches every position from below by 400 steps",
             "whether the serial number of V2 stands alone in its line",
         ),

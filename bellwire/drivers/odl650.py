@@ -2,7 +2,8 @@
 
 Owns steps, homing and the approach from one side. Connecting never moves it; a line that has not been homed
 since its power-on does not know where it stands, and says so. Sources: a public driver of a quantum-network
-testbed named in the design text; never checked on a physical instrument.
+testbed named in the design text, and public drivers of the same maker's attenuators for what ends a reply;
+never checked on a physical instrument.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.instrument import Identity
 from bellwire.drivers.parameters import Parameter
 from bellwire.drivers.readings import Quality
-from bellwire.drivers.replies import last_line
 from bellwire.drivers.session import SessionSettings, Transport
 from bellwire.drivers.session_instrument import SessionInstrument
 
@@ -24,12 +24,21 @@ BAUD_RATE = 9_600
 STEP_FS = 5.08e-3 / 32_768 / 299_792_458 * 1e15
 """Delay of one step: 32768 steps make 5.08 mm of light path, which light crosses in 16.9 ps."""
 STEPS_MAX = 1_257_000
-RANGE_PS = (0.0, STEPS_MAX * STEP_FS / 1000)
 BACKLASH_STEPS = 400
 """A move backwards goes so much too far first, so that every position is reached from the same side."""
+RANGE_PS = (BACKLASH_STEPS * STEP_FS / 1000, STEPS_MAX * STEP_FS / 1000)
+"""Nearer to the home position nothing can be approached from below."""
 MOVE_S = 60.0
 HOME_S = 60.0
-DONE = b"Done"
+END = re.compile(rb"(?:^|\n)(Done|Error-?\d*(?=\r))")
+"""A reply ends with either word; behind Done comes a line's end, with the attenuators also an empty line."""
+ERRORS = {
+    "Error-2": "bad command",
+    "Error-5": "home sensor",
+    "Error-6": "overflow",
+    "Error-7": "motor voltage",
+}
+"""As the attenuators have them."""
 IDENTITY = re.compile(r"(?P<model>ODL-?\s?650\w*?)[ -]?V(?P<firmware>[\d.]+)", re.IGNORECASE)
 
 
@@ -56,7 +65,7 @@ class Odl650(SessionInstrument):
     _homed = False
 
     def _transport(self) -> Transport:
-        return stream(self.name, self.address, baud_rate=BAUD_RATE)
+        return WithoutEmptyLines(stream(self.name, self.address, baud_rate=BAUD_RATE))
 
     async def _identify(self) -> Identity:
         told = await self._ask("V1")
@@ -72,14 +81,15 @@ class Odl650(SessionInstrument):
         await super()._apply()
 
     async def safe_state(self) -> None:
-        """A delay line does nothing by itself: what moves is stopped."""
+        """What moves is stopped, and stands still at two looks. A move of our own ends first."""
         await self._ask("G0")
+        self._same("position in steps, standing still", await self._position(), await self._position())
 
     # -- delay line -----------------------------------------------------------------------------------------
 
     @property
     def range_ps(self) -> tuple[float, float]:
-        """Least and most delay in ps."""
+        """Least and most delay in ps, between which every position can be approached from below."""
         return RANGE_PS
 
     async def home(self) -> None:
@@ -100,7 +110,7 @@ class Odl650(SessionInstrument):
         if present is None:
             raise DeviceError(self.name, "the position is unknown since power-on: home the line first")
         if goal < present:
-            await self._ask(f"S{max(0, goal - BACKLASH_STEPS)}", timeout_s=MOVE_S)
+            await self._ask(f"S{goal - BACKLASH_STEPS}", timeout_s=MOVE_S)
         await self._ask(f"S{goal}", timeout_s=MOVE_S)
         self._same("position in steps", goal, await self._position())
 
@@ -130,12 +140,46 @@ class Odl650(SessionInstrument):
         return int(value)
 
     async def _ask(self, command: str, *, timeout_s: float | None = None) -> str:
-        """Send a command; the line before Done, "" where there is none. An echo is taken off."""
-        octets = await self._line().exchange(
-            command.encode("ascii") + b"\r\n", last_line(DONE), timeout_s=timeout_s
-        )
-        lines = [line.strip() for line in octets.decode("ascii", "replace").split("\r\n")]
-        told = [line for line in lines if line and line != command]
+        """Send a command; the line before Done, "" where there is none. An echo is taken off.
+
+        Raises DeviceError when the reply ends with an error.
+        """
+        octets = await self._line().exchange(command.encode("ascii") + b"\r\n", ended, timeout_s=timeout_s)
+        lines = [line.strip() for line in octets.decode("ascii", "replace").splitlines()]
+        *told, end = [line for line in lines if line and line != command]
+        if end != "Done":
+            raise DeviceError(self.name, f"{command!r} refused: {end} ({ERRORS.get(end, 'unknown')})")
         if len(told) > 1:
             raise self._broken(f"{command!r} answered {told}, more than one line before Done")
         return told[0] if told else ""
+
+
+def ended(octets: bytes) -> tuple[bytes, bytes] | None:
+    """Lines up to and with Done or an error; empty lines behind it are nobody's."""
+    found = END.search(octets)
+    return None if found is None else (octets[: found.end()], octets[found.end() :].strip())
+
+
+class WithoutEmptyLines(Transport):
+    """A line on which ends of lines between two replies are no strays."""
+
+    def __init__(self, line: Transport) -> None:
+        self._line = line
+
+    def open(self, timeout_s: float) -> None:
+        self._line.open(timeout_s)
+
+    def close(self) -> None:
+        self._line.close()
+
+    def write(self, octets: bytes) -> None:
+        self._line.write(octets)
+
+    def read_some(self, timeout_s: float) -> bytes:
+        return self._line.read_some(timeout_s)
+
+    def strays(self, quiet_s: float) -> bytes:
+        stray = self._line.strays(quiet_s)
+        while stray and not stray.strip():
+            stray = self._line.strays(quiet_s)
+        return stray

@@ -1,7 +1,8 @@
-"""Emulated OZ Optics ODL-650: lines that end with Done, a position that is unknown until it was homed,
-backlash.
+"""Emulated OZ Optics ODL-650: replies that end with Done or an error, a position that is unknown until it was
+homed, backlash.
 
-Owns the dialect and the motor. The delay of the light is the knob `delay_ps` of the World.
+Owns the dialect and the motor. The delay of the light is the knob `delay_ps` of the World. It echoes until it
+is told not to: the public driver looks for what it asked for in the second line.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.surroundings import Wiring
 
+BAUD_RATE = 9_600
 STEP_FS = 5.08e-3 / 32_768 / 299_792_458 * 1e15
 STEPS_MAX = 1_257_000
 STEPS_PER_S = 60_000
 ANSWER_S = 0.02
 BACKLASH_STEPS = 150
 DRIFT_STEPS = 40
+BAD_COMMAND, OVERFLOW = "Error-2", "Error-6"
 
 
 class Odl650Model(LineModel):
     """One powered line. It stands somewhere, and does not know where before FH."""
+
+    terminator = b"\r\n\r\n"
 
     def __init__(self, wiring: Wiring, serial_number: str, somewhere: int) -> None:
         self._wiring = wiring
@@ -30,7 +35,7 @@ class Odl650Model(LineModel):
         self._motor = somewhere  # what the motor has done; the carriage follows within its play
         self._carriage = float(somewhere)
         self.known = False
-        self.echo = False
+        self.echo = True
         self._slipping = False
         self._took_s = 0.0
 
@@ -54,13 +59,16 @@ class Odl650Model(LineModel):
         self._took_s = 0.0
         echo = f"{line}\r\n" if self.echo else ""
         content = self._content(line.upper(), now_ns)
+        if content.startswith("Error"):
+            return f"{echo}{content}"
         return f"{echo}{content}\r\nDone" if content else f"{echo}Done"
 
     def delay_s(self, request: bytes) -> float:
         return ANSWER_S + self._took_s
 
     def acknowledges(self, request: bytes) -> list[Answer]:
-        return [Answer(b"Done\r\n", ANSWER_S)]
+        echo = request.strip() + b"\r\n" if self.echo else b""
+        return [Answer(echo + b"Done" + self.terminator, ANSWER_S)]
 
     def unasked(self, now_ns: int) -> bytes:
         return b"Done\r\n"
@@ -85,6 +93,9 @@ class Odl650Model(LineModel):
                 self._motor, self._carriage, self.known = 0, 0.0, True
                 self._wiring.turn("delay_ps", 0.0, now_ns)
                 return ""
+            case "GF" | "GR" if self.known:
+                self._move(STEPS_MAX if command == "GF" else 0, now_ns)
+                return ""
             case "E0" | "E1":
                 self.echo = command == "E1"
                 return ""
@@ -94,9 +105,11 @@ class Odl650Model(LineModel):
                 pass
         goal = command.removeprefix("S")
         if command.startswith("S") and goal.isdigit() and self.known:
-            self._move(min(int(goal), STEPS_MAX), now_ns)
+            if int(goal) > STEPS_MAX:
+                return OVERFLOW
+            self._move(int(goal), now_ns)
             return ""
-        return "Error"
+        return BAD_COMMAND
 
     def _move(self, goal: int, now_ns: int) -> None:
         self._took_s = abs(goal - self._motor) / STEPS_PER_S
@@ -113,7 +126,7 @@ def make(order: EmulatorOrder) -> InstrumentEmulator:
     return InstrumentEmulator(
         order.name,
         lambda: Odl650Model(order.wiring, order.serial_number or "ODL-1234", 12_000 + order.seed % 1_000),
-        [order.terminal()],
+        [order.terminal(BAUD_RATE)],
         pace=order.pace,
         seed=order.seed,
     )
