@@ -19,8 +19,8 @@ HEAD = """\
 # Drivers
 
 Written by `python scripts/driver_docs.py` from the registry; do not edit. `bellwire drivers` shows the same
-on the command line. A driver that has driven no hardware says so: it was proven against its emulator, and that
-by the programs of others that docs/judges.toml names. How to use them in a lab file:
+on the command line. A driver that has driven no hardware says so: it was proven against its emulator, and
+that by the programs of others that docs/judges.toml names. How to use them in a lab file:
 [instruments.md](instruments.md); how to write one: [write_a_driver.md](write_a_driver.md).
 
 | driver | instrument | roles | transport | seen on |

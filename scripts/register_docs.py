@@ -1,4 +1,5 @@
-"""Write docs/registers_*.md and docs/registers_*.h from the register maps, so they cannot contradict the code.
+"""Write docs/registers_*.md and docs/registers_*.h from the register maps, so they cannot contradict the
+code.
 
 Owns those files, whole. Refuses to describe anything that is not in a map: prose about the protocol is
 elsewhere.
