@@ -62,7 +62,7 @@ async def _look(lab: "Lab", state: Path) -> "tuple[list[Look], dict[str, dict[st
     entries: list[Any] = [
         _PairMaker(f"{one.owner}-{one.role}", one.driver, one.address, one.serial_number, one.emulated)
         for one in lab.instruments
-        if one.owner not in owned
+        if one.owner not in owned and one.inputs is None  # those of a tagger stand with the equipment
     ]
     entries += [one for one in lab.equipment if one.owner not in owned]
     emulated = any(entry.emulated for entry in entries) and not owned

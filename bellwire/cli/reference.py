@@ -14,7 +14,7 @@ from bellwire.cli.places import JsonOption
 if TYPE_CHECKING:
     from bellwire.drivers.card import DriverCard
 
-EMULATED_WITH_THE_WORLD = ("herald_fpga", "memory_controller")
+EMULATED_WITH_THE_WORLD = ("herald_fpga", "memory_controller", "tagger_herald")
 """Instruments whose emulators exist inside a whole emulated lab only."""
 
 

@@ -31,6 +31,10 @@ SLOTS, OUTPUTS, BANKS = 64, 4, 2
 FAIL, PSI_PLUS, PSI_MINUS, PHI_PLUS, PHI_MINUS, INVALID = 0, 1, 2, 3, 4, 15
 
 
+WINDOW_NS = 48
+"""Length of the window in which the light of an attempt is expected, where nobody says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class GateWindow:
     """Photons between `start_ns` and `start_ns + length_ns` after the attempt edge belong to this window."""
@@ -53,6 +57,14 @@ PATTERNS: Final[dict[Architecture, Patterns]] = {
     "midpoint_source": {(0, 2): PSI_PLUS},
 }
 """What counts as success at the station of each architecture, and how its lines are wired."""
+
+INPUT_NAMES: Final[dict[Architecture, dict[str, int]]] = {
+    "double_click": {"left_h": 0, "left_v": 1, "right_h": 2, "right_v": 3},
+    "single_click": {"left": 0, "right": 2},
+    "sender_receiver": {"receiver": 3},
+    "midpoint_source": {"first": 0, "second": 2},
+}
+"""What people call the inputs that an architecture uses: detectors, or herald lines of memories."""
 
 
 def outcome_table(patterns: Patterns, channels: int = 4, windows: int = 2) -> tuple[int, ...]:
@@ -105,7 +117,7 @@ class HeraldSettings:
     link_period_ns: int
     lanes: int = 1
     start_delay_ns: int = 0
-    windows: tuple[GateWindow, ...] = (GateWindow(80, 48),)
+    windows: tuple[GateWindow, ...] = (GateWindow(80, WINDOW_NS),)
     decide_ns: int = 256
     coincidence_ns: int = 20
     dead_time_ns: int = 40
@@ -235,9 +247,11 @@ def settings_for_travel(
     clock: Clock = NOMINAL_CLOCK,
     *,
     architecture: Architecture = "double_click",
+    window_ns: int = WINDOW_NS,
 ) -> HeraldSettings:
-    """Settings whose window 0 is centred on what arrives `travel_ns` after the start of an attempt: light, or
-    the herald pulses of memories. The outcome table and the channels are those of the architecture.
+    """Settings whose window 0, `window_ns` long, is centred on what arrives `travel_ns` after the start of an
+    attempt: light, or the herald pulses of memories. The outcome table and the channels are those of the
+    architecture.
 
     The start delay is rounded down to a tick of the device and the window takes up the rest; light that
     travels less than half a window finds the window cut at the edge. Raises ConfigError when
@@ -249,11 +263,10 @@ def settings_for_travel(
         )
     if travel_ns < 0:
         raise ConfigError(f"travel_ns = {travel_ns} must not be negative")
-    window = HeraldSettings(link_period_ns=link_period_ns).windows[0]
-    middle_ns = window.start_ns + window.length_ns // 2
+    middle_ns = HeraldSettings(link_period_ns=link_period_ns).windows[0].start_ns + window_ns // 2
     start_delay_ns = clock.whole_ticks_ns(max(0, travel_ns - middle_ns))
-    start_ns = travel_ns - start_delay_ns - window.length_ns // 2
-    cut = GateWindow(max(0, start_ns), window.length_ns + min(0, start_ns))
+    start_ns = travel_ns - start_delay_ns - window_ns // 2
+    cut = GateWindow(max(0, start_ns), window_ns + min(0, start_ns))
     patterns = PATTERNS[architecture]
     wired = {channel for hit in patterns for channel in hit}
     return HeraldSettings(

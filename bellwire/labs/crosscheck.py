@@ -18,6 +18,8 @@ from bellwire.labs.architectures import attempt_times
 from bellwire.labs.banks import check_banks
 from bellwire.labs.document import KeyPath
 from bellwire.labs.equipment_checks import check_equipment
+from bellwire.labs.herald_checks import check_heralds
+from bellwire.labs.herald_inputs import tagger_of
 from bellwire.labs.light_bench_checks import check_optics
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
@@ -27,7 +29,7 @@ from bellwire.planner.tree_texts import read_tree
 
 DRIVERS_BY_ROLE: Final[dict[str, tuple[str, ...]]] = {
     "memory": ("memory_controller",),
-    "herald": ("herald_fpga",),
+    "herald": ("herald_fpga", "tagger_herald"),
     "timing": ("srs_dg645",),
 }
 """Drivers that can play each role of a lab; the drivers themselves stand in bellwire.drivers."""
@@ -62,6 +64,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     if centre is not None and centre not in lab.nodes:
         problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')
     _check_instruments(lab, problems)
+    check_heralds(lab, problems)
     check_equipment(lab, problems)
     check_optics(lab, problems)
     _check_ports(lab, problems)
@@ -288,7 +291,11 @@ def _check_ports(lab: LabFile, problems: ProblemList) -> None:
     places: list[tuple[KeyPath, str]] = []
     places += [(("nodes", name, "address"), node.address) for name, node in lab.nodes.items() if node.address]
     places += [(("stations", name, "address"), at.address) for name, at in lab.stations.items() if at.address]
-    places += [((*place, "address"), instrument.address) for place, _, instrument in _instruments(lab)]
+    places += [
+        ((*place, "address"), instrument.address)
+        for place, _, instrument in _instruments(lab)
+        if tagger_of(instrument.address) is None  # shared with the equipment on purpose
+    ]
     places += [
         ((section, name, "equipment", one, "address"), equipment.address)
         for section, machines in (("nodes", lab.nodes), ("stations", lab.stations))

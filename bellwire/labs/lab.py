@@ -26,6 +26,7 @@ from bellwire.labs.equipment import (
     composite_settings,
     equipment_settings,
 )
+from bellwire.labs.herald_inputs import HeraldInputs, herald_inputs
 from bellwire.labs.light_bench_checks import describe
 from bellwire.labs.optics import (
     TEXTBOOK_CUTOFF_MARGIN_NS,
@@ -71,6 +72,7 @@ class InstrumentSettings:
     address: str  # `pty:NAME` names an emulated serial device; the host decides where its path lies
     serial_number: str | None  # None: any instrument of the right kind is accepted
     emulated: bool
+    inputs: HeraldInputs | None = None  # of a station whose tagger's clicks are matched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +321,10 @@ def _instruments(file: models.LabFile) -> tuple[InstrumentSettings, ...]:
     found: list[InstrumentSettings] = []
 
     def add(
-        owner: NodeId, role: Literal["memory", "herald", "timing"], instrument: models.Instrument | None
+        owner: NodeId,
+        role: Literal["memory", "herald", "timing"],
+        instrument: models.Instrument | None,
+        inputs: HeraldInputs | None = None,
     ) -> None:
         if instrument is not None:
             number = instrument.serial_number
@@ -330,13 +335,19 @@ def _instruments(file: models.LabFile) -> tuple[InstrumentSettings, ...]:
                     driver=instrument.driver,
                     address=instrument.address,
                     serial_number=None if number is None else str(number),
-                    emulated=instrument.emulated,
+                    emulated=instrument.emulated
+                    if inputs is None
+                    else file.stations[owner].equipment[inputs.tagger].emulated,
+                    inputs=inputs,
                 )
             )
 
     for name, node in file.nodes.items():
         add(name, "memory", node.instruments.memory)
     for name, station in file.stations.items():
-        add(name, "herald", station.instruments.herald)
+        herald = station.instruments.herald
+        served = next((link for link in file.links.values() if link.station == name), None)
+        inputs = None if herald is None or served is None else herald_inputs(herald, served, file)
+        add(name, "herald", herald, inputs)
         add(name, "timing", station.instruments.timing)
     return tuple(found)

@@ -34,6 +34,8 @@ from bellwire.labs.sections import (
     Section,
 )
 
+ChannelNumber = Annotated[int, Field(ge=1, le=64)]
+
 CALENDAR_MAX = 256
 """Frames in the calendar of a link."""
 
@@ -51,8 +53,22 @@ class NodeInstruments(Section):
     memory: Instrument | None = None  # None: this node cannot run live
 
 
+class HeraldInstrument(Instrument):
+    """What decides attempts: a heralding FPGA, or the tagger `equipment:NAME` of the station by the driver
+    tagger_herald.
+    """
+
+    # tagger_herald only, all in channels of the tagger
+    pps_channel: ChannelNumber | None = None  # one pulse per second; nothing can be dated without it
+    # double_click: left_h, left_v, right_h, right_v; single_click: left, right; herald lines of memories:
+    # receiver (sender_receiver), first, second (midpoint_source)
+    detector_channels: dict[Name, ChannelNumber] = Field(default_factory=dict)
+    detector_delays_ns: dict[Name, float] = Field(default_factory=dict)  # how late a click is tagged; 0
+    window_ns: Count | None = None  # in which the light of an attempt counts; null: 48
+
+
 class StationInstruments(Section):
-    herald: Instrument | None = None
+    herald: HeraldInstrument | None = None
     timing: Instrument | None = None
 
 

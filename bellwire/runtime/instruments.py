@@ -17,17 +17,18 @@ from bellwire.core.units import NS_PER_S
 from bellwire.drivers import load_driver
 from bellwire.drivers.dg645 import Dg645, TriggerSource
 from bellwire.drivers.herald_fpga import HeraldFpga
-from bellwire.drivers.herald_settings import settings_for_travel
+from bellwire.drivers.herald_settings import WINDOW_NS, settings_for_travel
 from bellwire.drivers.instrument import Condition, Instrument, InstrumentState
 from bellwire.drivers.memory_controller import MemoryController, MemorySettings
 from bellwire.drivers.readings import Value
+from bellwire.drivers.tagger_herald import StreamingTagger, TaggerHerald, TaggerInputs
 from bellwire.runtime.agent import DeviceOrders, NoDevices
 from bellwire.runtime.bindings import MemoryBindings, StationBindings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.equipment import NodeEquipment, device_path
 from bellwire.runtime.health import Health
-from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, InstrumentEntry
+from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, HeraldInputs, InstrumentEntry
 
 SAFE_STATE_S = 1.0
 """An instrument that does not confirm its safe state within this has its own dead-man lease."""
@@ -61,7 +62,8 @@ class NodeInstruments:
         self._bindings: list[MemoryBindings | StationBindings] = []
         self._instruments: list[Instrument] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._analyser: HeraldFpga | None = None
+        self._analyser: HeraldFpga | TaggerHerald | None = None
+        self._herald_window_ns = WINDOW_NS
         self.equipment = NodeEquipment(equipment, device_dir, health, self._on_vital, composites)
         for entry in entries:
             self._add(entry, device_dir)
@@ -112,7 +114,7 @@ class NodeInstruments:
             match instrument:
                 case MemoryController():
                     await instrument.configure(self._memory_settings())
-                case HeraldFpga():
+                case HeraldFpga() | TaggerHerald():
                     link = self._link()
                     await instrument.configure(
                         settings_for_travel(
@@ -120,6 +122,7 @@ class NodeInstruments:
                             link.lanes,
                             link.click_delay_ns,
                             architecture=link.architecture,
+                            window_ns=self._herald_window_ns,
                         )
                     )
                 case Dg645():
@@ -152,8 +155,12 @@ class NodeInstruments:
             self.orders = memory_bindings
         elif entry.role == "herald":
             watch = DeviceWatch("station", self._feed, self._health)
-            path = device_path(entry.address, device_dir)
-            analyser = HeraldFpga(name, path, serial_number=expected, on_state=self._on_analyser)
+            analyser: HeraldFpga | TaggerHerald
+            if entry.inputs is None:
+                path = device_path(entry.address, device_dir)
+                analyser = HeraldFpga(name, path, serial_number=expected, on_state=self._on_analyser)
+            else:
+                analyser = self._tagger_herald(name, entry.inputs, expected)
             self._analyser = analyser
             station_bindings = StationBindings(self._link(), analyser, watch, self._feed, self._health)
             self._keep(entry.role, analyser, watch)
@@ -166,6 +173,18 @@ class NodeInstruments:
             path = device_path(entry.address, device_dir)
             trigger = Dg645(name, path, serial_number=expected, on_state=watch.on_state)
             self._keep(entry.role, trigger, watch)
+
+    def _tagger_herald(self, name: str, inputs: HeraldInputs, serial_number: str | None) -> TaggerHerald:
+        tagger = self.equipment.driver(inputs.tagger)
+        if not isinstance(tagger, StreamingTagger):
+            raise ConfigError(f"{tagger.name} is no time tagger", where=name)
+        self._herald_window_ns = inputs.window_ns or WINDOW_NS
+        wired = TaggerInputs(
+            pps_channel=inputs.pps_channel,
+            channels=dict(inputs.channels),
+            delays_ps=dict(inputs.delays_ps),
+        )
+        return TaggerHerald(name, tagger, wired, serial_number=serial_number, on_state=self._on_analyser)
 
     def _on_analyser(self, state: InstrumentState) -> None:
         """Heralds count only while everything vital around the analyser is ready, too."""

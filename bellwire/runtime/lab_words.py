@@ -11,6 +11,25 @@ from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import NetworkSettings
 
 
+class HeraldInputs(Protocol):
+    """How a station is wired to the tagger whose clicks it matches; see `labs.herald_inputs`."""
+
+    @property
+    def tagger(self) -> str: ...
+
+    @property
+    def pps_channel(self) -> int: ...
+
+    @property
+    def channels(self) -> Mapping[int, int]: ...
+
+    @property
+    def delays_ps(self) -> Mapping[int, int]: ...
+
+    @property
+    def window_ns(self) -> int | None: ...
+
+
 class InstrumentEntry(Protocol):
     """One instrument of a node or station."""
 
@@ -33,6 +52,11 @@ class InstrumentEntry(Protocol):
 
     @property
     def emulated(self) -> bool: ...
+
+    @property
+    def inputs(self) -> HeraldInputs | None:
+        """None: the instrument is one of its own."""
+        ...
 
 
 class EquipmentEntry(Protocol):

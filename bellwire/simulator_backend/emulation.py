@@ -15,14 +15,25 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend import clusters as clusters  # loading it within the first gate would be late
-from bellwire.simulator_backend.devices.bench import EmulatedBench, NodeWiring, StationWiring, TriggerWiring
+from bellwire.simulator_backend.devices.bench import (
+    EmulatedBench,
+    NodeWiring,
+    StationWiring,
+    TaggedStation,
+    TriggerWiring,
+)
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentEntry
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
+from bellwire.simulator_backend.injected_tags import HeraldInputs
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth, World
 from bellwire.simulator_backend.world_fusions import GroupTruth
 from bellwire.simulator_backend.world_words import PairTruth
 
-EMULATED_DRIVERS = {"memory": "memory_controller", "herald": "herald_fpga", "timing": "srs_dg645"}
+EMULATED_DRIVERS = {
+    "memory": ("memory_controller",),
+    "herald": ("herald_fpga", "tagger_herald"),
+    "timing": ("srs_dg645",),
+}
 
 
 class InstrumentEntry(Protocol):
@@ -45,6 +56,11 @@ class InstrumentEntry(Protocol):
 
     @property
     def emulated(self) -> bool: ...
+
+    @property
+    def inputs(self) -> HeraldInputs | None:
+        """Of a station whose tagger's clicks are matched; None for an instrument of its own."""
+        ...
 
 
 class EmulatedLab(Protocol):
@@ -81,10 +97,11 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
     nodes: list[NodeWiring] = []
     stations: list[StationWiring] = []
     triggers: list[TriggerWiring] = []
+    tagged: list[TaggedStation] = []
     for entry in lab.instruments:
         if not entry.emulated:
             continue
-        if EMULATED_DRIVERS[entry.role] != entry.driver:
+        if entry.driver not in EMULATED_DRIVERS[entry.role]:
             problem = f'nothing emulates "{entry.driver}" as {entry.role}'
             raise ConfigError(problem, where=f"{lab.path} ({entry.owner})")
         own_links = lab.network.nodes[entry.owner].links
@@ -101,6 +118,10 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
             )
         elif entry.role == "herald":
             (link,) = own_links
+            if entry.inputs is not None:
+                nodes_of_link = lab.network.links[link].nodes
+                tagged.append(TaggedStation(station=entry.owner, link=link, nodes=nodes_of_link))
+                continue
             stations.append(
                 StationWiring(
                     station=entry.owner,
@@ -117,7 +138,9 @@ def wire(lab: EmulatedLab, device_dir: Path, log: "TruthFile | None" = None) -> 
     device_dir.mkdir(parents=True, exist_ok=True)
     world = World(links, memories, lab.seed)
     truth_log = None if log is None else log.put
-    return EmulatedBench(world, stations=stations, nodes=nodes, triggers=triggers, truth_log=truth_log)
+    return EmulatedBench(
+        world, stations=stations, nodes=nodes, triggers=triggers, tagged=tagged, truth_log=truth_log
+    )
 
 
 def _durations(network: NetworkSettings, node: NodeId) -> OperationDurations:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
 from bellwire.simulator_backend.emulation import EmulatedLab, TruthFile, wire
+from bellwire.simulator_backend.tagged_stations import inject_tags, tagger_cables
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.lab_light import LabLight
@@ -28,7 +29,8 @@ class LitLab(EmulatedLab, Protocol):
 
 class LabEmulation:
     """An asynchronous context manager; `bench` and `equipment` hold the emulators by name, `light` is the
-    World of photons, None where the lab has none.
+    World of photons, None where the lab has none; `injected` the tags of heralds, None where every station
+    has an FPGA.
     """
 
     def __init__(self, lab: LitLab, device_dir: Path, log: TruthFile | None = None) -> None:
@@ -40,7 +42,14 @@ class LabEmulation:
             from bellwire.simulator_backend.lab_light import LabLight
 
             self.light = LabLight(description, lab.seed, self.bench.change_link)
-        self.equipment = EquipmentBench(lab.equipment, device_dir, self.light, seed=lab.seed)
+        self.injected = inject_tags(lab, self.bench, self.light)
+        self.equipment = EquipmentBench(
+            lab.equipment,
+            device_dir,
+            self.light if self.injected is None else self.injected,
+            seed=lab.seed,
+            cables=tagger_cables(lab),
+        )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

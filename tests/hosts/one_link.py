@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from bellwire.core.effects import MeasureQubit, StartAttempts, StartRun
+from bellwire.core.effects import MeasureQubit, ReleaseQubit, StartAttempts, StartRun
 from bellwire.core.events import Event, QubitHeld, QubitMeasured, StationHeralded
 from bellwire.core.settings import Architecture, NetworkSettings
 from bellwire.core.units import NS_PER_S
@@ -24,7 +24,7 @@ from bellwire.labs import Lab
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.health import Health
 from bellwire.runtime.instruments import NodeInstruments
-from bellwire.simulator_backend.emulation import wire
+from bellwire.simulator_backend.lab_emulation import LabEmulation
 from tests.hosts.live import PATIENCE_S, wait_for
 from tests.physics.links_of_two import NAMES
 
@@ -52,6 +52,7 @@ class OneLink:
     network: NetworkSettings
     instruments: dict[str, NodeInstruments]
     clock: LiveClock
+    emulation: LabEmulation
     epoch_ns: int = 0
     heralds: dict[int, StationHeralded] = field(default_factory=dict[int, StationHeralded])  # by lane
     held: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])  # slots that caught
@@ -126,6 +127,10 @@ class OneLink:
                     )
                 )
 
+    def release(self, node: str, lane: int) -> None:
+        """Give up whatever a slot holds."""
+        self.instruments[node].orders.carry_out(ReleaseQubit(slot=self.slot(node, lane), tag=0))
+
     async def pairs(self, generation: int, basis: Literal["X", "Y", "Z"]) -> list[Pair]:
         """One pair on every lane, both ends measured."""
         self.arm(generation)
@@ -166,7 +171,8 @@ async def one_link(
     """A lab of links_of_two on its emulated instruments. configured_as: the station is told that its link is
     of another architecture than its hardware."""
     network = lab.network
-    bench = wire(lab, folder)
+    emulation = LabEmulation(lab, folder)
+    bench = emulation.bench
     clock = LiveClock()
     health = Health()
     link = network.links[LINK]
@@ -174,7 +180,7 @@ async def one_link(
         wrong = msgspec.structs.replace(link, architecture=configured_as)
         network = msgspec.structs.replace(network, links={LINK: wrong})
     instruments: dict[str, NodeInstruments] = {}
-    one = OneLink(network, instruments, clock)
+    one = OneLink(network, instruments, clock, emulation)
     _note_starts(bench, one, link.period_ns)
     for name in (*NAMES, "mid"):
         entries = tuple(entry for entry in lab.instruments if entry.owner == name)
@@ -182,11 +188,15 @@ async def one_link(
         def feed(event: Event, name: str = name) -> None:
             one.feed(name, event)
 
-        instruments[name] = NodeInstruments(network, name, entries, folder, feed, clock, health)
-    async with bench:
-        core = bench.stations["mid"].core
-        assert core is not None
-        one.light = lambda: sum(core.registers.value("COUNT", channel) for channel in range(4))
+        equipment = tuple(entry for entry in lab.equipment if entry.owner == name)
+        instruments[name] = NodeInstruments(
+            network, name, entries, folder, feed, clock, health, equipment=equipment
+        )
+    async with emulation:
+        if "mid" in bench.stations:
+            core = bench.stations["mid"].core
+            assert core is not None
+            one.light = lambda: sum(core.registers.value("COUNT", channel) for channel in range(4))
         try:
             for each in instruments.values():
                 await each.start()

@@ -77,9 +77,10 @@ def lab_of(
     memory: Any = None,
     node: Any = None,
     live: bool = False,
+    station: Any = None,
 ) -> Lab:
     """The lab of one point of the grid. memory, node: further keys, of both nodes. live: with emulated
-    instruments, and runs on whole seconds."""
+    instruments, and runs on whole seconds. station: further keys, which go before the others."""
     nodes: dict[str, Any] = {
         name: {
             "role": "end",
@@ -97,9 +98,9 @@ def lab_of(
         }
         for name, emission in zip(NAMES, case.emission, strict=True)
     }
-    station: dict[str, Any] = {}
+    at_station: dict[str, Any] = {}
     if live:
-        station["instruments"] = {"herald": emulated("herald_fpga", "mid")}
+        at_station["instruments"] = {"herald": emulated("herald_fpga", "mid")}
         for name, one in nodes.items():
             one["instruments"] = {"memory": emulated("memory_controller", name)}
     detectors = {
@@ -130,7 +131,7 @@ def lab_of(
             {
                 "lab": "two",
                 "nodes": nodes,
-                "stations": {"mid": {"detectors": detectors, **station}},
+                "stations": {"mid": {"detectors": detectors, **at_station, **(station or {})}},
                 "links": {"ann-bob": link | case.link},
                 "requests": requests,
             }

@@ -27,7 +27,7 @@ from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmu
 from bellwire.simulator_backend.devices.memory_core import MemoryCore
 from bellwire.simulator_backend.devices.operation_durations import OperationDurations
 from bellwire.simulator_backend.devices.world_port import TruthLog, WorldPort
-from bellwire.simulator_backend.world_words import PlannedClick
+from bellwire.simulator_backend.world_words import Click, PlannedClick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,17 @@ class StationWiring:
     identity: int | None = None
     hardware: HeraldHardware | None = None
     architecture: Architecture = "double_click"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaggedStation:
+    """A station without an FPGA: its clicks go to the inputs of a tagger (injected_tags.py). `nodes` as in
+    StationWiring.
+    """
+
+    station: str
+    link: str
+    nodes: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +98,7 @@ class EmulatedBench:
         stations: Iterable[StationWiring] = (),
         nodes: Iterable[NodeWiring] = (),
         triggers: Iterable[TriggerWiring] = (),
+        tagged: Iterable[TaggedStation] = (),
         truth_log: TruthLog | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -100,6 +112,10 @@ class EmulatedBench:
         self.stations: dict[str, FramedEmulator[HeraldCore]] = {}
         self.nodes: dict[str, FramedEmulator[MemoryCore]] = {}
         self.triggers: dict[str, InstrumentEmulator] = {}
+        self.on_plan: Callable[[PlannedClick, int], None] = lambda planned, now_ns: None
+        self.on_tagged_click: Callable[[Click], None] = lambda click: None
+        """A success of a link whose station is tagged; the light of its attempts comes as planned."""
+        self._tagged_of_link = {station.link: station for station in tagged}
         self._station_of_link: dict[str, StationWiring] = {}
         for station in stations:
             if station.link in self._station_of_link:
@@ -259,6 +275,7 @@ class EmulatedBench:
     def _plan(self, planned: PlannedClick) -> None:
         # A lane has one plan at a time: a newer one overtakes the older in the World as well.
         self._planned[planned.link, planned.lane] = planned
+        self.on_plan(planned, self._now_ns)
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -289,14 +306,19 @@ class EmulatedBench:
     def _realise(self, planned: PlannedClick) -> None:
         del self._planned[planned.link, planned.lane]
         click = self._world.realise(planned, self._now_ns)
-        wiring = self._station_of_link.get(planned.link)
+        wiring = self._station_of_link.get(planned.link) or self._tagged_of_link.get(planned.link)
         if click is None or wiring is None:
             return
-        station = self.stations[wiring.station]
         outcome = 0
-        if station.core is not None and station.endpoint is not None:
-            outcome = station.core.click(click.at_ns, click.lane, click.code, self._now_ns)
-            station.endpoint.pump()
+        if isinstance(wiring, TaggedStation):
+            # Nothing decides here; the memories notice the click as they would notice the herald pin.
+            outcome = click.code
+            self.on_tagged_click(click)
+        else:
+            station = self.stations[wiring.station]
+            if station.core is not None and station.endpoint is not None:
+                outcome = station.core.click(click.at_ns, click.lane, click.code, self._now_ns)
+                station.endpoint.pump()
         for side, node in enumerate(wiring.nodes):
             memory = self.nodes.get(node)
             if memory is None or memory.core is None or not click.held[side]:

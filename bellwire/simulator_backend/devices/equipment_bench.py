@@ -55,7 +55,9 @@ class EquipmentBench:
         *,
         pace: float = 1.0,
         seed: int = 0,
+        cables: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        """cables: further words of the wiring by full name; what an entry says itself goes before them."""
         self.emulators: dict[str, InstrumentEmulator] = {}
         for number, entry in enumerate(entry for entry in entries if entry.emulated):
             if entry.full_name in self.emulators:
@@ -67,7 +69,7 @@ class EquipmentBench:
                 device_dir=device_dir,
                 wiring=Wiring(
                     Alone() if surroundings is None else surroundings,
-                    dict(entry.wiring),
+                    {**(cables or {}).get(entry.full_name, {}), **entry.wiring},
                     None if surroundings is None else Alone(),
                 ),
                 pace=pace,
