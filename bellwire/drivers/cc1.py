@@ -34,8 +34,10 @@ DWELL_S = (0.1, 30.0)
 DWELL_STEP_S = 0.001
 LATCH_S = 0.05
 """How long after a dwell time its counts are read."""
+REFUSAL_S = 0.1
+"""How long a refusal is listened for after an order that is not acknowledged."""
 SILENCE_S = 0.03
-"""Nothing for so long after an order: no more is coming. At 19200 baud a character takes 0.5 ms."""
+"""Nothing for so long behind a line: no more is coming. At 19200 baud a character takes 0.5 ms."""
 REPLY_BYTES_MAX = 256
 COUNT_TRIES_MAX = 5
 NEW_DIALECT = (2, 2)
@@ -264,7 +266,7 @@ class Cc1(SessionInstrument):
         async with self._turn:
             await session.send(command.encode("ascii") + b"\n")
             told = await session.listen(
-                self._settings_of_session.timeout_s if self._acknowledges else SILENCE_S
+                self._settings_of_session.timeout_s if self._acknowledges else REFUSAL_S
             )
             if self._acknowledges and not told:
                 fault = LinkTimeout(self.name, f"{command} was not acknowledged")

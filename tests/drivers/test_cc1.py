@@ -225,7 +225,9 @@ async def test_a_restart_during_a_count_leaves_no_count(counter: Powered) -> Non
 async def test_a_count_does_not_go_on_in_another_connection(counter: Powered) -> None:
     await counter.driver.connect()
     counting = asyncio.create_task(counter.driver.count(0.3))
-    await eventually(lambda: b":COUN:ON" in counter.requests(), "the count")
+    await eventually(
+        lambda: b":COUN:ON" in counter.requests() and not counter.driver._turn.locked(), "the count"
+    )
     await counter.driver.close()
     await counter.driver.connect()
     with pytest.raises(Disconnected, match="lost during a count"):
