@@ -44,16 +44,21 @@ def node(
 
 
 def emulate(lab: LabArgument, state: StateOption = STATE, run: RunOption = None) -> None:
-    """Play the emulated instruments of a lab, where its agents look for them."""
+    """Play the emulated instruments of a lab, where its agents, or any other program, look for them."""
     import asyncio
 
     from bellwire.labs import load_lab
     from bellwire.runtime.control import socket_path
+    from bellwire.runtime.equipment import device_path
     from bellwire.simulator_backend.emulation_process import run_emulation
 
     loaded = load_lab(find_lab(lab), live=True)
     run_dir = run or _new_run(loaded, state)
     socket = socket_path(state, "emulator")
+    rows = [(f"{at.owner}-{at.role}", at.driver, at.address) for at in loaded.instruments if at.emulated]
+    rows += [(one.full_name, one.driver, one.address) for one in loaded.equipment if one.emulated]
+    for name, driver, address in rows:
+        typer.echo(f"{name:<24} {driver:<24} {device_path(address, state / 'devices')}")
     with logs_on_stderr():
         asyncio.run(run_emulation(loaded, state / "devices", socket, run_dir / "truth.jsonl"))
 
