@@ -32,6 +32,8 @@ MOVE_S = 60.0
 HOME_S = 60.0
 END = re.compile(rb"(?:^|\n)(Done|Error-?\d*(?=\r))")
 """A reply ends with either word; behind Done comes a line's end, with the attenuators also an empty line."""
+EMPTY_PIECES_MAX = 16
+"""In so many pieces ends of lines may come between two replies."""
 ERRORS = {
     "Error-2": "bad command",
     "Error-5": "home sensor",
@@ -179,7 +181,8 @@ class WithoutEmptyLines(Transport):
         return self._line.read_some(timeout_s)
 
     def strays(self, quiet_s: float) -> bytes:
-        stray = self._line.strays(quiet_s)
-        while stray and not stray.strip():
+        for _ in range(EMPTY_PIECES_MAX):
             stray = self._line.strays(quiet_s)
-        return stray
+            if not stray or stray.strip():
+                return stray
+        return stray  # it sends nothing but ends of lines: the session will say that it is not quiet

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from bellwire.core.errors import LocalMisuse
 from bellwire.drivers.faults import DeviceError, LinkTimeout, ProtocolFault
 from bellwire.drivers.instrument import Backoff, Condition
-from bellwire.drivers.odl650 import BACKLASH_STEPS, RANGE_PS, STEP_FS, Odl650, ended
+from bellwire.drivers.odl650 import BACKLASH_STEPS, RANGE_PS, STEP_FS, Odl650, WithoutEmptyLines, ended
 from bellwire.drivers.readings import Quality
 from bellwire.drivers.roles import DelayLine
-from bellwire.drivers.session import SessionSettings
+from bellwire.drivers.session import Session, SessionSettings, Transport
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
@@ -183,6 +183,45 @@ async def test_it_does_not_matter_what_ends_the_line_of_done(
     await driver.home()
     for _ in range(20):
         assert await driver.read_homed()
+
+
+class Piecewise(Transport):
+    """A line from which one piece after the other comes, whatever is asked."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+
+    def open(self, timeout_s: float) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def write(self, octets: bytes) -> None:
+        """Nothing to do."""
+
+    def read_some(self, timeout_s: float) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+async def test_an_end_of_line_that_comes_behind_its_reply_is_no_stray() -> None:
+    line = Piecewise(
+        b"", b"S?\r\nPos:7\r\nDone", b"\r\n", b"\r", b"\n", b"", b"\r\n", b"", b"S?\r\nPos:8\r\nDone"
+    )
+    session = Session("delay", WithoutEmptyLines(line), QUICK)
+    await session.open()
+    assert await session.exchange(b"S?\r\n", ended) == b"S?\r\nPos:7\r\nDone"
+    assert await session.exchange(b"S?\r\n", ended) == b"S?\r\nPos:8\r\nDone"
+    await session.close()
+
+
+async def test_a_line_that_sends_nothing_but_ends_of_lines_is_not_listened_to_for_ever() -> None:
+    line = Piecewise(*[b"\r\n"] * 100)
+    session = Session("delay", WithoutEmptyLines(line), QUICK)
+    await session.open()
+    with pytest.raises(ProtocolFault, match="unsolicited bytes"):
+        await session.exchange(b"S?\r\n", ended)
+    await session.close()
 
 
 async def test_a_refusal_is_told_at_once_and_leaves_the_line_in_step(
