@@ -30,7 +30,7 @@ INPUTS = ("channel_1", "channel_2", "channel_3", "channel_4")
 """Words of the inputs in a wiring."""
 SERIAL_NUMBER = 1
 TICK_NS = 5_000_000
-TICKS_PER_BOUND = 4
+TICKS_PER_BOUND = 2
 REQUEST_BYTES_MAX = 4096
 WRITES = frozenset({FrameType.WRITE, FrameType.WRITE_FIXED})
 
