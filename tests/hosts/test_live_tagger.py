@@ -4,25 +4,35 @@ As in test_live_architectures.py: 240 pairs of each architecture, measured in th
 rate and fidelity within 4 standard errors of the closed form, one false alarm in 4000 runs of a fidelity.
 """
 
+import asyncio
+import sys
+from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import pytest
 
 from bellwire.core.bell import COST_UNIT_PER_NEPER
 from bellwire.core.units import NS_PER_S, ns_from_s
 from bellwire.labs import Lab
+from bellwire.simulator_backend.devices.emulators import EMULATORS, EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
+from bellwire.simulator_backend.devices.surroundings import Wiring
+from bellwire.simulator_backend.devices.swabian_device import SwabianDevice
+from bellwire.simulator_backend.devices.swabian_standin import StandIn
 from tests.hosts.conftest import frames_tracked
 from tests.hosts.live import asked, lab_up, live_lab, wait_for
-from tests.hosts.one_link import OneLink, one_link
+from tests.hosts.one_link import OneLink, Pair, one_link
 from tests.hosts.recorded import RecordedRun, aged_back
 from tests.hosts.test_live_architectures import LANES, ROUNDS, SIGMAS, SIGN, TURNED, decay_of, made
 from tests.physics.links_of_two import LinkCase, closed_form, emulated, lab_of
+from tests.ports import free_ports
 
 PERIOD = {"attempt_period_us": 1000}
 WIRED = {
+    "double_click": {"left_h": 1, "left_v": 2, "right_h": 3, "right_v": 4},
     "single_click": {"left": 1, "right": 3},
     "sender_receiver": {"receiver": 2},
     "midpoint_source": {"first": 1, "second": 2},
@@ -38,7 +48,10 @@ CASES = (
 )
 
 
-def tagged_lab(case: LinkCase, **changed: Any) -> Lab:
+DOUBLE = LinkCase(architecture="double_click", km=(1, 1), visibility=0.9, dark=1e-6, link=PERIOD)
+
+
+def tagged_lab(case: LinkCase, tagger: dict[str, Any] | None = None, **changed: Any) -> Lab:
     """The lab of a case whose station has a tagger; its first detector is 12.5 ns late."""
     wired = WIRED[case.architecture]
     herald = {
@@ -50,8 +63,8 @@ def tagged_lab(case: LinkCase, **changed: Any) -> Lab:
         "window_ns": 20,
         **changed,
     }
-    tagger = emulated("fpga_tagger", "mid-tagger")
-    station = {"instruments": {"herald": herald}, "equipment": {"tagger": tagger}}
+    equipment = {"tagger": tagger or emulated("fpga_tagger", "mid-tagger")}
+    station = {"instruments": {"herald": herald}, "equipment": equipment}
     return lab_of(case, lanes=LANES, live=True, station=station)
 
 
@@ -59,13 +72,15 @@ def tagged_lab(case: LinkCase, **changed: Any) -> Lab:
 async def test_a_tagger_heralds_at_the_rate_and_fidelity_of_the_closed_form(
     case: LinkCase, tmp_path: Path
 ) -> None:
-    success, fidelity = closed_form(case)
     async with one_link(tagged_lab(case), tmp_path) as one:
         found = await made(one, ROUNDS)
-    pairs = [pair for told in found.values() for pair in told]
-    assert len(pairs) == LANES * ROUNDS
-    measured = len(pairs) / sum(pair.attempts for pair in pairs)
-    assert abs(measured - success) <= SIGMAS * success * sqrt((1 - success) / len(pairs))
+    assert_as_planned(case, found, LANES * ROUNDS)
+
+
+def assert_as_planned(case: LinkCase, found: dict[str, list[Pair]], count: int) -> None:
+    """Rate and fidelity of so many pairs within SIGMAS standard errors of the closed form."""
+    assert_rate(case, found, count)
+    fidelity = closed_form(case)[1]
     values, error = [], 0.0
     for basis, told in found.items():
         agreeing = [
@@ -75,6 +90,66 @@ async def test_a_tagger_heralds_at_the_rate_and_fidelity_of_the_closed_form(
         values.append(sum(agreeing) / len(agreeing))
         error += (1 - values[-1] ** 2) / len(agreeing)
     assert abs((1 + sum(values)) / 4 - fidelity) <= SIGMAS * sqrt(error) / 4
+
+
+def assert_rate(case: LinkCase, found: dict[str, list[Pair]], count: int) -> None:
+    """Attempts of so many pairs within SIGMAS standard errors of the closed form."""
+    success = closed_form(case)[0]
+    pairs = [pair for told in found.values() for pair in told]
+    assert len(pairs) == count
+    measured = len(pairs) / sum(pair.attempts for pair in pairs)
+    assert abs(measured - success) <= SIGMAS * success * sqrt((1 - success) / len(pairs))
+
+
+class InLoop:
+    """Tags of a wiring for a library that asks in a thread of its own: the emulated lab lives in one loop."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._loop = asyncio.get_running_loop()
+
+    def tags(self, words: Sequence[str], start_ns: int, stop_ns: int) -> Any:
+        async def look() -> Any:
+            return self._wiring.tags(words, start_ns, stop_ns)
+
+        return asyncio.run_coroutine_threadsafe(look(), self._loop).result(10.0)
+
+
+class SwabianOnUsb:
+    """An emulated Time Tagger; what stands for the maker's library finds it when it is on."""
+
+    def __init__(self, order: EmulatorOrder) -> None:
+        self._order = order
+
+    async def start(self) -> None:
+        wiring: Any = InLoop(self._order.wiring)
+        sys.modules["Swabian.TimeTagger"] = cast(Any, StandIn([SwabianDevice(wiring)]))
+
+    async def stop(self) -> None:
+        """The library stays; nothing asks it any more."""
+
+
+async def test_four_detectors_and_a_pps_on_a_time_tagger_herald_two_clicks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in for the maker's library runs in its own thread; 120 pairs, rate and fidelity as above."""
+    monkeypatch.setitem(sys.modules, "Swabian", ModuleType("Swabian"))
+    monkeypatch.setitem(sys.modules, "Swabian.TimeTagger", ModuleType("Swabian.TimeTagger"))
+    monkeypatch.setitem(EMULATORS, "swabian_time_tagger", f"{__name__}:SwabianOnUsb")
+    tagger = {"driver": "swabian_time_tagger", "address": "usb", "emulated": True}
+    async with one_link(tagged_lab(DOUBLE, tagger, pps_channel=8), tmp_path) as one:
+        found = await made(one, ROUNDS // 2)
+    assert_as_planned(DOUBLE, found, LANES * ROUNDS // 2)
+
+
+async def test_a_time_controller_heralds_a_block_later(tmp_path: Path) -> None:
+    """An ID900 hands over blocks of a quarter of a second: heralds are as late, and as many. 24 pairs."""
+    controller, data_link = free_ports(2)
+    address = f"tcp://127.0.0.1:{controller},127.0.0.1:{data_link}"
+    tagger = {"driver": "idq_id900", "address": address, "emulated": True}
+    async with one_link(tagged_lab(CASES[0], tagger), tmp_path) as one:
+        found = await made(one, 6)
+    assert_rate(CASES[0], found, 6 * LANES)
 
 
 def analyser(one: OneLink) -> Any:
