@@ -241,9 +241,9 @@ CATALOGUE: tuple[DriverCard, ...] = (
         transport="serial 19200, text lines",
         address="/dev/ttyUSB0",
         unverified=(
-            "that the counter's window is how far partners may lie from each other on either side",
-            "that :COUN:ON (before firmware 2.2 :COUN 1) begins one dwell time in the mode STOP",
-            "that the counts of a dwell time are kept until the next is begun",
+            "that later firmware too stretches both inputs by the window, so that it reaches to either side",
+            "that later firmware too begins a dwell time with :COUN:ON and keeps its counts for 2 s",
+            "that later firmware too has counters of 21 bits and tells 3000000000 for an overflow",
             "which accidental coincidences SUBT takes away",
             "whether acknowledgements are on after power-up (emulated as on, from firmware 2.2)",
             "the range of dwell times, 0.1 to 30 s, which one public client keeps to",
@@ -252,7 +252,9 @@ CATALOGUE: tuple[DriverCard, ...] = (
             "it tells no serial number",
             "acknowledgements are left as they are found: their echo is what tells an answer from a late one",
             "without them answers do not say what they belong to",
-            "a count sets dwell time and trigger mode",
+            "a count sets dwell time and trigger mode, and begins up to 0.1 s late",
+            "the earliest firmware, which does not know FIRM?, is refused",
+            "an early firmware that somebody left counting answers only between dwell times",
         ),
     ),
     DriverCard(

@@ -3,8 +3,8 @@
 Owns the two dialects (firmware before 2.2 and from then on) and the acknowledgements, which echo each
 command: whether they are on is learned from the first answer and never changed, and where they are on a
 line that is not an echo is not taken for an answer. Refuses to let others choose dwell time and trigger
-mode: a count is one dwell time that begins when it is asked for. Sources: the two public clients named in
-the design text; never checked on a physical instrument.
+mode: a count is one dwell time that begins when it is asked for. Sources: two public clients, and an early
+firmware that its maker has published; never checked on a physical instrument.
 """
 
 from __future__ import annotations
@@ -29,11 +29,17 @@ CHANNELS = (1, 2)
 WINDOW_NS = (0.0, 14.0)
 DELAY_NS = (0, 14)
 STEP_NS = 2
-"""Of the full window, which is twice the counter's number; and of the delay, which is even."""
+"""The counter stretches both inputs by its window: partners lie within one on either side, and the full window
+is twice its number. The delay it takes in even numbers."""
 DWELL_S = (0.1, 30.0)
 DWELL_STEP_S = 0.001
-LATCH_S = 0.05
-"""How long after a dwell time its counts are read."""
+START_S = 0.15
+"""How long after the order a dwell time may begin: the counter is in a cycle of 0.1 s."""
+HOLD_S = 2.0
+"""How long the counts of a dwell time are kept before the next begins by itself."""
+COUNT_MAX = (1 << 21) - 1
+OVERFLOWED = 3_000_000_000
+"""What the counter tells instead of a count that its 21 bits do not hold."""
 REFUSAL_S = 0.1
 """How long a refusal is listened for after an order that is not acknowledged."""
 SILENCE_S = 0.03
@@ -165,14 +171,25 @@ class Cc1(SessionInstrument):
         return await self._quantity("DWEL?", "s")
 
     async def count(self, window_s: float) -> Counts:
-        """Singles of both inputs over one window of 0.1 to 30 s that begins now."""
-        one, two, _ = await self._count(window_s)
-        return Counts(window_s, {1: one, 2: two}, True, time.monotonic_ns())
+        """Singles of both inputs over one window of 0.1 to 30 s that begins now, give or take 0.1 s.
+
+        Not valid when a counter overflowed, at 2097151; then it is that number.
+        """
+        *singles, _ = await self._count(window_s)
+        kept = {channel: min(count, COUNT_MAX) for channel, count in zip(CHANNELS, singles, strict=True)}
+        return Counts(window_s, kept, OVERFLOWED not in singles, time.monotonic_ns())
 
     async def count_coincidences(self, window_s: float) -> Mapping[tuple[int, ...], int]:
-        """Coincidences of inputs 1 and 2 over one window of 0.1 to 30 s that begins now."""
-        _, _, both = await self._count(window_s)
-        return {CHANNELS: both}
+        """Coincidences of inputs 1 and 2 over one window of 0.1 to 30 s that begins now, give or take 0.1 s.
+
+        Raises DeviceError when a counter overflowed.
+        """
+        counted = await self._count(window_s)
+        if OVERFLOWED in counted:
+            raise DeviceError(
+                self.name, f"more than {COUNT_MAX} counts in {window_s:g} s: count for a shorter time"
+            )
+        return {CHANNELS: counted[2]}
 
     async def _count(self, window_s: float) -> tuple[int, int, int]:
         self._in_range("window", window_s, DWELL_S, "s")
@@ -182,14 +199,19 @@ class Cc1(SessionInstrument):
             await self._order(":TRIG:MODE STOP" if self._new_dialect else ":TRIG 1")
             self._same("one count at a time", True, await self._counts_once())
             session = self._line()
-            await self._order(":COUN:ON" if self._new_dialect else ":COUN 1")
-            await asyncio.sleep(window_s + LATCH_S)
-            counted = [await self._read_count(counter) for counter in ("C1", "C2", "CO")]
+            await self._order(":COUN:OFF")  # or a count that runs already would be taken for ours
+            await self._order(":COUN:ON")
+            begun_s = time.monotonic()
+            await asyncio.sleep(window_s + START_S)
+            one, two, both = [await self._read_count(counter) for counter in ("C1", "C2", "CO")]
+            if time.monotonic() - begun_s > window_s + HOLD_S:
+                raise DeviceError(self.name, f"the counts were read more than {HOLD_S:g} s late: count again")
             if session is not self.session:
                 raise Disconnected(self.name, "the connection was lost during a count: count again")
             if not await self._counts_once():
                 raise DeviceRestarted(self.name, "the counter forgot its settings during a count")
-            return counted[0], counted[1], counted[2]
+            await self._order(":COUN:OFF")
+            return one, two, both
 
     async def _counts_once(self) -> bool:
         """Whether a count is made when it is begun (or over and over). After power-up it is not."""

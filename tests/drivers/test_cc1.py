@@ -104,7 +104,7 @@ async def test_what_is_set_reads_back_in_every_dialect(either: Powered) -> None:
     assert (await driver.read_gate(), await driver.read_subtract()) == (True, True)
     await driver.set_gate(False)
     assert not await driver.read_gate()
-    assert await driver.read_dwell_s() == 1.0
+    assert await driver.read_dwell_s() == 2.0
 
 
 async def test_a_count_is_what_came_in_its_window(either: Powered) -> None:
@@ -112,11 +112,12 @@ async def test_a_count_is_what_came_in_its_window(either: Powered) -> None:
     await driver.connect()
     counts = await driver.count(0.1)
     assert (counts.window_s, counts.valid, set(counts.singles)) == (0.1, True, {1, 2})
-    # The emulator's own inputs over the window that it says: what the driver got is what the World sent.
-    began_ns = either.model._began_ns
-    assert began_ns is not None
+    began_ns = next(logged.at_ns for logged in either.emulator.log if logged.request == b":COUN:ON")
+    # What the driver got is what the World sent within its window, whose start is known to a millisecond.
     _, channel = either.model._wiring.tags(("1", "2"), began_ns, began_ns + 100 * MS)
-    assert counts.singles == {1: int((channel == 0).sum()), 2: int((channel == 1).sum())}
+    for number in (1, 2):
+        assert counts.singles[number] == pytest.approx(int((channel == number - 1).sum()), abs=60)
+    assert either.requests()[-1] == b":COUN:OFF"
     assert either.model.dwell_ms == 100
     assert not either.model.repeats
 
@@ -128,17 +129,17 @@ async def test_a_refused_order_is_told_in_the_counters_words(
     await either.driver.connect()
     with pytest.raises(DeviceError, match=":WIND 7 refused: Unable to comply"):
         await either.driver.set_window_ns(14)
-    assert await either.driver.read_window_ns() == 6.0
+    assert await either.driver.read_window_ns() == 2.0
 
 
 async def test_an_order_that_is_silently_ignored_is_told(either: Powered) -> None:
     await either.driver.connect()
     either.emulator.set_fault(Fault.IGNORED_SET)
-    with pytest.raises(DeviceError, match=r"window in ns was set to 8\.0 but reads 6"):
+    with pytest.raises(DeviceError, match=r"window in ns was set to 8\.0 but reads 2"):
         await either.driver.set_window_ns(8)
     with pytest.raises(DeviceError, match="GATE was set to True but reads False"):
         await either.driver.set_gate(True)
-    with pytest.raises(DeviceError, match=r"dwell time in s was set to 0\.5 but reads 1"):
+    with pytest.raises(DeviceError, match=r"dwell time in s was set to 0\.5 but reads 2"):
         await either.driver.count(0.5)
 
 
@@ -184,6 +185,42 @@ async def test_a_count_that_the_counter_does_not_understand_is_asked_for_up_to_f
     with pytest.raises(DeviceError, match=r"COUN:C1\? was refused 5 times"):
         await counter.driver.count(0.1)
     assert counter.model.unknown_counts == 0
+
+
+async def test_an_overflow_is_no_count(counter: Powered) -> None:
+    await counter.driver.connect()
+    counter.emulator.set_fault(Fault.OVERFLOW)
+    counts = await counter.driver.count(0.1)
+    assert not counts.valid
+    assert counts.singles == {1: 2**21 - 1, 2: 2**21 - 1}
+    with pytest.raises(DeviceError, match="count for a shorter time"):
+        await counter.driver.count_coincidences(0.1)
+    counter.emulator.clear_fault(Fault.OVERFLOW)
+    assert (await counter.driver.count_coincidences(0.1)).keys() == {(1, 2)}
+
+
+async def test_counts_that_are_read_too_late_are_none(
+    counter: Powered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two seconds after a dwell time the next one begins by itself."""
+    monkeypatch.setattr("bellwire.drivers.cc1.HOLD_S", 0.2)
+    await counter.driver.connect()
+    counting = asyncio.create_task(counter.driver.count(0.1))
+    await eventually(
+        lambda: b":COUN:ON" in counter.requests() and not counter.driver._turn.locked(), "the count"
+    )
+    counter.emulator.set_fault(Fault.LATE_REPLY, delay_s=0.15, times=1)
+    with pytest.raises(DeviceError, match="late: count again"):
+        await counting
+
+
+async def test_a_count_that_somebody_left_running_is_not_taken_for_ours(counter: Powered) -> None:
+    await counter.driver.connect()
+    for order in (":DWEL 0.1", ":TRIG:MODE STOP", ":COUN:ON"):
+        counter.model.reply(order, 0)
+    counts = await counter.driver.count(0.1)
+    expected = 0.1 * RATE_HZ
+    assert counts.singles[1] == pytest.approx(expected, abs=5 * math.sqrt(expected))
 
 
 async def test_a_line_that_is_no_echo_is_not_taken_for_an_answer(counter: Powered) -> None:
@@ -332,7 +369,7 @@ def test_chance_makes_the_coincidences_that_poisson_says() -> None:
     assert counted(counter, "CO", end_ns) <= 4.9 * math.sqrt(expected)
 
 
-def test_a_count_is_kept_in_the_mode_stop_and_replaced_in_the_mode_cont() -> None:
+def test_a_count_is_kept_for_two_seconds_in_the_mode_stop_and_replaced_in_the_mode_cont() -> None:
     counter = Cc1Model(Wiring(Alone(rates_hz={"1": 1e5}, seed=1)))
     counter.power_on(0)
     counter.reply(":DWEL 0.1", 0)
@@ -342,9 +379,24 @@ def test_a_count_is_kept_in_the_mode_stop_and_replaced_in_the_mode_cont() -> Non
     counter.reply(":TRIG:MODE STOP", 300 * MS)
     counter.reply(":COUN:ON", 300 * MS)
     assert 0 < counted(counter, "C1", 350 * MS) < counted(counter, "C1", 400 * MS)
-    assert counted(counter, "C1", 400 * MS) == counted(counter, "C1", 900 * MS)
-    counter.reply("CLEA", 1000 * MS)
-    assert counted(counter, "C1", 1000 * MS) == 0
+    counter.reply(":COUN:ON", 1000 * MS)
+    kept = counted(counter, "C1", 400 * MS)
+    assert kept == counted(counter, "C1", 2399 * MS)
+    assert counted(counter, "C1", 2401 * MS) < kept / 10  # the next has begun by itself
+    assert counted(counter, "C1", 4000 * MS) != kept
+    counter.reply("CLEA", 4000 * MS)
+    assert counted(counter, "C1", 4000 * MS) == 0
+
+
+@pytest.mark.parametrize("rate_hz", [2_090_000.0, 2_110_000.0])
+def test_a_count_that_21_bits_do_not_hold_is_told_as_an_overflow(rate_hz: float) -> None:
+    """10 thousand below or above 2**21 - 1, 5 standard deviations of the count or more."""
+    counter = Cc1Model(Wiring(Alone(rates_hz={"1": rate_hz}, seed=2)))
+    for order in (":DWEL 1", ":TRIG:MODE STOP", ":COUN:ON"):
+        counter.reply(order, 0)
+    found = counted(counter, "C1", 1001 * MS)
+    assert (found == 3_000_000_000) == (rate_hz > 2**21)
+    assert counted(counter, "C2", 1001 * MS) == 0
 
 
 def test_an_open_gate_lets_nothing_through() -> None:
@@ -368,7 +420,7 @@ def test_the_old_firmware_has_no_acknowledgements_and_errs_about_its_unit() -> N
     counter = Cc1Model(Wiring(Alone()), FIRMWARE_OLD)
     assert counter.reply(":ACKN OF", 0) == "Unknown Command."
     assert counter.reply(":DWEL 8", 0) is None
-    assert counter.reply("DWEL?", 0) == "8000s"
+    assert counter.reply("DWEL?", 0) == "8000 s"
     assert counter.reply(":GATE:ON", 0) == "Unknown Command."
     assert counter.reply(":GATE 1", 0) is None
     assert counter.reply("GATE?", 0) == "1"

@@ -2,7 +2,9 @@
 2.6).
 
 Owns the dialect and the counting. Light comes as time tags of the World's channels "1" and "2"; the gate
-input is open, so that nothing is counted while it decides.
+input is open, so that nothing is counted while it decides. Formats, defaults, overflow and the repetition of
+counts are those of an early firmware that the maker has published; it also does not listen while it counts,
+which is left out here.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bellwire.core.errors import LocalMisuse
 from bellwire.simulator_backend.devices.device_model import Answer, LineModel
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
+from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.surroundings import Wiring
 
@@ -29,6 +33,9 @@ WINDOW_NS_MAX = 7
 DELAYS_NS = range(0, 15, 2)
 DWELL_MS = (100, 30_000)
 ANSWER_S = 0.01
+HOLD_MS = 2_000
+COUNT_MAX = (1 << 21) - 1
+OVERFLOWED = 3_000_000_000
 UNKNOWN, UNABLE = "Unknown Command.", "Unable to comply."
 ORDER = re.compile(r":(?P<name>[A-Z]{4})(?P<mark>[: ])(?P<value>[A-Z0-9. ]+)")
 
@@ -47,17 +54,24 @@ class Cc1Model(LineModel):
         self._firmware = firmware
         self._new = tuple(int(part) for part in firmware.split(".")[:2]) >= (2, 2)
         self.echoes = self._new
-        self.window_ns = 3
+        self.window_ns = 1
         self.delay_ns = 0
-        self.dwell_ms = 1000
+        self.dwell_ms = 2000
         self.switches = {"GATE": False, "SUBT": False}
         self.repeats = True
         self.unknown_counts = 0
+        self._on_ns = 0
         self._began_ns: int | None = None
+        self._overflowing = False
         self._counted: tuple[int, int, tuple[int, int, int]] = (0, 0, (0, 0, 0))
 
     def power_on(self, now_ns: int) -> None:
-        self._began_ns = now_ns
+        self._on_ns = now_ns
+
+    def afflict(self, fault: Fault, on: bool, now_ns: int) -> None:
+        if fault is not Fault.OVERFLOW:
+            raise LocalMisuse(f"a CC1 has no {fault.value}")
+        self._overflowing = on  # light from elsewhere
 
     def delay_s(self, request: bytes) -> float:
         return ANSWER_S
@@ -74,7 +88,8 @@ class Cc1Model(LineModel):
 
     def _told(self, line: str, now_ns: int) -> str | None:
         if line in ("CLEA", ":CLEA"):
-            self._began_ns = now_ns
+            self._on_ns = now_ns
+            self._began_ns = None if self._began_ns is None else now_ns
             self._counted = (now_ns, now_ns, (0, 0, 0))
             return None
         if line.endswith("?"):
@@ -88,11 +103,11 @@ class Cc1Model(LineModel):
             case "FIRM":
                 return f"Firmware v{self._firmware}"
             case "WIND":
-                return f"{self.window_ns}ns"
+                return f"{self.window_ns} ns"
             case "DELA":
-                return f"{self.delay_ns}ns"
+                return f"{self.delay_ns} ns"
             case "DWEL":
-                return f"{self.dwell_ms}{'ms' if new else 's'}"  # the old firmware is wrong about its unit
+                return f"{self.dwell_ms} {'ms' if new else 's'}"  # the old firmware is wrong about its unit
             case "GATE" | "SUBT":
                 on = self.switches[name]
                 return ("ON" if on else "OFF") if new else str(int(on))
@@ -122,8 +137,9 @@ class Cc1Model(LineModel):
                 self.repeats = value == "MODE CONT"
             case "TRIG" if not self._new and value in ("0", "1"):
                 self.repeats = value == "0"
-            case "COUN" if switched is not None:
-                self._began_ns = now_ns if switched else None
+            case "COUN" if mark == ":" and value in ("ON", "OFF"):
+                if value == "OFF" or self._began_ns is None:  # who asks twice does not begin anew
+                    self._began_ns = now_ns if value == "ON" else None
             case "ACKN" if self._new and value in ("ON", "OF"):
                 self.echoes = value == "ON"
             case _:
@@ -133,17 +149,22 @@ class Cc1Model(LineModel):
     # -- counting -------------------------------------------------------------------------------------------
 
     def _counts(self, now_ns: int) -> tuple[int, int, int]:
-        """Of the last dwell time that is over while counts repeat, else of the one that was begun."""
+        """Of the last dwell time that is over while counts repeat; else of the one that was begun, which is
+        kept for two seconds before the next begins by itself.
+        """
         dwell_ns = self.dwell_ms * 1_000_000
-        if self._began_ns is None:
-            return self._counted[2]
         if self.repeats:
-            over = (now_ns - self._began_ns) // dwell_ns
+            over = (now_ns - self._on_ns) // dwell_ns
             if over == 0:
                 return self._counted[2]
-            start_ns, stop_ns = (self._began_ns + (over - 1) * dwell_ns, self._began_ns + over * dwell_ns)
+            start_ns = self._on_ns + (over - 1) * dwell_ns
+            stop_ns = start_ns + dwell_ns
+        elif self._began_ns is None:
+            return self._counted[2]
         else:
-            start_ns, stop_ns = self._began_ns, min(now_ns, self._began_ns + dwell_ns)
+            cycle_ns = dwell_ns + HOLD_MS * 1_000_000
+            start_ns = self._began_ns + (now_ns - self._began_ns) // cycle_ns * cycle_ns
+            stop_ns = min(now_ns, start_ns + dwell_ns)
         if self._counted[:2] != (start_ns, stop_ns):
             self._counted = (start_ns, stop_ns, self._tally(start_ns, stop_ns))
         return self._counted[2]
@@ -157,7 +178,11 @@ class Cc1Model(LineModel):
         if self.switches["SUBT"]:
             chance = len(one) * len(two) * 2 * self.window_ns / (stop_ns - start_ns)
             both = max(0, both - round(chance))
-        return len(one), len(two), both
+        most = 0 if self._overflowing else COUNT_MAX
+        one_count, two_count, both = (
+            OVERFLOWED if count > most else count for count in (len(one), len(two), both)
+        )
+        return one_count, two_count, both
 
 
 def with_partner(one: NDArray[np.int64], two: NDArray[np.int64], within_ps: int) -> int:
