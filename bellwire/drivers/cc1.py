@@ -29,8 +29,9 @@ CHANNELS = (1, 2)
 WINDOW_NS = (0.0, 14.0)
 DELAY_NS = (0, 14)
 STEP_NS = 2
-"""The counter stretches both inputs by its window: partners lie within one on either side, and the full window
-is twice its number. The delay it takes in even numbers."""
+"""The counter stretches both inputs by its window: partners lie within it on either side, and the full window
+is twice its number. The delay it takes in even numbers.
+"""
 DWELL_S = (0.1, 30.0)
 DWELL_STEP_S = 0.001
 START_S = 0.15
