@@ -242,6 +242,20 @@ async def test_a_laser_that_the_box_put_out_stays_out_until_asked_for_anew(
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_light_that_somebody_else_made_where_none_is_wished_is_put_out(
+    driver: Qes2, emulator: InstrumentEmulator
+) -> None:
+    await driver.configure({"emission": False})
+    task = asyncio.create_task(driver.supervise())
+    await driver.wait_for(Condition.READY, 5)
+    emulator.log.clear()
+    model_of(emulator).lit = True
+    await eventually(lambda: not model_of(emulator).lit, "the dark")
+    assert [logged.request for logged in emulator.log if logged.changes] == [b":PLOF"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_what_a_restart_forgot_is_asserted_again_crystal_first(
     driver: Qes2, emulator: InstrumentEmulator
 ) -> None:
