@@ -7,6 +7,7 @@ rate and fidelity within 4 standard errors of the closed form, one false alarm i
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ import pytest
 
 from bellwire.core.bell import COST_UNIT_PER_NEPER
 from bellwire.core.units import NS_PER_S, ns_from_s
+from bellwire.drivers.herald_fpga import HeraldRecord
 from bellwire.labs import Lab
 from bellwire.simulator_backend.devices.emulators import EMULATORS, EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
@@ -181,6 +183,51 @@ async def test_an_overflow_makes_attempts_unknown_and_heralds_go_on_after_it(tmp
             for lane in one.lanes:
                 one.release(node, lane)
         assert len(await one.pairs(3, "Z")) == LANES
+
+
+async def test_a_tagger_that_was_off_costs_its_attempts_and_no_run(tmp_path: Path) -> None:
+    async with one_link(tagged_lab(CASES[0]), tmp_path) as one:
+        await one.pairs(1, "Z")
+        await one.emulation.equipment.power_cycle("mid-tagger", 0.2)
+        decided = analyser(one).counters.decided
+
+        async def decided_again() -> bool:
+            return bool(analyser(one).counters.decided > decided)
+
+        await wait_for(decided_again, "two seconds are labelled anew")
+        assert analyser(one).counters.unknown > 0
+        assert len(await one.pairs(2, "Z")) == LANES
+
+
+async def test_darks_are_counted_beside_the_windows_and_doubted_in_them(tmp_path: Path) -> None:
+    """1000 darks a second at each detector: the rate that is seen beside the windows lies within 4 standard
+    errors of the file's (one false alarm in 8000 runs)."""
+    case = replace(CASES[0], dark=1e-5)
+    async with one_link(tagged_lab(case), tmp_path) as one:
+        told: list[HeraldRecord] = []
+        pass_on = analyser(one).on_record
+
+        def noted(record: HeraldRecord) -> None:
+            told.append(record)
+            pass_on(record)
+
+        analyser(one).on_record = noted
+        one.arm(1)
+
+        async def enough() -> bool:
+            return bool(analyser(one).rates.beside_ps > 1.5e12 and told)
+
+        await wait_for(enough, "a herald, and 1.5 s beside the windows")
+        rates = analyser(one).rates
+    for channel in (0, 2):
+        seen = rates.beside[channel]
+        assert seen > 1000
+        assert abs(seen / rates.beside_ps * 1e12 - 1000) <= SIGMAS * 1000 / sqrt(seen)
+        assert rates.background(channel) == pytest.approx((seen + 1) / rates.beside_ps * 20_000, rel=1e-4)
+    # A dark in one of 50 000 windows made few of the heralds, which come in one attempt of some hundreds.
+    confidence = told[-1].confidence
+    assert confidence is not None
+    assert 0.9 < confidence < 1.0
 
 
 async def test_without_a_pps_nothing_is_decided_and_its_seconds_are_unknown_afterwards(
