@@ -193,6 +193,8 @@ def test_what_is_out_of_range_is_refused_before_it_is_sent(subject: Subject) -> 
 
 
 def test_a_setting_is_written_with_the_value_that_it_has(subject: Subject) -> None:
+    from bellwire.core.errors import LocalMisuse
+
     if not subject.may_write:
         pytest.skip("read-only: give --hardware-write")
 
@@ -207,6 +209,10 @@ def test_a_setting_is_written_with_the_value_that_it_has(subject: Subject) -> No
             ):
                 continue
             found = await driver.read_parameter(parameter.name)
+            try:
+                parameter.checked(found.value)
+            except LocalMisuse:
+                continue  # it has no value yet, such as a window that nobody has set
             again = await driver.write_parameter(parameter.name, found.value, token=lease.token)
             assert again is not None
             assert parameter.holds(found.value, again.value)

@@ -219,7 +219,8 @@ def test_every_driver_is_listed_with_the_roles_that_lab_files_give_it() -> None:
     for role, drivers in DRIVERS_BY_ROLE.items():
         assert all(role in rows[driver]["roles"] for driver in drivers)
     assert rows["herald_fpga"]["roles"][0] == "herald"
-    assert all(row["seen_on"] or row["emulated"] for row in rows.values())
+    # A maker's library has no bytes of its own to emulate: such a driver drives a stand-in for it.
+    assert all(row["seen_on"] or row["emulated"] or row["extra"] for row in rows.values())
     text = bellwire("drivers").stdout
     assert all(name in text for name in cards())
 
@@ -227,7 +228,8 @@ def test_every_driver_is_listed_with_the_roles_that_lab_files_give_it() -> None:
 def test_one_driver_is_shown_with_what_nobody_has_verified() -> None:
     text = " ".join(bellwire("drivers", "srs_dg645").stdout.split())
     assert "emulated" in text
-    assert "the range of delays" in text
+    assert cards()["srs_dg645"].unverified
+    assert all(" ".join(point.split()) in text for point in cards()["srs_dg645"].unverified)
     assert "srs_dg645" in bellwire("drivers", "srs_dg654").output
 
 

@@ -26,7 +26,7 @@ from tests.drivers.lineup import EXPECTED, LINEUP, ROWS, Row, Served, kind_of_li
 
 NAMES = [row.driver for row in ROWS]
 PATIENCE_S = 20.0
-CYCLES = 40
+CYCLES = 15
 CYCLES_LONG = 1_000
 GROWTH_KIB = 4_000
 """Of 1,000 cycles: a leak of one session (thread, socket, buffers) would be 50 times as much."""
@@ -143,26 +143,39 @@ async def test_another_serial_number_is_refused_with_both_in_words(row: Row, tmp
         assert [logged.request for logged in one.emulator.log if logged.changes] == []
 
 
-LIKE = {
-    (row.driver, other.driver)
-    for row in ROWS
-    for other in ROWS
-    if row is not other and kind_of_line(row) == kind_of_line(other)
-}
+def strangers(row: Row) -> list[str]:
+    """Instruments whose cables fit."""
+    return [other.driver for other in ROWS if other is not row and kind_of_line(other) == kind_of_line(row)]
 
 
-@pytest.mark.parametrize(("row", "other"), sorted(LIKE), indirect=["row"])
-async def test_an_instrument_of_another_make_is_never_taken_for_the_right_one(
-    row: Row, other: str, tmp_path: Path
-) -> None:
-    """A cable in the wrong socket: the driver of `row` at the instrument of `other`, and nothing there
-    changes.
-    """
-    async with served(LINEUP[other], tmp_path) as one:
+async def refused(row: Row, other: str, folder: Path) -> None:
+    async with served(LINEUP[other], folder) as one:
         driver = one.driver_of(row)
         with pytest.raises((DeviceFault, ConfigError)):  # some have no such address
             await driver.connect()
         assert driver.state.condition is not Condition.READY
+
+
+@pytest.mark.parametrize(
+    ("row", "other"),
+    [(row.driver, other) for row in ROWS for other in strangers(row)[:2]],
+    indirect=["row"],
+)
+async def test_an_instrument_of_another_make_is_never_taken_for_the_right_one(
+    row: Row, other: str, tmp_path: Path
+) -> None:
+    """A cable in the wrong socket: the driver of `row` at the instrument of `other`."""
+    await refused(row, other, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("row", "other"),
+    [(row.driver, other) for row in ROWS for other in strangers(row)[2:]],
+    indirect=["row"],
+)
+async def test_no_instrument_of_any_other_make_is(row: Row, other: str, tmp_path: Path) -> None:
+    await refused(row, other, tmp_path)
 
 
 # --- faults -----------------------------------------------------------------------------------------------
@@ -342,12 +355,9 @@ async def play(row: Row, folder: Path, steps: list[tuple[str, Any]]) -> None:
                 )
 
 
-@pytest.mark.parametrize("row", SETTABLE, indirect=True)
-def test_no_stale_reply_is_ever_taken_for_a_new_one(
-    row: Row, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def told(row: Row, folders: pytest.TempPathFactory, examples: int) -> None:
     @settings(
-        max_examples=6,
+        max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,
@@ -355,6 +365,19 @@ def test_no_stale_reply_is_ever_taken_for_a_new_one(
     )
     @given(STEPS)
     def story(steps: list[tuple[str, Any]]) -> None:
-        asyncio.run(play(row, tmp_path_factory.mktemp("story"), steps))
+        asyncio.run(play(row, folders.mktemp("story"), steps))
 
     story()
+
+
+@pytest.mark.parametrize("row", SETTABLE, indirect=True)
+def test_no_stale_reply_is_ever_taken_for_a_new_one(
+    row: Row, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    told(row, tmp_path_factory, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", SETTABLE, indirect=True)
+def test_no_stale_reply_in_many_stories(row: Row, tmp_path_factory: pytest.TempPathFactory) -> None:
+    told(row, tmp_path_factory, 40)

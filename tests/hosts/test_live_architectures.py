@@ -114,6 +114,11 @@ async def test_the_shipped_lab_of_an_architecture_runs_as_processes(
     async with lab_up(lab, tmp_path / "state") as live:
         await live.supervisor.submit(asked(lab, "three-seconds", duration_ns=ns_from_s(3.0)))
         assert await live.ended("three-seconds") == "completed"
+        # The source knows of the end first; the last pair is told by the other end a moment later.
+        await live.until(
+            lambda: live.delivered("alice", "three-seconds") == live.delivered("bob", "three-seconds"),
+            "both ends have told the last pair",
+        )
     run = RecordedRun(live.supervisor.run_dir)
     head, tail = (run.delivered(node, "three-seconds") for node in ("alice", "bob"))
     assert len(head) >= pairs_min

@@ -83,11 +83,11 @@ async def test_pump_and_oven_show_in_rate_and_fidelity(tmp_path: Path, lab_file_
             return float(np.mean(found))
 
         await warm(40.0)
-        usual = await deliver("usual", 30)
+        usual = await deliver("usual", 20)
         assert usual == pytest.approx(physics(10.0, 40.0).fidelity, abs=0.01)
 
         await turn(live, "pump", "power_set_mw", 80.0)
-        bright = await deliver("bright", 60)
+        bright = await deliver("bright", 40)
         assert bright == pytest.approx(physics(80.0, 40.0).fidelity, abs=0.02)
         assert bright < usual - 0.1
 
@@ -95,7 +95,7 @@ async def test_pump_and_oven_show_in_rate_and_fidelity(tmp_path: Path, lab_file_
         await turn(live, "oven", "temperature_set_c", 44.0)
         await warm(44.0)
         assert physics(10.0, 44.0).success_probability < physics(10.0, 40.0).success_probability / 10
-        await live.supervisor.submit(asked(lab, "cold", duration_ns=5_000_000_000, fidelity_threshold=None))
+        await live.supervisor.submit(asked(lab, "cold", duration_ns=3_000_000_000, fidelity_threshold=None))
         await live.ended("cold")
-        expected = 5 * ATTEMPTS_HZ * physics(10.0, 44.1).success_probability
+        expected = 3 * ATTEMPTS_HZ * physics(10.0, 44.1).success_probability
         assert live.delivered("alice", "cold") <= expected + 4 * np.sqrt(expected) + 1
