@@ -10,7 +10,7 @@ never stops it.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Literal, Protocol
+from typing import Literal
 
 from bellwire.core.effects import (
     ApplyPauli,
@@ -49,6 +49,7 @@ from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_orders import DeviceOrderBook
 from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
+from bellwire.runtime.herald_analyser import HeraldAnalyser
 from bellwire.runtime.runs_short import ShortRuns
 
 HERALD_SIGMA_NS = 1
@@ -301,22 +302,6 @@ class MemoryBindings:
             self._health.count("held_in_unknown_run", slot=slot, port=port, run_short=run_short)
             return
         self._feed(QubitHeld(slot=slot, link=link, run=run, attempt=attempt, lane=lane, at_ns=stamp_ns))
-
-
-class HeraldAnalyser(Protocol):
-    """What decides the attempts of a station: a heralding FPGA, or a computer that matches the clicks of a
-    tagger. Callbacks as in `HeraldFpga`.
-    """
-
-    on_record: Callable[[HeraldRecord], None]
-    on_lost: Callable[[int, int, int, int], None]
-    on_bound: Callable[[int, int], None]
-    on_reset: Callable[[], None]
-
-    @property
-    def name(self) -> str: ...
-
-    async def start_run(self, run_short: int, epoch_s: int) -> None: ...
 
 
 class StationBindings:

@@ -18,7 +18,7 @@ from bellwire.drivers.herald_settings import HeraldSettings, settings_for_travel
 from bellwire.drivers.instrument import Condition, Identity, InstrumentState
 from bellwire.drivers.tagger_herald import StreamingTagger, TaggerHerald, TaggerInputs
 from bellwire.drivers.time_tags import Counts, TagBlock
-from bellwire.runtime.bindings import HeraldAnalyser
+from bellwire.runtime.herald_analyser import HeraldAnalyser
 
 SECOND_PS = 10**12
 SECOND_NS = 10**9
