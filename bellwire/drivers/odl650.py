@@ -181,6 +181,7 @@ class WithoutEmptyLines(Transport):
         return self._line.read_some(timeout_s)
 
     def strays(self, quiet_s: float) -> bytes:
+        stray = b""
         for _ in range(EMPTY_PIECES_MAX):
             stray = self._line.strays(quiet_s)
             if not stray or stray.strip():
