@@ -21,9 +21,10 @@ class DriverCard:
 
     `name`: in lab files. `place`: "module:Class". `roles`: names of protocols in roles.py. `address`: an
     example. `baud`, `port`: of the device as delivered. `extra`: the package that must be installed
-    besides, as pip calls it, "" for none. `seen_on`: hardware that it has driven; empty = emulated only.
-    `unverified`: statements about the device that no public source confirms. `notes`: firmware and other
-    things an operator must know.
+    besides, as pip calls it, "" for none. `second_port_above`: a second TCP port of the instrument lies so
+    far above the one of its address; 0: there is none. `seen_on`: hardware that it has driven; empty =
+    emulated only. `unverified`: statements about the device that no public source confirms. `notes`:
+    firmware and other things an operator must know.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DriverCard:
     transport: str
     address: str
     extra: str = ""
+    second_port_above: int = 0
     seen_on: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

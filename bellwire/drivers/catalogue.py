@@ -363,6 +363,7 @@ CATALOGUE: tuple[DriverCard, ...] = (
         maker="Single Quantum",
         product="WebSQ controller of nanowire detectors (Eos, Atlas)",
         place="bellwire.drivers.websq:WebSq",
+        second_port_above=345,
         roles=("detectors",),
         transport="JSON over TCP 12000, counts over TCP 12345",
         address="192.0.2.7",

@@ -302,6 +302,7 @@ def _check_ports(lab: LabFile, problems: ProblemList) -> None:
         for name, at in machines.items()
         for one, equipment in at.equipment.items()
     ]
+    places += list(_second_ports(lab))
     owners: dict[str, KeyPath] = {}
     for path, address in places:
         found = _TCP.match(address)
@@ -315,3 +316,18 @@ def _check_ports(lab: LabFile, problems: ProblemList) -> None:
                 path, f"{listener} is already taken by {'.'.join(str(step) for step in owners[listener][:2])}"
             )
         owners.setdefault(listener, path)
+
+
+def _second_ports(lab: LabFile) -> Iterator[tuple[KeyPath, str]]:
+    """Ports that instruments listen at beside the one of their address."""
+    from bellwire.drivers import cards
+
+    known = cards()
+    for section, machines in (("nodes", lab.nodes), ("stations", lab.stations)):
+        for name, at in machines.items():
+            for one, equipment in at.equipment.items():
+                above = known[equipment.driver].second_port_above if equipment.driver in known else 0
+                found = _TCP.match(equipment.address)
+                if above and found is not None:
+                    place: KeyPath = (section, name, "equipment", one, "address")
+                    yield place, f"tcp://{found[1]}:{int(found[2]) + above}"

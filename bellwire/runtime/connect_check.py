@@ -24,6 +24,7 @@ from bellwire.drivers.faults import (
 from bellwire.drivers.instrument import Instrument
 from bellwire.drivers.readings import Quality, Reading
 from bellwire.runtime.equipment import device_path
+from bellwire.runtime.lab_words import AddressedEntry
 
 CONNECT_S = 10.0
 """An instrument that has not answered after this is reported as silent; the others have long been."""
@@ -36,25 +37,6 @@ ADVICE: tuple[tuple[type[BellwireError], str], ...] = (
     (Disconnected, "is it on and connected, is the address right, does another program hold the port?"),
     (ConfigError, "correct the lab file"),
 )
-
-
-class CheckedEntry(Protocol):
-    """One instrument of a lab file, whatever its section."""
-
-    @property
-    def full_name(self) -> str: ...
-
-    @property
-    def driver(self) -> str: ...
-
-    @property
-    def address(self) -> str: ...
-
-    @property
-    def serial_number(self) -> str | None: ...
-
-    @property
-    def emulated(self) -> bool: ...
 
 
 class _MakeDriver(Protocol):
@@ -88,13 +70,13 @@ class Look:
 
 
 async def look_at_all(
-    entries: Iterable[CheckedEntry], device_dir: Path, *, within_s: float = CONNECT_S
+    entries: Iterable[AddressedEntry], device_dir: Path, *, within_s: float = CONNECT_S
 ) -> list[Look]:
     """Look at all instruments at the same time; one that hangs delays no other."""
     return list(await asyncio.gather(*(look_at(entry, device_dir, within_s) for entry in entries)))
 
 
-async def look_at(entry: CheckedEntry, device_dir: Path, within_s: float) -> Look:
+async def look_at(entry: AddressedEntry, device_dir: Path, within_s: float) -> Look:
     """Connect, ask who is there, read everything that can be read, let go. Never raises a fault of the
     device.
     """
@@ -139,7 +121,7 @@ async def look_at(entry: CheckedEntry, device_dir: Path, within_s: float) -> Loo
     )
 
 
-def _driver(entry: CheckedEntry, device_dir: Path) -> Instrument:
+def _driver(entry: AddressedEntry, device_dir: Path) -> Instrument:
     make = cast(_MakeDriver, load_driver(entry.driver, where=entry.full_name))
     number = entry.serial_number
     if number is not None:

@@ -59,14 +59,8 @@ class InstrumentEntry(Protocol):
         ...
 
 
-class EquipmentEntry(Protocol):
-    """One piece of equipment of a node or station."""
-
-    @property
-    def owner(self) -> NodeId: ...
-
-    @property
-    def name(self) -> str: ...
+class AddressedEntry(Protocol):
+    """One instrument of a lab file, whatever its section."""
 
     @property
     def full_name(self) -> str: ...
@@ -82,6 +76,16 @@ class EquipmentEntry(Protocol):
 
     @property
     def emulated(self) -> bool: ...
+
+
+class EquipmentEntry(AddressedEntry, Protocol):
+    """One piece of equipment of a node or station."""
+
+    @property
+    def owner(self) -> NodeId: ...
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def vital(self) -> bool: ...

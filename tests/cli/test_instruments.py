@@ -166,6 +166,15 @@ def test_what_listens_at_a_host_is_found(lab: Path, emulated: Path) -> None:
         (("pump: pump,", "pump: switch,"), "plays optical_switch, not pump_laser or current_laser"),
         (('address: "pty:pump"', 'address: "pty:oven"'), "already taken"),
         (("kind: pair_source", "kind: pear_source"), "pair_source"),
+        (
+            (
+                "      switch:",
+                '      one: {driver: single_quantum_websq, address: "tcp://127.0.0.1:20001"}\n'
+                '      two: {driver: idq_id900, address: "tcp://127.0.0.1:20346"}\n'
+                "      switch:",
+            ),
+            "port 20346 is already taken",
+        ),
     ],
 )
 def test_a_wrong_lab_file_is_told_by_line_before_anything_is_connected(
