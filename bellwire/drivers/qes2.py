@@ -116,25 +116,31 @@ class Qes2(SessionInstrument):
         await super().configure(wanted)
 
     async def _open(self) -> None:
-        """Open at the rate at which the box answers, the last one first."""
+        """Open at the rate at which the box answers, the last one first.
+
+        Raises ProtocolFault with the first nonsense that came, LinkTimeout when nothing came at any rate.
+        """
         self._current_sent_ma = None
+        nonsense: ProtocolFault | None = None
         for baud_rate in dict.fromkeys((self._baud_rate, *BAUD_RATES)):
             self._baud_rate = baud_rate
             await super()._open()
-            if await self._tells_firmware():
-                return
+            try:
+                if await self._tells_firmware():
+                    return
+            except ProtocolFault as fault:  # noise at a wrong rate, or another instrument
+                nonsense = nonsense or fault
             await self._shut()
         self._baud_rate = BAUD_RATES[0]
-        raise LinkTimeout(self.name, f"no firmware told at {', '.join(map(str, BAUD_RATES))} baud")
+        raise nonsense or LinkTimeout(
+            self.name, f"no firmware told at {', '.join(map(str, BAUD_RATES))} baud"
+        )
 
     async def _tells_firmware(self) -> bool:
-        try:
-            for _ in range(TRIES_PER_RATE):
-                told = await self._line().try_exchange(b"FIRM?\r\n", line(b"\r\n"))
-                if told is not None and FIRMWARE.fullmatch(told.decode("ascii", "replace").strip()):
-                    return True
-        except ProtocolFault:
-            return False  # noise at a wrong rate, or another instrument
+        for _ in range(TRIES_PER_RATE):
+            told = await self._line().try_exchange(b"FIRM?\r\n", line(b"\r\n"))
+            if told is not None and FIRMWARE.fullmatch(told.decode("ascii", "replace").strip()):
+                return True
         return False
 
     async def _identify(self) -> Identity:

@@ -118,6 +118,17 @@ async def test_a_box_that_answers_at_no_rate_is_told_with_all_rates(tmp_path: Pa
     await emulator.stop()
 
 
+async def test_nonsense_while_the_rate_is_sought_is_told_as_what_came(
+    driver: Qes2, emulator: InstrumentEmulator
+) -> None:
+    """ "No firmware told" would send the operator to the cable, while the box talks too much."""
+    emulator.set_fault(Fault.DOUBLE_REPLY)
+    with pytest.raises(ProtocolFault, match="more than one reply to b'FIRM"):
+        await driver.connect()
+    emulator.clear_fault()
+    assert (await driver.connect()).firmware == "QES v2.4"
+
+
 # -- driver -------------------------------------------------------------------------------------------------
 
 
@@ -333,11 +344,11 @@ async def test_a_number_that_comes_after_reopening_is_not_taken_for_a_firmware(
 ) -> None:
     """At opening any line with a digit is a firmware; the questions after it tell that it was not."""
     await driver.connect()
-    emulator.set_fault(Fault.LATE_REPLY, delay_s=0.25, times=1)
+    emulator.set_fault(Fault.LATE_REPLY, delay_s=1.5 * QUICK.timeout_s, times=1)
     with pytest.raises(LinkTimeout):
         await driver.read_power_steps()
     await driver.close()
-    with pytest.raises(ProtocolFault):
+    with pytest.raises(ProtocolFault):  # whether the firmware follows the number at once or later
         await driver.connect()
     task = asyncio.create_task(driver.supervise())
     await driver.wait_for(Condition.READY, 5)
