@@ -19,7 +19,7 @@ from bellwire.simulator_backend.photons.passive import BeamSplitter, Fibre
 from bellwire.simulator_backend.photons.routes import Route, Tracer, source_outputs
 from bellwire.simulator_backend.photons.sinks import Absorber, Detector
 from bellwire.simulator_backend.photons.sources import Emitter, Laser, PairSource
-from bellwire.simulator_backend.photons.surroundings import Surroundings
+from bellwire.simulator_backend.photons.weather import Weather
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Optics:
             name: {knob.name: knob.start for knob in part.knobs()} for name, part in self.parts.items()
         }
         fibres = {name: part for name, part in self.parts.items() if isinstance(part, Fibre)}
-        self.surroundings = Surroundings(fibres, seed)
+        self.weather = Weather(fibres, seed)
         self.step = 0
         self.latched: set[str] = set()
         self._derived: dict[object, object] = {}
@@ -67,7 +67,7 @@ class Optics:
 
     def at_age(self, age_ns: int) -> None:
         """Let the surroundings be those of that time after the building of the bench."""
-        step = self.surroundings.step(age_ns)
+        step = self.weather.step(age_ns)
         if step > self.step:
             self.step = step
             self._derived.clear()
@@ -80,7 +80,7 @@ class Optics:
 
     def drift(self, name: str) -> Drift:
         """Of a component now."""
-        return self.surroundings.drift(name, self.step)
+        return self.weather.drift(name, self.step)
 
     def routes(self, name: str, output: str) -> list[Route]:
         """Ways of light from an output of a source or converter."""

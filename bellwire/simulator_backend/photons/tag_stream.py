@@ -24,7 +24,7 @@ from bellwire.simulator_backend.photons.clicks import ClickTrain
 from bellwire.simulator_backend.photons.light import samplers
 from bellwire.simulator_backend.photons.optics import Optics
 from bellwire.simulator_backend.photons.samplers import Arrivals
-from bellwire.simulator_backend.photons.surroundings import STEP_NS
+from bellwire.simulator_backend.photons.weather import STEP_NS
 
 BLOCK_PS: Final = 10_000_000_000
 """Longest block, 10 ms: its arrays stay in the cache at 1 Mcps per channel."""
@@ -148,7 +148,7 @@ class TagStream:
         self._apply_turns(start_ps)
         self._optics.at_age(start_ps // 1000)
         stop_ps = min(until_ps, start_ps + BLOCK_PS)
-        if self._optics.surroundings.moving:
+        if self._optics.weather.moving:
             step_ps = STEP_NS * 1000
             stop_ps = min(stop_ps, (start_ps // step_ps + 1) * step_ps)
         if self._turns:

@@ -13,7 +13,7 @@ from bellwire.core.errors import LocalMisuse
 from bellwire.simulator_backend.photons.passive import Attenuator, Fibre
 from bellwire.simulator_backend.photons.sinks import Detector
 from bellwire.simulator_backend.photons.sources import Laser, PairSource
-from bellwire.simulator_backend.photons.surroundings import STEP_NS, Surroundings, Wander
+from bellwire.simulator_backend.photons.weather import STEP_NS, Wander, Weather
 from tests.simulator_backend.photons.counting import S, bench_of, coincidences, of, within
 
 MS = S // 1000
@@ -226,7 +226,7 @@ def test_polarisation_wanders_as_a_random_walk_on_the_sphere():
 
 def test_two_readers_of_one_weather_see_the_same_whatever_steps_they_take():
     fibres = {"f": Fibre(wander_rad_per_root_s=0.5, swing_k=1.0), "g": Fibre(wander_rad_per_root_s=0.2)}
-    often, seldom = Surroundings(fibres, SeedSequence(5)), Surroundings(fibres, SeedSequence(5))
+    often, seldom = Weather(fibres, SeedSequence(5)), Weather(fibres, SeedSequence(5))
     for age_ns in range(0, 30 * STEP_NS, STEP_NS // 3):
         often.drift("f", often.step(age_ns))
         often.drift("g", often.step(age_ns))

@@ -51,7 +51,7 @@ class Wander:
         return self._turn
 
 
-class Surroundings:
+class Weather:
     """Drift of every fibre of a bench. Times in ns from the moment the bench was built."""
 
     def __init__(self, fibres: Mapping[str, Fibre], seed: SeedSequence) -> None:
