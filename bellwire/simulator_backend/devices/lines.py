@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
-import termios
-import tty
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bellwire.simulator_backend.devices.pseudo_terminal import PseudoTerminal
+
 OUTGOING_BYTES_MAX = 1 << 22
 READ_BYTES = 1 << 16
-BAUD_RATES = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 
 
 class Client(ABC):
@@ -160,94 +158,43 @@ class TerminalLine(Line):
         return [] if self._end is None else [self._end]
 
     async def open(self) -> None:
-        if self._end is not None:
-            return
-        device, host = os.openpty()
-        tty.setraw(host)
-        os.set_blocking(device, False)
-        # The host's end stays open here too: otherwise each close by a driver would hang up the device's end.
-        self._end = _TerminalEnd(self, device, host)
-        fresh = self.path.with_name(f".{self.path.name}.{device}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.ttyname(host))
-        fresh.replace(self.path)  # atomic: a driver sees the old line or the new one, never none
+        if self._end is None:
+            self._end = _TerminalEnd(self)
 
     async def close(self) -> None:
-        end, self._end = self._end, None
-        if end is not None:
-            self.path.unlink(missing_ok=True)
-            end.close()
+        self.hung_up()
 
     def hung_up(self) -> None:
-        """The end hung up by a fault; the line comes back by `open`."""
+        """The end hung up, by a fault too; the line comes back by `open`."""
         end, self._end = self._end, None
         if end is not None:
-            self.path.unlink(missing_ok=True)
             end.close()
 
 
 class _TerminalEnd(Client):
-    def __init__(self, line: TerminalLine, device: int, host: int) -> None:
+    def __init__(self, line: TerminalLine) -> None:
         super().__init__()
         self._line = line
-        self._ends = (device, host)
-        self._outgoing = bytearray()
-        self._loop = asyncio.get_running_loop()
-        self._open = True
-        self._loop.add_reader(device, self._readable)
+        self._terminal = PseudoTerminal(line.path, self._read, outgoing_bytes_max=OUTGOING_BYTES_MAX)
 
     def send(self, octets: bytes) -> None:
-        if not self._open or len(self._outgoing) + len(octets) > OUTGOING_BYTES_MAX:
-            return  # nobody reads: a UART would have lost it as well
-        self._outgoing += self._as_received(octets)
-        self._flush()
+        if self._terminal.is_open:
+            self._terminal.write(self._as_received(octets))
 
     def hang_up(self, *, reset: bool) -> None:
         self._line.hung_up()
 
     def close(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        device, host = self._ends
-        self._loop.remove_reader(device)
-        self._loop.remove_writer(device)
-        os.close(host)
-        os.close(device)
+        self._terminal.close()
 
-    def _flush(self) -> None:
-        if not self._open:
-            return
-        device = self._ends[0]
-        try:
-            written = os.write(device, self._outgoing) if self._outgoing else 0
-        except BlockingIOError:
-            written = 0
-        del self._outgoing[:written]
-        if self._outgoing:
-            self._loop.add_writer(device, self._flush)
-        else:
-            self._loop.remove_writer(device)
-
-    def _readable(self) -> None:
-        try:
-            octets = os.read(self._ends[0], READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        if octets:
-            self._line.on_octets(self, self._as_received(octets))
+    def _read(self, octets: bytes) -> None:
+        self._line.on_octets(self, self._as_received(octets))
 
     def _as_received(self, octets: bytes) -> bytes:
         """Bytes as the other end samples them, when its clock runs at another rate: no end of a line."""
-        if self._line.baud_rate is None or host_baud_rate(self._ends[0]) == self._line.baud_rate:
+        if self._line.baud_rate in (None, self._terminal.host_baud_rate):
             return octets
         return bytes(octet | 0x80 for octet in octets)
-
-
-def host_baud_rate(device: int) -> int | None:
-    """The rate that the host has chosen for its end of a pseudo-terminal; None for one without a name."""
-    speed = termios.tcgetattr(device)[5]
-    return next((rate for rate in BAUD_RATES if getattr(termios, f"B{rate}") == speed), None)
 
 
 class ZmqReplyLine(Line):
