@@ -5,24 +5,16 @@ Owns the copy of a lab file on free ports and the emulation of all its instrumen
 
 from __future__ import annotations
 
-import re
-import secrets
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bellwire.core.errors import ConfigError
 from bellwire.testing.emulator_thread import EmulatedInstrument, LoopThread, real_address
+from bellwire.testing.free_ports import on_free_ports
 
 if TYPE_CHECKING:
     from bellwire.labs import Lab
     from bellwire.simulator_backend.lab_emulation import LabEmulation
-
-FIRST_PORT, LAST_PORT = 20_000, 29_000
-SECOND_PORT_ABOVE = 345
-TRIES_MAX = 1_000
-PORT = re.compile(r"(?P<host>127(?:\.\d+){3}):{1,2}(?P<port>\d{2,5})(?=::|\b)")
 
 
 class EmulatedLabInThread:
@@ -73,36 +65,3 @@ def start_lab(thread: LoopThread, path: Path, folder: Path) -> EmulatedLabInThre
         return emulation
 
     return EmulatedLabInThread(thread, lab, folder, thread.run(start()))
-
-
-def on_free_ports(text: str) -> str:
-    """A lab file with every loopback port replaced by a free one; the same port becomes the same port."""
-    fresh: dict[str, str] = {}
-    for found in PORT.finditer(text):
-        if found["port"] not in fresh and found["port"] != "0":
-            fresh[found["port"]] = str(_free_port(found["host"], set(fresh.values())))
-
-    def replaced(found: re.Match[str]) -> str:
-        start, stop = found.span("port")
-        whole, begin = found[0], found.start()
-        return whole[: start - begin] + fresh.get(found["port"], found["port"]) + whole[stop - begin :]
-
-    return PORT.sub(replaced, text)
-
-
-def _free_port(host: str, taken: set[str]) -> int:
-    """A port that systems do not give to clients, and the second port that some instruments have above it."""
-    for _ in range(TRIES_MAX):
-        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
-        if str(port) not in taken and all(_is_free(host, one) for one in (port, port + SECOND_PORT_ABOVE)):
-            return port
-    raise ConfigError(f"no free port was found at {host} in {TRIES_MAX} tries")
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as one:
-        try:
-            one.bind((host, port))
-        except OSError:
-            return False
-    return True

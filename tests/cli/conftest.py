@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bellwire.testing.free_ports import on_free_ports
 from tests.cli.processes import PROGRAM
-from tests.ports import on_free_ports
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 

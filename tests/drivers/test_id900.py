@@ -20,9 +20,9 @@ from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmu
 from bellwire.simulator_backend.devices.lines import ZmqReplyLine
 from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
 from bellwire.simulator_backend.devices.tag_stream_line import TagStreamLine
+from bellwire.testing.free_ports import free_ports
 from tests.drivers.conftest import eventually
 from tests.drivers.tagger_table import GRID, GRID_PS, Table, on_a_table
-from tests.ports import free_ports
 
 
 @pytest.fixture

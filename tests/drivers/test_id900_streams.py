@@ -26,9 +26,9 @@ from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.id900_data_link import DataLinkProgram
 from bellwire.simulator_backend.devices.surroundings import Alone
 from bellwire.simulator_backend.devices.tag_stream_line import TagStreamLine
+from bellwire.testing.free_ports import free_ports
 from tests.drivers.conftest import eventually
 from tests.drivers.tagger_table import GRID, GRID_PS, Grid, Table, on_a_table
-from tests.ports import free_ports
 
 BRIEF = StreamSettings(
     block_ps=100_000_000_000, silence_s=0.4, limits=StreamLimits(recovery_s=3.0, restarts_max=2)

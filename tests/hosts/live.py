@@ -22,7 +22,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.plans import EntanglementRequest
 from bellwire.labs import Lab, load_lab
 from bellwire.runtime.supervisor import Supervisor
-from tests.ports import on_free_ports
+from bellwire.testing.free_ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 LABS = ROOT / "lab_configs"

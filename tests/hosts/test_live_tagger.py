@@ -24,13 +24,13 @@ from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.surroundings import Wiring
 from bellwire.simulator_backend.devices.swabian_device import SwabianDevice
 from bellwire.simulator_backend.devices.swabian_standin import StandIn
+from bellwire.testing.free_ports import free_ports
 from tests.hosts.conftest import frames_tracked
 from tests.hosts.live import asked, lab_up, live_lab, wait_for
 from tests.hosts.one_link import OneLink, Pair, one_link
 from tests.hosts.recorded import RecordedRun, aged_back
 from tests.hosts.test_live_architectures import LANES, ROUNDS, SIGMAS, SIGN, TURNED, decay_of, made
 from tests.physics.links_of_two import LinkCase, closed_form, emulated, lab_of
-from tests.ports import free_ports
 
 PERIOD = {"attempt_period_us": 1000}
 WIRED = {

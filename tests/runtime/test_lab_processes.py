@@ -20,7 +20,7 @@ from bellwire.runtime.node_process import machine_factory
 from bellwire.runtime.replay import replay_run
 from bellwire.runtime.runs import list_runs
 from bellwire.runtime.supervisor import Supervisor
-from tests.ports import on_free_ports
+from bellwire.testing.free_ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 90.0

@@ -16,8 +16,8 @@ from bellwire.runtime.instruments import NodeInstruments
 from bellwire.simulator_backend.devices.dg645_emulator import Dg645Model
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.emulation import wire
+from bellwire.testing.free_ports import free_ports
 from tests.drivers.conftest import eventually
-from tests.ports import free_ports
 
 LAB = """\
 lab: timed

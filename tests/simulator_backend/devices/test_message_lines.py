@@ -27,7 +27,7 @@ from bellwire.simulator_backend.devices.message_device import (
     MessageLine,
 )
 from bellwire.simulator_backend.devices.vxi11_server import Vxi11Line
-from tests.ports import free_ports
+from bellwire.testing.free_ports import free_ports
 from tests.simulator_backend.devices.visa_clients import (
     LINES,
     SHORT_MS,
