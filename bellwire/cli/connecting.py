@@ -50,15 +50,12 @@ def connect_all(lab: "Lab", state: Path, as_json: bool) -> None:
 
 
 async def _look(lab: "Lab", state: Path) -> "tuple[list[Look], dict[str, dict[str, Any]]]":
-    from bellwire.core.errors import ConfigError
     from bellwire.runtime.connect_check import look_at_all
-    from bellwire.runtime.control import ask, socket_path
 
     owned: dict[str, dict[str, Any]] = {}
     for name in lab.addresses:
-        if socket_path(state, name).exists():
-            with contextlib.suppress(ConfigError):  # a socket that a dead agent left behind
-                owned[name] = (await ask(state, name, "status"))["instruments"]
+        if (status := await _status(state, name)) is not None:
+            owned[name] = status["instruments"]
     entries: list[Any] = [
         _PairMaker(f"{one.owner}-{one.role}", one.driver, one.address, one.serial_number, one.emulated)
         for one in lab.instruments
@@ -77,19 +74,28 @@ async def _as_it_is(state: Path) -> AsyncIterator[Path]:
 
 @contextlib.asynccontextmanager
 async def _emulated(lab: "Lab", state: Path) -> AsyncIterator[Path]:
-    from bellwire.core.errors import ConfigError
-    from bellwire.runtime.control import ask, socket_path
     from bellwire.simulator_backend.lab_emulation import LabEmulation
 
-    if socket_path(state, "emulator").exists():
-        with contextlib.suppress(ConfigError):
-            await ask(state, "emulator", "status")
-            yield state / "devices"
-            return
+    if await _status(state, "emulator") is not None:
+        yield state / "devices"
+        return
     with tempfile.TemporaryDirectory(prefix="bellwire-check-") as folder:
         place = Path(folder)
         async with LabEmulation(lab, place):
             yield place
+
+
+async def _status(state: Path, name: str) -> dict[str, Any] | None:
+    """Of the process of that name, None where none runs; a dead one may have left its socket behind."""
+    from bellwire.core.errors import ConfigError
+    from bellwire.runtime.control import ask, socket_path
+
+    if not socket_path(state, name).exists():
+        return None
+    try:
+        return await ask(state, name, "status")
+    except ConfigError:
+        return None
 
 
 def told(look: "Look") -> dict[str, Any]:
