@@ -82,6 +82,11 @@ def up(
 def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bool) -> None:
     import asyncio
 
+    silent = [name for name in lab.network.nodes if name not in lab.addresses]
+    if silent:
+        why = f"{', '.join(silent)}: no address, so this lab runs in virtual time only (bellwire simulate)"
+        raise ConfigError(why, where=lab.name)
+
     from bellwire.cli import summary
     from bellwire.cli.lab_status import LabStatus
     from bellwire.cli.picture import LabPicture

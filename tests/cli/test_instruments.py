@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from bellwire.cli.main import app
 from bellwire.drivers import cards, discovery
+from bellwire.runtime.control import socket_path
 from bellwire.testing.free_ports import on_free_ports
 from tests.cli.processes import PROGRAM
 
@@ -56,7 +57,7 @@ def emulated(lab: Path, tmp_path: Path) -> Iterator[Path]:
     process = subprocess.Popen([*PROGRAM, "emulate", str(lab), "--state", str(state)])
     try:
         deadline = time.monotonic() + 60
-        while not (state / "control" / "emulator.sock").exists():
+        while not socket_path(state, "emulator").exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -201,3 +202,12 @@ def test_a_demo_of_real_instruments_is_refused(lab: Path) -> None:
     found = bellwire("demo", "--lab", str(lab))
     assert found.exit_code == 2
     assert "bellwire up" in found.stderr
+
+
+def test_a_lab_without_addresses_is_for_virtual_time(tmp_path: Path) -> None:
+    lab = Path(__file__).parents[2] / "lab_configs" / "scy_qnet.yaml"
+    found = bellwire("demo", "--lab", str(lab), "--state", str(tmp_path / "state"))
+    assert found.exit_code == 2
+    assert "no address" in found.stderr
+    assert "bellwire simulate" in found.stderr
+    assert found.stderr.count("\n") == 1
