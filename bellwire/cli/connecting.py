@@ -93,9 +93,10 @@ async def _status(state: Path, name: str) -> dict[str, Any] | None:
     if not socket_path(state, name).exists():
         return None
     try:
-        return await ask(state, name, "status")
+        status: dict[str, Any] = await ask(state, name, "status")
     except ConfigError:
         return None
+    return status
 
 
 def told(look: "Look") -> dict[str, Any]:
