@@ -157,14 +157,20 @@ async def test_a_live_link_learns_its_fidelity_and_notices_when_the_world_gets_w
         await wait_for(
             lambda: knows(truth - FALL, truth), "the interval holds the new truth, not the old one"
         )
-        advertised = await measured_by_cli(str(lab.path), state)
+        advertised: dict[str, Any] = {}
+
+        async def shows() -> bool:
+            """A second alarm may have begun the figures anew just before they are shown."""
+            advertised.update(await measured_by_cli(str(lab.path), state))
+            one = advertised["figures"][0]
+            return bool(one["tested"] >= 100 and one["fidelity"] < truth - FALL / 4)
+
+        await wait_for(shows, "the command shows 100 tests of the new truth")
         await live.supervisor.cancel("alice", "endless")
         assert await live.ended("endless") == "failed"
         await wait_for(live.all_slots_free, "all slots are free")
     (shown,) = advertised["figures"]
     assert (shown["name"], advertised["point"], advertised["wanted_by"]) == ("only", 0, ["endless"])
-    assert shown["tested"] >= 100
-    assert shown["fidelity"] < truth - FALL / 4
     assert [one["direction"] for one in advertised["drifts"]].count("fall") >= 1
     assert advertised["counters"]["tests_joined"] > 100
 
