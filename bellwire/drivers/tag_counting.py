@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bellwire.core.errors import LocalMisuse
+from bellwire.drivers.tags.intervals import merged
 from bellwire.drivers.time_tags import TagBlock
 
 if TYPE_CHECKING:
@@ -45,19 +46,11 @@ def losses(block: TagBlock, margin_ps: int = 0) -> NDArray[np.int64]:
 
     Each is widened by `margin_ps` on both sides before.
     """
-    clipped = sorted(
+    clipped = (
         (max(start - margin_ps, block.start_ps), min(stop + margin_ps, block.stop_ps))
         for start, stop in block.lost
     )
-    merged: list[tuple[int, int]] = []
-    for start, stop in clipped:
-        if stop <= start:
-            continue
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-        else:
-            merged.append((start, stop))
-    return np.array(merged, np.int64).reshape(-1, 2)
+    return np.array(merged(clipped), np.int64).reshape(-1, 2)
 
 
 def joined(blocks: Sequence[TagBlock]) -> TagBlock:
@@ -93,6 +86,12 @@ def times_by_channel(block: TagBlock, channels: Iterable[int]) -> dict[int, NDAr
     return {channel: block.time_ps[block.channel == channel] for channel in channels}
 
 
+def check_pattern(pattern: Pattern) -> None:
+    """Raises LocalMisuse for a pattern of less than two channels, or that names one twice."""
+    if len(pattern) < 2 or len(set(pattern)) != len(pattern):
+        raise LocalMisuse(f"{pattern} is no pattern of two or more different channels")
+
+
 def coincidence_times(
     times: Mapping[int, NDArray[np.int64]], pattern: Pattern, window_ps: int
 ) -> NDArray[np.int64]:
@@ -100,8 +99,7 @@ def coincidence_times(
 
     Raises LocalMisuse for a pattern of less than two channels, or that names one twice.
     """
-    if len(pattern) < 2 or len(set(pattern)) != len(pattern):
-        raise LocalMisuse(f"{pattern} is no pattern of two or more different channels")
+    check_pattern(pattern)
     if window_ps < 0:
         raise LocalMisuse(f"a coincidence window of {window_ps} ps: it cannot be negative")
     half_ps = window_ps // 2
