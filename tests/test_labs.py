@@ -59,7 +59,7 @@ def good(folder: Path) -> Lab:
 def test_every_shipped_lab_loads(path: Path) -> None:
     lab = load_lab(path)
     assert lab.name == path.stem
-    assert lab.requests
+    assert lab.requests or lab.equipment  # of a lab without memories nobody can ask for pairs
 
 
 def test_shipped_labs_are_found() -> None:

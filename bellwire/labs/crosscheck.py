@@ -11,11 +11,13 @@ from typing import Final
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.graph_states import graph_fault, members_fault
+from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.modes import parse_mode
 from bellwire.core.registry import nearest
 from bellwire.core.units import NS_PER_US
 from bellwire.labs.architectures import attempt_times
 from bellwire.labs.banks import check_banks
+from bellwire.labs.calibration_checks import check_calibration
 from bellwire.labs.document import KeyPath
 from bellwire.labs.equipment_checks import check_equipment
 from bellwire.labs.herald_checks import check_heralds
@@ -41,6 +43,10 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     """Add every problem that needs more than one section to be seen."""
     for name in sorted(set(lab.nodes) & set(lab.stations)):
         problems.add(("stations", name), f'"{name}" is also a node; every name stands for one machine')
+    if lab.console is not None:
+        for section, machines in (("nodes", lab.nodes), ("stations", lab.stations)):
+            if CONSOLE in machines:
+                problems.add((section, CONSOLE), f'"{CONSOLE}" is the name of the console; take another')
     _check_links(lab, problems)
     check_banks(lab, problems)
     for name in lab.classical.delay_us:
@@ -67,6 +73,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     check_heralds(lab, problems)
     check_equipment(lab, problems)
     check_optics(lab, problems)
+    check_calibration(lab, problems)
     _check_ports(lab, problems)
 
 
@@ -291,6 +298,8 @@ def _check_ports(lab: LabFile, problems: ProblemList) -> None:
     places: list[tuple[KeyPath, str]] = []
     places += [(("nodes", name, "address"), node.address) for name, node in lab.nodes.items() if node.address]
     places += [(("stations", name, "address"), at.address) for name, at in lab.stations.items() if at.address]
+    if lab.console is not None:
+        places.append((("console", "address"), lab.console.address))
     places += [
         ((*place, "address"), instrument.address)
         for place, _, instrument in _instruments(lab)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from bellwire.baselines.centre import with_centre
+from bellwire.calibration.bench import LinkBench
 from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.photonics import HeraldPhysics
 from bellwire.core.plans import EntanglementRequest
@@ -19,6 +20,7 @@ from bellwire.core.units import NS_PER_MS, NS_PER_US, ns_from_s
 from bellwire.labs import models
 from bellwire.labs.architectures import believed_physics, true_physics
 from bellwire.labs.banks import places_of, with_turns
+from bellwire.labs.calibration import link_bench
 from bellwire.labs.delays import delay_table
 from bellwire.labs.equipment import (
     CompositeSettings,
@@ -89,6 +91,7 @@ class Lab:
     plan_together: Literal["total", "max_min"] | None  # None: each request is planned for itself
     scenario: Scenario
     addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
+    console: str | None  # where the console listens; None: the lab has none
     instruments: tuple[InstrumentSettings, ...]
     equipment: tuple[EquipmentSettings, ...]
     composites: tuple[CompositeSettings, ...]
@@ -155,6 +158,11 @@ class Lab:
         """The hidden light of the lab's emulated equipment; None where the file has none."""
         return describe(self._file)
 
+    def calibration_bench(self, link: LinkId) -> LinkBench | None:
+        """What stands around a link, for procedures; None where the file says nothing."""
+        section = self._file.links[link].calibration
+        return None if section is None else link_bench(link, section, self.equipment, self.composites)
+
     def request(self, request_id: RequestId) -> EntanglementRequest | None:
         """The request of that name in the lab file, or None."""
         return next((request for request in self.requests if request.request_id == request_id), None)
@@ -179,6 +187,7 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         plan_together=file.plan_together,
         scenario=_scenario(file.scenario),
         addresses=addresses,
+        console=None if file.console is None else file.console.address,
         instruments=_instruments(file),
         equipment=tuple(
             one
@@ -197,6 +206,9 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
     )
 
 
+CALIBRATIONS = "calibrations"
+"""Figures of links that were measured, beside the sections of the file; see calibrated.py."""
+
 ORDERED_SECTIONS = ("nodes", "stations", "links")
 """Sections whose order means something: slots are numbered, and peers are told, in the order of the file."""
 
@@ -213,7 +225,7 @@ def canonical_document(file: models.LabFile) -> dict[str, Any]:
 
 def file_of_document(document: Mapping[str, Any]) -> models.LabFile:
     """The lab file of a canonical configuration. Raises pydantic's ValidationError, KeyError or TypeError."""
-    sections = {key: value for key, value in document.items() if key != "order"}
+    sections = {key: value for key, value in document.items() if key not in ("order", CALIBRATIONS)}
     for section in ORDERED_SECTIONS:
         sections[section] = {name: document[section][name] for name in document["order"][section]}
     return models.LabFile.model_validate_json(json.dumps(sections))

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 from bellwire.labs.architectures import stored_qubits
 from bellwire.labs.document import KeyPath
+from bellwire.labs.equipment import Equipment
 from bellwire.labs.models import LabFile
 from bellwire.labs.problems import ProblemList
+
+CLOCK = "clock"
+"""The word of a wiring that names the clock of an instrument."""
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.photons.description import OpticsDescription
@@ -69,12 +73,33 @@ def check_optics(lab: LabFile, problems: ProblemList) -> None:
             for name, equipment in at.equipment.items():
                 place: KeyPath = (owners, owner, "equipment", name, "wiring")
                 for word, place_in_light in equipment.wiring.items():
-                    if place_in_light not in known:
+                    if word == CLOCK:
+                        _check_clock(equipment, found, (*place, word), problems)
+                    elif place_in_light not in known:
                         problems.add(
                             (*place, word),
                             f'optics has no knob, gauge or detector "{place_in_light}"'
                             f"{nearest(place_in_light, known)}",
                         )
+
+
+def _check_clock(
+    equipment: Equipment, description: "OpticsDescription", place: KeyPath, problems: ProblemList
+) -> None:
+    """A wiring names the clock that an instrument runs on."""
+    from bellwire.core.registry import nearest
+    from bellwire.simulator_backend.devices.own_clock import CLOCKED
+    from bellwire.simulator_backend.photons.clock import Clock
+
+    name = equipment.wiring[CLOCK]
+    clocks = [one for one, part in description.layout.components.items() if isinstance(part, Clock)]
+    if name not in clocks:
+        problems.add(place, f'optics has no clock "{name}"{nearest(name, clocks)}')
+    if equipment.driver not in CLOCKED:
+        problems.add(
+            place,
+            f"an emulated {equipment.driver} has no clock of its own; these can: {', '.join(CLOCKED)}",
+        )
 
 
 def _words(description: "OpticsDescription") -> Mapping[str, object]:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bellwire.core.errors import ConfigError, LocalMisuse
+from bellwire.labs.calibrated import as_frozen
 from bellwire.labs.crosscheck import cross_check
 from bellwire.labs.document import dotted, read_document
 from bellwire.labs.lab import Lab, build_lab, file_of_document
@@ -54,7 +55,8 @@ def lab_schema() -> dict[str, Any]:
 
 
 def lab_from_document(document: Mapping[str, Any], *, path: str | None = None, live: bool = False) -> Lab:
-    """The lab of a canonical configuration, as `Lab.document` gave it and a run directory keeps it.
+    """The lab of a canonical configuration, as `Lab.document` gave it and a run directory keeps it, with the
+    calibrations of that time.
 
     Raises:
         ConfigError: it is not one, or of another version of bellwire.
@@ -67,5 +69,5 @@ def lab_from_document(document: Mapping[str, Any], *, path: str | None = None, l
     except (KeyError, TypeError) as broken:
         problem = f"{type(broken).__name__}: {broken}"
     else:
-        return build_lab(file, path=path, live=live)
+        return as_frozen(build_lab(file, path=path, live=live), document, where=path)
     raise ConfigError(f"not a configuration of this version ({problem})", where=path)

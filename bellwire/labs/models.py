@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bellwire.labs.calibration import LinkCalibration
 from bellwire.labs.equipment import Composite, Equipment
 from bellwire.labs.light import (
     LIGHT_KEYS,
@@ -214,6 +215,7 @@ class Link(Section):
     scheduler: str = "weighted_round_robin"  # how requests share the link (see link_layer/schedulers)
     # tdma: frames of schedule_step_ms in turn, each granted to a request by name or to nobody (null)
     calendar: Annotated[tuple[str | None, ...], Field(max_length=CALENDAR_MAX)] = ()
+    calibration: LinkCalibration | None = None  # null: no procedure is known for this link
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -360,6 +362,12 @@ class Clock(Section):
     start_margin_ms: NotNegative = 400.0  # and at least this far ahead: arming over serial lines takes time
 
 
+class Console(Section):
+    """Where a program listens that moves instruments of the lab through their agents; it is no node."""
+
+    address: BusAddress
+
+
 class CentralLedger(Section):
     """One ledger for all nodes instead of a replica at each: choices of swaps are asked of it."""
 
@@ -379,6 +387,7 @@ class LabFile(Section):
     stations: dict[NodeName, Station] = Field(default_factory=dict)
     links: Annotated[dict[Name, Link], Field(min_length=1)]
     optics: OpticsSection | None = None  # emulated labs: the light that equipment acts on
+    console: Console | None = None  # None: instruments are reached on their own computers only
     classical: Classical = Classical()
     requests: tuple[Request, ...] = ()
     # The requests for pairs are planned at once, as the level-based optimum of the sum of their rates, or of

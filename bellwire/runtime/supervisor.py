@@ -17,6 +17,7 @@ import structlog
 
 from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.core.ids import NodeId
+from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.plans import EntanglementRequest
 from bellwire.runtime.control import ask, socket_path
 from bellwire.runtime.keys import Keyring
@@ -95,9 +96,9 @@ class Supervisor:
             DeviceFault: an instrument is not the one that was configured.
         """
         keyring = Keyring(self.state_dir / "keys")
-        for name in self.lab.addresses:
+        for name in (*self.lab.addresses, *([] if self.lab.console is None else [CONSOLE])):
             keyring.make(name)
-        if any(entry.emulated for entry in self.lab.instruments):
+        if any(entry.emulated for entry in (*self.lab.instruments, *self.lab.equipment)):
             await self._launch(EMULATOR)
             await self._wait_ready([EMULATOR])
         for name in self.lab.addresses:

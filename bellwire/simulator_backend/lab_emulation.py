@@ -49,6 +49,7 @@ class LabEmulation:
             self.light if self.injected is None else self.injected,
             seed=lab.seed,
             cables=tagger_cables(lab),
+            clocks=None if self.light is None else self.light.bench.clocks,
         )
         self._stack = AsyncExitStack()
 

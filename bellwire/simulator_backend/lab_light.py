@@ -97,7 +97,12 @@ class LabLight:
     def tags(
         self, channels: Sequence[str], start_ns: int, stop_ns: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-        """Tags of detectors by name, in ps after `start_ns`, and the index of each in `channels`."""
+        """Tags of detectors and edges of pulses per second by name, in ps after `start_ns`, and the index of
+        each in `channels`.
+        """
+        edges = [self._seconds(channel, start_ns, stop_ns) for channel in channels]
+        if any(each is not None for each in edges):
+            return self._with_seconds(channels, edges, start_ns, stop_ns)
         numbers = [lookup("detector", channel, self._channels) for channel in channels]
         self._draw_to(stop_ns)
         if self._drawn and start_ns < self._drawn[0][0]:
@@ -119,6 +124,32 @@ class LabLight:
         if not times:
             return np.empty(0, np.int64), np.empty(0, np.int16)
         return np.concatenate(times), np.concatenate(found)
+
+    def _seconds(self, channel: str, start_ns: int, stop_ns: int) -> NDArray[np.int64] | None:
+        """Edges of a pulse per second, in ps after `start_ns`; None: the channel is none."""
+        start_ps, stop_ps = ((each - self._epoch_ns) * PS_PER_NS for each in (start_ns, stop_ns))
+        edges = self.bench.seconds(channel, start_ps, stop_ps)
+        return None if edges is None else edges - start_ps
+
+    def _with_seconds(
+        self,
+        channels: Sequence[str],
+        edges: Sequence[NDArray[np.int64] | None],
+        start_ns: int,
+        stop_ns: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+        lit = [index for index, each in enumerate(edges) if each is None]
+        found, which = np.empty(0, np.int64), np.empty(0, np.int16)
+        if lit:
+            found, which = self.tags([channels[index] for index in lit], start_ns, stop_ns)
+        times, numbers = [found], [np.asarray(lit, np.int16)[which]]
+        for index, each in enumerate(edges):
+            if each is not None:
+                times.append(each)
+                numbers.append(np.full(len(each), index, np.int16))
+        at_ps, number = np.concatenate(times), np.concatenate(numbers)
+        order = np.argsort(at_ps, kind="stable")
+        return at_ps[order], number[order]
 
     def _draw_to(self, stop_ns: int) -> None:
         if self._drawn_to_ns < stop_ns - TAGS_KEPT_NS:

@@ -39,7 +39,8 @@ def with_mode(lab: Lab, mode: str) -> Lab:
 
 
 def cases() -> list[Any]:
-    found = [pytest.param(load_lab(path), id=path.stem) for path in sorted(LABS.glob("*.yaml"))]
+    labs = {path.stem: load_lab(path) for path in sorted(LABS.glob("*.yaml"))}
+    found = [pytest.param(lab, id=name) for name, lab in labs.items() if lab.requests]
     chain = load_lab(CHAIN)
     for mode in ("connectionless", "connectionless(congestion=window)", "virtual_circuit", "fixed_tree"):
         found.append(pytest.param(with_mode(chain, mode), id=mode))

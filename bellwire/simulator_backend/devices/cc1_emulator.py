@@ -204,4 +204,5 @@ def make(order: EmulatorOrder, *, firmware: str = FIRMWARE) -> InstrumentEmulato
         [order.terminal(BAUD_RATE)],
         pace=order.pace,
         seed=order.seed,
+        clock=order.now_ns,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from bellwire.core.registry import nearest
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.devices.lines import Line, TcpLine, TerminalLine
 from bellwire.simulator_backend.devices.message_addresses import message_line
+from bellwire.simulator_backend.devices.own_clock import OwnClock
 from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
 
 ENTRY_POINTS = "bellwire.emulators"
@@ -31,7 +33,10 @@ TCP = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorOrder:
-    """What is to be emulated and where. `address` as in the lab file; `pty:NAME` lies in `device_dir`."""
+    """What is to be emulated and where. `address` as in the lab file; `pty:NAME` lies in `device_dir`.
+
+    `own_clock`: of an instrument whose time is not the lab's; its wiring is in that time.
+    """
 
     name: str
     address: str
@@ -40,6 +45,11 @@ class EmulatorOrder:
     wiring: Wiring = field(default_factory=lambda: Wiring(Alone()))
     pace: float = 1.0
     seed: int = 0
+    own_clock: OwnClock | None = None
+
+    def now_ns(self) -> int:
+        """Unix time in ns, as the instrument has it."""
+        return time.time_ns() if self.own_clock is None else self.own_clock.shown_ns(time.time_ns())
 
     def terminal(self, baud_rate: int | None = None) -> TerminalLine:
         """The serial line of this device; only hosts at `baud_rate` are understood, None: all of them.

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
-from bellwire.core.errors import LocalMisuse
-from bellwire.core.registry import nearest
+from bellwire.core.errors import ConfigError, LocalMisuse
+from bellwire.core.registry import lookup, nearest
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder, make_emulator
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
+from bellwire.simulator_backend.devices.own_clock import CLOCK, CLOCKED, ByOwnClock, OwnClock
 from bellwire.simulator_backend.devices.surroundings import Alone, Surroundings, Wiring
 
 
@@ -56,24 +57,31 @@ class EquipmentBench:
         pace: float = 1.0,
         seed: int = 0,
         cables: Mapping[str, Mapping[str, str]] | None = None,
+        clocks: Mapping[str, OwnClock] | None = None,
     ) -> None:
-        """cables: further words of the wiring by full name; what an entry says itself goes before them."""
+        """cables: further words of the wiring by full name; what an entry says itself goes before them.
+        clocks: those that a wiring may name as its `clock`.
+        """
         self.emulators: dict[str, InstrumentEmulator] = {}
         for number, entry in enumerate(entry for entry in entries if entry.emulated):
             if entry.full_name in self.emulators:
                 raise LocalMisuse(f"two emulated instruments are called {entry.full_name}")
+            names = {**(cables or {}).get(entry.full_name, {}), **entry.wiring}
+            own_clock = _own_clock(entry, names.pop(CLOCK, None), clocks or {})
+            around = Alone() if surroundings is None else surroundings
             order = EmulatorOrder(
                 name=entry.full_name,
                 address=entry.address,
                 serial_number=entry.serial_number,
                 device_dir=device_dir,
                 wiring=Wiring(
-                    Alone() if surroundings is None else surroundings,
-                    {**(cables or {}).get(entry.full_name, {}), **entry.wiring},
+                    around if own_clock is None else ByOwnClock(around, own_clock),
+                    names,
                     None if surroundings is None else Alone(),
                 ),
                 pace=pace,
                 seed=seed + number,
+                own_clock=own_clock,
             )
             self.emulators[entry.full_name] = make_emulator(entry.driver, order)
 
@@ -114,3 +122,15 @@ class EquipmentBench:
     def clear_fault(self, name: str, fault: str | None = None) -> None:
         """Switch one fault, or all, off."""
         self.emulator(name).clear_fault(None if fault is None else Fault(fault))
+
+
+def _own_clock(entry: EquipmentEntry, name: str | None, clocks: Mapping[str, OwnClock]) -> OwnClock | None:
+    """The clock that a wiring names. Raises ConfigError: unknown, or of an instrument that can have none."""
+    if name is None:
+        return None
+    if entry.driver not in CLOCKED:
+        raise ConfigError(
+            f"an emulated {entry.driver} has no clock of its own; those that can: {', '.join(CLOCKED)}",
+            where=entry.full_name,
+        )
+    return lookup("clock", name, clocks)

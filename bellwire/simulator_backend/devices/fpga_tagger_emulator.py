@@ -6,7 +6,6 @@ emulators. Refuses links and lanes: a board that serves a station is wired by `b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from bellwire.drivers.framing import (
@@ -24,6 +23,7 @@ from bellwire.simulator_backend.devices.faults import Fault, FaultSwitches
 from bellwire.simulator_backend.devices.herald_clock import HeraldHardware
 from bellwire.simulator_backend.devices.herald_core import HeraldCore
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
+from bellwire.simulator_backend.devices.own_clock import OwnClock
 from bellwire.simulator_backend.devices.surroundings import Wiring
 
 INPUTS = ("channel_1", "channel_2", "channel_3", "channel_4")
@@ -96,7 +96,11 @@ class FpgaModel(DeviceModel):
 
 
 def board(
-    wiring: Wiring, serial_number: int, hardware: HeraldHardware | None, clock: Callable[[], int]
+    wiring: Wiring,
+    serial_number: int,
+    hardware: HeraldHardware | None,
+    clock: Callable[[], int],
+    own_clock: OwnClock | None = None,
 ) -> Callable[[], FpgaModel]:
     """What makes the model at each power-on; the count of starts is the one thing that survives.
 
@@ -115,6 +119,7 @@ def board(
             hardware=hardware,
             photons=wiring,
             inputs=INPUTS,
+            own_clock=own_clock,
         )
         last[:] = [core]
         return FpgaModel(core)
@@ -127,8 +132,9 @@ def make(order: EmulatorOrder) -> InstrumentEmulator:
     serial_number = SERIAL_NUMBER if order.serial_number is None else int(order.serial_number)
     return InstrumentEmulator(
         order.name,
-        board(order.wiring, serial_number, None, time.time_ns),
+        board(order.wiring, serial_number, None, order.now_ns, order.own_clock),
         [order.terminal()],
         pace=order.pace,
         seed=order.seed,
+        clock=order.now_ns,
     )

@@ -2,7 +2,8 @@
 
 Owns the conversion between the lab's nanoseconds and the device's ticks and fine units, the fine code with
 its uneven bins, the PPS and its absence, the 10 MHz and its loss. Refuses to know attempts. The emulated
-board is locked to the lab's clock: what may go wrong is that the PPS or the reference stays away.
+board is locked to the lab's clock, or to one of its own whose errors it does not know; beside that, the PPS
+or the reference may stay away.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from bellwire.core.errors import LocalMisuse
+from bellwire.simulator_backend.devices.own_clock import OwnClock
 
 SECOND_NS = 1_000_000_000
 FS_PER_NS = 1_000_000
+FS_PER_PS = 1_000
+PS_PER_NS = 1_000
 COUNTER_START_S = 64
 """The counter starts this long before the second of power-on, so that the PPS before has a stamp as well."""
 
@@ -46,9 +50,13 @@ class HeraldHardware:
 class HeraldClock:
     """The clock of one powered device. Stamps are `coarse << fine_bits | fine code`."""
 
-    def __init__(self, hardware: HeraldHardware, boot_ns: int, epoch: int) -> None:
+    def __init__(
+        self, hardware: HeraldHardware, boot_ns: int, epoch: int, own_clock: OwnClock | None = None
+    ) -> None:
+        """own_clock: what the board runs on, in whose time every ns is; None: the lab's clock."""
         self.hardware = hardware
         self.epoch = epoch & 0xFFFF
+        self._own_clock = own_clock
         self.zero_ns = (boot_ns // SECOND_NS - COUNTER_START_S) * SECOND_NS
         self.external_present = True
         self.uses_external = False
@@ -69,7 +77,7 @@ class HeraldClock:
 
     def tick_of_second(self, second: int) -> int:
         """The coarse counter at the tick in which the PPS of a unix second is seen (at or after it)."""
-        return -(-(second * SECOND_NS - self.zero_ns) * FS_PER_NS // self.hardware.tick_fs)
+        return -(-self._fs_of_second(second) // self.hardware.tick_fs)
 
     def stamp_at(self, at_ns: int) -> int:
         """The ideal stamp of a time: every edge with a stamp up to this one has happened."""
@@ -101,17 +109,36 @@ class HeraldClock:
 
     def last_pps_s(self, now_ns: int) -> int:
         """Unix second of the last PPS that came."""
-        second = now_ns // SECOND_NS
+        second = self.second(now_ns)
         return second if self.pps_came(second) or self._gap_from_s is None else self._gap_from_s - 1
+
+    def second(self, now_ns: int) -> int:
+        """The unix second that has begun last."""
+        if self._own_clock is None:
+            return now_ns // SECOND_NS
+        second = self._own_clock.true_ns(now_ns) // SECOND_NS
+        return second + (self.ns_of_second(second + 1) <= now_ns)
+
+    def ns_of_second(self, second: int) -> int:
+        """When a unix second begins, rounded down."""
+        return self.zero_ns + self._fs_of_second(second) // FS_PER_NS
+
+    def _fs_of_second(self, second: int) -> int:
+        """When a unix second begins, in femtoseconds from `zero_ns`."""
+        own = self._own_clock
+        if own is None:
+            return (second * SECOND_NS - self.zero_ns) * FS_PER_NS
+        age_ps = (second * SECOND_NS - own.epoch_ns) * PS_PER_NS
+        return ((own.epoch_ns - self.zero_ns) * PS_PER_NS + own.moment_ps(age_ps)) * FS_PER_PS
 
     def lose_pps(self, now_ns: int) -> None:
         """From now on no PPS comes."""
-        self._gap_from_s, self._gap_to_s = now_ns // SECOND_NS + 1, None
+        self._gap_from_s, self._gap_to_s = self.second(now_ns) + 1, None
 
     def restore_pps(self, now_ns: int) -> None:
         """The next PPS comes again."""
         if self._gap_from_s is not None and self._gap_to_s is None:
-            self._gap_to_s = now_ns // SECOND_NS + 1
+            self._gap_to_s = self.second(now_ns) + 1
 
     # -- reference ------------------------------------------------------------------------------------------
 

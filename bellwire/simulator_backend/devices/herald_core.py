@@ -16,7 +16,7 @@ from bellwire.drivers.herald_registers import FIXED_IN_RUN
 from bellwire.drivers.regmap import load_map
 from bellwire.simulator_backend.devices.event_ring import EventRing
 from bellwire.simulator_backend.devices.faults import Fault
-from bellwire.simulator_backend.devices.herald_clock import SECOND_NS, HeraldClock, HeraldHardware
+from bellwire.simulator_backend.devices.herald_clock import HeraldClock, HeraldHardware
 from bellwire.simulator_backend.devices.herald_engine import HeraldEngine
 from bellwire.simulator_backend.devices.herald_fired import FIRED, FiredPatterns
 from bellwire.simulator_backend.devices.herald_registers import (
@@ -28,6 +28,7 @@ from bellwire.simulator_backend.devices.herald_registers import (
 )
 from bellwire.simulator_backend.devices.herald_run import HeraldRun, Photons
 from bellwire.simulator_backend.devices.herald_sequencer import Pulse
+from bellwire.simulator_backend.devices.own_clock import OwnClock
 from bellwire.simulator_backend.devices.register_file import RegisterFile
 
 COMMIT_SETUP_TICKS = 8
@@ -38,7 +39,8 @@ SECONDS_BACK = 64
 
 class HeraldCore:
     """One powered FPGA. `fired`: which inputs a success of the link fires. `photons`: where the inputs get
-    single photons from, by the names `inputs`; None when there are none.
+    single photons from, by the names `inputs`; None when there are none. `own_clock`: times in ns are those
+    of this clock; None: unix time.
 
     `expected_clicks()`: (time in ns, lane) of light on its way. `on_pins(stamp, outcome, parity)`: the herald
     pins, at a fixed time after each attempt that succeeded.
@@ -55,6 +57,7 @@ class HeraldCore:
         fired: FiredPatterns = FIRED["double_click"],
         photons: Photons | None = None,
         inputs: tuple[str, ...] = (),
+        own_clock: OwnClock | None = None,
     ) -> None:
         self.boot_count = boot_count
         self.now_ns = boot_ns
@@ -66,6 +69,7 @@ class HeraldCore:
         self._fired = fired
         self._photons = photons
         self._inputs = inputs
+        self._own_clock = own_clock
         self._external_present = True
         self._power_up()
 
@@ -74,7 +78,7 @@ class HeraldCore:
         self.registers = RegisterFile(load_map("herald_fpga"))
         self.ring = EventRing(1 << hardware.ring_log2)
         # Room for sixteen losses of the clock before the epochs of the next start begin.
-        self.clock = HeraldClock(hardware, self.now_ns, self.boot_count << 4)
+        self.clock = HeraldClock(hardware, self.now_ns, own_clock=self._own_clock, epoch=self.boot_count << 4)
         self.clock.external_present = self._external_present
         self.sets = HeraldSets(self.registers, self.clock)
         self.run = HeraldRun(
@@ -83,7 +87,7 @@ class HeraldCore:
         self.run.expected_clicks = lambda: self.expected_clicks()
         self.run.on_pins = lambda stamp, outcome, parity: self.on_pins(stamp, outcome, parity)
         self._commit_at: int | None = None
-        self._pps_seen_s = self.now_ns // SECOND_NS
+        self._pps_seen_s = self.clock.second(self.now_ns)
         identify(self.registers, hardware, self._serial_number, self.boot_count, self._identity)
         self._wire()
 
@@ -127,7 +131,7 @@ class HeraldCore:
     def set_now(self, now_ns: int) -> None:
         """Time goes on: the PPS comes or stays away, a run starts or ends, a commit comes into force."""
         self.now_ns = self.run.now_ns = max(self.now_ns, now_ns)
-        second = self.now_ns // SECOND_NS
+        second = self.clock.second(self.now_ns)
         if second > self._pps_seen_s:
             since = max(self._pps_seen_s + 1, second - SECONDS_BACK)
             if not all(self.clock.pps_came(one) for one in range(since, second + 1)):
@@ -164,7 +168,7 @@ class HeraldCore:
             | fields["armed"].place(int(self.run.is_active and not running))
             | fields["commit_pending"].place(int(self._commit_at is not None))
             | fields["ref_locked"].place(int(self.clock.locked))
-            | fields["pps_present"].place(int(self.clock.pps_came(self.now_ns // SECOND_NS)))
+            | fields["pps_present"].place(int(self.clock.pps_came(self.clock.second(self.now_ns))))
         )
 
     def _reference_status(self) -> int:
@@ -217,7 +221,7 @@ class HeraldCore:
             period, arm_s = self.registers.value("PERIOD"), self.registers.value("ARM_PPS")
             if not self.clock.locked or (wanted["src_int"] and period == 0):
                 return Status.RANGE
-            if wanted["pps_arm"] and arm_s <= self.now_ns // SECOND_NS:
+            if wanted["pps_arm"] and arm_s <= self.clock.second(self.now_ns):
                 return Status.RANGE
             self.run.begin(wanted)
         elif not wanted["run"] and self.run.is_active:

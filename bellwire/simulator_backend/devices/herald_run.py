@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bellwire.drivers.frames import Bound, HeraldWords, RecordKind, TagWords
 from bellwire.simulator_backend.devices.event_ring import EventRing
-from bellwire.simulator_backend.devices.herald_clock import SECOND_NS, HeraldClock
+from bellwire.simulator_backend.devices.herald_clock import HeraldClock
 from bellwire.simulator_backend.devices.herald_engine import HeraldEngine
 from bellwire.simulator_backend.devices.herald_golden import Decision, HeraldGolden, Overrun
 from bellwire.simulator_backend.devices.herald_records import HeraldRecords
@@ -279,7 +279,7 @@ class HeraldRun:
         boot_count: int,
     ) -> Bound:
         pps_s = self._clock.last_pps_s(self.now_ns)
-        since_ns = min(self.now_ns - pps_s * SECOND_NS, NOW_NS_MAX)
+        since_ns = min(self.now_ns - self._clock.ns_of_second(pps_s), NOW_NS_MAX)
         following = min(first_unsent, self._ring.next)
         return Bound(
             run_short, self._clock.epoch, decided_to, following, lost, boot_count, pps_s, since_ns, kind

@@ -384,6 +384,7 @@ def _made(order: EmulatorOrder, model: str) -> InstrumentEmulator:
         lines,
         pace=order.pace,
         seed=order.seed,
+        clock=order.now_ns,
     )
 
 

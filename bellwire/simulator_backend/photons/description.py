@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
+from bellwire.simulator_backend.photons.clock import Clock, PulsePerSecond
 from bellwire.simulator_backend.photons.converter import Converter
 from bellwire.simulator_backend.photons.heralding import (
     DoubleClickLink,
@@ -53,6 +54,8 @@ PARTS: Final[Mapping[str, type[Any]]] = {
     "detector": Detector,
     "absorber": Absorber,
     "power_meter": PowerMeter,
+    "clock": Clock,
+    "pps": PulsePerSecond,
 }
 
 LINKS: Final[Mapping[str, type[Any]]] = {

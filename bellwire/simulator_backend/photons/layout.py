@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
+from bellwire.simulator_backend.photons.clock import Clock, PulsePerSecond
 from bellwire.simulator_backend.photons.converter import Converter
 from bellwire.simulator_backend.photons.passive import (
     Analyser,
@@ -41,7 +42,8 @@ Passive: TypeAlias = (
     | PolarisingSplitter
     | Converter
 )
-Part: TypeAlias = Source | Sink | Passive
+Keeper: TypeAlias = Clock | PulsePerSecond
+Part: TypeAlias = Source | Sink | Passive | Keeper
 Port: TypeAlias = tuple[str, str]
 """Component and port."""
 

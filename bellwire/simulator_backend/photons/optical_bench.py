@@ -3,17 +3,20 @@
 Owns names and time at the border: unknown names are refused with the nearest one, values beyond a knob's
 range as well. Refuses physics (the rooms beside it) and instruments (their emulators call this).
 
-One bench has two clocks' worth of state: the present, which gauges and heralds show, and the light that the
+One bench has two times' worth of state: the present, which gauges and heralds show, and the light that the
 tag stream has drawn so far, which may lag behind. Both follow the same turns and the same weather.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.random import SeedSequence, default_rng
+from numpy.typing import NDArray
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.photonics import HeraldPhysics
 from bellwire.core.registry import lookup
+from bellwire.simulator_backend.photons.clock import Clock, PulsePerSecond, RunningClock, named_key
 from bellwire.simulator_backend.photons.converter import Converter
 from bellwire.simulator_backend.photons.elements import Gauge, Knob
 from bellwire.simulator_backend.photons.expected import click_rate_hz, photon_hz, power_w
@@ -37,13 +40,23 @@ class OpticalBench:
         Raises:
             ConfigError: the layout makes no sense.
         """
-        weather, chance = SeedSequence(seed).spawn(2)
+        weather, chance, times = SeedSequence(seed).spawn(3)
         self._present = Optics(layout, weather)
         light = Optics(layout, weather)
         self._stream = TagStream(light, default_rng(chance))
         self._epoch_ns = epoch_ns
         self._now_ns = epoch_ns
         self._reset_ps: dict[str, int] = {}
+        self.clocks = {
+            name: RunningClock(part, epoch_ns, named_key(times, name))
+            for name, part in layout.components.items()
+            if isinstance(part, Clock)
+        }
+        self._pulses = {
+            name: (part, int(named_key(times, name).generate_state(1)[0]))
+            for name, part in layout.components.items()
+            if isinstance(part, PulsePerSecond)
+        }
         self._knobs: dict[str, Knob] = {
             f"{name}.{knob.name}": knob for name, part in layout.components.items() for knob in part.knobs()
         }
@@ -113,6 +126,10 @@ class OpticalBench:
                 return part.zero_w + power_w(self._present, part_name)
             case Absorber(), "photon_hz":
                 return photon_hz(self._present, part_name)
+            case Clock(), "lead_ps":
+                return float(self.clocks[part_name].lead_ps(np.array([self._age_ps()], np.int64))[0])
+            case Clock(), "rate_ppb":
+                return self.clocks[part_name].rate_ppb(self._age_ps())
             case Fibre(), "delay_ps":
                 return part.delay_ps(self._present.drift(part_name))
             case Fibre(), "warming_k":
@@ -144,10 +161,18 @@ class OpticalBench:
                 self._present.latch(detector)
         return tags
 
+    def seconds(self, name: str, start_ps: int, stop_ps: int) -> NDArray[np.int64] | None:
+        """Edges of a pulse per second in [start_ps, stop_ps) from the epoch, in order; None: it is none."""
+        pulse = self._pulses.get(name)
+        return None if pulse is None else pulse[0].edges(self._epoch_ns, start_ps, stop_ps, pulse[1])
+
     def heralds(self, link: HeraldedLink, now_ns: int) -> HeraldPhysics:
         """Success probability per attempt and heralded states, as `World.change_link` takes them."""
         self._advance(now_ns)
         return herald_physics(self._present, link)
+
+    def _age_ps(self) -> int:
+        return (self._now_ns - self._epoch_ns) * PS_PER_NS
 
     def _advance(self, now_ns: int) -> None:
         if now_ns < self._now_ns:

@@ -16,7 +16,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.photonics import fibre_transmission
 from bellwire.core.units import LIGHT_IN_FIBRE_NS_PER_KM
 from bellwire.simulator_backend.photons.elements import Drift, Gauge, Knob, Passage, Plain
-from bellwire.simulator_backend.photons.jones import IDENTITY, Jones, waveplate
+from bellwire.simulator_backend.photons.jones import IDENTITY, Jones, rotation, waveplate
 from bellwire.simulator_backend.photons.laws import passband
 
 PS_PER_KM = LIGHT_IN_FIBRE_NS_PER_KM * 1_000
@@ -53,6 +53,8 @@ class Fibre(OneWay):
     attenuation_db_per_km: 0.2 at 1550 nm. drift_ps_per_km_k: delay against temperature (procedures.md 1).
     swing_k, swing_period_s: amplitude and period of its temperature about the mean, a sine from the start.
     wander_rad_per_root_s: rms turn of the polarisation about each axis in one second; 0: it stands still.
+    turn_rad: turn of the polarisation when the lab is built, about the axes H/V, D/A and R/L of the Poincare
+    sphere, as one vector whose length is the angle.
     """
 
     length_km: float = 0.0
@@ -62,6 +64,7 @@ class Fibre(OneWay):
     swing_k: float = 0.0
     swing_period_s: float = 86_400.0
     wander_rad_per_root_s: float = 0.0
+    turn_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.swing_period_s <= 0.0 or self.wander_rad_per_root_s < 0.0:
@@ -84,7 +87,10 @@ class Fibre(OneWay):
         self, entered: str, wavelength_nm: float, settings: Mapping[str, float], drift: Drift
     ) -> tuple[Passage, ...]:
         left = sqrt(fibre_transmission(self.length_km, self.attenuation_db_per_km, self.insertion_loss_db))
-        return (Passage("out", _scaled(drift.turn, left), self.delay_ps(drift), wavelength_nm),)
+        turn = drift.turn
+        if any(self.turn_rad):
+            turn = np.asarray(turn @ rotation(np.array(self.turn_rad)), dtype=np.complex128)
+        return (Passage("out", _scaled(turn, left), self.delay_ps(drift), wavelength_nm),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

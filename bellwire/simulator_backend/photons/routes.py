@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from bellwire.core.errors import LocalMisuse
+from bellwire.simulator_backend.photons.clock import Clock, PulsePerSecond
 from bellwire.simulator_backend.photons.elements import Drift
 from bellwire.simulator_backend.photons.jones import IDENTITY, Jones
 from bellwire.simulator_backend.photons.layout import Part, Port, Source
@@ -79,7 +80,7 @@ class Tracer:
                 raise LocalMisuse(f"more than {ROUTES_MAX} ways of light; use fewer splitters and switches")
             found.append(Route(name, light.jones, light.delay_ps, light.wavelength_nm, light.splitters))
             return
-        assert not isinstance(part, (PairSource, Emitter, Laser)), "a source has no input"
+        assert not isinstance(part, (PairSource, Emitter, Laser, Clock, PulsePerSecond)), "it has no input"
         splitters = (*light.splitters, arriving) if isinstance(part, BeamSplitter) else light.splitters
         for passage in part.passages(port, light.wavelength_nm, self._settings[name], self._drift(name)):
             jones = np.asarray(passage.jones @ light.jones, dtype=np.complex128)
