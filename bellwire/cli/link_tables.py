@@ -24,7 +24,7 @@ def show_links(document: Mapping[str, Any]) -> "list[RenderableType]":
     links: Links = document["links"]
     parts: list[RenderableType] = [_links(document["lab"], links), _points(links)]
     if document["live"]:
-        parts += [_measured(links), _counters(links), *_drifts(links)]
+        parts += [_measured(links), _counters(links), *_drifts(links), *_obstacles(links)]
     return parts
 
 
@@ -91,6 +91,12 @@ def _points(links: Links) -> "RenderableType":
             for point in one["points"]
         ],
     )
+
+
+def _obstacles(links: Links) -> Iterator[str]:
+    for name, one in links.items():
+        for obstacle in one["obstacles"] or ():
+            yield f"{name} heralds nothing: {obstacle}"
 
 
 def _measured(links: Links) -> "RenderableType":

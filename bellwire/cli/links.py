@@ -1,7 +1,7 @@
 """`bellwire links`: the map of a lab's links, as its file says and, on a running lab, as measured.
 
 Owns the command and its document. Refuses tables (link_tables.py) and figures: those of the file are the
-planner's, measured ones are told by the side 0 of each link.
+planner's, measured ones are told by the side 0 of each link, and a station says what keeps it from heralding.
 """
 
 import json
@@ -39,6 +39,7 @@ def links(
     silent: tuple[NodeId, ...] = ()
     if live:
         silent = asyncio.run(add_measured(loaded, state, described))
+        asyncio.run(add_obstacles(loaded, state, described))
     document = {"lab": loaded.name, "digest": loaded.digest, "live": live, "links": described}
     if as_json:
         typer.echo(json.dumps(document))
@@ -73,6 +74,7 @@ def as_in_file(network: "NetworkSettings", link: "LinkSettings") -> dict[str, An
         "reserved_for": link.reserved_for,
         "points": [_point(network, link, index) for index in range(max(1, len(link.points)))],
         "measured": None,
+        "obstacles": None,
     }
 
 
@@ -127,6 +129,28 @@ async def add_measured(
             standings, drifts = answer
             described[name]["measured"] = as_measured(name, standings, drifts)
     return tuple(problems)
+
+
+async def add_obstacles(lab: "Lab", state: Path, described: "dict[LinkId, dict[str, Any]]") -> None:
+    """Ask every station what keeps its link from heralding: instruments and calibrations, a sentence each;
+    None: it does not answer."""
+    import asyncio
+
+    from bellwire.runtime.control import ask
+
+    async def told_by(name: "LinkId", station: "NodeId") -> None:
+        try:
+            answer = await ask(state, station, "status", within_s=ANSWER_S)
+        except ConfigError:
+            return
+        described[name]["obstacles"] = [
+            f"{instrument} is {one['condition']}: {one['reason']}"
+            for instrument, one in answer["instruments"].items()
+            if one["condition"] != "ready"
+        ]
+
+    links = lab.network.links.values()
+    await asyncio.gather(*(told_by(link.link, link.station) for link in links if link.station is not None))
 
 
 def as_measured(name: "LinkId", standings: dict[str, Any], drifts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -74,9 +74,11 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start every process of a lab and show what it does, until Ctrl-C."""
+    from bellwire.cli.calibrated_runs import with_stored_calibrations
     from bellwire.labs import load_lab
 
-    _run(load_lab(find_lab(lab), live=True), state, as_json, submit=submit, to_the_end=once)
+    loaded = with_stored_calibrations(load_lab(find_lab(lab), live=True), state)
+    _run(loaded, state, as_json, submit=submit, to_the_end=once)
 
 
 def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bool) -> None:

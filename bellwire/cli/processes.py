@@ -31,14 +31,17 @@ def node(
     """Run the agent of one node on this computer."""
     import asyncio
 
+    from bellwire.cli.calibrated_runs import lab_of_run, station_standing
     from bellwire.labs import load_lab
     from bellwire.runtime.node_process import run_agent
 
-    loaded = load_lab(find_lab(lab), live=True)
+    loaded = lab_of_run(load_lab(find_lab(lab), live=True), state, run)
     if name not in loaded.network.nodes:
         raise ConfigError(f'unknown node "{name}"{nearest(name, loaded.network.nodes)}', where=lab)
     with logs_on_stderr():
-        code = asyncio.run(run_agent(loaded, name, state, run or _new_run(loaded, state)))
+        run_dir = run or _new_run(loaded, state)
+        standing = station_standing(loaded, name, state)
+        code = asyncio.run(run_agent(loaded, name, state, run_dir, standing=standing))
     if code:
         raise typer.Exit(code)
 

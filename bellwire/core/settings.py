@@ -91,6 +91,10 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     calendar: tuple[RequestId | None, ...] = ()  # frames granted in turn, for the scheduler "tdma"
     test_share: float = 0.0  # share of heralded pairs that both ends measure to estimate the fidelity
     estimation: EstimationSettings = EstimationSettings()
+    # Standard errors of `success_probability` and of the mean fidelity of `heralds` where they were
+    # calibrated; None: they are the lab file's guess
+    success_error: float | None = None
+    fidelity_error: float | None = None
     creates_max: int = 32  # CREATEs in the shared queue, half of them from each end
     ahead: AheadSettings | None = None  # None: pairs are made for requests only
 

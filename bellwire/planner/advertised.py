@@ -4,7 +4,8 @@ Owns the latest advertisement of each link and its weighing against the lab file
 anybody but side 0 of the link, and planning: a plan is computed from the news as values.
 
 A lab file is a good guess, so it counts as evidence of its own: FILE_HERALDS heralds for a success
-probability, a standard error of FILE_FIDELITY_ERROR for a fidelity. Measurements are added to it, and lose
+probability, a standard error of FILE_FIDELITY_ERROR for a fidelity; a calibrated link says by itself how well
+it was known (`LinkSettings.success_error`, `fidelity_error`). Measurements are added to it, and lose
 half of their weight every EVIDENCE_HALF_NS: a link that was measured yesterday is a link as in the lab file.
 """
 
@@ -157,12 +158,21 @@ def _weighed(link: LinkSettings, figures: LinkFigures, now_ns: int) -> PointNews
     kept = 2.0 ** (-max(0, now_ns - figures.at_ns) / EVIDENCE_HALF_NS)
     return PointNews(
         point=figures.point,
-        success_probability=_success_probability(point.success_probability, figures, kept),
-        fidelity=_fidelity(fidelity_at(point), figures, kept),
+        success_probability=_success_probability(
+            point.success_probability, _heralds_behind(link), figures, kept
+        ),
+        fidelity=_fidelity(fidelity_at(point), link.fidelity_error or FILE_FIDELITY_ERROR, figures, kept),
     )
 
 
-def _success_probability(by_file: float, figures: LinkFigures, kept: float) -> float:
+def _heralds_behind(link: LinkSettings) -> float:
+    """How many heralds the success probability of a link's settings counts as."""
+    if not link.success_error:
+        return FILE_HERALDS
+    return (link.success_probability / link.success_error) ** 2
+
+
+def _success_probability(by_file: float, behind: float, figures: LinkFigures, kept: float) -> float:
     """Heralds over attempts, those that the file stands for among them (a gamma prior of its mean).
 
     The measurement counts as (p/error)^2 heralds, which for a plain count is their number.
@@ -171,13 +181,13 @@ def _success_probability(by_file: float, figures: LinkFigures, kept: float) -> f
     if not figures.measured or measured <= 0.0 or error <= 0.0:
         return by_file
     heralds = kept * (measured / error) ** 2
-    return (FILE_HERALDS + heralds) / (FILE_HERALDS / by_file + heralds / measured)
+    return (behind + heralds) / (behind / by_file + heralds / measured)
 
 
-def _fidelity(by_file: float, figures: LinkFigures, kept: float) -> float:
+def _fidelity(by_file: float, file_error: float, figures: LinkFigures, kept: float) -> float:
     """Mean of file and measurement, weighted by one over the squared error."""
     error = figures.fidelity_error
     if not figures.tested or error <= 0.0:
         return by_file
-    weight, own = kept / error**2, 1.0 / FILE_FIDELITY_ERROR**2
+    weight, own = kept / error**2, 1.0 / file_error**2
     return (own * by_file + weight * figures.fidelity) / (own + weight)

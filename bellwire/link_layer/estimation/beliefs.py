@@ -90,6 +90,13 @@ def _with_fidelity(state: Bell, target: float) -> Bell:
     return (target, state[1] * scale, state[2] * scale, state[3] * scale)
 
 
+def worth_of(values: Eigenvalues, error: float) -> float:
+    """How many tests in each basis give the fidelity of such a state this standard error, above zero."""
+    spread = sum(1.0 - value * value for value in values) / 4.0  # of one test in each basis, e (1 - e) each
+    # A state without any spread (fidelity 1) cannot be measured better than to the error that was given.
+    return max(spread, error) / (4.0 * error**2)
+
+
 def calibrated(table: Belief, shift: float, calibration: Calibration, now_ns: int) -> Belief:
     """The table's belief joined with a calibration, each by its worth.
 
@@ -104,10 +111,8 @@ def calibrated(table: Belief, shift: float, calibration: Calibration, now_ns: in
         raise LocalMisuse(f"calibration {calibration}: need an error above 0 and a fidelity in 0..1")
     target = min(1.0, max(0.0, calibration.fidelity + shift))
     values = eigenvalues(_with_fidelity(from_eigenvalues(table.values), target))
-    spread = sum(1.0 - value * value for value in values) / 4.0  # of one test in each basis, e (1 - e) each
     age = max(0, now_ns - calibration.at_ns)
-    # A state without any spread (fidelity 1) cannot be measured better than to the error that was given.
-    worth = max(spread, calibration.error) / (4.0 * calibration.error**2)
+    worth = worth_of(values, calibration.error)
     worth *= exp(-log(2.0) * age / CALIBRATION_HALF_LIFE_NS)
     total = table.worth + worth
     one, two, three = (
