@@ -7,13 +7,16 @@ the two could do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bellwire.calibration.records import InstrumentSeen
 from bellwire.drivers.readings import Value
 from bellwire.drivers.time_tags import Counts, TagBlock
+
+OnLoss = Literal["safe", "restore"]
+"""What becomes of what was written under a lease that ends without its holder."""
 
 
 class Held(Protocol):
@@ -37,7 +40,7 @@ class Held(Protocol):
 
     def tags(
         self, instrument: str, duration_s: float, channels: Sequence[int] = ()
-    ) -> AsyncIterator[TagBlock]:
+    ) -> AsyncGenerator[TagBlock, None]:
         """Blocks of tags of a time tagger from now on until `duration_s` of its time are covered.
 
         `channels`: only these; empty: all. Use contextlib.aclosing.
@@ -53,13 +56,19 @@ class Access(Protocol):
     """The instruments of a lab."""
 
     def hold(
-        self, instruments: Sequence[str], holder: str, *, lease_s: float = 10.0
+        self,
+        instruments: Sequence[str],
+        holder: str,
+        *,
+        lease_s: float = 10.0,
+        on_loss: OnLoss = "safe",
     ) -> AbstractAsyncContextManager[Held]:
         """Lease all of them, or none: raises LeaseRefused naming the holder. Renewed while the context lasts.
 
         When the context ends by an exception, instruments that a procedure has moved are brought to the state
         the procedure asked for (its own duty); when the holder vanishes, the lease runs out and each agent
-        brings the instruments that were written under it to their safe state by itself.
+        does `on_loss` by itself to the instruments that were written under it: their safe state, or the
+        values that stood before.
         """
         ...
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bellwire.drivers.readings import InstrumentSeen as InstrumentSeen
+
 NS_PER_S = 1_000_000_000
 
 
@@ -71,16 +73,6 @@ class Check:
         return (
             f"{self.quantity} = {self.value:.4g} {self.unit}".rstrip() + f" ({' and '.join(sides)}{verdict})"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentSeen:
-    """An instrument that took part, as it presented itself."""
-
-    name: str
-    driver: str
-    serial_number: str = ""
-    firmware: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import typer
 
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
+from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.registry import nearest
 
 
@@ -26,13 +27,14 @@ def keys(
     from bellwire.runtime.keys import Keyring
 
     loaded = load_lab(find_lab(lab))
+    names = [*loaded.network.nodes, *([] if loaded.console is None else [CONSOLE])]
     ring = Keyring(state / "keys")
     if revoke is not None:
-        if revoke not in loaded.network.nodes:
-            raise ConfigError(f'unknown node "{revoke}"{nearest(revoke, loaded.network.nodes)}', where=lab)
+        if revoke not in names:
+            raise ConfigError(f'unknown node "{revoke}"{nearest(revoke, names)}', where=lab)
         ring.revoke(revoke)
     rows: list[dict[str, str]] = []
-    for name in loaded.network.nodes:
+    for name in names:
         ring.make(name)
         public = ring.public_of(name)
         rows.append({"node": name, "public_key": public.decode("ascii") if public is not None else ""})

@@ -9,23 +9,23 @@ from bellwire.core.effects import Effect
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Event
 from bellwire.core.ids import NodeId
-from bellwire.core.messages import Message
+from bellwire.core.messages import BusMessage
 
 MESSAGE_BYTES_MAX = 256 * 1024
 """Larger frames are refused before decoding."""
 
 _encoder = msgspec.msgpack.Encoder()
-_message_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_message_decoder: msgspec.msgpack.Decoder[BusMessage] = msgspec.msgpack.Decoder(BusMessage)
 _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 _effect_decoder: msgspec.msgpack.Decoder[Effect] = msgspec.msgpack.Decoder(Effect)
 
 
-def encode(word: Message | Event | Effect) -> bytes:
+def encode(word: BusMessage | Event | Effect) -> bytes:
     """Bytes of one word."""
     return _encoder.encode(word)
 
 
-def decode_message(source: NodeId, frame: bytes) -> Message:
+def decode_message(source: NodeId, frame: bytes) -> BusMessage:
     """The message in a frame. Raises PeerViolation for anything else."""
     if len(frame) > MESSAGE_BYTES_MAX:
         raise PeerViolation(source, f"a message of {len(frame)} bytes, the limit is {MESSAGE_BYTES_MAX}")

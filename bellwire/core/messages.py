@@ -17,6 +17,7 @@ from bellwire.core.baseline_messages import (
 from bellwire.core.bell import Cost
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.instrument_messages import InstrumentMessage
 from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
@@ -50,7 +51,7 @@ from bellwire.core.link_messages import (
 from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, NodePlan, RequestPlan
 from bellwire.core.record import TaggedWord
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 
@@ -300,3 +301,6 @@ Message = (
     | LedgerAsked
     | LedgerTold
 )
+
+BusMessage = Message | InstrumentMessage
+"""What a frame of the bus may carry; a machine is told a `Message` only."""

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import DeviceFault, LocalMisuse
 
 LEASE_S_MAX = 3600.0
 
 
 class LeaseRefused(LocalMisuse):
     """The instrument is held by somebody else, or the token is an old one."""
+
+
+class LeaseLost(DeviceFault):
+    """The lease of whoever asks has ended without him: by time, by its fencing token, or with the agent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A value with its unit, age and quality: what everybody outside of a driver sees of an instrument.
 
-Owns what quality means. Stale looks stale: a value never outlives its connection as a good one.
+Owns what quality means, and the form in which an instrument is told of. Stale looks stale: a value never
+outlives its connection as a good one.
 """
 
 from __future__ import annotations
@@ -37,3 +38,13 @@ class Reading:
     def as_stale(self) -> Reading:
         """The same value after its connection has gone."""
         return replace(self, quality=Quality.STALE)
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentSeen:
+    """An instrument that took part, as it presented itself."""
+
+    name: str
+    driver: str
+    serial_number: str = ""
+    firmware: str = ""

@@ -7,7 +7,7 @@ methods are coroutines and raise the faults of faults.py; a set returns after it
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -131,7 +131,7 @@ class TimeTagger(Protocol):
         """Singles of all channels over one window that begins now."""
         ...
 
-    def tags(self) -> AsyncIterator[TagBlock]:
+    def tags(self) -> AsyncGenerator[TagBlock, None]:
         """Blocks of tags from now on, without gaps; what was lost is in each block's `lost`."""
         ...
 

@@ -25,9 +25,10 @@ from bellwire.core.events import (
     TimerFired,
 )
 from bellwire.core.ids import NodeId
+from bellwire.core.instrument_messages import InstrumentMessage, InstrumentWord
 from bellwire.core.link_words import LinkAnswer
 from bellwire.core.machine import Machine
-from bellwire.core.messages import Message
+from bellwire.core.messages import BusMessage
 from bellwire.runtime.clock import DeadlineTimer, LiveClock
 from bellwire.runtime.health import Health
 from bellwire.runtime.liveness import PeerState
@@ -50,6 +51,27 @@ class DeviceOrders(Protocol):
 
     def carry_out(self, order: Effect) -> None:
         """Begin a device order; its end comes back as an event."""
+        ...
+
+
+class Desk(Protocol):
+    """Who answers questions about instruments, beside the machine (desk.py)."""
+
+    @property
+    def console(self) -> NodeId:
+        """Whose questions they are."""
+        ...
+
+    def take(self, incarnation: int, message: InstrumentMessage) -> None:
+        """From the console."""
+        ...
+
+    def on_console(self, state: PeerState, incarnation: int | None) -> None:
+        """The opinion about the console has changed."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Who holds what, ready for JSON."""
         ...
 
 
@@ -83,6 +105,7 @@ class Agent:
         self.trace = trace
         self.network: Network | None = None
         self.devices: DeviceOrders = NoDevices(health)
+        self.desk: Desk | None = None
         self.store: RecordStore | None = None
         self.on_report: list[Callable[[int, Report], None]] = []
         self.on_answer: list[Callable[[int, LinkAnswer], None]] = []
@@ -161,12 +184,26 @@ class Agent:
             self.network.flush()
         self._timer.set(self.machine.next_deadline_ns)
 
-    def on_message(self, source: NodeId, incarnation: int, message: Message) -> None:
-        """From the network."""
+    def on_message(self, source: NodeId, incarnation: int, message: BusMessage) -> None:
+        """From the network. Instruments are the console's, and everything else is not: raises
+        PeerViolation.
+        """
+        from_console = self.desk is not None and source == self.desk.console
+        if isinstance(message, InstrumentWord):
+            if self.desk is None or not from_console:
+                self.health.count("instrument_message_refused", source=source, message=type(message).__name__)
+                raise PeerViolation(source, f"{type(message).__name__} is for the console to send")
+            self.desk.take(incarnation, message)
+            return
+        if from_console:
+            raise PeerViolation(source, f"the console has no {type(message).__name__} for a machine")
         self.feed(Received(source=source, incarnation=incarnation, message=message))
 
     def on_peer(self, peer: NodeId, state: PeerState, incarnation: int | None) -> None:
-        """From the network."""
+        """From the network. The machine hears nothing of the console."""
+        if self.desk is not None and peer == self.desk.console:
+            self.desk.on_console(state, incarnation)
+            return
         self.feed(PeerChanged(peer=peer, state=state, incarnation=incarnation))
 
     def on_stored(self, tokens: list[int]) -> None:
@@ -265,7 +302,7 @@ class Agent:
 
     def _flush(self) -> None:
         self._handles[1] = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
-        full = self.network is not None and bool(self.network.congested)
+        full = bool(self._congested())
         if full is not self._outbox_full:
             self._outbox_full = full
             self.health.count("outbox_full" if full else "outbox_below_mark")
@@ -275,18 +312,29 @@ class Agent:
         except StoreFault as fault:
             self.on_store_fault(fault)
 
+    def _congested(self) -> list[NodeId]:
+        """Nodes whose outbox is above its mark; the console's is no reason to open fewer windows."""
+        if self.network is None:
+            return []
+        return [name for name in self.network.congested if self.desk is None or name != self.desk.console]
+
     def status(self) -> dict[str, Any]:
         """Numbers of this process, ready for JSON."""
-        network = self.network
+        network, desk = self.network, self.desk
+        peers = {} if network is None else {n: p.liveness.state for n, p in network.peers.items()}
+        console: dict[str, Any] = {}
+        if desk is not None:
+            console = {"console": {"state": peers.pop(desk.console, None)} | desk.status()}
         return {
             "node": self.name,
             "incarnation": self.incarnation,
             "steps": self.steps,
             "step_ns_max": self.step_ns_max,
             "clock_steps_back": self._clock.steps_back,
-            "congested": list(network.congested) if network is not None else [],
+            "congested": self._congested(),
             "frames_received": network.frames_received if network is not None else 0,
-            "peers": {n: p.liveness.state for n, p in network.peers.items()} if network is not None else {},
+            "peers": peers,
+            **console,
             "health": dict(self.health.counts),
         }
 

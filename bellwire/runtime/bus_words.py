@@ -7,7 +7,7 @@ import ipaddress
 from typing import Literal, Protocol
 
 from bellwire.core.ids import NodeId
-from bellwire.core.messages import Message
+from bellwire.core.messages import BusMessage
 from bellwire.core.record import Word
 from bellwire.runtime.liveness import PeerState
 
@@ -22,7 +22,7 @@ class BusSettings(Word, frozen=True):
 class BusHost(Protocol):
     """Who is told what arrives."""
 
-    def on_message(self, source: NodeId, incarnation: int, message: Message) -> None:
+    def on_message(self, source: NodeId, incarnation: int, message: BusMessage) -> None:
         """The next message of a peer. May raise PeerViolation: the message is counted and dropped."""
         ...
 

@@ -2,7 +2,8 @@
 
 Owns the task of each composite: it waits for the parts, brings the thing to its values in the composite's
 own order, switches it on, looks now and then whether it is still there, and begins again after a fault.
-Refuses the instruments' own recovery, which is their drivers'.
+Refuses the instruments' own recovery, which is their drivers', and to move an instrument that somebody holds:
+then it is not kept, and says by whom.
 """
 
 import asyncio
@@ -18,6 +19,11 @@ from bellwire.runtime.lab_words import CompositeEntry
 
 LOOK_S = 2.0
 RETRY_S = 0.5
+SOURCE_WRITES = frozenset(
+    {"set_temperature_c", "set_heating", "set_emission", "set_power_mw", "set_current_ma"}
+)
+STATION_WRITES = frozenset({"set_enabled"})
+"""Methods of drivers by which composites set their parts."""
 
 
 class KeptComposite:
@@ -33,6 +39,8 @@ class KeptComposite:
     ) -> None:
         self.name = f"{entry.owner}-{entry.name}"
         self.standing = "waiting for its instruments"
+        self.part_names = frozenset(name for names in entry.parts.values() for name in names)
+        self.writes = STATION_WRITES if entry.kind == "bsa_station" else SOURCE_WRITES
         self._entry = entry
         self._parts = [drivers[name] for names in entry.parts.values() for name in names]
         self._on_standing = on_standing
@@ -74,6 +82,14 @@ class KeptComposite:
                     polarization=[cast(Any, drivers[name]) for name in controllers],
                     switch=part("switch"),
                 )
+
+    def move_to(self, entry: CompositeEntry) -> None:
+        """The operating point to be kept from the next time on that it is brought up."""
+        self._entry = entry
+
+    def leave(self, why: str) -> None:
+        """Nobody keeps it from now on; whoever cancelled `keep` says why."""
+        self._stand(why)
 
     async def keep(self) -> None:
         """Bring it up and hold it until cancelled."""

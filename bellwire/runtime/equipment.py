@@ -5,7 +5,7 @@ composites and by calibration. A missing instrument is shown as missing, never r
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry
 
 SAFE_STATE_S = 3.0
 """An instrument that does not confirm its safe state within this is named in health."""
+
+AppliedSettings = Callable[[], tuple[Sequence[EquipmentEntry], Sequence[CompositeEntry]]]
+"""This machine's equipment and composites as calibrations in force have left them; may take a moment."""
+
+YIELD_S = 5.0
+"""So long an instrument may take to be ready again after its composite was stopped in the middle."""
 
 
 def device_path(address: str, device_dir: Path) -> str:
@@ -58,14 +64,18 @@ class NodeEquipment:
         health: Health,
         on_vital: Callable[[bool, str], None] | None = None,
         composites: Sequence[CompositeEntry] = (),
+        applied: AppliedSettings | None = None,
     ) -> None:
         self.drivers: dict[str, Equipment] = {}
         self._entries = {entry.name: entry for entry in entries}
         self._health = health
+        self._applied = applied
         self._on_vital = on_vital
         self._vital_told: tuple[bool, str] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._keepers: list[asyncio.Task[None]] = []
+        self._keepers: dict[str, asyncio.Task[None]] = {}  # by name of the composite
+        self._started = False
+        self._yielded: dict[str, dict[object, str]] = {}  # composite -> holders of its parts, by their holds
         for entry in entries:
             self.drivers[entry.name] = make_driver(entry, device_dir, self._on_state)
         self.composites = [KeptComposite(one, self.drivers, self._on_standing) for one in composites]
@@ -106,13 +116,16 @@ class NodeEquipment:
         loop = asyncio.get_running_loop()
         for name, driver in self.drivers.items():
             self._tasks.append(loop.create_task(self._run(driver, self._entries[name].settings)))
-        self._keepers = [loop.create_task(composite.keep()) for composite in self.composites]
+        self._started = True
+        for composite in self.composites:
+            self._keep(composite)
 
     async def stop(self) -> None:
         """Bring every composite, then every instrument to its safe state, from the last on, and close."""
-        for keeper in self._keepers:
+        self._started = False
+        for keeper in self._keepers.values():
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
         for composite in reversed(self.composites):
             await self._secure(composite.name, composite.settled, composite.thing.safe_state)
         for driver in reversed(self.drivers.values()):
@@ -128,6 +141,46 @@ class NodeEquipment:
             raise ConfigError(f'no equipment is called "{name}" here{nearest(name, self.drivers)}')
         return self.drivers[name]
 
+    async def yield_to(self, hold: object, holder: str, names: Collection[str]) -> None:
+        """Composites of these instruments leave them alone from now on, until every such hold has ended.
+
+        A request that was under way when they were stopped may have cost its line: returns when it is back,
+        or after YIELD_S.
+        """
+        stopped: list[asyncio.Task[None]] = []
+        for composite in self.composites:
+            if composite.part_names.isdisjoint(names):
+                continue
+            self._yielded.setdefault(composite.name, {})[hold] = holder
+            keeper = self._keepers.pop(composite.name, None)
+            if keeper is not None:
+                keeper.cancel()
+                stopped.append(keeper)
+            composite.leave(f"held by {', '.join(self._yielded[composite.name].values())}")
+        if not stopped:
+            return
+        were_ready = [self.drivers[name] for name in names if self._was_ready(name)]
+        await asyncio.gather(*stopped, return_exceptions=True)
+        try:
+            await asyncio.gather(*(one.wait_for(Condition.READY, YIELD_S) for one in were_ready))
+        except DeviceFault as fault:
+            self._health.count("instrument_not_back", instrument=fault.instrument, problem=fault.detail)
+
+    def take_over(self, hold: object) -> None:
+        """This hold has ended: composites that nobody else holds are brought to their points again.
+
+        Their parts remember the settings of the lab file again, as far as these are the composites' business:
+        what the holder set, or a safe state has left, would be asserted against them.
+        """
+        for composite in self.composites:
+            holders = self._yielded.get(composite.name, {})
+            if holders.pop(hold, None) is None:
+                continue
+            if holders:
+                composite.leave(f"held by {', '.join(holders.values())}")
+            else:
+                self._keep(composite, self._remember_again)
+
     def readings(self) -> dict[str, dict[str, Any]]:
         """The last value of every parameter that was ever read, with unit, quality and time."""
         return {
@@ -142,6 +195,48 @@ class NodeEquipment:
             }
             for name, driver in self.drivers.items()
         }
+
+    def _keep(
+        self, composite: KeptComposite, before: Callable[[KeptComposite], Awaitable[None]] | None = None
+    ) -> None:
+        async def keep() -> None:
+            if before is not None:
+                await before(composite)
+            await composite.keep()
+
+        if self._started and not self._yielded.get(composite.name):
+            self._keepers[composite.name] = asyncio.get_running_loop().create_task(keep())
+
+    async def _remember_again(self, composite: KeptComposite) -> None:
+        if self._applied is not None:
+            await self._take_what_was_applied(self._applied)
+        for name in composite.part_names:
+            driver, settings = self.drivers[name], self._entries[name].settings
+            own = {
+                parameter: value
+                for parameter, value in settings.items()
+                if driver.parameter(parameter).write in composite.writes
+            }
+            if not own:
+                continue
+            try:
+                await driver.configure(own)
+            except DeviceFault as fault:  # remembered all the same, and asserted when it is back
+                self._health.count("settings_not_asserted", instrument=driver.name, problem=str(fault))
+
+    async def _take_what_was_applied(self, applied: AppliedSettings) -> None:
+        """Entries as calibrations have left them: a holder may have moved an operating point for good."""
+        equipment, composites = await asyncio.to_thread(applied)
+        for entry in equipment:
+            if entry.name in self._entries:
+                self._entries[entry.name] = entry
+        points = {f"{entry.owner}-{entry.name}": entry for entry in composites}
+        for composite in self.composites:
+            if composite.name in points:
+                composite.move_to(points[composite.name])
+
+    def _was_ready(self, name: str) -> bool:
+        return self.drivers[name].state.condition is Condition.READY
 
     async def _run(self, driver: Equipment, settings: Mapping[str, bool | int | float | str]) -> None:
         try:

@@ -24,9 +24,10 @@ from bellwire.drivers.readings import Value
 from bellwire.drivers.tagger_herald import StreamingTagger, TaggerHerald, TaggerInputs
 from bellwire.runtime.agent import DeviceOrders, NoDevices
 from bellwire.runtime.bindings import MemoryBindings, StationBindings
+from bellwire.runtime.calibration_watch import CalibrationWatch, StandingReader
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_watch import DeviceWatch
-from bellwire.runtime.equipment import NodeEquipment, device_path
+from bellwire.runtime.equipment import AppliedSettings, NodeEquipment, device_path
 from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, HeraldInputs, InstrumentEntry
 
@@ -49,8 +50,12 @@ class NodeInstruments:
         *,
         equipment: Sequence[EquipmentEntry] = (),
         composites: Sequence[CompositeEntry] = (),
+        applied: AppliedSettings | None = None,
+        standing: StandingReader | None = None,
         incarnation: int = 1,
     ) -> None:
+        """standing: of the calibrations without which a station's link may not be used; None: there are
+        none."""
         self._incarnation = incarnation
         self.orders: DeviceOrders = NoDevices(health)
         self.watches: dict[str, DeviceWatch] = {}
@@ -64,30 +69,41 @@ class NodeInstruments:
         self._tasks: list[asyncio.Task[None]] = []
         self._analyser: HeraldFpga | TaggerHerald | None = None
         self._herald_window_ns = WINDOW_NS
-        self.equipment = NodeEquipment(equipment, device_dir, health, self._on_vital, composites)
+        self.equipment = NodeEquipment(equipment, device_dir, health, self._on_vital, composites, applied)
+        self._calibrations = (
+            None
+            if standing is None
+            else CalibrationWatch(f"{node}-calibration", standing, self._on_vital, health)
+        )
         for entry in entries:
             self._add(entry, device_dir)
 
     @property
     def ready(self) -> bool:
         """Every configured instrument is ready."""
-        return all(watch.ready for watch in self.watches.values()) and self.equipment.ready
+        calibrated = self._calibrations is None or self._calibrations.ready
+        return calibrated and all(watch.ready for watch in self.watches.values()) and self.equipment.ready
 
     def states(self) -> dict[str, dict[str, str]]:
         """Condition and reason of each instrument, for people."""
-        return {
+        told = {
             one.name: {"condition": one.state.condition.value, "reason": one.state.reason}
             for one in self._instruments
         } | self.equipment.states()
+        return told if self._calibrations is None else told | self._calibrations.states()
 
     async def start(self) -> None:
         """Begin to bring the instruments up; failures are retried by the drivers for ever."""
+        if self._calibrations is not None:
+            self._calibrations.start()
         for instrument in self._instruments:
             self._tasks.append(asyncio.get_running_loop().create_task(self._run(instrument)))
         await self.equipment.start()
 
     async def stop(self) -> None:
         """Bring outputs to their safe state where they answer, and close."""
+        if self._calibrations is not None:
+            await self._calibrations.stop()
         for bindings in self._bindings:
             await bindings.close()
         await self.equipment.stop()
@@ -187,8 +203,10 @@ class NodeInstruments:
         return TaggerHerald(name, tagger, wired, serial_number=serial_number, on_state=self._on_analyser)
 
     def _on_analyser(self, state: InstrumentState) -> None:
-        """Heralds count only while everything vital around the analyser is ready, too."""
+        """Heralds count only while everything vital around the analyser is ready and calibrated, too."""
         ready, reason = self.equipment.vital
+        if ready and self._calibrations is not None:
+            ready, reason = self._calibrations.vital
         if state.condition is Condition.READY and not ready:
             state = replace(state, condition=Condition.LOST, reason=reason)
         self.watches["herald"].on_state(state)

@@ -129,6 +129,11 @@ class LabEntry(Protocol):
     def addresses(self) -> Mapping[NodeId, str]: ...
 
     @property
+    def console(self) -> str | None:
+        """Where the console listens; None: the lab has none."""
+        ...
+
+    @property
     def instruments(self) -> Sequence[InstrumentEntry]: ...
 
     @property

@@ -15,14 +15,14 @@ from bellwire.core.codec import decode_message, encode
 from bellwire.core.effects import Publish, Send
 from bellwire.core.errors import ConfigError, LocalMisuse, PeerViolation
 from bellwire.core.ids import NodeId
-from bellwire.core.messages import SCHEMA_VERSION
+from bellwire.core.messages import SCHEMA_VERSION, BusMessage
 from bellwire.runtime.bus_words import BusHost, BusSettings, is_loopback, option_text
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.envelope import FRAME_BYTES_MAX, HELLO, MESSAGE, Frame, decode_frame
 from bellwire.runtime.health import Health
 from bellwire.runtime.keys import ZAP_DOMAIN, Keyring, ZapHandler
 from bellwire.runtime.monitor import watch
-from bellwire.runtime.outbox import encode_facts
+from bellwire.runtime.outbox import Urgency, encode_facts
 from bellwire.runtime.peer import SOCKET_FRAMES_MAX, Peer
 
 DRAIN_FRAMES_MAX = 256
@@ -73,6 +73,7 @@ class Network:
         self._wake_ns: int | None = None
         self._touched: set[NodeId] = set()
         self._keys_wanted: set[NodeId] = set()
+        self._callers: set[NodeId] = set()  # peers that are spoken to while they speak
         self.frames_received = 0
 
     # ---- life
@@ -123,10 +124,11 @@ class Network:
         self._tick_handle = loop.call_later(self.settings.interval_ns / 2e9, self._tick)
         return option_text(router.get(zmq.LAST_ENDPOINT))
 
-    def add_peer(self, name: NodeId, endpoint: str, *, takes_facts: bool = True) -> None:
+    def add_peer(self, name: NodeId, endpoint: str, *, takes_facts: bool = True, calls: bool = False) -> None:
         """Begin to speak to a peer; with CURVE as soon as its public key lies in the lab's folder.
 
-        takes_facts: False for stations, which keep no ledger.
+        takes_facts: False for stations, which keep no ledger. calls: it comes and goes as it likes, and is
+        spoken to from its first frame until it is down.
         """
         self._refuse_open_plaintext(endpoint)
         if name == self.name or name in self.peers:
@@ -135,7 +137,10 @@ class Network:
         self._endpoints[name] = endpoint
         if takes_facts:
             self._audience.append(name)
-        self._connect(name)
+        if calls:
+            self._callers.add(name)
+        else:
+            self._connect(name)
 
     def close(self) -> None:
         """Close all sockets. Unacknowledged messages are lost with this incarnation."""
@@ -184,6 +189,12 @@ class Network:
         """
         self._peer(order.to).outbox.put(order.urgency, encode(order.message))
         self._touched.add(order.to)
+
+    def post(self, to: NodeId, message: BusMessage, urgency: Urgency) -> None:
+        """Send one message outside of a step of the machine, within credit."""
+        self._peer(to).outbox.put(urgency, encode(message))
+        self._touched.add(to)
+        self.flush()
 
     def publish(self, order: Publish) -> None:
         """Queue new facts for every peer that keeps a ledger."""
@@ -278,6 +289,8 @@ class Network:
             dropped = peer.begin()
             if dropped:
                 self._health.count("messages_to_ended_incarnation", peer=peer.name, messages=dropped)
+        if peer.name in self._callers and not peer.connected_socket:
+            self._connect(peer.name)
         if heard != "same":
             self._tell_peer(peer)
         if frame.to_incarnation != self._incarnation:
@@ -355,6 +368,8 @@ class Network:
             self._connect(name)
         for peer in tuple(self.peers.values()):
             if peer.liveness.judge(now_ns) is not None:
+                if peer.name in self._callers and peer.liveness.state == "down":
+                    peer.close()
                 self._tell_peer(peer)
             if not peer.knows_us:
                 peer.hello(now_ns)

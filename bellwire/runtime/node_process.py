@@ -6,6 +6,7 @@ supervisor restarts, with a higher incarnation.
 """
 
 import asyncio
+import functools
 import secrets
 import signal
 import traceback
@@ -17,12 +18,16 @@ import structlog
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
+from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.machine import Machine
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.bus_words import BusSettings
+from bellwire.runtime.calibration_watch import StandingReader
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
 from bellwire.runtime.control import ControlServer, socket_path
+from bellwire.runtime.desk import InstrumentDesk
+from bellwire.runtime.equipment import AppliedSettings
 from bellwire.runtime.equipment_commands import equipment_commands
 from bellwire.runtime.health import Health
 from bellwire.runtime.instruments import NodeInstruments
@@ -61,11 +66,15 @@ async def run_agent(
     make: MachineFactory | None = None,
     bus: BusSettings | None = None,
     with_parent: bool = False,
+    standing: StandingReader | None = None,
+    applied: AppliedSettings | None = None,
 ) -> int:
     """Run one node until it is told to stop; returns the exit code of the process.
 
     with_parent: end when stdin closes (the supervisor holds its other end), even if the supervisor was
     killed.
+    standing: of the calibrations without which a station's link may not be used; None: it needs none.
+    applied: what calibrations have set, asked again whenever a holder gives instruments back.
 
     Raises:
         ConfigError: unknown node, no address, address in use, or an agent of this name runs already.
@@ -80,7 +89,7 @@ async def run_agent(
     lock = AgentLock(state_dir / "agents", check_name(name))
     try:
         return await _run_locked(
-            lab, name, state_dir, run_dir, make or machine_factory(lab), bus, with_parent
+            lab, name, state_dir, run_dir, make or machine_factory(lab), bus, with_parent, standing, applied
         )
     finally:
         lock.release()
@@ -94,6 +103,8 @@ async def _run_locked(
     make: MachineFactory,
     bus: BusSettings | None,
     with_parent: bool,
+    standing: StandingReader | None,
+    applied: AppliedSettings | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     log = structlog.get_logger().bind(node=name)
@@ -138,9 +149,16 @@ async def _run_locked(
         health,
         equipment=tuple(one for one in lab.equipment if one.owner == name),
         composites=tuple(one for one in lab.composites if one.owner == name),
+        standing=standing,
+        applied=applied,
         incarnation=incarnation,
     )
     agent.devices = instruments.orders
+    desk = None
+    if lab.console is not None:
+        network.add_peer(CONSOLE, lab.console, takes_facts=False, calls=True)
+        post = functools.partial(network.post, CONSOLE)
+        agent.desk = desk = InstrumentDesk(instruments.equipment, health, post)
     commands = {**agent_commands(agent, instruments, clock), **equipment_commands(instruments.equipment)}
     control = ControlServer(socket_path(state_dir, name), commands)
     await control.start()
@@ -155,13 +173,17 @@ async def _run_locked(
     agent.start(records, seed=secrets.randbits(SEED_BITS))
     await instruments.start()
     log.info("agent_started", incarnation=incarnation, records=len(records))
-    return await _after_the_end(agent, instruments, control)
+    return await _after_the_end(agent, instruments, control, desk)
 
 
-async def _after_the_end(agent: Agent, instruments: NodeInstruments, control: ControlServer) -> int:
+async def _after_the_end(
+    agent: Agent, instruments: NodeInstruments, control: ControlServer, desk: InstrumentDesk | None
+) -> int:
     try:
         return await agent.ended
     finally:
+        if desk is not None:
+            await desk.close()
         await instruments.stop()
         await control.close()
         agent.stop()

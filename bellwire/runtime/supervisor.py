@@ -98,7 +98,9 @@ class Supervisor:
         keyring = Keyring(self.state_dir / "keys")
         for name in (*self.lab.addresses, *([] if self.lab.console is None else [CONSOLE])):
             keyring.make(name)
-        if any(entry.emulated for entry in (*self.lab.instruments, *self.lab.equipment)):
+        if any(one.emulated for one in self.lab.instruments) or any(
+            one.emulated for one in self.lab.equipment
+        ):
             await self._launch(EMULATOR)
             await self._wait_ready([EMULATOR])
         for name in self.lab.addresses:

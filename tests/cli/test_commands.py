@@ -260,7 +260,7 @@ def test_every_demo_asks_under_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch
 
 def test_a_command_leaves_logging_as_it_found_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # It once left every later logger of the process on the stderr of a command that was over.
-    async def run_agent(*_: object) -> int:
+    async def run_agent(*_: object, **__: object) -> int:
         structlog.get_logger().warning("an agent speaks")
         return 0
 

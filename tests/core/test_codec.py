@@ -27,9 +27,9 @@ from bellwire.core.link_messages import (
 )
 from bellwire.core.messages import (
     Aborted,
+    BusMessage,
     FactBatch,
     Inquiry,
-    Message,
 )
 from tests.core.words import values
 
@@ -41,7 +41,7 @@ def named(kind: type) -> str:
 
 
 @settings(max_examples=12)
-@pytest.mark.parametrize("kind", get_args(Message), ids=named)
+@pytest.mark.parametrize("kind", get_args(BusMessage), ids=named)
 @given(choice=st.data())
 def test_every_message_comes_back_from_its_bytes_unchanged(kind: type, choice: st.DataObject) -> None:
     word = choice.draw(values(kind))
@@ -89,7 +89,7 @@ def test_ends_come_back_as_ends_and_not_as_plain_tuples() -> None:
 
 
 @settings(max_examples=4)
-@pytest.mark.parametrize("kind", get_args(Message), ids=named)
+@pytest.mark.parametrize("kind", get_args(BusMessage), ids=named)
 @given(choice=st.data())
 def test_a_message_with_a_field_of_a_later_version_is_refused(kind: type, choice: st.DataObject) -> None:
     fields: dict[str, Any] = msgspec.msgpack.decode(encode(choice.draw(values(kind))))

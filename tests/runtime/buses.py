@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bellwire.core.effects import Send
 from bellwire.core.ids import NodeId
-from bellwire.core.messages import Message, Watermark
+from bellwire.core.messages import BusMessage, Watermark
 from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.health import Health
@@ -32,10 +32,10 @@ class Listener:
     """A host that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.messages: list[tuple[NodeId, int, Message]] = []
+        self.messages: list[tuple[NodeId, int, BusMessage]] = []
         self.opinions: list[tuple[NodeId, str, int | None]] = []
 
-    def on_message(self, source: NodeId, incarnation: int, message: Message) -> None:
+    def on_message(self, source: NodeId, incarnation: int, message: BusMessage) -> None:
         self.messages.append((source, incarnation, message))
 
     def on_peer(self, peer: NodeId, state: str, incarnation: int | None) -> None:

@@ -1,0 +1,41 @@
+"""All procedures by name, in the order of an operator's day: darks, light, clock, polarisation, quality.
+
+Owns the table. Further ones come by entry point `bellwire.procedures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from bellwire.calibration.procedure import Procedure
+from bellwire.calibration.procedures.bell_test import BellTest
+from bellwire.calibration.procedures.clock import Clock
+from bellwire.calibration.procedures.darks import Darks
+from bellwire.calibration.procedures.detector_delays import DetectorDelays
+from bellwire.calibration.procedures.link_quality import LinkQualityCheck
+from bellwire.calibration.procedures.oven_scan import OvenScan
+from bellwire.calibration.procedures.polarisation import Polarisation
+from bellwire.calibration.procedures.source_power import SourcePower
+from bellwire.calibration.procedures.window import Window
+
+GROUP = "bellwire.procedures"
+
+
+def procedures() -> Mapping[str, Procedure]:
+    """Those of bellwire, then those that are installed beside it."""
+    own: tuple[Procedure, ...] = (
+        Darks(),
+        OvenScan(),
+        Clock(),
+        DetectorDelays(),
+        Window(),
+        SourcePower(),
+        Polarisation(),
+        LinkQualityCheck(),
+        BellTest(),
+    )
+    table = {one.name: one for one in own}
+    for entry in entry_points(group=GROUP):
+        table.setdefault(entry.name, entry.load()())
+    return table
