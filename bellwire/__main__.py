@@ -46,7 +46,7 @@ def run_process(arguments: list[str]) -> int:
 async def _node(chosen: argparse.Namespace) -> int:
     import structlog
 
-    from bellwire.cli.calibrated_runs import lab_of_run, station_standing
+    from bellwire.cli.calibrated_runs import applied_settings, lab_of_run, station_standing
     from bellwire.labs import load_lab
     from bellwire.runtime.node_process import run_agent
 
@@ -60,7 +60,13 @@ async def _node(chosen: argparse.Namespace) -> int:
     lab = lab_of_run(load_lab(chosen.lab, live=True), chosen.state, chosen.run)
     standing = station_standing(lab, chosen.name, chosen.state)
     return await run_agent(
-        lab, chosen.name, chosen.state, chosen.run, with_parent=chosen.with_parent, standing=standing
+        lab,
+        chosen.name,
+        chosen.state,
+        chosen.run,
+        with_parent=chosen.with_parent,
+        standing=standing,
+        applied=applied_settings(lab, chosen.name, chosen.state),
     )
 
 

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 from bellwire.core.errors import DeviceFault
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bellwire.core.ids import NodeId
     from bellwire.labs import Lab
     from bellwire.runtime.calibration_watch import StandingReader
+    from bellwire.runtime.equipment import AppliedSettings
+    from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry
 
 
 def with_stored_calibrations(lab: "Lab", state: Path) -> "Lab":
@@ -28,9 +32,22 @@ def with_stored_calibrations(lab: "Lab", state: Path) -> "Lab":
     from bellwire.labs.calibrated import with_calibrations
 
     try:
-        return with_calibrations(lab, store_in(state), time.time_ns())
+        lab = with_calibrations(lab, store_in(state), time.time_ns())
     except DeviceFault as fault:
         sys.stderr.write(f"{fault}; links are taken to be as the lab file says\n")
+        return lab
+    return _with_stored_settings(lab, state)
+
+
+def _with_stored_settings(lab: "Lab", state: Path) -> "Lab":
+    """The lab with its instruments as calibrations left them, now and not as of the start of the run."""
+    from bellwire.calibration.store import store_in
+    from bellwire.labs.calibrated_settings import with_applied_settings
+
+    try:
+        return with_applied_settings(lab, store_in(state), time.time_ns())
+    except DeviceFault as fault:
+        sys.stderr.write(f"{fault}; instruments are set as the lab file says\n")
         return lab
 
 
@@ -45,7 +62,23 @@ def lab_of_run(lab: "Lab", state: Path, run: Path | None) -> "Lab":
     if run is None or not (frozen := run / CONFIGURATION).is_file():
         return with_stored_calibrations(lab, state)
     document = json.loads(frozen.read_text(encoding="utf-8"))["document"]
-    return as_frozen(lab, document, where=str(frozen))
+    return _with_stored_settings(as_frozen(lab, document, where=str(frozen)), state)
+
+
+def applied_settings(lab: "Lab", name: "NodeId", state: Path) -> "AppliedSettings":
+    """What calibrations in force have set of a machine's equipment, as of whenever it is asked.
+
+    The store must lie where the machine's agent can read it.
+    """
+
+    def applied() -> "tuple[Sequence[EquipmentEntry], Sequence[CompositeEntry]]":
+        now = _with_stored_settings(lab, state)
+        return (
+            [one for one in now.equipment if one.owner == name],
+            [one for one in now.composites if one.owner == name],
+        )
+
+    return applied
 
 
 def station_standing(lab: "Lab", name: "NodeId", state: Path) -> "StandingReader | None":

@@ -10,7 +10,6 @@ import typer
 
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
-from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.registry import nearest
 
 
@@ -23,6 +22,7 @@ def keys(
     as_json: JsonOption = False,
 ) -> None:
     """Make missing keys of a lab's nodes, list them, or revoke one. Secret keys never leave their files."""
+    from bellwire.core.instrument_messages import CONSOLE
     from bellwire.labs import load_lab
     from bellwire.runtime.keys import Keyring
 

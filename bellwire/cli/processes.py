@@ -31,7 +31,7 @@ def node(
     """Run the agent of one node on this computer."""
     import asyncio
 
-    from bellwire.cli.calibrated_runs import lab_of_run, station_standing
+    from bellwire.cli.calibrated_runs import applied_settings, lab_of_run, station_standing
     from bellwire.labs import load_lab
     from bellwire.runtime.node_process import run_agent
 
@@ -41,7 +41,8 @@ def node(
     with logs_on_stderr():
         run_dir = run or _new_run(loaded, state)
         standing = station_standing(loaded, name, state)
-        code = asyncio.run(run_agent(loaded, name, state, run_dir, standing=standing))
+        applied = applied_settings(loaded, name, state)
+        code = asyncio.run(run_agent(loaded, name, state, run_dir, standing=standing, applied=applied))
     if code:
         raise typer.Exit(code)
 
