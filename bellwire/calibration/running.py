@@ -197,10 +197,12 @@ class _Run:
 
     def _limited(self, check: Check) -> Check:
         """The check with the limits that the operator has set for it, or for all of its family: "dark_hz" is
-        that of "dark_hz.alice.h"."""
-        named = f"{self._procedure.name}.{check.quantity}"
-        family = f"{self._procedure.name}.{check.quantity.partition('.')[0]}"
-        limits = self._bench.limits.get(named, self._bench.limits.get(family))
+        that of "dark_hz.alice.h". Names in lower case, with _ for spaces.
+        """
+        name = check.quantity.lower().replace(" ", "_")
+        given = self._bench.limits
+        named, family = (f"{self._procedure.name}.{one}" for one in (name, name.partition(".")[0]))
+        limits = given.get(named, given.get(family))
         return check if limits is None else replace(check, low=limits[0], high=limits[1])
 
     async def _bring_back(self, work: Work) -> Sequence[str]:

@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from bellwire.calibration.procedure import Procedure
+from bellwire.calibration.procedures.arm_delay import ArmDelay
 from bellwire.calibration.procedures.bell_test import BellTest
+from bellwire.calibration.procedures.bsm_patterns import BsmPatterns
 from bellwire.calibration.procedures.clock import Clock
+from bellwire.calibration.procedures.converter_scan import ConverterScan
 from bellwire.calibration.procedures.darks import Darks
+from bellwire.calibration.procedures.dead_time import DeadTimes
+from bellwire.calibration.procedures.detector_bias import DetectorBias
 from bellwire.calibration.procedures.detector_delays import DetectorDelays
+from bellwire.calibration.procedures.hom import Hom
 from bellwire.calibration.procedures.link_quality import LinkQualityCheck
 from bellwire.calibration.procedures.oven_scan import OvenScan
 from bellwire.calibration.procedures.polarisation import Polarisation
+from bellwire.calibration.procedures.reference_polarisation import ReferencePolarisation
 from bellwire.calibration.procedures.source_power import SourcePower
 from bellwire.calibration.procedures.window import Window
 
@@ -25,13 +32,20 @@ GROUP = "bellwire.procedures"
 def procedures() -> Mapping[str, Procedure]:
     """Those of bellwire, then those that are installed beside it."""
     own: tuple[Procedure, ...] = (
+        DetectorBias(),
         Darks(),
         OvenScan(),
+        DeadTimes(),
         Clock(),
         DetectorDelays(),
         Window(),
         SourcePower(),
         Polarisation(),
+        ReferencePolarisation(),
+        ConverterScan(),
+        ArmDelay(),
+        Hom(),
+        BsmPatterns(),
         LinkQualityCheck(),
         BellTest(),
     )

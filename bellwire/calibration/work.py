@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COUNT_TRIES = 5
 """Windows that overlap an overflow are counted anew so often."""
 OVEN_LOOK_S = 0.2
-OVEN_LOOKS = 3
+OVEN_LOOKS = 12
 OVEN_STILL_C = 0.1
 """Whoever wants it no nearer does not want to wait until it stands still, either."""
 

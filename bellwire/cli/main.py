@@ -11,6 +11,8 @@ import typer
 from bellwire import __version__
 from bellwire.cli import (
     asking,
+    calibrate,
+    calibrations,
     check,
     create,
     device,
@@ -26,6 +28,7 @@ from bellwire.cli import (
     replay,
     simulate,
     sweep,
+    tags,
     tune,
 )
 from bellwire.cli.exits import Commands
@@ -69,6 +72,9 @@ app.command()(device.device)
 app.command()(discover.discover)
 app.command()(fault.fault)
 app.command()(links.links)
+app.command()(calibrate.calibrate)
+app.command()(calibrations.calibrations)
+app.add_typer(tags.app, name="tags")
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
 app.command()(tune.tune)

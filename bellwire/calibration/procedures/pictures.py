@@ -1,0 +1,111 @@
+"""Pictures that several procedures draw: points with errors and the fitted curve, bars with errors.
+
+Owns how they look. Refuses files: a procedure hands over a function that draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bellwire.calibration.estimates.curves import Curve
+from bellwire.calibration.records import Quantity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+POINTS = "#1f4e79"
+FIT = "#c0504d"
+
+Draw = Callable[["Figure"], None]
+
+
+def curve(one: Curve, *, title: str, mark: float | None = None) -> Draw:
+    """One fit. `mark`: a place on the x axis that matters."""
+    return curves({"": one}, title=title, mark=mark)
+
+
+def curves(many: Mapping[str, Curve], *, title: str, mark: float | None = None) -> Draw:
+    """Several fits, a panel each."""
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(many), 1, squeeze=False)[:, 0]
+        for axes, (name, one) in zip(panels, many.items(), strict=True):
+            _draw_curve(axes, one, mark)
+            if name:
+                axes.set_title(name, loc="left", fontsize="medium")
+        figure.suptitle(title)
+
+    return draw
+
+
+def _draw_curve(axes: Axes, one: Curve, mark: float | None) -> None:
+    style = "." if one.x.size > 60 else "o"
+    axes.errorbar(one.x, one.measured, one.errors, fmt=style, color=POINTS, ms=4, lw=1, label="measured")
+    axes.plot(one.fine_x, one.fitted, color=FIT, lw=1.5, label="fit")
+    if mark is not None:
+        axes.axvline(mark, color="0.4", ls="--", lw=1)
+    axes.set_xlabel(one.x_label)
+    axes.set_ylabel(one.y_label)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.2)
+
+
+def bars(values: Mapping[str, Quantity], *, title: str, label: str, line: float | None = None) -> Draw:
+    """Quantities side by side with their 95 % intervals. `line`: a limit."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        names = list(values)
+        heights = [values[name].value for name in names]
+        below = [max(0.0, values[name].value - values[name].interval[0]) for name in names]
+        above = [max(0.0, values[name].interval[1] - values[name].value) for name in names]
+        places = range(len(names))
+        axes.bar(places, heights, color=POINTS, alpha=0.75)
+        axes.errorbar(places, heights, [below, above], fmt="none", color="black", capsize=3, lw=1)
+        axes.set_xticks(places, names, rotation=30, ha="right")
+        if line is not None:
+            axes.axhline(line, color=FIT, ls="--", lw=1)
+        axes.set_ylabel(label)
+        axes.set_title(title)
+        axes.grid(axis="y", alpha=0.2)
+
+    return draw
+
+
+def histogram(values: object, *, title: str, label: str, bins: int = 120) -> Draw:
+    """How often each value occurs."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.hist(values, bins=bins, color=POINTS, histtype="stepfilled", alpha=0.75)  # type: ignore[arg-type]
+        axes.set_xlabel(label)
+        axes.set_ylabel("counts")
+        axes.set_title(title)
+        axes.grid(alpha=0.2)
+
+    return draw
+
+
+def steps(
+    values: Mapping[str, NDArray[np.float64]], *, title: str, label: str, line: float | None = None
+) -> Draw:
+    """What was measured from step to step, on a logarithmic scale. `line`: a limit."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for name, heights in values.items():
+            axes.plot(range(1, len(heights) + 1), heights, ".-", lw=1, label=name)
+        if line is not None:
+            axes.axhline(line, color=FIT, ls="--", lw=1, label="limit")
+        axes.set_yscale("log")
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        axes.set_title(title)
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.2)
+
+    return draw
