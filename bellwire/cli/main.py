@@ -18,6 +18,7 @@ from bellwire.cli import (
     device,
     discover,
     evaluate,
+    experiment,
     fault,
     keys,
     links,
@@ -80,6 +81,7 @@ app.command()(simulate.simulate)
 app.command()(tune.tune)
 app.command()(evaluate.evaluate)
 app.command()(sweep.sweep)
+app.command()(experiment.experiment)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
