@@ -81,7 +81,7 @@ async def draw(seed: int) -> list[Interval]:
     for one in ended:
         if not one.passed:
             why = one.left_out if one.record is None else one.record.reason
-            print(f"seed {seed}: {one.step.procedure.name}: {why}", file=sys.stderr)
+            sys.stderr.write(f"seed {seed}: {one.step.procedure.name}: {why}\n")
     records = {one.record.procedure: one.record for one in ended if one.record is not None}
     return compared(seed, text, truth, optimum, records)
 
@@ -152,14 +152,18 @@ async def many(seeds: list[int], jobs: int, kept: Path) -> None:
             )
             told, _ = await process.communicate()
             if process.returncode:
-                print(f"draw {seed} ended with {process.returncode}", file=sys.stderr)
+                sys.stderr.write(f"draw {seed} ended with {process.returncode}\n")
                 continue
-            results = json.loads(kept.read_text()) if kept.exists() else {"intervals": []}
-            results["intervals"] += json.loads(told)
-            results["summary"] = summary(results["intervals"])
-            kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            _keep(kept, json.loads(told))
 
     await asyncio.gather(*(work() for _ in range(jobs)))
+
+
+def _keep(kept: Path, intervals: list[Interval]) -> None:
+    results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"intervals": []}
+    results["intervals"] += intervals
+    results["summary"] = summary(results["intervals"])
+    kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def summary(intervals: list[Interval]) -> dict[str, Any]:
@@ -191,14 +195,15 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     if chosen.one is not None:
-        print(json.dumps(asyncio.run(draw(chosen.one))))
+        sys.stdout.write(json.dumps(asyncio.run(draw(chosen.one))))
         return
     done: set[int] = set()
     if chosen.results.exists():
         done = {one["seed"] for one in json.loads(chosen.results.read_text())["intervals"]}
     seeds = [seed for seed in range(1, chosen.draws + 1) if seed not in done]
     asyncio.run(many(seeds, chosen.jobs, chosen.results))
-    print(json.dumps(json.loads(chosen.results.read_text())["summary"], indent=1))
+    told = json.loads(chosen.results.read_text(encoding="utf-8"))["summary"]
+    sys.stdout.write(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

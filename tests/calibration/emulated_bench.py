@@ -71,14 +71,19 @@ class EmulatedBench:
                 await asyncio.sleep(POLL_S)
 
 
+def _written(text: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lab.yaml"
+    path.write_text(on_free_ports(text), encoding="utf-8")
+    return path
+
+
 @asynccontextmanager
 async def emulated_bench(text: str, folder: Path) -> AsyncIterator[EmulatedBench]:
     """The lab of a file's text on free ports, emulated until the context ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, state = folder / "lab.yaml", folder / "state"
-    path.write_text(on_free_ports(text), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bellwire", "emulate", str(path), "--state", str(state)],
+    path, state = _written(text, folder), folder / "state"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bellwire", "emulate", str(path), "--state", str(state)),
         stdout=subprocess.DEVNULL,
         cwd=ROOT,
     )
@@ -87,7 +92,7 @@ async def emulated_bench(text: str, folder: Path) -> AsyncIterator[EmulatedBench
     try:
         async with asyncio.timeout(PATIENCE_S):
             while not socket_path(state, "emulator").exists():
-                assert process.poll() is None
+                assert process.returncode is None
                 await asyncio.sleep(POLL_S)
         drivers: dict[str, Equipment] = {}
         for entry in lab.equipment:
@@ -102,4 +107,5 @@ async def emulated_bench(text: str, folder: Path) -> AsyncIterator[EmulatedBench
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         process.terminate()
-        process.wait(PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await process.wait()

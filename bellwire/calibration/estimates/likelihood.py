@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import leastsq
-from scipy.special import chdtri, xlogy
+from scipy.special import chdtri, gammaln, xlogy
 
 from bellwire.calibration.records import Check, Quantity
 from bellwire.core.errors import BellwireError, LocalMisuse
@@ -27,6 +27,8 @@ Model = Callable[[Floats], Floats]
 """Parameters (n_parameters,) to the expectation of every measured point (n_points,)."""
 
 NORMAL_95: Final = 1.959963984540054
+FEW: Final = 20
+"""Below so many expected counts the deviance of a point is not chi square of one degree."""
 _FLOOR: Final = 1e-9
 """Expectations below this are continued smoothly, so that a trial step into the impossible is turned back."""
 
@@ -49,6 +51,10 @@ class Noise(Protocol):
 
     def information(self, expected: Floats) -> Floats:
         """Expected Fisher information of each point about its own expectation."""
+        ...
+
+    def usual_deviance(self, expected: Floats) -> Floats:
+        """What the deviance of each point is on average where the curve is right."""
         ...
 
 
@@ -89,6 +95,17 @@ class PoissonCounts:
     def information(self, expected: Floats) -> Floats:
         return np.asarray(1.0 / _kept_positive(expected)[0])
 
+    def usual_deviance(self, expected: Floats) -> Floats:
+        """1 for many counts; less where hardly any are expected, as at the foot of a peak."""
+        mean = _kept_positive(expected)[0]
+        few = mean < FEW
+        usual = 1.0 + 1.0 / (6.0 * np.where(few, FEW, mean))
+        k = np.arange(6 * FEW)[:, None]
+        rare = mean[few]
+        chance = np.exp(xlogy(k, rare) - rare - gammaln(k + 1.0))
+        usual[few] = (chance * 2.0 * (xlogy(k, k / rare) - (k - rare))).sum(axis=0)
+        return np.asarray(usual)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BinomialCounts:
@@ -118,6 +135,9 @@ class BinomialCounts:
         chance, _ = self._chance(expected)
         return np.asarray(self.trials / (chance * (1.0 - chance)))
 
+    def usual_deviance(self, expected: Floats) -> Floats:
+        return np.ones_like(expected)
+
     @staticmethod
     def _chance(expected: Floats) -> tuple[Floats, Floats]:
         low, inner_low = _kept_positive(expected)
@@ -143,10 +163,16 @@ class GaussianValues:
     def information(self, expected: Floats) -> Floats:
         return np.asarray(1.0 / self.sigmas**2)
 
+    def usual_deviance(self, expected: Floats) -> Floats:
+        return np.ones_like(expected)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """The likeliest parameters. `covariance` (n, n); `expected` (n_points,); `degrees`: of freedom."""
+    """The likeliest parameters. `covariance` (n, n); `expected` (n_points,).
+
+    `degrees`: what the deviance is on average, the degrees of freedom where every point has many counts.
+    """
 
     values: Floats
     covariance: Floats
@@ -248,7 +274,8 @@ def fit(noise: Noise, model: Model, *starts: ArrayLike) -> Fit:
     expected = model(best)
     slopes = _jacobian(model, best)
     information = slopes.T @ (noise.information(expected)[:, None] * slopes)
-    return Fit(best, _inverse(information), expected, least, noise.n_points - best.size, noise, model)
+    degrees = max(0, round(float(noise.usual_deviance(expected).sum())) - best.size)
+    return Fit(best, _inverse(information), expected, least, degrees, noise, model)
 
 
 def _inverse(information: Floats) -> Floats:

@@ -26,7 +26,10 @@ CLICKS_MIN = 200
 
 @dataclass(frozen=True, slots=True)
 class PulsePhase:
-    """`phase`: after the pulses of a clock that shows 0 at the tagger's 0, ps, 0..period. `peak`: around it."""
+    """`phase`: of the arrival, in ps from 0 to the period, by a clock that begins with the tagger's.
+
+    `peak`: around it.
+    """
 
     phase: Quantity
     peak: Peak
