@@ -14,6 +14,7 @@ from bellwire.calibration.bench import LinkBench
 from bellwire.calibration.estimates.oven import PhaseMatching, next_temperatures, phase_matching
 from bellwire.calibration.procedure import Finding, Unfit, unique
 from bellwire.calibration.procedures import light, pictures
+from bellwire.calibration.records import Check
 from bellwire.calibration.work import Work
 
 ROUNDS_MAX = 8
@@ -21,6 +22,11 @@ COARSE_ROUNDS = 2
 STILL_MIN = 7
 SETTLED_SIGMA_K = 0.015
 """How far a crystal that counts as settled still is from where it was told to be."""
+
+
+POISSON = "reduced deviance"
+SCATTER_MAX = 0.03
+"""Rms distance of the points from the curve, over its maximum: a shape that is none is farther away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +118,24 @@ class OvenScan:
         assert source is not None
         assert source.oven is not None
         step = self.resolution_k
+        # A crystal is never quite where it was told to be, which scatters counts by more than counting does.
+        scale = max(1.0, best.goodness.reduced) ** 0.5
         setpoint_c = round(round(best.temperature.value / step) * step, 6)
         return Finding(
             quantities={
                 "temperature_c": replace(
                     best.temperature,
-                    sigma=math.hypot(best.temperature.sigma, SETTLED_SIGMA_K),
+                    sigma=math.hypot(best.temperature.sigma * scale, SETTLED_SIGMA_K),
                     low=None,
                     high=None,
                 ),
                 "fwhm_k": best.fwhm,
                 "counts_at_maximum": best.amplitude,
             },
-            checks=best.checks(hold_k=max(0.05, step / 2)),
+            checks=(
+                *(one for one in best.checks(hold_k=max(0.05, step / 2)) if one.quantity != POISSON),
+                Check("scatter about the curve", _scatter(best), None, SCATTER_MAX),
+            ),
             settings={source.oven.setpoint: setpoint_c, source.oven.heating: True},
             arrays={"temperature_c": np.array(temperatures), "counts": np.array(counts)},
             draw=pictures.curve(best.curve, title=f"Phase matching, {work.bench.link}"),
@@ -137,3 +148,8 @@ class OvenScan:
             counted = await work.count(receiver, self.window_s)
             total += sum(counted.singles.get(channel, 0) for channel in receiver.channels)
         return float(total)
+
+
+def _scatter(best: PhaseMatching) -> float:
+    expected = np.interp(best.curve.x, best.curve.fine_x, best.curve.fitted)
+    return float(np.sqrt(np.mean((best.curve.measured - expected) ** 2)) / best.curve.fitted.max())
