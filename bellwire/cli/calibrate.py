@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bellwire import __version__
+from bellwire.calibration.procedure_names import PROCEDURE_NAMES
 from bellwire.cli.exits import UNSUCCESSFUL
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
@@ -69,6 +70,9 @@ def calibrate(
     from bellwire.labs import load_lab
 
     loaded = load_lab(find_lab(lab), live=True)
+    if link is not None and link in PROCEDURE_NAMES and link not in loaded.network.links:
+        chosen = [link, *(chosen or ())]  # the only link need not be named
+        link = None
     bench = _bench(loaded, link)
     with _needed():
         from bellwire.calibration.order import planned
