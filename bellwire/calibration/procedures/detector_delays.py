@@ -25,6 +25,8 @@ from bellwire.drivers.tags.pairs import pair_indices
 REACH_PS = 4000
 BIN_PS = 20
 RESIDUAL_MAX_PS = 10.0
+RESIDUAL_SIGMAS_MAX = 5.0
+"""Peaks that do not fit one delay for each detector: swapped channels, or light that goes two ways."""
 
 Places = Mapping[tuple[str, str], Peak]
 
@@ -111,10 +113,16 @@ def _finding(
                 quantities[name] = Quantity(found, float(np.sqrt(covariance[place, place])), "ps")
             else:
                 quantities[name] = Quantity(before[label], 0.0, "ps")
-    worst = max(abs(one) for one in residuals.values())
+    sigmas = {pair: peak.centre.sigma for pair, peak in peaks.items()}
+    weight = sum(1.0 / sigma**2 for sigma in sigmas.values())
+    squares = sum((off / sigmas[pair]) ** 2 for pair, off in residuals.items())
+    worst = max(abs(off) / sigmas[pair] for pair, off in residuals.items())
     return Finding(
         quantities=quantities,
-        checks=(Check("largest residual of a pair", worst, None, RESIDUAL_MAX_PS, "ps"),),
+        checks=(
+            Check("residual of the pairs", (squares / weight) ** 0.5, None, RESIDUAL_MAX_PS, "ps"),
+            Check("largest residual over its error", worst, None, RESIDUAL_SIGMAS_MAX, "sigma"),
+        ),
         draw=pictures.bars(
             {name.removeprefix("correction_ps."): one for name, one in quantities.items()},
             title=f"Corrections of the detectors of {work.bench.link}",

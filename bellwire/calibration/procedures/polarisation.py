@@ -13,7 +13,7 @@ import numpy as np
 
 from bellwire.calibration.bench import Arm, LinkBench
 from bellwire.calibration.estimates.paddle_model import Paddles
-from bellwire.calibration.estimates.paddle_search import EXPLORATION, PaddleSearch, compensation
+from bellwire.calibration.estimates.paddle_search import EXPLORATION, MARGIN, PaddleSearch, compensation
 from bellwire.calibration.pair_counts import (
     CoincidenceWindow,
     cannot_analyse,
@@ -25,7 +25,6 @@ from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
 from bellwire.calibration.work import Work
 from bellwire.calibration.worker import in_worker
-
 
 FLOOR_LOOKS = 6
 FLOOR_SIGMAS = 4.0
@@ -75,8 +74,14 @@ class Polarisation:
         paddles = Paddles(low_deg=low, high_deg=high)
         window = window_in_force(work)
         now = tuple([await work.read_number(one) for one in arm.paddles])
+        room = MARGIN * (high - low)
         search = PaddleSearch(
-            paddles, work.chance, goal=self.goal, evaluations_max=self.evaluations_max, now_deg=now
+            paddles,
+            work.chance,
+            goal=self.goal,
+            evaluations_max=self.evaluations_max,
+            # Paddles at the end of their way leave nothing for tomorrow: another place is found.
+            now_deg=now if all(low + room <= one <= high - room for one in now) else None,
         )
         errors: list[tuple[float, float]] = []
         async with paired(work) as pairing:
@@ -135,7 +140,7 @@ def _sum_of_errors(counts: tuple[int, int, int, int]) -> tuple[float, float]:
 
 
 def _at_the_floor(search: PaddleSearch, errors: Sequence[tuple[float, float]]) -> bool:
-    """Whether the last places differ by no more than chance: what is left is the source's, not the fibres'."""
+    """Whether the last places differ by no more than chance: what is left is not the fibres' doing."""
     last = errors[-FLOOR_LOOKS:]
     if search.evaluations < EXPLORATION + FLOOR_LOOKS:
         return False
