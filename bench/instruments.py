@@ -27,11 +27,11 @@ from bellwire.drivers.herald_fpga import HeraldFpga
 from bellwire.drivers.instrument import Condition, Instrument
 from bellwire.drivers.memory_controller import MemoryController
 from bellwire.labs import load_lab
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.runtime.equipment import device_path, make_driver
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.lab_emulation import LabEmulation
 from bellwire.testing.emulator_thread import LoopThread, start_instrument
-from bellwire.testing.free_ports import on_free_ports
 
 ROOT = Path(__file__).parents[1]
 LAB = ROOT / "lab_configs" / "optics_repeater.yaml"

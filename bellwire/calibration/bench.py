@@ -126,8 +126,9 @@ class Arm:
 class AlignmentSource:
     """A pair source whose two photons meet at the splitter in place of those of the nodes.
 
-    `power`: to be used, in the unit of its pump. `routes`: ways of the switch that bring it in; their egresses
-    must be free before, which the shutters of the arms see to. `period_ps`: of its pulses; None: continuous.
+    `power`: to be used, in the unit of its pump. `routes`: ways of the switch that bring it in, one photon of
+    a pair each, by egresses that the shutters of the arms have to free before. `period_ps`: of its pulses;
+    None: continuous.
     """
 
     pump: Pump
@@ -177,9 +178,9 @@ class LinkBench:
     """Everything around one link that a procedure may use.
 
     `kind`: "meeting" where light of both nodes meets at one receiver, "distribution" where a source sends
-    pairs to two. `delay`: the line in the arm of one of the photons that meet. `attempts`: of memories; None:
-    unknown, or none. `entangled`: the Bell state that the source is built to make. `limits`: acceptance limits
-    that the operator has set, by "procedure.quantity", in place of the usual ones.
+    pairs to two. `delay`: the line in the arm of one of the photons that meet. `attempts`: of memories;
+    None: unknown, or none. `entangled`: the Bell state that the source is built to make. `limits`: acceptance
+    limits that the operator has set, by "procedure.quantity", in place of the usual ones.
     """
 
     link: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bellwire.calibration.bench import LinkBench
 from bellwire.calibration.procedure import Procedure
+from bellwire.calibration.procedure_names import LOOKS
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
 
@@ -24,7 +25,7 @@ class Step:
 
 
 def planned(bench: LinkBench, table: Mapping[str, Procedure], names: Sequence[str] = ()) -> tuple[Step, ...]:
-    """All procedures, or those of `names`, in their order.
+    """All procedures but the looks of keeping.py, or those of `names`, in their order.
 
     Raises ConfigError for an unknown name, for a named one that the link cannot have, and for a circle.
     """
@@ -34,7 +35,8 @@ def planned(bench: LinkBench, table: Mapping[str, Procedure], names: Sequence[st
         obstacle = table[name].obstacle(bench)
         if obstacle is not None:
             raise ConfigError(f"{name} of {bench.link}: {obstacle}")
-    chosen = [name for name in in_order(table) if not names or name in names]
+    wanted = names or [name for name in table if name not in LOOKS]
+    chosen = [name for name in in_order(table) if name in wanted]
     return tuple(Step(table[name], table[name].obstacle(bench)) for name in chosen)
 
 

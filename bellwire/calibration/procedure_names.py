@@ -8,13 +8,26 @@ from __future__ import annotations
 from typing import Final
 
 PROCEDURE_NAMES: Final = (
+    "detector_bias",
     "darks",
     "oven_scan",
+    "dead_time",
     "clock",
     "detector_delays",
     "window",
     "source_power",
     "polarisation",
+    "reference_polarisation",
+    "converter_scan",
+    "arm_delay",
+    "hom",
+    "bsm_patterns",
     "link_quality",
     "bell_test",
+    "keep_clock",
+    "keep_delay",
+    "keep_polarisation",
 )
+
+LOOKS: Final = ("keep_clock", "keep_delay", "keep_polarisation")
+"""Those that look after a link that is in order, see keeping.py."""

@@ -25,6 +25,9 @@ from bellwire.calibration.procedures.polarisation import Polarisation
 from bellwire.calibration.procedures.reference_polarisation import ReferencePolarisation
 from bellwire.calibration.procedures.source_power import SourcePower
 from bellwire.calibration.procedures.window import Window
+from bellwire.calibration.trackers.clock_look import KeepClock
+from bellwire.calibration.trackers.delay_look import KeepDelay
+from bellwire.calibration.trackers.polarisation_look import KeepPolarisation
 
 GROUP = "bellwire.procedures"
 
@@ -48,6 +51,9 @@ def procedures() -> Mapping[str, Procedure]:
         BsmPatterns(),
         LinkQualityCheck(),
         BellTest(),
+        KeepClock(),
+        KeepDelay(),
+        KeepPolarisation(),
     )
     table = {one.name: one for one in own}
     for entry in entry_points(group=GROUP):

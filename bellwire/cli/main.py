@@ -30,6 +30,7 @@ from bellwire.cli import (
     simulate,
     sweep,
     tags,
+    track,
     tune,
 )
 from bellwire.cli.exits import Commands
@@ -74,6 +75,7 @@ app.command()(discover.discover)
 app.command()(fault.fault)
 app.command()(links.links)
 app.command()(calibrate.calibrate)
+app.command()(track.track)
 app.command()(calibrations.calibrations)
 app.add_typer(tags.app, name="tags")
 app.command(cls=SectionedCommand)(plan.plan)

@@ -106,6 +106,7 @@ class Mpc320(SessionInstrument):
     _faulty_bits = StatusBit(0)
     _polled_at_s: dict[int, float]
     _moving: asyncio.Lock
+    _polling: asyncio.Lock
 
     @property
     def paddles(self) -> Sequence[int]:
@@ -117,6 +118,7 @@ class Mpc320(SessionInstrument):
 
     async def _open(self) -> None:
         self._moving = asyncio.Lock()
+        self._polling = asyncio.Lock()
         self._polled_at_s = {}
         await super()._open()
 
@@ -242,14 +244,15 @@ class Mpc320(SessionInstrument):
         self._line()
         loop = asyncio.get_running_loop()
         mask = _mask(paddle)
-        since_s = loop.time() - self._polled_at_s.get(paddle, 0.0)
-        if since_s < POLL_S * self._pace:
-            await asyncio.sleep(POLL_S * self._pace - since_s)
-        # The acknowledgement tells the controller that somebody still listens; it asks for one each second.
-        alive = AptMessage(Id.ACK_USTATUSUPDATE).encoded()
-        request = AptMessage(Id.REQ_USTATUSUPDATE, mask)
-        reply = await self._ask(request, Id.GET_USTATUSUPDATE, mask, before=alive)
-        self._polled_at_s[paddle] = loop.time()
+        async with self._polling:  # two who look at one paddle at once are one too many for the controller
+            since_s = loop.time() - self._polled_at_s.get(paddle, 0.0)
+            if since_s < POLL_S * self._pace:
+                await asyncio.sleep(POLL_S * self._pace - since_s)
+            # The acknowledgement tells the controller that somebody still listens; it wants one each second.
+            alive = AptMessage(Id.ACK_USTATUSUPDATE).encoded()
+            request = AptMessage(Id.REQ_USTATUSUPDATE, mask)
+            reply = await self._ask(request, Id.GET_USTATUSUPDATE, mask, before=alive)
+            self._polled_at_s[paddle] = loop.time()
         return self._status_of(reply)
 
     def _status_of(self, message: AptMessage) -> PaddleStatus:

@@ -251,9 +251,7 @@ def _arm(parts: _Parts, node: str, section: ArmSection) -> Arm:
         plate=None
         if section.plate is None
         else parts.knob(section.plate, ["set_angle_deg"], section.plate_paddle),
-        shutter=None
-        if shutter is None
-        else parts.way(shutter.switch, shutter.ingress, shutter.egress),
+        shutter=None if shutter is None else parts.way(shutter.switch, shutter.ingress, shutter.egress),
         converter=None if section.converter is None else parts.crystal(section.converter),
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.testing.emulator_thread import EmulatedInstrument, LoopThread, real_address
-from bellwire.testing.free_ports import on_free_ports
 
 if TYPE_CHECKING:
     from bellwire.labs import Lab

@@ -43,6 +43,14 @@ FAST: tuple[Procedure, ...] = (
     replace(BellTest(record_s=1.5, windows=3, window_s=0.5), needs=("clock", "window")),
 )
 Interval = dict[str, Any]
+EMPTY: dict[str, Any] = {
+    "title": "Stated 95 % intervals that hold the hidden truth of emulated labs",
+    "command": "python -m tests.calibration.covered --draws 400",
+    "rows": [],
+    "note": "p value: two-sided binomial test of 95 %. Without result: a run that ended without one, mostly "
+    "because the emulators were kept from the processor for longer than instruments may be silent.",
+    "intervals": [],
+}
 
 
 def drawn(seed: int) -> tuple[str, Truth]:
@@ -160,30 +168,33 @@ async def many(seeds: list[int], jobs: int, kept: Path) -> None:
 
 
 def _keep(kept: Path, intervals: list[Interval]) -> None:
-    results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"intervals": []}
-    results["intervals"] += intervals
-    results["summary"] = summary(results["intervals"])
+    results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else dict(EMPTY)
+    results["intervals"] = [*results["intervals"], *intervals]
+    results["rows"] = summary(results["intervals"])
     kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def summary(intervals: list[Interval]) -> dict[str, Any]:
+def summary(intervals: list[Interval]) -> list[dict[str, Any]]:
     """By procedure: draws, intervals, how many held the truth, and what a binomial test says of 95 %."""
     from scipy.stats import binomtest
 
-    found: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
     for procedure in dict.fromkeys(one["procedure"] for one in intervals):
         own = [one for one in intervals if one["procedure"] == procedure]
         stated = [one for one in own if "held" in one]
         held = sum(one["held"] for one in stated)
         test = binomtest(held, len(stated), 0.95) if stated else None
-        found[procedure] = {
-            "draws": len({one["seed"] for one in own}),
-            "intervals": len(stated),
-            "without_result": len(own) - len(stated),
-            "held": held,
-            "share": held / len(stated) if stated else None,
-            "p_value_of_95_percent": None if test is None else float(test.pvalue),
-        }
+        found.append(
+            {
+                "procedure": procedure,
+                "draws": len({one["seed"] for one in own}),
+                "intervals": len(stated),
+                "without_result": len(own) - len(stated),
+                "held": held,
+                "share": round(held / len(stated), 4) if stated else None,
+                "p_value_of_95_percent": None if test is None else round(float(test.pvalue), 4),
+            }
+        )
     return found
 
 
@@ -202,7 +213,7 @@ def main() -> None:
         done = {one["seed"] for one in json.loads(chosen.results.read_text())["intervals"]}
     seeds = [seed for seed in range(1, chosen.draws + 1) if seed not in done]
     asyncio.run(many(seeds, chosen.jobs, chosen.results))
-    told = json.loads(chosen.results.read_text(encoding="utf-8"))["summary"]
+    told = json.loads(chosen.results.read_text(encoding="utf-8"))["rows"]
     sys.stdout.write(json.dumps(told, indent=1) + "\n")
 
 

@@ -18,9 +18,9 @@ from bellwire.calibration.direct import DirectAccess
 from bellwire.drivers.equipment import Equipment
 from bellwire.drivers.instrument import Condition
 from bellwire.labs import Lab, load_lab
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.runtime.control import socket_path
 from bellwire.runtime.equipment import make_driver
-from bellwire.testing.free_ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bellwire.testing.free_ports import on_free_ports
+from bellwire.labs.free_ports import on_free_ports
 from tests.cli.processes import PROGRAM
 
 LABS = Path(__file__).parents[2] / "lab_configs"

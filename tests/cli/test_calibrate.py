@@ -13,7 +13,7 @@ from bellwire.calibration.order import in_order
 from bellwire.calibration.procedure_names import PROCEDURE_NAMES
 from bellwire.calibration.table import procedures
 from bellwire.cli.main import app
-from bellwire.testing.free_ports import on_free_ports
+from bellwire.labs.free_ports import on_free_ports
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from bellwire.cli.main import app
 from bellwire.drivers import cards, discovery
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.runtime.control import socket_path
-from bellwire.testing.free_ports import on_free_ports
 from tests.cli.processes import PROGRAM
 
 LAB = """

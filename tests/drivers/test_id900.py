@@ -13,6 +13,7 @@ from bellwire.drivers.faults import DeviceError, IdentityRefused, LinkTimeout, P
 from bellwire.drivers.id900 import Id900, Id1000
 from bellwire.drivers.instrument import Condition
 from bellwire.drivers.roles import CoincidenceCounter, TimeTagger
+from bellwire.labs.free_ports import free_ports
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.id900_data_link import DataLinkProgram
 from bellwire.simulator_backend.devices.id900_emulator import Id900Model
@@ -20,7 +21,6 @@ from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmu
 from bellwire.simulator_backend.devices.lines import ZmqReplyLine
 from bellwire.simulator_backend.devices.surroundings import Alone, Wiring
 from bellwire.simulator_backend.devices.tag_stream_line import TagStreamLine
-from bellwire.testing.free_ports import free_ports
 from tests.drivers.conftest import eventually
 from tests.drivers.tagger_table import GRID, GRID_PS, Table, on_a_table
 

@@ -22,11 +22,11 @@ from bellwire.drivers.instrument import Condition
 from bellwire.drivers.tag_counting import joined, tally
 from bellwire.drivers.tag_streaming import StreamLimits
 from bellwire.drivers.time_tags import TagBlock
+from bellwire.labs.free_ports import free_ports
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.id900_data_link import DataLinkProgram
 from bellwire.simulator_backend.devices.surroundings import Alone
 from bellwire.simulator_backend.devices.tag_stream_line import TagStreamLine
-from bellwire.testing.free_ports import free_ports
 from tests.drivers.conftest import eventually
 from tests.drivers.tagger_table import GRID, GRID_PS, Grid, Table, on_a_table
 

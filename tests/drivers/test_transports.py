@@ -20,7 +20,7 @@ from bellwire.drivers.addresses import is_serial, is_visa, place, stream
 from bellwire.drivers.faults import Disconnected
 from bellwire.drivers.session import Transport
 from bellwire.drivers.transports import NoTransport, SerialTransport, TcpTransport, ZmqRequestTransport
-from bellwire.testing.free_ports import free_ports
+from bellwire.labs.free_ports import free_ports
 
 QUICK_S = 0.05
 LONG_S = 5.0

@@ -21,8 +21,8 @@ import yaml
 from bellwire.core.errors import ConfigError
 from bellwire.core.plans import EntanglementRequest
 from bellwire.labs import Lab, load_lab
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.runtime.supervisor import Supervisor
-from bellwire.testing.free_ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 LABS = ROOT / "lab_configs"

@@ -16,9 +16,9 @@ from bellwire.core.units import NS_PER_S
 from bellwire.drivers.leases import LeaseLost
 from bellwire.drivers.tag_counting import joined
 from bellwire.labs import Lab
+from bellwire.labs.free_ports import free_ports
 from bellwire.runtime.console import Console
 from bellwire.runtime.control import ask
-from bellwire.testing.free_ports import free_ports
 from tests.hosts.live import ROOT, LiveLab, asked, lab_up, live_lab, wait_for
 
 LAB = "optics_single_click"

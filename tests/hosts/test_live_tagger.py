@@ -19,12 +19,12 @@ from bellwire.core.bell import COST_UNIT_PER_NEPER
 from bellwire.core.units import NS_PER_S, ns_from_s
 from bellwire.drivers.herald_fpga import HeraldRecord
 from bellwire.labs import Lab
+from bellwire.labs.free_ports import free_ports
 from bellwire.simulator_backend.devices.emulators import EMULATORS, EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
 from bellwire.simulator_backend.devices.surroundings import Wiring
 from bellwire.simulator_backend.devices.swabian_device import SwabianDevice
 from bellwire.simulator_backend.devices.swabian_standin import StandIn
-from bellwire.testing.free_ports import free_ports
 from tests.hosts.conftest import frames_tracked
 from tests.hosts.live import asked, lab_up, live_lab, wait_for
 from tests.hosts.one_link import OneLink, Pair, one_link

@@ -19,7 +19,7 @@ from bellwire.drivers.dg645 import Channel, Delay, Dg645, TriggerSource
 from bellwire.drivers.faults import DeviceError, Disconnected, IdentityRefused
 from bellwire.drivers.instrument import Condition
 from bellwire.drivers.pm100 import Pm100
-from bellwire.testing.free_ports import free_ports
+from bellwire.labs.free_ports import free_ports
 from tests.drivers.conftest import eventually
 from tests.judges.conftest import PEERS, PYTHON
 

@@ -17,6 +17,7 @@ from bellwire.core.instrument_messages import CONSOLE
 from bellwire.drivers.equipment import Equipment
 from bellwire.drivers.instrument import Condition
 from bellwire.labs import Lab, load_lab
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.clock import LiveClock
@@ -28,7 +29,6 @@ from bellwire.runtime.keys import Keyring
 from bellwire.runtime.network import Network
 from bellwire.runtime.trace import AgentTrace
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
-from bellwire.testing.free_ports import on_free_ports
 from tests.runtime.test_agent import ScriptedMachine
 
 FAST = BusSettings(interval_ns=150_000_000)

@@ -15,12 +15,12 @@ import pytest
 
 from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.labs import load_lab
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.runtime.control import ask
 from bellwire.runtime.node_process import machine_factory
 from bellwire.runtime.replay import replay_run
 from bellwire.runtime.runs import list_runs
 from bellwire.runtime.supervisor import Supervisor
-from bellwire.testing.free_ports import on_free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 90.0

@@ -10,13 +10,13 @@ import pytest
 
 from bellwire.drivers.dg645 import Dg645
 from bellwire.labs import load_lab
+from bellwire.labs.free_ports import free_ports
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.health import Health
 from bellwire.runtime.instruments import NodeInstruments
 from bellwire.simulator_backend.devices.dg645_emulator import Dg645Model
 from bellwire.simulator_backend.devices.instrument_emulator import InstrumentEmulator
 from bellwire.simulator_backend.emulation import wire
-from bellwire.testing.free_ports import free_ports
 from tests.drivers.conftest import eventually
 
 LAB = """\

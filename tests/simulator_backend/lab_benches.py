@@ -17,9 +17,9 @@ from bellwire.drivers.id900_streams import StreamSettings
 from bellwire.drivers.instrument import Condition
 from bellwire.labs import load_lab
 from bellwire.labs.equipment import EquipmentSettings
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.simulator_backend.lab_emulation import LabEmulation
 from bellwire.simulator_backend.lab_light import LabLight
-from bellwire.testing.free_ports import on_free_ports
 
 PATIENCE_S = 30.0
 LABS = Path(__file__).parents[2] / "lab_configs"

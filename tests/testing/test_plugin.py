@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import serial
 
+from bellwire.labs.free_ports import on_free_ports
 from bellwire.testing.emulator_thread import ScriptedFault
-from bellwire.testing.free_ports import on_free_ports
 from bellwire.testing.plugin import InstrumentMaker, LabMaker
 
 LAB = """

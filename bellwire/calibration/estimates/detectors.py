@@ -85,7 +85,7 @@ def dead_time(edges: object, counts: object, *, unit: str = "ns") -> DeadTime:
     def model(values: Floats, log_smear: float | None = None) -> Floats:
         """Place of the edge, logarithms of level and filling, and of the smear if it is not given."""
         smear = math.exp(min(max(values[3] if log_smear is None else log_smear, -15.0), 20.0))
-        filling = np.exp(values[2])
+        filling = np.exp(np.clip(values[2], -50.0, 20.0))
         edge = filling + (1.0 - filling) * rising_edge_bins(bins, values[0], smear)
         return np.asarray(np.exp(values[1]) * edge)
 

@@ -14,6 +14,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.drivers.addresses import stream
 from bellwire.drivers.replies import line as one_line
 from bellwire.drivers.session import Session
+from bellwire.labs.free_ports import free_ports
 from bellwire.simulator_backend.devices.device_model import LineModel
 from bellwire.simulator_backend.devices.emulators import EmulatorOrder
 from bellwire.simulator_backend.devices.faults import Fault
@@ -27,7 +28,6 @@ from bellwire.simulator_backend.devices.message_device import (
     MessageLine,
 )
 from bellwire.simulator_backend.devices.vxi11_server import Vxi11Line
-from bellwire.testing.free_ports import free_ports
 from tests.simulator_backend.devices.visa_clients import (
     LINES,
     SHORT_MS,

@@ -7,9 +7,9 @@ import pytest
 
 from bellwire.core.errors import ConfigError
 from bellwire.drivers import cards
-from bellwire.testing.free_ports import FIRST, LAST, free_ports, on_free_ports
+from bellwire.labs.free_ports import FIRST, LAST, free_ports, on_free_ports
 
-LABS = sorted((Path(__file__).parents[2] / "lab_configs").glob("*.yaml"))
+LABS = sorted((Path(__file__).parents[1] / "lab_configs").glob("*.yaml"))
 CLIENTS_FIRST = 32_768
 """Where Linux begins to take ports for clients (ip_local_port_range); other systems begin higher."""
 
