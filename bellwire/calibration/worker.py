@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-IDLE_S = 60.0
+IDLE_S = 60
 """A worker that nobody needs for so long ends by itself."""
 
 

@@ -16,6 +16,7 @@ from bellwire.calibration.pair_counts import BASES, CoincidenceWindow, cannot_an
 from bellwire.calibration.pairing import Together, needs_two, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
+from bellwire.calibration.records import Quantity
 from bellwire.calibration.work import Work
 
 PLATE_TURN_DEG = 11.25
@@ -71,7 +72,7 @@ class BellTest:
                 work.tell("counting pairs", 0.3 + 0.7 * (index + 1) / self.windows)
         found = best_chsh(_counts(window, looks, work.bench.receivers[0].name == arm.node))
         names = ("E(a,b)", "E(a,b')", "E(a',b)", "E(a',b')")
-        correlations = dict(zip(names, found.correlations, strict=True))
+        correlations: dict[str, Quantity] = dict(zip(names, found.correlations, strict=True))
         return Finding(
             quantities={"s": found.s} | correlations,
             checks=found.checks(),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bellwire.calibration.bench import LinkBench, Receiver
 from bellwire.calibration.estimates.likelihood import NoEstimate
@@ -133,11 +134,7 @@ def _finding(
 
 def _solved(
     first: Receiver, second: Receiver, unknowns: list[tuple[str, str]], peaks: Places
-) -> tuple[
-    np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    dict[tuple[str, str], float],
-]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[tuple[str, str], float]]:
     """Delays of `unknowns` by weighted least squares, their covariance, and what each peak is off by."""
     rows, places, sigmas = [], [], []
     for (one, other), peak in peaks.items():
@@ -155,7 +152,7 @@ def _solved(
         seen = ", ".join(f"{one}-{other}" for one, other in peaks) or "none"
         raise Unfit(f"too few pairs of detectors show a peak ({seen}): count longer, or look at the paddles")
     weighted = design / sigma[:, None]
-    covariance = np.linalg.inv(weighted.T @ weighted)
+    covariance = np.asarray(np.linalg.inv(weighted.T @ weighted), np.float64)
     solution = covariance @ weighted.T @ (measured / sigma)
-    off = dict(zip(peaks, measured - design @ solution, strict=True))
+    off = {pair: float(one) for pair, one in zip(peaks, measured - design @ solution, strict=True)}
     return solution[:-1], covariance[:-1, :-1], off
