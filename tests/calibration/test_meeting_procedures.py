@@ -211,6 +211,7 @@ async def lab(world: EmulatedProcess, tmp_path: Path) -> AsyncIterator[Calibrate
         yield found
 
 
+@pytest.mark.slow
 async def test_arms_and_cables_are_as_long_as_arrival_times_say(lab: Calibrated) -> None:
     record = passed(await lab.run(ArmDelay(look_s=0.3)))
     assert covers(record.quantities["place_ps"], lab.truth.of("middle_skew", "position_ps"))
@@ -226,6 +227,7 @@ async def test_arms_and_cables_are_as_long_as_arrival_times_say(lab: Calibrated)
     await stands_on_the_memories_light(lab)
 
 
+@pytest.mark.slow
 async def test_the_dead_time_of_every_detector_is_found(lab: Calibrated) -> None:
     """The edge is taken for up to a standard deviation too late (the first delay behind it is), so that the
     distance allowed is 5; nothing sets off clicks in this world."""

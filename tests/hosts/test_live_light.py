@@ -68,6 +68,7 @@ def lab_file_change() -> Any:
     return change
 
 
+@pytest.mark.slow
 async def test_pump_and_oven_show_in_rate_and_fidelity(tmp_path: Path, lab_file_change: Any) -> None:
     lab = live_lab(tmp_path, LAB, lab_file_change)
     async with lab_up(lab, tmp_path / "state") as live:

@@ -212,6 +212,7 @@ async def test_pairs_ahead_of_requests_are_there_before_anybody_asks(tmp_path: P
 # ---- one bank for three links
 
 
+@pytest.mark.slow
 async def test_links_of_one_bank_share_it_by_weight_and_outlive_the_node_that_owns_it(tmp_path: Path) -> None:
     lab, state = live_lab(tmp_path, "shared_bank"), tmp_path / "state"
     sources = ("ann", "ben", "cat")
@@ -267,6 +268,7 @@ async def settled(live: LiveLab, users: LinkUsers, create: int, what: str) -> No
         assert len(await users.ends(node, create)) <= 1, f"{node}: {what}"
 
 
+@pytest.mark.slow
 async def test_every_create_ends_with_a_definite_answer_whatever_goes_away(tmp_path: Path) -> None:
     lab, users = live_lab(tmp_path, "two_node_link"), LinkUsers(tmp_path / "state")
     many = {"count": 150, "kind": "measure", "within_ns": ns_from_s(25.0)}

@@ -71,6 +71,7 @@ def tagged_lab(case: LinkCase, tagger: dict[str, Any] | None = None, **changed: 
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.architecture)
+@pytest.mark.slow
 async def test_a_tagger_heralds_at_the_rate_and_fidelity_of_the_closed_form(
     case: LinkCase, tmp_path: Path
 ) -> None:

@@ -189,6 +189,7 @@ def fallen() -> Fallen:
     return Fallen()
 
 
+@pytest.mark.slow
 def test_a_drift_of_003_is_noticed_within_the_stated_number_of_tests(fallen: Fallen) -> None:
     """drift.py states 870 tests in the mean and 1850 for 95 of 100 links; references have errors of their
     own, hence a quarter more. Of 12 links and 33 000 tests 1.3 have a false alarm before; 5 or more with

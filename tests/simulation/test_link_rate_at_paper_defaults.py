@@ -133,6 +133,7 @@ def test_sender_receiver_plans_are_those_of_the_planners_own_model() -> None:
     assert ours.capacity_hz == pytest.approx(planned_hz(SEND), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_link_is_as_fast_as_planned_at_the_papers_defaults() -> None:
     """Meet in the middle, double click: 132 pairs a second, 42,000 of them."""
     assert measured_hz(MEET, PAIRS, seed=5) == pytest.approx(planned_hz(MEET), rel=0.02)

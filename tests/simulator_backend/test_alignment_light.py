@@ -24,6 +24,7 @@ EACH = 0.7 * 10 ** (-0.1 * 1.0) * SEEN
 PERIOD_S, RMS_PS, SKEW_PS = 13e-9, 15.0, 20.0
 
 
+@pytest.mark.slow
 async def test_the_dip_shows_in_the_tagger_within_a_second_for_each_place_of_the_line(tmp_path: Path) -> None:
     names = ("middle-alignment", "middle-switch", "middle-tagger", "middle-delay", "middle-detectors")
     async with lit_bench(tmp_path, lab_text("optics_double_click"), names) as bench:

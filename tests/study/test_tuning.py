@@ -95,6 +95,7 @@ def test_the_tree_is_kept_where_nothing_can_beat_it() -> None:
     assert race(route, best_tree(route.times), seed=3, deliveries=24_000) == FOLLOW_TREE
 
 
+@pytest.mark.slow
 def test_a_tuned_score_beats_both_trees_on_five_links_and_stays_below_the_bound() -> None:
     """Fixed seed; the search itself is left to chance, its outcome here is far from the thresholds."""
     found = tune(paper_chain(*LENGTHS_KM), deliveries=12_000, seed=2)
@@ -104,6 +105,7 @@ def test_a_tuned_score_beats_both_trees_on_five_links_and_stays_below_the_bound(
     assert found.rate_hz < found.bound_hz + 4.0 * found.rate_error_hz
 
 
+@pytest.mark.slow
 def test_the_prediction_is_what_another_run_of_the_chosen_mode_gives() -> None:
     """4 standard errors of the difference: one false alarm in 1,300 (batches)."""
     route = paper_chain(*LENGTHS_KM)

@@ -123,6 +123,7 @@ def test_without_times_and_with_sure_swaps_a_tree_grows_by_three_halves_per_leve
 
 @settings(deadline=None, derandomize=True, max_examples=1500)
 @given(networks(), st.booleans())
+@pytest.mark.slow
 def test_no_tree_is_faster_than_the_programmes(topology: Topology, exponential: bool) -> None:
     residual = Residual(topology)
     options = Options(waiting="exponential" if exponential else "three_halves")
