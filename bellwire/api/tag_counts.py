@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from bellwire.api.extras import study_extra
 from bellwire.api.tag_work import blocks_of
 from bellwire.core.errors import ConfigError, LocalMisuse
 
@@ -30,12 +31,11 @@ BINS_MAX: Final = 2_000_000
 
 @contextmanager
 def _typed() -> Iterator[None]:
-    try:
-        yield
-    except LocalMisuse as problem:
-        raise ConfigError(str(problem)) from None
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
+    with study_extra():
+        try:
+            yield
+        except LocalMisuse as problem:
+            raise ConfigError(str(problem)) from None
 
 
 def count_coincidences(

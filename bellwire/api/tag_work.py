@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from bellwire.api.extras import study_extra
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import lookup
 from bellwire.drivers.time_tags import TagBlock
@@ -63,7 +64,7 @@ def open_tags(
     from bellwire.drivers.tag_files import formats
     from bellwire.drivers.tag_files.description import ReadSettings
 
-    with _needed():
+    with study_extra():
         return formats.open_tags(
             Path(path),
             ReadSettings(
@@ -82,7 +83,7 @@ def blocks_of(tags: Tags, *, epoch: int | None = None) -> Iterator[TagBlock]:
     >>> [len(block.time_ps) for block in blocks_of("run.parquet")]  # doctest: +SKIP
     [131072, 68928]
     """
-    with _needed():
+    with study_extra():
         yield from (one for one in _blocks(tags) if epoch is None or one.epoch == epoch)
 
 
@@ -164,7 +165,7 @@ def convert_tags(
         channels=None if channels is None else tuple(channels), epoch=epoch, renamed=dict(rename or {})
     )
     settings = WriteSettings(resolution_ps=_fraction(resolution_ps), original=Path(path))
-    with _needed():
+    with study_extra():
         described = choice.described(source.description)
         with TagWriter(Path(out), _target(Path(out), to), described, settings) as writer:
             convert(source, writer, choice, lambda _: None)
@@ -220,7 +221,7 @@ def tag_file(
             firmware=seen.firmware or None,
         )
     settings = WriteSettings(resolution_ps=_fraction(resolution_ps))
-    with _needed(), TagWriter(Path(path), target, described, settings) as writer:
+    with study_extra(), TagWriter(Path(path), target, described, settings) as writer:
         yield _TagFile(writer)
 
 
@@ -242,12 +243,3 @@ def _written(writer: TagWriter) -> Written:
 
 def _fraction(value: float | str | None) -> Fraction | None:
     return None if value is None else Fraction(value)
-
-
-@contextmanager
-def _needed() -> Iterator[None]:
-    """Raises ConfigError where a library of the extra `study` is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bellwire import __version__
+from bellwire.api.extras import study_extra
 from bellwire.calibration.procedure_names import PROCEDURE_NAMES
+from bellwire.cli.calibration_links import bench_of
 from bellwire.cli.exits import UNSUCCESSFUL
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
@@ -73,8 +75,8 @@ def calibrate(
     if link is not None and link in PROCEDURE_NAMES and link not in loaded.network.links:
         chosen = [link, *(chosen or ())]  # the only link need not be named
         link = None
-    bench = _bench(loaded, link)
-    with _needed():
+    bench = bench_of(loaded, link)
+    with study_extra():
         from bellwire.calibration.order import planned
         from bellwire.calibration.running import RunTerms
         from bellwire.calibration.store import store_in
@@ -106,32 +108,6 @@ def calibrate(
         typer.echo(json.dumps({"link": bench.link, "steps": [_told(one) for one in ended]}, allow_nan=False))
     if not all(one.passed for one in ended):
         raise typer.Exit(UNSUCCESSFUL)
-
-
-def _bench(lab: "Lab", link: str | None) -> "LinkBench":
-    able = [name for name in lab.network.links if lab.calibration_bench(name) is not None]
-    if link is None:
-        if len(able) != 1:
-            raise ConfigError(
-                f"say which link: {', '.join(able) or 'none of them has a calibration section'}"
-            )
-        (link,) = able
-    if link not in lab.network.links:
-        raise ConfigError(f'no link is called "{link}"{nearest(link, lab.network.links)}', where=lab.path)
-    bench = lab.calibration_bench(link)
-    if bench is None:
-        raise ConfigError(
-            f"{link} has no calibration section, so nothing says how to measure it", where=lab.path
-        )
-    return bench
-
-
-@contextmanager
-def _needed() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
 
 
 async def _run(

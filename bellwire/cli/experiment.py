@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from bellwire.api.extras import study_extra
 from bellwire.cli.exits import INTERRUPTED, UNSUCCESSFUL
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab, near
 from bellwire.core.errors import ConfigError, DeviceFault
@@ -90,7 +91,7 @@ def experiment(
     The same command goes on where it was interrupted, and takes more repetitions and values in.
     """
     swaps = lookup("--swap", swap.replace(" ", ""), SWAPS)
-    with _study():
+    with study_extra():
         from bellwire.study.lab_experiments_kept import ExperimentFolder
         from bellwire.study.lab_experiments_plan import Asked, plan_experiment
         from bellwire.study.lab_experiments_running import Outcome
@@ -334,14 +335,6 @@ def _progress(folder: "ExperimentFolder") -> "Iterator[Any]":
 
 
 # ---- surroundings
-
-
-@contextmanager
-def _study() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
 
 
 def _lock(place: Path) -> Any:

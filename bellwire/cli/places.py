@@ -1,6 +1,6 @@
-"""Where things are: lab files by path or by name, and the folder in which labs keep their state.
+"""Arguments and options that many commands have: a lab, the folder of its state, JSON.
 
-Owns these two rules. Refuses to read the files.
+Owns these, and how a path is said to people. Where labs are is said in bellwire.api.lab_files.
 """
 
 from pathlib import Path
@@ -8,19 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bellwire.core.errors import ConfigError
-from bellwire.core.registry import nearest
-
-
-def shipped_labs() -> Path:
-    """The folder of shipped labs: inside the package when it was installed, beside it in a working copy."""
-    package = Path(__file__).parents[1]
-    inside = package / "lab_configs"
-    return inside if inside.is_dir() else package.parent / "lab_configs"
-
-
-STATE = Path("bellwire_state")
-"""Default folder for keys, incarnation counters, durable records and runs, below the working directory."""
+from bellwire.api.lab_files import STATE as STATE
+from bellwire.api.lab_files import find_lab as find_lab
 
 LabArgument = Annotated[
     str, typer.Argument(metavar="LAB", help="Lab file (YAML), or the name of one in lab_configs.")
@@ -29,23 +18,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="DIR", help="Folder for keys, records and runs.")
 ]
-
-
-def find_lab(text: str) -> Path:
-    """The lab file that a person means: a path, or the bare name of a shipped lab.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    path = Path(text)
-    if path.is_file():
-        return path
-    shipped = {file.stem: file for file in sorted(shipped_labs().glob("*.yaml"))}
-    if text in shipped:
-        return shipped[text]
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        raise ConfigError("there is no such lab file", where=text)
-    raise ConfigError(f'there is no lab file or shipped lab "{text}"{nearest(text, shipped)}')
 
 
 def near(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bellwire.api.extras import study_extra
 from bellwire.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ def working(workers: int | None, dask: str | None) -> "Iterator[Workers]":
     """
     if workers is not None and dask is not None:
         raise ConfigError("--workers is for this machine, --dask for a cluster: give one of them")
-    try:
+    with study_extra():
         from bellwire.study.evaluation_running import Cluster, workers_for
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
     found = workers_for(os.cpu_count() or 1 if workers is None else workers, dask)
     try:
         yield found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from bellwire.api.extras import study_extra
 from bellwire.cli.places import JsonOption, near
 from bellwire.cli.tags_options import (
     PS_PER_S,
@@ -251,10 +252,8 @@ def _engine(module: str) -> Any:
     """A module of the engine, which needs numba. Raises ConfigError without it."""
     import importlib
 
-    try:
+    with study_extra():
         return importlib.import_module(f"bellwire.drivers.tags.{module}")
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
 
 
 def _made(make: Callable[[], Made]) -> Made:

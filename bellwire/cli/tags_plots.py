@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bellwire.api.extras import study_extra
 from bellwire.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
 def _picture(path: Path) -> tuple[Any, Any]:
     if path.suffix.lower() != ".png":
         raise ConfigError("pictures are drawn as .png", where=str(path))
-    try:
+    with study_extra():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
     picture = Figure(figsize=(8.0, 4.0), layout="constrained")
     FigureCanvasAgg(picture)
     return picture, picture.subplots()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bellwire import __version__
-from bellwire.cli.calibrate import _bench, _needed
+from bellwire.api.extras import study_extra
+from bellwire.cli.calibration_links import bench_of
 from bellwire.cli.exits import UNSUCCESSFUL
 from bellwire.cli.places import STATE, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
@@ -71,7 +72,7 @@ def track(
     if not 0.0 < length_s <= every:
         raise ConfigError(f"--window {length_s:g} must lie above 0 and at most at --every {every:g}")
     loaded = load_lab(find_lab(lab), live=True)
-    bench = _bench(loaded, link)
+    bench = bench_of(loaded, link)
     told: list[News] = []
 
     def on_news(news: "News") -> None:
@@ -79,7 +80,7 @@ def track(
         del told[:-100]
         typer.echo(json.dumps(document(news), allow_nan=False) if as_json else line(news))
 
-    with _needed():
+    with study_extra():
         terms_operator = operator or getpass.getuser()
         try:
             asyncio.run(_run(loaded, bench, state, terms_operator, every, length_s, lasting, once, on_news))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bellwire.api.extras import study_extra
 from bellwire.cli.places import JsonOption, find_lab
 from bellwire.cli.plan_progress import Told, worked
 
@@ -58,11 +59,9 @@ def tune(
     nodes = _route(loaded, route, request)
 
     def search(told: Told) -> "Tuning":
-        try:
+        with study_extra():
             from bellwire.study.route_model_numbers import route_of
             from bellwire.study.tuning import tune as tuned
-        except ModuleNotFoundError as missing:
-            raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
         return tuned(route_of(loaded.network, nodes), seed=seed, deliveries=deliveries, told=told)
 
     found = worked("compiling the model of a route", search)

@@ -173,7 +173,7 @@ def say(state: Path, line: str) -> bytes:
 def demo_on_free_ports(folder: Path, arguments: list[str], errors: Path) -> subprocess.Popen[bytes]:
     """`bellwire demo` with its own lab, whose ports are free ones: two demos at a time disturb each other."""
     script = (
-        "import sys; from pathlib import Path; from bellwire.cli import places\n"
+        "import sys; from pathlib import Path; from bellwire.api import lab_files as places\n"
         "labs = Path(sys.argv.pop(1)); assert places.shipped_labs().is_dir()\n"
         "places.shipped_labs = lambda: labs\n"
         "from bellwire.cli.main import app; app()"
