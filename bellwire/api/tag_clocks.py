@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bellwire.api.asynchronous_device import as_typed
+from bellwire.api.extras import study_extra
 from bellwire.api.tag_work import blocks_of
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
@@ -90,13 +91,9 @@ def find_clock(
     >>> find_clock("here.parquet", "there.parquet", oscillator="rubidium").clock.offset_ps  # doctest: +SKIP
     -321002500
     """
-    try:
-        from bellwire.drivers.clocks.clock_kinds import MODELS, ClockKind
-        from bellwire.drivers.clocks.offset_search import search_offset
-        from bellwire.drivers.clocks.refine import refine
-        from bellwire.drivers.clocks.search_plan import plan_search
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
+    with study_extra():
+        from bellwire.drivers.clocks.between import Record, clock_between
+        from bellwire.drivers.clocks.clock_kinds import ClockKind
     kinds = [kind.value for kind in ClockKind]
     if oscillator not in kinds:
         raise ConfigError(f'"{oscillator}" is no kind of oscillator{nearest(oscillator, kinds)}')
@@ -104,27 +101,15 @@ def find_clock(
     epoch, stream = _beginning(tags, channels, None, round(length_s * PS_PER_S))
     window = (int(stream[0]) + expected_ps - within_ps, int(stream[-1]) + expected_ps + within_ps)
     reference_epoch, facing = _beginning(reference, reference_channels, window, window[1] - window[0])
-    rates = [len(times) / (int(times[-1]) - int(times[0]) + 1) * PS_PER_S for times in (facing, stream)]
-    record_ps = int(stream[-1]) - int(stream[0]) + 1
-    noise = MODELS[ClockKind(oscillator)].noise
     with as_typed():
-        plan = plan_search(
-            rates[0],
-            rates[1],
-            min(rates) / 100 if pairs_hz is None else pairs_hz,
-            record_ps=record_ps,
-            uncertainty_ps=within_ps,
-            rate_uncertainty_e15=round(ppm * PPM_E15),
-        )
-        coarse = search_offset(facing, stream, plan, expected_ps=expected_ps)
-        refined = refine(
-            facing,
-            stream,
-            coarse,
-            epoch=epoch,
-            reference_epoch=reference_epoch,
-            noise=noise + noise,
-            valid_ps=record_ps,
+        coarse, refined = clock_between(
+            Record(reference_epoch, facing),
+            Record(epoch, stream),
+            oscillator=ClockKind(oscillator),
+            within_ps=within_ps,
+            rate_within_e15=round(ppm * PPM_E15),
+            expected_ps=expected_ps,
+            pairs_hz=pairs_hz,
         )
     return FoundClock(refined.clock, refined.jitter_ps, refined.pairs, coarse.significance, coarse.threshold)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bellwire.api.extras import study_extra
 from bellwire.cli.exits import UNSUCCESSFUL, one_line
 from bellwire.cli.places import JsonOption, near
 from bellwire.cli.tags_options import (
-    PS_PER_S,
     ReferenceOption,
     SalvageOption,
     UnitOption,
@@ -28,12 +28,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bellwire.drivers.clocks.between import Record
     from bellwire.drivers.clocks.offset_search import CoarseOffset
     from bellwire.drivers.clocks.refine import RefinedOffset
     from bellwire.drivers.tag_files.source import TagSource
 
-    Stretch = tuple[int, NDArray[np.int64]]
-    """The epoch, and the times of the chosen channels in it."""
 
 PPM_E15 = 10**9
 PLOT_SIGMAS = 8
@@ -80,10 +79,10 @@ def clock(
 
     What is found is to be added to the file's times. Exit code 1 when the tags do not determine it.
     """
-    try:
+    with study_extra():
+        from bellwire.drivers.clocks.between import clock_between
+        from bellwire.drivers.clocks.clock_kinds import ClockKind
         from bellwire.drivers.clocks.refusals import NoTiming
-    except ModuleNotFoundError as missing:
-        raise ConfigError(f"{missing.name} is not installed: pip install 'bellwire[study]'") from None
 
     def source_of(path: Path) -> "TagSource":
         return opened(path, reference_period_ps=reference_period_ps, unit_ps=unit_ps, salvage=salvage)
@@ -91,7 +90,7 @@ def clock(
     length_ps, within_ps = picoseconds(length_s, "--length"), picoseconds(within_s, "--within")
     kind = _kind(oscillator)
     stream = _beginning(source_of(file), file_channels, "--file-channels", None, length_ps)
-    first_ps, last_ps = int(stream[1][0]), int(stream[1][-1])
+    first_ps, last_ps = int(stream.time_ps[0]), int(stream.time_ps[-1])
     window = (first_ps + expected_ps - within_ps, last_ps + expected_ps + within_ps)
     facing = _beginning(
         source_of(reference),
@@ -101,7 +100,15 @@ def clock(
         window[1] - window[0],
     )
     try:
-        coarse, refined = _found(facing, stream, within_ps, expected_ps, round(ppm * PPM_E15), pairs_hz, kind)
+        coarse, refined = clock_between(
+            facing,
+            stream,
+            oscillator=ClockKind(kind),
+            within_ps=within_ps,
+            rate_within_e15=round(ppm * PPM_E15),
+            expected_ps=expected_ps,
+            pairs_hz=pairs_hz,
+        )
     except NoTiming as refusal:
         if as_json:
             typer.echo(json.dumps({"found": False, "reason": str(refusal)}))
@@ -111,7 +118,7 @@ def clock(
     except LocalMisuse as problem:  # what was typed is wrong, not the program
         raise ConfigError(str(problem)) from problem
     if plot is not None:
-        _draw(plot, f"{near(file)} against {near(reference)}", facing[1], stream[1], refined)
+        _draw(plot, f"{near(file)} against {near(reference)}", facing.time_ps, stream.time_ps, refined)
     document = _told(reference, file, coarse, refined)
     typer.echo(json.dumps(document)) if as_json else _show(document)
 
@@ -127,11 +134,12 @@ def _kind(name: str) -> str:
 
 def _beginning(
     source: "TagSource", channels: str | None, option: str, window: tuple[int, int] | None, length_ps: int
-) -> "Stretch":
+) -> "Record":
     """Times of the first epoch, within a window or from the first tag on. Raises ConfigError for none."""
     import numpy as np
 
     from bellwire.cli.tags_progress import reading
+    from bellwire.drivers.clocks.between import Record
     from bellwire.drivers.tag_files.converting import Choice, chosen
 
     wanted = None if channels is None else numbers(channels, option)
@@ -157,45 +165,7 @@ def _beginning(
             f"{len(times)} tags of the chosen channels{place}: look at {option} and --expected-ps",
             where=str(source.path),
         )
-    return epoch or 0, times
-
-
-def _found(
-    facing: "Stretch",
-    stream: "Stretch",
-    within_ps: int,
-    expected_ps: int,
-    rate_e15: int,
-    pairs_hz: float | None,
-    kind: str,
-) -> "tuple[CoarseOffset, RefinedOffset]":
-    from bellwire.drivers.clocks.clock_kinds import MODELS, ClockKind
-    from bellwire.drivers.clocks.offset_search import search_offset
-    from bellwire.drivers.clocks.refine import refine
-    from bellwire.drivers.clocks.search_plan import plan_search
-
-    rates = [len(times) / (int(times[-1]) - int(times[0]) + 1) * PS_PER_S for _, times in (facing, stream)]
-    record_ps = int(stream[1][-1]) - int(stream[1][0]) + 1
-    plan = plan_search(
-        rates[0],
-        rates[1],
-        min(rates) / 100 if pairs_hz is None else pairs_hz,
-        record_ps=record_ps,
-        uncertainty_ps=within_ps,
-        rate_uncertainty_e15=rate_e15,
-    )
-    coarse = search_offset(facing[1], stream[1], plan, expected_ps=expected_ps)
-    noise = MODELS[ClockKind(kind)].noise
-    refined = refine(
-        facing[1],
-        stream[1],
-        coarse,
-        epoch=stream[0],
-        reference_epoch=facing[0],
-        noise=noise + noise,
-        valid_ps=record_ps,
-    )
-    return coarse, refined
+    return Record(epoch or 0, times)
 
 
 def _told(reference: Path, file: Path, coarse: "CoarseOffset", refined: "RefinedOffset") -> dict[str, Any]:
@@ -243,7 +213,7 @@ def _draw(
 ) -> None:
     import numpy as np
 
-    from bellwire.cli.tags_peak import fit_peak
+    from bellwire.cli.tags_peak import peak_of
     from bellwire.cli.tags_plots import draw_histogram
     from bellwire.drivers.tags.pairs import pair_indices
 
@@ -253,7 +223,7 @@ def _draw(
     moved = refined.clock.all_to_reference(stream)
     of_stream, of_reference = pair_indices(moved, reference, int(edges[0]), int(edges[-1]) - 1)
     counts, _ = np.histogram(reference[of_reference] - moved[of_stream], edges)
-    peak = fit_peak(edges, counts)
+    peak = peak_of(edges, counts)
     middles = edges[:-1] + (width - 1) / 2
     draw_histogram(
         path, title, middles.tolist(), counts.tolist(), None if peak is None else peak.fitted.tolist()

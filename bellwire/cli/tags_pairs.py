@@ -31,7 +31,6 @@ from bellwire.core.errors import ConfigError, LocalMisuse
 
 if TYPE_CHECKING:
     from bellwire.cli.show import Cell
-    from bellwire.cli.tags_peak import Peak
     from bellwire.drivers.tag_files.source import TagSource
     from bellwire.drivers.tags.coincidences import Coincidences
     from bellwire.drivers.tags.histograms import DelayHistogram
@@ -181,9 +180,10 @@ def correlate(
     )
     _take_all(source, counter.take, epoch)
     found: DelayHistogram = counter.result()
-    from bellwire.cli.tags_peak import fit_peak
+    with study_extra():
+        from bellwire.cli.tags_peak import peak_of, told_peak
 
-    peak = fit_peak(found.bins.edges_ps, found.counts)
+        peak = peak_of(found.bins.edges_ps, found.counts)
     if plot is not None:
         from bellwire.cli.tags_plots import draw_histogram
 
@@ -202,26 +202,13 @@ def correlate(
         "stops": found.stops,
         "live_s": found.live_ps / PS_PER_S,
         "discarded_s": found.discarded_ps / PS_PER_S,
-        "peak": None if peak is None else _told_peak(peak),
+        "peak": None if peak is None else told_peak(peak),
         "notes": salvaged(source),
     }
     if as_json:
         typer.echo(json.dumps(document))
     else:
         _show_correlation(near(file), document)
-
-
-def _told_peak(peak: "Peak") -> dict[str, float]:
-    return {
-        "at_ps": peak.at_ps,
-        "at_sigma_ps": peak.at_sigma_ps,
-        "sigma_ps": peak.sigma_ps,
-        "sigma_sigma_ps": peak.sigma_sigma_ps,
-        "fwhm_ps": peak.fwhm_ps,
-        "pairs": peak.pairs,
-        "pairs_sigma": peak.pairs_sigma,
-        "background_per_bin": peak.background,
-    }
 
 
 def _show_correlation(name: str, document: dict[str, Any]) -> None:

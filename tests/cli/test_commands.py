@@ -15,6 +15,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from bellwire.api import lab_files
 from bellwire.cli import live, places
 from bellwire.cli.main import app
 from bellwire.core.errors import DeviceFault, LocalMisuse
@@ -179,11 +180,11 @@ def test_a_lab_inside_the_package_goes_before_the_one_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "bellwire"
-    (package / "cli").mkdir(parents=True)
+    (package / "api").mkdir(parents=True)
     beside = tmp_path / "lab_configs"
     beside.mkdir()
     (beside / "mine.yaml").write_text("", encoding="utf-8")
-    monkeypatch.setattr(places, "__file__", str(package / "cli" / "places.py"))
+    monkeypatch.setattr(lab_files, "__file__", str(package / "api" / "lab_files.py"))
     assert places.find_lab("mine") == beside / "mine.yaml"
     inside = package / "lab_configs"
     inside.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bellwire.cli.tags_peak import fit_peak
+from bellwire.cli.tags_peak import peak_of, told_peak
 from bellwire.drivers.time_tags import TagBlock
 from tests.cli.tagging import PNG, pairs_in, refused, run, stream, told, wrote
 
@@ -109,14 +109,15 @@ def test_fitted_values_scatter_as_their_errors_say(at: float, sigma: float, flat
     for _ in range(80):
         delays = np.rint(chance.normal(at, sigma, 5000)).astype(np.int64)
         counts = np.histogram(delays, edges)[0] + chance.poisson(flat, len(edges) - 1)
-        peak = fit_peak(edges, counts)
-        assert peak is not None
+        found = peak_of(edges, counts)
+        assert found is not None
+        peak = told_peak(found)
         truth = (
-            (peak.at_ps, peak.at_sigma_ps, at),
-            (peak.sigma_ps, peak.sigma_sigma_ps, (sigma**2 + 1 / 12) ** 0.5),
+            (peak["at_ps"], peak["at_sigma_ps"], at),
+            (peak["sigma_ps"], peak["sigma_sigma_ps"], (sigma**2 + 1 / 12) ** 0.5),
         )
         deviations.append([(value - true) / error for value, error, true in truth])
-        assert abs(peak.pairs - 5000) < 6 * peak.pairs_sigma
+        assert abs(peak["pairs"] - 5000) < 6 * peak["pairs_sigma"]
     means, variances = np.mean(deviations, axis=0), np.var(deviations, axis=0)
     assert np.all(np.abs(means) < 5 * 0.11)
     assert np.all(np.abs(variances - 1) < 5 * 0.16)

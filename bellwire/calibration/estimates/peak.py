@@ -14,6 +14,7 @@ from bellwire.calibration.estimates.curves import FWHM_PER_SIGMA, Curve, bin_edg
 from bellwire.calibration.estimates.likelihood import Fit, Floats, Goodness, NoEstimate, PoissonCounts, fit
 from bellwire.calibration.records import Quantity
 
+MINIMUM_BINS = 8
 SIGNIFICANCE_MIN = 6.0
 """Peak over its background in standard deviations; the limit of procedure 1, step 3."""
 
@@ -36,7 +37,7 @@ def fit_peak(edges: object, counts: object, *, unit: str = "ps") -> Peak:
 
     Raises NoEstimate when nothing stands out by 6 standard deviations.
     """
-    measured = counted(counts, "counts", minimum=8)
+    measured = counted(counts, "counts", minimum=MINIMUM_BINS)
     at = bin_edges(edges, measured)
     width = float(np.mean(np.diff(at)))
     middle = float(at[0] + at[-1]) / 2.0

@@ -10,6 +10,7 @@ loss would favour short delays.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,8 +89,9 @@ class _StreamedHistogram(LiveTimeCounter):
         if runs[self._start]:
             self._count_starts(runs[self._start])
 
+    @abstractmethod
     def _count_starts(self, runs: Runs) -> None:
-        raise NotImplementedError
+        """Bin the delays of these live starts."""
 
 
 class StreamedCorrelation(_StreamedHistogram):
