@@ -202,6 +202,11 @@ class LinkBench:
                 return one
         raise LocalMisuse(f"{self.link} has no arm to {node}")
 
+    @property
+    def paddled_arm(self) -> Arm | None:
+        """The arm whose paddles undo what both fibres do: the last that has three; None: there is none."""
+        return next((one for one in reversed(self.arms) if len(one.paddles) >= 3), None)
+
     def knobs(self) -> Iterator[Knob]:
         """Every knob, each once."""
         seen: set[Knob] = set()

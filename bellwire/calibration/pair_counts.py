@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bellwire.calibration.bench import LinkBench
 from bellwire.calibration.estimates.link_quality import CORRELATION_SIGNS, BasisCounts
-from bellwire.calibration.pairing import Together, merged
+from bellwire.calibration.pairing import Together, merged, needs_two
 from bellwire.calibration.work import Work
 from bellwire.drivers.tags.pairs import count_pairs
 
@@ -95,8 +96,13 @@ def wrong_and_total(window: CoincidenceWindow, together: Together, basis: str, s
     return counts.wrong(sign), counts.total
 
 
-def cannot_analyse(labels: Iterable[str]) -> str | None:
-    """Why a receiver with these detectors cannot tell errors in two bases, or None."""
+def cannot_compare(bench: LinkBench) -> str | None:
+    """Why errors of pairs cannot be counted in two bases, or None."""
+    if (why := needs_two(bench)) is not None:
+        return why
     wanted = {label for pair in BASES.values() for label in pair}
-    missing = sorted(wanted - set(labels))
-    return f"a receiver has no detectors {', '.join(missing)}" if missing else None
+    for receiver in bench.receivers:
+        missing = sorted(wanted - set(receiver.labels))
+        if missing:
+            return f"{receiver.name} has no detectors {', '.join(missing)}"
+    return None

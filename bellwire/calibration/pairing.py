@@ -292,6 +292,13 @@ class _Search:
         raise problem
 
 
+def has_one_delay(bench: LinkBench) -> str | None:
+    """Why delays of detectors against each other cannot be told, or None."""
+    if needs_two(bench) is None and all(len(one.detectors) == 1 for one in bench.receivers):
+        return "every receiver has one detector, which has nothing to be late against"
+    return needs_two(bench)
+
+
 def needs_two(bench: LinkBench) -> str | None:
     """Why pairs between two receivers cannot be seen, or None."""
     return None if len(bench.receivers) == 2 else "it compares two receivers, this link has one"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from bellwire.calibration.bench import Arm, LinkBench
 from bellwire.calibration.estimates.link_quality import Chsh, OutcomeCounts, chsh
-from bellwire.calibration.pair_counts import BASES, CoincidenceWindow, cannot_analyse, window_in_force
-from bellwire.calibration.pairing import Together, needs_two, paired
+from bellwire.calibration.pair_counts import BASES, CoincidenceWindow, cannot_compare, window_in_force
+from bellwire.calibration.pairing import Together, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
 from bellwire.calibration.records import Quantity
@@ -36,11 +36,8 @@ class BellTest:
     valid_for_s: float = 24 * 3600.0
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if (why := needs_two(bench)) is not None:
+        if (why := cannot_compare(bench)) is not None:
             return why
-        for receiver in bench.receivers:
-            if (why := cannot_analyse(receiver.labels)) is not None:
-                return why
         return None if _arm(bench) is not None else "no arm has a half-wave plate in front of its receiver"
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:

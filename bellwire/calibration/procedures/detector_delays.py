@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bellwire.calibration.bench import LinkBench, Receiver
 from bellwire.calibration.estimates.likelihood import NoEstimate
 from bellwire.calibration.estimates.peak import Peak, fit_peak
-from bellwire.calibration.pairing import Together, needs_two, paired
+from bellwire.calibration.pairing import Together, has_one_delay, paired
 from bellwire.calibration.procedure import Finding, Unfit, unique
 from bellwire.calibration.procedures import light, pictures
 from bellwire.calibration.records import Check, Quantity
@@ -45,9 +45,7 @@ class DetectorDelays:
     valid_for_s: float = 7 * 24 * 3600.0
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if needs_two(bench) is None and all(len(one.detectors) == 1 for one in bench.receivers):
-            return "every receiver has one detector, which has nothing to be late against"
-        return needs_two(bench)
+        return has_one_delay(bench)
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
         return unique(*light.instruments_of(bench), *(one.tagger for one in bench.receivers))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bellwire.calibration.bench import LinkBench
 from bellwire.calibration.estimates.counting import poisson_rate
 from bellwire.calibration.estimates.link_quality import link_quality
-from bellwire.calibration.pair_counts import basis_counts, bell_index, cannot_analyse, window_in_force
-from bellwire.calibration.pairing import Together, needs_two, paired
+from bellwire.calibration.pair_counts import basis_counts, bell_index, cannot_compare, window_in_force
+from bellwire.calibration.pairing import Together, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
 from bellwire.calibration.work import Work
@@ -27,9 +27,7 @@ class LinkQualityCheck:
     valid_for_s: float = 3600.0
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if (why := needs_two(bench)) is not None:
-            return why
-        return next((why for one in bench.receivers if (why := cannot_analyse(one.labels)) is not None), None)
+        return cannot_compare(bench)
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
         return unique(*light.instruments_of(bench), *(one.tagger for one in bench.receivers))
@@ -53,7 +51,8 @@ class LinkQualityCheck:
         return Finding(
             quantities=quantities
             | {
-                "fidelity_bound": found.fidelity_bound,
+                # What two bases prove, and what plans may count on: the fidelity is not below it.
+                "fidelity": found.fidelity_bound,
                 "coincidences_hz": poisson_rate(coincidences, duration_s),
             },
             checks=found.checks(),

@@ -16,11 +16,11 @@ from bellwire.calibration.estimates.paddle_model import Paddles
 from bellwire.calibration.estimates.paddle_search import EXPLORATION, MARGIN, PaddleSearch, compensation
 from bellwire.calibration.pair_counts import (
     CoincidenceWindow,
-    cannot_analyse,
+    cannot_compare,
     window_in_force,
     wrong_and_total,
 )
-from bellwire.calibration.pairing import Pairing, Together, needs_two, paired
+from bellwire.calibration.pairing import Pairing, Together, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
 from bellwire.calibration.work import Work
@@ -49,15 +49,12 @@ class Polarisation:
     valid_for_s: float = 3600.0
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if (why := needs_two(bench)) is not None:
+        if (why := cannot_compare(bench)) is not None:
             return why
-        for receiver in bench.receivers:
-            if (why := cannot_analyse(receiver.labels)) is not None:
-                return why
-        return None if _arm(bench) is not None else "no arm has three paddles"
+        return None if bench.paddled_arm is not None else "no arm has three paddles"
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
-        arm = _arm(bench)
+        arm = bench.paddled_arm
         assert arm is not None
         return unique(
             *light.instruments_of(bench),
@@ -66,7 +63,7 @@ class Polarisation:
         )
 
     async def run(self, work: Work) -> Finding:
-        arm = _arm(work.bench)
+        arm = work.bench.paddled_arm
         assert arm is not None
         await light.lighten(work)
         low = max(0.0 if one.low is None else one.low for one in arm.paddles)
@@ -152,8 +149,3 @@ def _asked(search: PaddleSearch) -> tuple[PaddleSearch, tuple[float, ...] | None
     """The search with its next place, None when it is done."""
     angles = search.ask()
     return search, angles
-
-
-def _arm(bench: LinkBench) -> Arm | None:
-    """The arm whose paddles are turned: the last that has three."""
-    return next((one for one in reversed(bench.arms) if len(one.paddles) >= 3), None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bellwire.calibration.bench import LinkBench, Receiver
-from bellwire.calibration.pairing import Together, correction_in_force, needs_two, paired
+from bellwire.calibration.pairing import Together, correction_in_force, has_one_delay, paired
 from bellwire.calibration.procedure import Finding, Unfit, unique
 from bellwire.calibration.records import Check, Quantity
 from bellwire.calibration.trackers.clock_keeper import ClockKeeper
@@ -57,9 +57,7 @@ class KeepDelay:
     valid_for_s: float = 3600.0
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if needs_two(bench) is None and all(len(one.detectors) == 1 for one in bench.receivers):
-            return "every receiver has one detector, which has nothing to be late against"
-        return needs_two(bench)
+        return has_one_delay(bench)
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
         return unique(*(one.tagger for one in bench.receivers))

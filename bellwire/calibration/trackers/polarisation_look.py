@@ -17,11 +17,11 @@ from bellwire.calibration.estimates.likelihood import NoEstimate
 from bellwire.calibration.estimates.paddle_model import Paddles
 from bellwire.calibration.pair_counts import (
     CoincidenceWindow,
-    cannot_analyse,
+    cannot_compare,
     window_in_force,
     wrong_and_total,
 )
-from bellwire.calibration.pairing import Pairing, needs_two, paired
+from bellwire.calibration.pairing import Pairing, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.records import Check, Quantity
 from bellwire.calibration.trackers.clock_keeper import ClockKeeper
@@ -79,20 +79,17 @@ class KeepPolarisation:
         return self.kept.did
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if (why := needs_two(bench)) is not None:
+        if (why := cannot_compare(bench)) is not None:
             return why
-        for receiver in bench.receivers:
-            if (why := cannot_analyse(receiver.labels)) is not None:
-                return why
-        return None if _arm(bench) is not None else "no arm has three paddles"
+        return None if bench.paddled_arm is not None else "no arm has three paddles"
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
-        arm = _arm(bench)
+        arm = bench.paddled_arm
         assert arm is not None
         return unique(*(one.instrument for one in arm.paddles), *(one.tagger for one in bench.receivers))
 
     async def run(self, work: Work) -> Finding:
-        arm = _arm(work.bench)
+        arm = work.bench.paddled_arm
         assert arm is not None
         self.kept.asks, self.kept.did = None, ""
         keeper = self._keeper(work, arm)
@@ -194,8 +191,3 @@ class _Look:
         if min(z[1], x[1]) == 0:
             raise NoEstimate(f"{z[1]} pairs in Z and {x[1]} in X within {duration_s:g} s: is there light?")
         return Seen(angles_deg, *z, *x)
-
-
-def _arm(bench: LinkBench) -> Arm | None:
-    """The arm whose paddles are turned: the last that has three, as `polarisation` does."""
-    return next((one for one in reversed(bench.arms) if len(one.paddles) >= 3), None)
