@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from bellwire.calibration.direct import DirectAccess
 from bellwire.calibration.order import planned
 from bellwire.calibration.procedure import Procedure
 from bellwire.calibration.procedures.bell_test import BellTest
@@ -27,11 +28,11 @@ from bellwire.calibration.procedures.link_quality import LinkQualityCheck
 from bellwire.calibration.procedures.window import Window
 from bellwire.calibration.records import CalibrationRecord
 from bellwire.calibration.running import RunTerms
-from bellwire.calibration.store import CalibrationStore
 from bellwire.calibration.whole_link import calibrate_link
-from tests.calibration.emulated_bench import ROOT, emulated_bench
+from tests.calibration.emulated_lab import calibrated, played
 from tests.calibration.worlds import BestPairs, Truth, best, lab_text, misaligned, pairs_at
 
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results" / "calibration_coverage.json"
 LINK = "alice-bob"
 FAST: tuple[Procedure, ...] = (
@@ -74,17 +75,19 @@ async def draw(seed: int) -> list[Interval]:
     text, truth = drawn(seed)
     optimum = best(text, truth)
     assert isinstance(optimum, BestPairs)
-    with tempfile.TemporaryDirectory() as folder:
-        store = CalibrationStore(Path(folder) / "calibrations")
-        async with emulated_bench(text, Path(folder) / "lab") as bench:
-            link = bench.link(LINK)
-            await bench.warm(link, round(optimum.knobs["source.oven_c"], 1), 10.0)
-            for number in (1, 2, 3):
-                angle = optimum.knobs[f"bob_paddles.angle_{number}_deg"]
-                await bench.set("bob-paddles", f"angle_deg.{number}", angle)
+    with tempfile.TemporaryDirectory() as place, played(Path(place), text, truth) as process:
+        async with calibrated(process, Path(place)) as lab:
+            await lab.warm(round(optimum.knobs["source.oven_c"], 1), 10.0)
+            for number, knob in enumerate(lab.bench.arm("bob").paddles, 1):
+                await lab.turn(knob, optimum.knobs[f"bob_paddles.angle_{number}_deg"])
             table = {one.name: one for one in FAST}
             ended = await calibrate_link(
-                planned(link, table), link, bench.access, store, table, RunTerms(seed=seed)
+                planned(lab.bench, table),
+                lab.bench,
+                DirectAccess(lab.drivers),
+                lab.store,
+                table,
+                RunTerms(seed=seed),
             )
     for one in ended:
         if not one.passed:

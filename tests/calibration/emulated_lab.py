@@ -65,6 +65,14 @@ class EmulatedProcess:
 def emulated_process(folder: Path, name: str, seed: int) -> Iterator[EmulatedProcess]:
     """The lab of that name, misaligned, its instruments emulated by `bellwire emulate` until the end."""
     text, truth = misaligned(lab_text(name), seed)
+    with played(folder, text, truth) as process:
+        yield process
+
+
+@contextmanager
+def played(folder: Path, text: str, truth: Truth) -> Iterator[EmulatedProcess]:
+    """The lab of a file's text on free ports, its instruments emulated until the end."""
+    folder.mkdir(parents=True, exist_ok=True)
     path, state = folder / "lab.yaml", folder / "state"
     path.write_text(on_free_ports(text), encoding="utf-8")
     command = [sys.executable, "-m", "bellwire", "emulate", str(path), "--state", str(state)]
@@ -125,6 +133,34 @@ class Calibrated:
         access = DirectAccess(self.drivers)
         async with access.hold([knob.instrument], "somebody") as held:
             await held.write(knob.instrument, knob.parameter, value)
+
+    async def number(self, knob: Knob) -> float:
+        """What the instrument says, of a number."""
+        found = await self.value(knob)
+        assert isinstance(found, int | float)
+        return float(found)
+
+    async def light_up(self, pump: float) -> None:
+        """The source emits at this power."""
+        source = self.bench.source
+        assert source is not None
+        await self.turn(source.pump.value, pump)
+        for knob in source.pump.emission:
+            await self.turn(knob, True)
+
+    async def warm(self, temperature_c: float, pump: float) -> None:
+        """The source at work, its crystal at this temperature."""
+        source = self.bench.source
+        assert source is not None
+        assert source.oven is not None
+        await self.turn(source.oven.setpoint, temperature_c)
+        await self.turn(source.oven.heating, True)
+        await self.light_up(pump)
+        near = 0
+        async with asyncio.timeout(PATIENCE_S):
+            while near < 10:
+                near = near + 1 if abs(await self.number(source.oven.reading) - temperature_c) < 0.06 else 0
+                await asyncio.sleep(0.05)
 
     async def run(self, procedure: Procedure, *, seed: int = 1) -> CalibrationRecord:
         """Run it, with gates for what was run before."""

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
+from bellwire.calibration.direct import DirectAccess
 from bellwire.calibration.order import planned
 from bellwire.calibration.running import RunTerms
-from bellwire.calibration.store import CalibrationStore
 from bellwire.calibration.table import procedures
 from bellwire.calibration.whole_link import calibrate_link
-from tests.calibration.emulated_bench import ROOT, emulated_bench
+from tests.calibration.covered import ROOT
+from tests.calibration.emulated_lab import calibrated, played
 from tests.calibration.worlds import BestPairs, best, lab_text, misaligned, pairs_at
 
 LINK = "alice-bob"
@@ -58,28 +59,28 @@ async def test_a_misaligned_link_is_brought_to_nearly_the_best_that_its_world_al
     text = as_an_operator_limits_it(text)
     optimum = best(text, truth, window_ps=WINDOW_PS)
     assert isinstance(optimum, BestPairs)
-    store = CalibrationStore(tmp_path / "calibrations")
     table = {name: one for name, one in procedures().items() if name in STEPS}
-    async with emulated_bench(text, tmp_path / "lab") as bench:
-        link = bench.link(LINK)
-        source = link.source
-        assert source is not None
-        assert source.oven is not None
-        await bench.set(source.pump.value.instrument, source.pump.value.parameter, 10.0)
-        for knob in source.pump.emission:
-            await bench.set(knob.instrument, knob.parameter, True)
-        ended = await calibrate_link(
-            planned(link, table), link, bench.access, store, table, RunTerms(seed=seed)
-        )
-        assert [
-            (one.step.procedure.name, one.left_out or one.record) for one in ended if not one.passed
-        ] == []
-        knobs: dict[str, float] = {
-            "source.oven_c": await bench.number(source.oven.setpoint),
-            "source.pump_mw": await bench.number(source.pump.value),
-        }
-        for number, knob in enumerate(link.arm("bob").paddles, 1):
-            knobs[f"bob_paddles.angle_{number}_deg"] = await bench.number(knob)
+    with played(tmp_path, text, truth) as process:
+        async with calibrated(process, tmp_path) as lab:
+            await lab.light_up(10.0)
+            ended = await calibrate_link(
+                planned(lab.bench, table),
+                lab.bench,
+                DirectAccess(lab.drivers),
+                lab.store,
+                table,
+                RunTerms(seed=seed),
+            )
+            assert [(one.step.procedure.name, one.record) for one in ended if not one.passed] == []
+            source = lab.bench.source
+            assert source is not None
+            assert source.oven is not None
+            knobs: dict[str, float] = {
+                "source.oven_c": await lab.number(source.oven.setpoint),
+                "source.pump_mw": await lab.number(source.pump.value),
+            }
+            for number, knob in enumerate(lab.bench.arm("bob").paddles, 1):
+                knobs[f"bob_paddles.angle_{number}_deg"] = await lab.number(knob)
     found = pairs_at(text, knobs, window_ps=WINDOW_PS)
     # The best is stated at the file's 10 mW; pairs go with the power.
     rate = found.coincidences_hz / knobs["source.pump_mw"] / (optimum.coincidences_hz / 10.0)

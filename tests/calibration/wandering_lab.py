@@ -6,9 +6,6 @@ stand away from the ends of their range, and his fibre turns so that they undo i
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +17,7 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation
 
-from bellwire.calibration.bench import LinkBench
+from bellwire.calibration.bench import Knob, LinkBench
 from bellwire.calibration.direct import DirectAccess
 from bellwire.calibration.estimates.counting import share
 from bellwire.calibration.pair_counts import window_in_force, wrong_and_total
@@ -28,16 +25,12 @@ from bellwire.calibration.pairing import paired
 from bellwire.calibration.procedure import Finding
 from bellwire.calibration.records import CalibrationRecord, Outcome, Quantity
 from bellwire.calibration.work import Work
-from bellwire.labs import load_lab
-from bellwire.labs.free_ports import on_free_ports
-from bellwire.runtime.control import socket_path
 from bellwire.simulator_backend.photons.jones import IDENTITY, Jones, waveplate
-from tests.calibration.emulated_lab import LINK, PATIENCE_S, Calibrated, EmulatedProcess, calibrated
+from tests.calibration.emulated_lab import LINK, Calibrated, calibrated, played
 from tests.calibration.worlds import Truth, lab_text
 
 START_DEG: Final = (55.0, 70.0, 100.0)
 PLATES: Final = (0.25, 0.5, 0.25)
-POLL_S: Final = 0.05
 
 
 def undone_by(angles_deg: tuple[float, ...]) -> list[float]:
@@ -83,24 +76,9 @@ def wandering(*, seed: int, fibre_rad: float, clocks_ppb: float, error_max: floa
 @asynccontextmanager
 async def wandering_lab(text: str, folder: Path) -> AsyncIterator[Calibrated]:
     """Emulated by `bellwire emulate`, the source alight, a window and detector delays in force."""
-    path, state = folder / "lab.yaml", folder / "state"
-    path.write_text(on_free_ports(text), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bellwire", "emulate", str(path), "--state", str(state)),
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not socket_path(state, "emulator").exists():
-                assert process.returncode is None
-                await asyncio.sleep(POLL_S)
-        truth = Truth("entangled_photons", 0, {})
-        played = EmulatedProcess(text, truth, load_lab(path, live=True), state)
-        async with calibrated(played, folder) as lab:
-            assert lab.bench.source is not None
-            await write(lab, str(lab.bench.source.pump.value.instrument), "power_set_mw", 10.0)
-            for knob in lab.bench.source.pump.emission:
-                await write(lab, knob.instrument, knob.parameter, True)
+    with played(folder, text, Truth("entangled_photons", 0, {})) as process:
+        async with calibrated(process, folder) as lab:
+            await lab.light_up(10.0)
             put(lab, "window", {"width_ps": Quantity(400.0, 0.0, "ps")})
             for name in ("darks", "oven_scan", "clock", "source_power"):
                 put(lab, name, {})
@@ -114,18 +92,11 @@ async def wandering_lab(text: str, folder: Path) -> AsyncIterator[Calibrated]:
                 },
             )
             yield lab
-    finally:
-        process.terminate()
-        async with asyncio.timeout(PATIENCE_S):
-            await process.wait()
 
 
 async def write(lab: Calibrated, instrument: str, parameter: str, value: float | bool) -> None:
     """As a person sets it beforehand, under a lease of its own."""
-    driver = lab.drivers[instrument]
-    lease = driver.leases.grant("the test", 60.0)
-    await driver.write_parameter(parameter, value, token=lease.token)
-    driver.leases.release(lease.token)
+    await lab.turn(Knob(instrument, parameter), value)
 
 
 async def turn(lab: Calibrated, node: str, angles_deg: tuple[float, ...]) -> None:
