@@ -1,7 +1,7 @@
 """All formats of tag files, by name and by what stands in a file.
 
-Owns the table and the recognition. Refuses to trust a suffix: where the content fits several formats, the
-sidecar decides, or whoever asked.
+Owns the table and the recognition. Refuses to trust a suffix, and to take a few bytes for what
+their suffix denies. Where the content fits several formats, the sidecar decides, or whoever asked.
 """
 
 from __future__ import annotations
@@ -161,13 +161,15 @@ def format_of(path: Path) -> TagFormat:
     for one in _ALL:
         if one.has_magic and one.looks_like(path):
             return one
+    place = sidecar.beside(path)
+    if not place.is_file() and not _telling(path):
+        _not_denied(path)
     fitting = [one for one in _ALL if not one.has_magic and one.looks_like(path)]
     names = [one.name for one in fitting]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
         raise ConfigError(f"no known format of tags; known are {', '.join(FORMATS)}", where=str(path))
-    place = sidecar.beside(path)
     if place.is_file():
         told = sidecar.read(place.read_bytes(), where=str(place)).description.format
         if told in names:
@@ -180,6 +182,14 @@ def format_of(path: Path) -> TagFormat:
 PREFERRED = (a1.PLAIN, a1.LEGACY, idq.TIMES, idq.PAIRS)
 """Of formats of u64 that fit a long file, the first that fits: few patterns in 10 bits are no chance."""
 TELLING_BYTES = 64 * 8
+
+
+def _not_denied(path: Path) -> None:
+    """Refuse a few bytes under the suffix of a format that begins otherwise. Raises ConfigError."""
+    for one in _ALL:
+        if one.has_magic and path.suffix.lower() == one.suffix:
+            problem = f"named as {one.meaning}, which its content is not: say what it is with --from"
+            raise ConfigError(problem, where=str(path))
 
 
 def _telling(path: Path) -> bool:

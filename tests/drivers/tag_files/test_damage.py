@@ -10,6 +10,7 @@ import pytest
 from bellwire.core.errors import ConfigError
 from bellwire.drivers.tag_files.damage import DamagedTagFile
 from bellwire.drivers.tag_files.description import ReadSettings, WriteSettings
+from bellwire.drivers.tag_files.formats import format_of, open_tags
 from tests.drivers.tag_files.making import Whole, block, poisson, read, whole, write
 
 SIZES = {"ptu": 4, "idq": 8, "idq_pairs": 16, "a1": 8, "a1_legacy": 8}
@@ -128,3 +129,15 @@ def test_a_sidecar_that_is_none_is_a_clear_error(text: str, tmp_path: Path) -> N
     (tmp_path / "tags.json").write_text(text)
     with pytest.raises(ConfigError, match=r"tags\.json: .*description"):
         read(path, "idq")
+
+
+@pytest.mark.parametrize("suffix", [".ptu", ".parquet", ".hdf5", ".ttbin"])
+def test_a_few_letters_are_not_taken_for_tags_because_they_are_as_long_as_one(
+    tmp_path: Path, suffix: str
+) -> None:
+    """Five bytes are a record of one format without a header."""
+    path = tmp_path / f"junk{suffix}"
+    path.write_bytes(b"junk\n")
+    with pytest.raises(ConfigError, match="which its content is not: say what it is with --from"):
+        format_of(path)
+    assert open_tags(path, format_name="qutools_compressed").description.format == "qutools_compressed"
