@@ -39,6 +39,7 @@ def path(tmp_path: Path) -> Path:
 def test_an_emulated_lab_is_brought_up_measured_and_keeps_records_where_it_is_told_to(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = set(psutil.Process().children())  # another test's worker of joblib stays for the next one
     with emulated_lab(path, state=tmp_path / "state", quiet=True) as lab:
         assert lab["pump"].read("emission") is True
         assert lab["oven"].read("temperature_max_c") == 90.0
@@ -50,7 +51,7 @@ def test_an_emulated_lab_is_brought_up_measured_and_keeps_records_where_it_is_to
         assert lab.link().calibrations()["turn_plate"].passed
         with pytest.raises(DeviceFault, match="bob-plate: not connected"):
             lab["bob-plate"].read(PLATE)
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= before
 
 
 @pytest.mark.parametrize("end", ["killed", "ended"])
