@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bellwire.calibration.procedures.window import Window
 from bellwire.calibration.records import CalibrationRecord
 from bellwire.calibration.running import RunTerms
 from bellwire.calibration.whole_link import calibrate_link
+from bellwire.drivers.clocks.clock_kinds import MODELS, ClockKind
 from tests.calibration.emulated_lab import calibrated, played
 from tests.calibration.worlds import BestPairs, Truth, best, lab_text, misaligned, pairs_at
 
@@ -57,15 +59,18 @@ EMPTY: dict[str, Any] = {
 
 
 def drawn(seed: int) -> tuple[str, Truth]:
-    """A lab with clocks that keep their rates, so that there is one truth of them; told to be as good. Its
-    crystal is at its best in a room that is not heated, so that nobody waits for an oven."""
+    """A lab with clocks of rubidium, as its file says: their rates stay, so that there is one truth of them,
+    and their offsets walk as those of rubidium do. Its crystal is at its best in a room without heating, so
+    that nobody waits for an oven."""
     text, truth = misaligned(lab_text("entangled_photons"), seed)
     document = yaml.safe_load(text)
     at_room = {**truth.components["source"], "best_oven_c": ROOM_C}
     truth = replace(truth, components={**truth.components, "source": at_room})
     document["optics"]["components"]["source"]["best_oven_c"] = ROOM_C
     for name in ("alice_clock", "bob_clock"):
-        document["optics"]["components"][name]["wander_ppb_per_root_s"] = 0.0
+        clock = document["optics"]["components"][name]
+        clock["wander_ppb_per_root_s"] = 0.0
+        clock["walk_ps_per_root_s"] = sqrt(MODELS[ClockKind.RUBIDIUM].noise.offset_ps2_per_s)
     for receiver in document["links"][LINK]["calibration"]["receivers"].values():
         receiver["clock"] = "rubidium"
     document["links"][LINK]["calibration"]["limits"] = {

@@ -1,6 +1,7 @@
 """A Gaussian peak on a flat background in a histogram: where it is, how wide, how much stands on it.
 
-Shared by jitter, delays and the coincidence window. Refuses histograms without a significant peak.
+Shared by jitter, delays and the coincidence window, whose peak is one of many unlike detectors together and
+therefore more pointed. Refuses histograms without a significant peak.
 """
 
 from __future__ import annotations
@@ -10,18 +11,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bellwire.calibration.estimates.curves import FWHM_PER_SIGMA, Curve, bin_edges, counted, gaussian_bins
+from bellwire.calibration.estimates.curves import (
+    FWHM_PER_SIGMA,
+    Curve,
+    bin_edges,
+    counted,
+    gaussian_bins,
+    peaked_bins,
+)
 from bellwire.calibration.estimates.likelihood import Fit, Floats, Goodness, NoEstimate, PoissonCounts, fit
 from bellwire.calibration.records import Quantity
 
 MINIMUM_BINS = 8
 SIGNIFICANCE_MIN = 6.0
 """Peak over its background in standard deviations; the limit of procedure 1, step 3."""
+KURTOSIS_MAX = 4.0
+"""Above it the peak of `peaked_bins` would be negative somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """`centre`, `sigma`, `fwhm`: in the unit of the edges. `counts`: in the peak; `background`: per bin."""
+    """`centre`, `sigma` (rms), `fwhm`: in the unit of the edges. `counts`: in the peak; `background`: per
+    bin. `kurtosis`: beyond that of a Gaussian."""
 
     centre: Quantity
     sigma: Quantity
@@ -30,10 +41,13 @@ class Peak:
     background: Quantity
     goodness: Goodness
     curve: Curve
+    kurtosis: float = 0.0
 
 
-def fit_peak(edges: object, counts: object, *, unit: str = "ps") -> Peak:
-    """Fit one peak. `edges` (n + 1,) evenly spaced, `counts` (n,), at least 8 bins.
+def fit_peak(edges: object, counts: object, *, unit: str = "ps", mixed: bool = False) -> Peak:
+    """Fit one peak. `edges` (n + 1,) evenly spaced, `counts` (n,), at least 8 bins. `mixed`: of Gaussians of
+    unlike widths with one centre, which no peak flatter than a Gaussian is; the width found is then the rms
+    of all, and `fwhm` of a Gaussian with it.
 
     Raises NoEstimate when nothing stands out by 6 standard deviations.
     """
@@ -42,15 +56,22 @@ def fit_peak(edges: object, counts: object, *, unit: str = "ps") -> Peak:
     width = float(np.mean(np.diff(at)))
     middle = float(at[0] + at[-1]) / 2.0
     bins = (at - middle) / width
-    start = _start(measured)
+    start = np.append(_start(measured), [0.0] if mixed else [])
 
     def model(values: Floats) -> Floats:
-        centre, log_sigma, log_counts, log_background = values
-        share = gaussian_bins(bins, centre, float(np.exp(min(log_sigma, 50.0))))
+        centre, log_sigma, log_counts, log_background = values[:4]
+        spread = float(np.exp(min(log_sigma, 50.0)))
+        if mixed:
+            share = peaked_bins(bins, centre, spread, float(values[4]))
+        else:
+            share = gaussian_bins(bins, centre, spread)
         return np.asarray(np.exp(log_counts) * share + np.exp(log_background))
 
     found = fit(PoissonCounts(measured), model, start)
-    centre, log_sigma, log_counts, log_background = (float(value) for value in found.values)
+    centre, log_sigma, log_counts, log_background = (float(value) for value in found.values[:4])
+    kurtosis = float(found.values[4]) if mixed else 0.0
+    if mixed and not 0.0 <= kurtosis <= KURTOSIS_MAX:
+        return fit_peak(edges, counts, unit=unit)
     spread = math.exp(log_sigma)
     if not (bins[0] <= centre <= bins[-1] and spread < bins.size):
         raise NoEstimate("the peak lies outside the histogram or is wider than it: widen the range")
@@ -66,14 +87,18 @@ def fit_peak(edges: object, counts: object, *, unit: str = "ps") -> Peak:
             measured,
             np.sqrt(np.maximum(measured, 1.0)),
             fine := np.linspace(at[0], at[-1], 8 * measured.size + 1),
-            math.exp(log_counts)
-            / (spread * math.sqrt(2.0 * math.pi))
-            * np.exp(-0.5 * (((fine - middle) / width - centre) / spread) ** 2)
+            math.exp(log_counts) / spread * _density(((fine - middle) / width - centre) / spread, kurtosis)
             + math.exp(log_background),
             f"delay ({unit})",
             "counts per bin",
         ),
+        kurtosis,
     )
+
+
+def _density(z: Floats, kurtosis: float) -> Floats:
+    gaussian = np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
+    return np.asarray(gaussian * (1.0 + kurtosis / 24.0 * (z**4 - 6.0 * z**2 + 3.0)))
 
 
 def _log_quantity(found: Fit, index: int, scale: float, unit: str) -> Quantity:

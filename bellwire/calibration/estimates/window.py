@@ -9,9 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import erf
 
-from bellwire.calibration.estimates.curves import Curve
+from bellwire.calibration.estimates.curves import Curve, peaked_bins
 from bellwire.calibration.estimates.peak import Peak, fit_peak
 from bellwire.calibration.records import Check, Quantity
 
@@ -37,7 +36,7 @@ class CoincidenceWindow:
     curve: Curve
 
     def checks(self) -> tuple[Check, ...]:
-        """Bins of at most a third of the jitter, a Gaussian peak, most pairs captured (procedure 10)."""
+        """Bins of at most a third of the jitter, a peak as of jitters, most pairs captured (procedure 10)."""
         return (
             Check("bin over jitter", self.bin_width / self.jitter.value, None, 1.0 / 3.0),
             self.peak.goodness.check(0.5, 1.5),
@@ -50,14 +49,18 @@ def coincidence_window(edges: object, counts: object, *, unit: str = "ps") -> Co
 
     Without background the figure still rises beyond any width that matters; 3 x FWHM holds 99.96 %.
     """
-    peak = fit_peak(edges, counts, unit=unit)
+    peak = fit_peak(edges, counts, unit=unit, mixed=True)
     span = np.asarray(edges, dtype=np.float64)
     bin_width = float(np.mean(np.diff(span)))
     density = peak.background.value / bin_width
     sigma, pairs = peak.sigma.value, peak.counts.value
 
+    def captured(width: float) -> float:
+        half = np.array([-width / 2.0, width / 2.0])
+        return float(peaked_bins(half, 0.0, sigma, peak.kurtosis)[0])
+
     def figure(width: float) -> float:
-        signal = pairs * float(erf(width / (2.0 * math.sqrt(2.0) * sigma)))
+        signal = pairs * captured(width)
         return signal / math.sqrt(signal + density * width)
 
     widest = 3.0 * peak.fwhm.value
@@ -77,7 +80,7 @@ def coincidence_window(edges: object, counts: object, *, unit: str = "ps") -> Co
         peak.background,
         width,
         widest,
-        float(erf(width / (2.0 * math.sqrt(2.0) * sigma))),
+        captured(width),
         Quantity(inside, inside * peak.background.sigma / max(peak.background.value, 1e-300)),
         figure(width),
         bin_width,

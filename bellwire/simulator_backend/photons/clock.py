@@ -59,13 +59,15 @@ class Clock(Keeper):
     """The oscillator that a tagger runs on; the wiring of the tagger names it.
 
     offset_ps: ahead of true time when the bench is built. rate_ppb: fast by so much (2 ppm: 2000).
-    wander_ppb_per_root_s: rms change of the rate in one second, a random walk. jitter_ps: rms of each tag, by
+    wander_ppb_per_root_s: rms change of the rate in one second, a random walk. walk_ps_per_root_s: rms of
+    what the offset gains in one second beside that, white noise of frequency. jitter_ps: rms of each tag, by
     itself.
     """
 
     offset_ps: int = 0
     rate_ppb: float = 0.0
     wander_ppb_per_root_s: float = 0.0
+    walk_ps_per_root_s: float = 0.0
     jitter_ps: float = 0.0
 
     def __post_init__(self) -> None:
@@ -74,8 +76,15 @@ class Clock(Keeper):
                 f"clock: offset_ps {self.offset_ps} is limited to {OFFSET_PS_MAX:g}, "
                 f"rate_ppb {self.rate_ppb} to {RATE_PPB_MAX:g}"
             )
-        if min(self.wander_ppb_per_root_s, self.jitter_ps) < 0.0:
-            raise ConfigError("clock: wander_ppb_per_root_s and jitter_ps must not be below 0")
+        if min(self.wander_ppb_per_root_s, self.walk_ps_per_root_s, self.jitter_ps) < 0.0:
+            raise ConfigError(
+                "clock: wander_ppb_per_root_s, walk_ps_per_root_s and jitter_ps must not be below 0"
+            )
+
+    @property
+    def steady(self) -> bool:
+        """Whether it keeps its rate."""
+        return self.wander_ppb_per_root_s == 0.0 and self.walk_ps_per_root_s == 0.0
 
     def gauges(self) -> tuple[Gauge, ...]:
         return (
@@ -118,13 +127,14 @@ class RunningClock:
     """One clock as it runs. The same clock, seed and epoch give the same time, whoever asks and how often."""
 
     def __init__(self, clock: Clock, epoch_ns: int, seed: SeedSequence) -> None:
-        walk, jitter = SeedSequence(entropy=seed.entropy, spawn_key=seed.spawn_key).spawn(2)
+        wander, jitter, white = SeedSequence(entropy=seed.entropy, spawn_key=seed.spawn_key).spawn(3)
         self.epoch_ns = epoch_ns
         self._clock = clock
-        self._generator = default_rng(walk)
+        self._wander, self._white = default_rng(wander), default_rng(white)
         self._key = int(jitter.generate_state(1, np.uint64)[0])
         self._rate = clock.rate_ppb * 1e-9
-        # Rate of each step, and the lead at its beginning.
+        # Rate of each step, and the lead at its beginning. The walk of the rate goes on from where it was.
+        self._walked = self._rate
         self._rates = np.array([self._rate])
         self._leads = np.array([float(clock.offset_ps)])
 
@@ -132,7 +142,7 @@ class RunningClock:
 
     def lead_ps(self, ages_ps: Integers) -> NDArray[np.float64]:
         """How far the clock is ahead at true ages."""
-        if self._clock.wander_ppb_per_root_s == 0.0:
+        if self._clock.steady:
             return np.asarray(self._clock.offset_ps + self._rate * ages_ps, dtype=np.float64)
         steps = np.maximum(ages_ps // STEP_PS, 0)  # before the beginning it ran as at the beginning
         self._walk_to(int(steps.max(initial=0)))
@@ -141,7 +151,7 @@ class RunningClock:
 
     def rate_ppb(self, age_ps: int) -> float:
         """How fast it is at a true age."""
-        if self._clock.wander_ppb_per_root_s == 0.0:
+        if self._clock.steady:
             return self._clock.rate_ppb
         step = max(age_ps // STEP_PS, 0)
         self._walk_to(step)
@@ -195,11 +205,15 @@ class RunningClock:
             return
         # The walk grows by at least what it is long, in whole blocks.
         blocks = -(-max(step + 1 - len(self._rates), len(self._rates)) // _BLOCK)
-        sigma = self._clock.wander_ppb_per_root_s * 1e-9 * sqrt(STEP_PS / PS_PER_S)
+        step_s = STEP_PS / PS_PER_S
+        wander = self._clock.wander_ppb_per_root_s * 1e-9 * sqrt(step_s)
+        white = self._clock.walk_ps_per_root_s / PS_PER_S / sqrt(step_s)
         all_rates, all_leads = [self._rates], [self._leads]
         for _ in range(blocks):  # block by block, so that the last digit does not depend on who asked when
             last_rate, last_lead = all_rates[-1][-1], all_leads[-1][-1]
-            rates = last_rate + np.cumsum(self._generator.normal(0.0, sigma, _BLOCK))
+            walked = self._walked + np.cumsum(self._wander.normal(0.0, wander, _BLOCK))
+            self._walked = float(walked[-1])
+            rates = walked + self._white.normal(0.0, white, _BLOCK)
             before = np.concatenate(([last_rate], rates[:-1]))
             all_rates.append(rates)
             all_leads.append(last_lead + np.cumsum(before) * STEP_PS)

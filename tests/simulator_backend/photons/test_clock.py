@@ -75,8 +75,23 @@ def test_the_rate_walks_as_far_as_its_wander_says() -> None:
     assert np.var(leads) == pytest.approx((wander * 1e3) ** 2 * seconds**3 * summed, rel=error)
 
 
+def test_white_noise_of_frequency_moves_the_offset_and_leaves_the_rate() -> None:
+    """400 clocks, two variances within 4 standard errors. The first step of 0.1 s has none of it."""
+    walk, rates, leads = 10.0, [], []
+    for seed in range(400):
+        clock = running(seed, walk_ps_per_root_s=walk, rate_ppb=100.0)
+        near, far = clock.lead_ps(np.array([5 * S, 45 * S])).tolist()
+        leads.append(near - 5 * 1e5)
+        rates.append((far - near) / 40.0 / 1e3)
+    error = 4.0 * sqrt(2.0 / 400)
+    assert np.var(leads) == pytest.approx(walk**2 * 4.9, rel=error)
+    assert np.var(rates) == pytest.approx((walk / 1e3) ** 2 / 40.0, rel=error)
+    assert np.mean(rates) == pytest.approx(100.0, abs=4.0 * walk / 1e3 / sqrt(40.0 * 400))
+
+
 def test_who_asks_and_how_often_does_not_change_the_walk() -> None:
-    once, often = (running(9, wander_ppb_per_root_s=2.0, rate_ppb=50.0) for _ in range(2))
+    noise = {"wander_ppb_per_root_s": 2.0, "walk_ps_per_root_s": 50.0}
+    once, often = (running(9, **noise, rate_ppb=50.0) for _ in range(2))
     for age in ages(200, 900.0).tolist():
         often.moment_ps(age)
     assert np.array_equal(once.shown_ps(ages(300, 900.0)), often.shown_ps(ages(300, 900.0)))
