@@ -203,7 +203,7 @@ class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
 
-    kind: Literal["request", "delivery"]
+    kind: Literal["request", "delivery", "monitor"]
     key: str
     body: bytes  # msgpack of the part's own record type
 

@@ -13,6 +13,9 @@ from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Request
 from bellwire.core.record import Word
 from bellwire.core.view import LedgerView
 
+CorrectiveActionType = Literal["continue", "replan", "adjust_rate", "adjust_fidelity", "suspend", "terminate"]
+""""continue" changes nothing and is told to nobody."""
+
 
 class UpdatePair(Word, frozen=True, kw_only=True):
     """The paper's first GEM interface: one own pair changed. Broadcast records and publishes it."""
@@ -115,6 +118,7 @@ class PlanRequested(Word, frozen=True, kw_only=True):
     request: EntanglementRequest
     version: int
     avoid: tuple[NodeId, ...]
+    differs: bool = True  # from the plan in force, which is at fault; False: only the terms have changed
 
 
 class PlanActive(Word, frozen=True, kw_only=True):
@@ -155,6 +159,17 @@ class ReplanWanted(Word, frozen=True, kw_only=True):
     """Another plan is wanted for a request; the present one stays in force until the new one replaces it."""
 
     request: RequestId
+
+
+class CorrectiveAction(Word, frozen=True, kw_only=True):
+    """The paper's Corrective Action (appendix B): its type and its change parameters. Monitoring to request
+    processing, which has the lower layers act by plans."""
+
+    request: RequestId
+    action: CorrectiveActionType
+    percent: float | None  # by which the threshold changes, with its sign; None unless adjust_*
+    suspended_ns: int | None  # duration; None unless suspend
+    reason: str  # what was seen against what was wanted
 
 
 class RequestNotified(Word, frozen=True, kw_only=True):
@@ -226,6 +241,7 @@ Notice = (
     | RequestGenerated
     | RequestWithdrawn
     | ReplanWanted
+    | CorrectiveAction
     | RequestNotified
     | EntanglementReported
     | PeerRestarted

@@ -160,6 +160,33 @@ class Timers(Word, frozen=True, kw_only=True):
     advert_repeat_ns: int = 10_000_000_000  # figures that were told once are told again after this long
 
 
+CorrectiveRung = Literal["replan", "adjust", "suspend"]
+
+
+class MonitorSettings(Word, frozen=True, kw_only=True):
+    """When the source of a request judges what it gets, and what it may do about it (algorithms.md 9).
+
+    T_min is `duration_min_ns`, or so many expected latencies of the plan in force, but no less than
+    `duration_least_ns`: a node that restarts must not cost a request its terms.
+    """
+
+    enabled: bool = True
+    samples_min: int = 20  # so many pairs are enough to judge by, however soon they came
+    duration_min_ns: int | None = None  # enough to judge by, however few pairs came; None: by the latency
+    duration_latencies: float = 5.0
+    duration_least_ns: int = 2_000_000_000
+    cooldown_durations: float = 2.0  # T_min between two actions at least
+    suspension_durations: float = 10.0  # T_min of a suspension
+    memory_durations: float = 20.0  # T_min after which a pair counts no more; the latest 1000 count at most
+    rate_tolerance: float = 0.05  # shortfall that is none, relative
+    fidelity_tolerance: float = 0.05
+    excess: float = 0.30  # above a threshold from which it is lowered, relative
+    change: float = 0.10  # of a threshold in one action, relative
+    reduction_max: float = 0.50  # of a threshold below what was asked for, all actions together
+    recovered_checks: int = 2  # in a row that a threshold must stand before it is raised again
+    ladder: tuple[CorrectiveRung, ...] = ("replan", "adjust", "adjust", "suspend", "replan")  # then it ends
+
+
 class NetworkSettings(Word, frozen=True, kw_only=True):
     """The network as every node knows it."""
 
@@ -167,6 +194,7 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     links: dict[LinkId, LinkSettings]
     delays_ns: dict[NodeId, dict[NodeId, int]]  # one-way classical delay between any two nodes
     timers: Timers = msgspec.field(default_factory=Timers)
+    monitor: MonitorSettings = msgspec.field(default_factory=MonitorSettings)
     # Where the one ledger is that is asked before each choice of a swap; None: every node reads its replica.
     centre: NodeId | None = None
     centre_service_ns: int = 0  # the centre answers one question in this time

@@ -57,6 +57,7 @@ class QuantumNode(NodeMachine):
         self.central = CentralLedger(network, node, self.slots)
         self.fusion = Fusion(network, node, self.slots)
         self.delivery: Delivery | None = None
+        self.monitoring: ExecutionMonitoring | None = None
         self.requests: RequestProcessing | None = None
         self.advertised: AdvertisedLinks | None = None
         messaging = Messaging(network, node, self.slots)
@@ -75,7 +76,9 @@ class QuantumNode(NodeMachine):
         together: list[tuple[Part, ...]] = [self.gem.parts]  # two parts over one replica
         if role == "end":
             self.delivery = Delivery(network, node, self.slots)
-            self.requests = RequestProcessing(network, node, self.delivery.delivered_count)
+            self.monitoring = ExecutionMonitoring(network, node)
+            terms = self.monitoring.terms
+            self.requests = RequestProcessing(network, node, self.delivery.delivered_count, terms)
             self.advertised = AdvertisedLinks(network, node)
             dispatch = PlanDispatch(network, node, compute, messaging, self.advertised)
             together.append((messaging, dispatch))  # a node's own part of a plan is installed by a call
@@ -83,8 +86,8 @@ class QuantumNode(NodeMachine):
                 self.advertised,
                 dispatch,
                 self.delivery,
+                self.monitoring,  # first: a restored request is planned by the terms that it remembers
                 self.requests,
-                ExecutionMonitoring(network, node),
                 RequestGenerator(network, node),
                 StatusNotification(network, node),
             ]

@@ -174,9 +174,8 @@ class PlanDispatch:
         for older in self._of(request_id):
             if older.state != "active":
                 self._end(step, older)
-            elif (
-                older.plan is not None
-            ):  # it goes on until the new one takes its place, and must differ from it
+            elif older.plan is not None and notice.differs:
+                # It goes on until the new one takes its place, and must differ from it.
                 experience.failed(older.plan.shape, step.now_ns)
         circumstances = experience.circumstances(notice.avoid, step.now_ns)
         dispatch = Dispatch(notice.request, notice.version, circumstances, step.now_ns)

@@ -1,7 +1,8 @@
 """The life cycle of a request: its table, its durable record, and what a request must look like.
 
-Owns validation and the rows. Refuses action: requests.py acts. Suspension comes with the corrective actions
-of the execution monitor; until then no row leads there.
+Owns validation and the rows. Refuses action: requests.py acts. `suspended`, `resumed` and `terminated` come
+from the execution monitor; a request that was suspended when its source died is restored like any other, and
+suspended again for what is left.
 """
 
 from typing import Final, Literal
@@ -38,6 +39,15 @@ REQUEST_ROWS: Final[Rows] = {
     ("in_progress", "duration_over"): "completed",
     ("in_progress", "deadline_over"): "failed",
     ("in_progress", "cancelled"): "cancelled",
+    ("planning", "suspended"): "suspended",
+    ("planning", "terminated"): "failed",
+    ("in_progress", "suspended"): "suspended",
+    ("in_progress", "terminated"): "failed",
+    ("suspended", "resumed"): "planning",
+    ("suspended", "served"): "completed",  # pairs of the ended plan were still on their way
+    ("suspended", "duration_over"): "completed",
+    ("suspended", "deadline_over"): "failed",
+    ("suspended", "cancelled"): "cancelled",
 }
 
 

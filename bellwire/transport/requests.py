@@ -17,6 +17,7 @@ from bellwire.core.events import Persisted, Started
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
+    CorrectiveAction,
     EntanglementReported,
     PeerLost,
     PeerRestarted,
@@ -55,7 +56,7 @@ PROGRESS_SHARE: Final = 10
 TURNS: Final = 64
 """Moments of a renewal period among which refused requests spread their next try."""
 
-Duty = Literal["deadline", "duration", "replan"]
+Duty = Literal["deadline", "duration", "replan", "resume"]
 
 
 @dataclass(slots=True, eq=False)
@@ -79,14 +80,20 @@ class RequestProcessing:
     """The request part of a source.
 
     delivered: settled pairs of a request, which is Delivery.delivered_count of the same node.
+    terms: a request with the thresholds that are in force for it, which is ExecutionMonitoring.terms.
     """
 
     def __init__(
-        self, settings: NetworkSettings, node: NodeId, delivered: Callable[[RequestId], int]
+        self,
+        settings: NetworkSettings,
+        node: NodeId,
+        delivered: Callable[[RequestId], int],
+        terms: Callable[[EntanglementRequest], EntanglementRequest] = lambda request: request,
     ) -> None:
         self.settings = settings
         self.node = node
         self.delivered = delivered
+        self.terms = terms
         self.transitions = Transitions("request", REQUEST_ROWS)
         self.lives: dict[RequestId, Life] = {}
         self.unfinished = 0
@@ -106,6 +113,7 @@ class RequestProcessing:
             RequestGenerated: self._on_generated,
             RequestWithdrawn: self._on_withdrawn,
             ReplanWanted: self._on_replan,
+            CorrectiveAction: self._on_correction,
             PlanActive: self._on_plan_active,
             PlanFailed: self._on_plan_failed,
             EntanglementReported: self._on_entanglement,
@@ -125,6 +133,9 @@ class RequestProcessing:
             if self._serve(step, life):
                 continue
             if duty == "replan":
+                self._plan(step, life)
+            elif duty == "resume":
+                self._move(life, "resumed")
                 self._plan(step, life)
             elif duty == "duration":
                 self._end(step, life, "duration_over", "completed", "")
@@ -198,11 +209,12 @@ class RequestProcessing:
 
     # ---- planning
 
-    def _plan(self, step: Step, life: Life) -> None:
+    def _plan(self, step: Step, life: Life, *, differs: bool = True) -> None:
         self._version += 1
         life.version = self._version
         avoid = tuple(name for name in self._lost if name not in life.request.target_nodes)
-        step.tell(PlanRequested(request=life.request, version=life.version, avoid=avoid))
+        asked = self.terms(life.request)
+        step.tell(PlanRequested(request=asked, version=life.version, avoid=avoid, differs=differs))
 
     def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
         life = self.lives.get(notice.plan.request)
@@ -252,6 +264,31 @@ class RequestProcessing:
             return
         self._plan(step, life)
 
+    def _on_correction(self, step: Step, notice: CorrectiveAction) -> None:
+        """The execution monitor's orders are carried out by plans: lower layers know nothing else."""
+        life = self.lives.get(notice.request)
+        if life is None or life.state not in ("planning", "in_progress"):
+            return  # it has come to its end in the same step
+        self._alarms.clear((notice.request, "replan"))
+        if notice.action == "terminate":
+            self._end(step, life, "terminated", "failed", notice.reason)
+        elif notice.action == "suspend":
+            assert notice.suspended_ns is not None
+            self._move(life, "suspended")
+            self._alarms.set((notice.request, "resume"), step.now_ns + notice.suspended_ns)
+            step.tell(PlanEnded(request=notice.request, version=life.version))
+            text = f"{notice.reason}; suspended for {notice.suspended_ns / 1e9:.3g} s"
+            step.tell(
+                RequestNotified(
+                    request_id=notice.request,
+                    status="suspended",
+                    generated_count=self.delivered(notice.request),
+                    error_message=text,
+                )
+            )
+        else:
+            self._plan(step, life, differs=notice.action == "replan")
+
     def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
         self._lost[notice.peer] = None
 
@@ -275,7 +312,7 @@ class RequestProcessing:
     def _serve(self, step: Step, life: Life) -> bool:
         """End a request whose count is reached; True when it did."""
         count = life.request.count
-        if count is None or life.state not in ("planning", "in_progress"):
+        if count is None or life.state not in ("planning", "in_progress", "suspended"):
             return False
         if self.delivered(life.request.request_id) < count:
             return False
@@ -291,7 +328,7 @@ class RequestProcessing:
         request_id = life.request.request_id
         self._move(life, happened)
         self.unfinished -= 1
-        for duty in ("deadline", "duration", "replan"):
+        for duty in ("deadline", "duration", "replan", "resume"):
             self._alarms.clear((request_id, duty))
         life.record = msgspec.structs.replace(
             life.record, outcome=outcome, delivered=self.delivered(request_id), reason=reason

@@ -61,6 +61,7 @@ LOOPS: dict[Edge, str] = {
     ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
     ("PlanDispatch", "PlanFailed", "RequestProcessing"): "the next attempt waits for a timer",
     ("Delivery", "EntanglementReported", "RequestProcessing"): "a delivered pair is reported once",
+    ("ExecutionMonitoring", "CorrectiveAction", "RequestProcessing"): "told at a deadline, and then not soon",
 }
 
 UNTAKEN: dict[str, dict[str, str]] = {"a": {}, "r": {}, "m": {}}

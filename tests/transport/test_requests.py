@@ -1,6 +1,6 @@
 """RequestProcessing: one submission, one plan after another, one final report, whatever happens between."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +21,8 @@ from bellwire.core.events import (
 )
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
+    CorrectiveAction,
+    CorrectiveActionType,
     EntanglementReported,
     Notice,
     PeerLost,
@@ -433,6 +435,42 @@ def test_monitoring_sets_what_happened_beside_what_was_planned() -> None:
     assert [report.name for report in source.reports[before:]] == ["request_status"]
 
 
+def corrected(source: Source, action: CorrectiveActionType) -> None:
+    suspended_ns = 3 * SECOND if action == "suspend" else None
+    notice = CorrectiveAction(
+        request="q", action=action, percent=None, suspended_ns=suspended_ns, reason="too slow"
+    )
+    source.feed(Tell((notice,)))
+
+
+def rows_of_corrective_actions() -> set[tuple[str, str]]:
+    fired: set[tuple[str, str]] = set()
+    stories: list[tuple[dict[str, Any], Callable[[Source], None]]] = [
+        ({}, lambda source: source.pass_time(4 * SECOND)),
+        ({"count": 1}, lambda source: source.deliver()),
+        ({"count": None, "duration_ns": SECOND}, lambda source: source.pass_time(2 * SECOND)),
+        ({"deadline_ns": SECOND}, lambda source: source.pass_time(2 * SECOND)),
+        ({}, lambda source: source.feed(RequestCancelled(request="q"))),
+    ]
+    for planning in (False, True):
+        source = in_progress()
+        if planning:
+            source.plan_failed()
+        corrected(source, "terminate")
+        assert source.requests.status("q") == "failed"
+        fired |= source.fired
+        for changes, act in stories:
+            source = in_progress(ask(**changes))
+            if planning:
+                source.plan_failed()
+            corrected(source, "suspend")
+            assert source.requests.status("q") == "suspended"
+            act(source)
+            assert source.requests.status("q") != "suspended"
+            fired |= source.fired
+    return fired
+
+
 def test_every_row_of_the_life_cycle_happens() -> None:
     fired: set[tuple[str, str]] = set()
     for story in ("cancelled", "deadline_over"):
@@ -471,6 +509,7 @@ def test_every_row_of_the_life_cycle_happens() -> None:
         source.write()
         source.plan_failed(final)
         fired |= source.fired
+    fired |= rows_of_corrective_actions()
     assert set(REQUEST_ROWS) - fired == set()
 
 
