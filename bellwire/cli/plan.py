@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bellwire.cli.places import STATE
 from bellwire.cli.plan_output import Output
 from bellwire.cli.plan_wishes import Search, Wishes
 from bellwire.core.errors import ConfigError
@@ -66,6 +67,15 @@ def plan(
             panel=WANTED,
             metavar="FILE",
             words="Pairs in the order in which a circuit uses them, cut into batches: list of [node, node].",
+        ),
+    ] = None,
+    predistribution: Annotated[
+        Path | None,
+        _option(
+            "--predistribution",
+            panel=WANTED,
+            metavar="FILE",
+            words="Pairs of nodes to keep entangled ahead of this demand: list of {from, to, weight}.",
         ),
     ] = None,
     method: Annotated[
@@ -160,7 +170,12 @@ def plan(
     ] = None,
     max_age_s: Annotated[
         float,
-        _option("--max-age", panel=LIMITS, metavar="SECONDS", words="Mean age of any qubit, below this."),
+        _option(
+            "--max-age",
+            panel=LIMITS,
+            metavar="SECONDS",
+            words="Mean age of any qubit, below this; of a pair in store the time to make it.",
+        ),
     ] = 60.0,
     max_leaves: Annotated[
         int | None, _option("--max-leaves", panel=LIMITS, metavar="N", words="Links of a tree at most.")
@@ -180,6 +195,24 @@ def plan(
             "--execution", panel=LIMITS, metavar="SECONDS", words="With --consume: time of each pair's gate."
         ),
     ] = None,
+    budget_attempts: Annotated[
+        float | None,
+        _option(
+            "--budget",
+            panel=LIMITS,
+            metavar="ATTEMPTS",
+            words="With --predistribution: link attempts for one pair of each (default 10000).",
+        ),
+    ] = None,
+    state: Annotated[
+        Path,
+        _option(
+            "--state",
+            panel=HOW,
+            metavar="DIR",
+            words="Folder of the lab, whose calibrations in force take the place of its figures.",
+        ),
+    ] = STATE,
     as_json: Annotated[
         bool,
         _option("--json", panel=OUTPUT, words="Print one JSON document and nothing else."),
@@ -205,12 +238,15 @@ def plan(
         ghz=_names("--ghz", ghz),
         graph=graph,
         consume=consume,
+        predistribution=predistribution,
     )
     if network is None:
         raise ConfigError("which network? Name a lab, a network file, or waxman:nodes=50,seed=3")
     output = Output(as_json, svg, dot)
     if wishes.kind == "order":
         output.refuse_pictures("an order of consumption")
+    if wishes.kind == "store":
+        output.refuse_pictures("pairs kept in store")
     search = Search(
         method=method,
         route=_names("--route", route),
@@ -231,19 +267,26 @@ def plan(
         max_leaves=max_leaves,
         rate_hz=rate_hz,
         execution_s=execution_s,
+        budget_attempts=budget_attempts,
     )
     search.check(wishes)
-    _plan(network, max_span_km, wishes, search, output)
+    _plan(network, max_span_km, state, wishes, search, output)
 
 
-def _plan(network: str, max_span_km: float | None, wishes: Wishes, search: Search, output: Output) -> None:
+def _plan(
+    network: str, max_span_km: float | None, state: Path, wishes: Wishes, search: Search, output: Output
+) -> None:
     from bellwire.cli import plan_making
     from bellwire.cli.plan_networks import topology_named
 
-    topology = topology_named(network, max_span_km)
+    topology = topology_named(network, max_span_km, state)
     options = plan_making.options_of(search, topology)
     if wishes.kind == "order":
         output.show_order(plan_making.make_order(topology, wishes, search, options))
+    elif wishes.kind == "store":
+        from bellwire.cli.plan_super_links import choose_super_links
+
+        output.show_super_links(choose_super_links(topology, wishes, search, options))
     else:
         output.show(plan_making.make_plan(topology, wishes, search, options), topology, options)
 

@@ -76,6 +76,8 @@ def make_plan(topology: "Topology", wishes: Wishes, search: Search, options: "Op
             )
         case "order":
             raise ConfigError("an order of consumption has batches, not one plan")
+        case "store":
+            raise ConfigError("pre-distribution has super-links, not one plan")
         case _:
             assert_never(wishes.kind)
 

@@ -15,6 +15,7 @@ from bellwire.core.errors import ConfigError
 if TYPE_CHECKING:
     from bellwire.planner.reports.any_plan import Plan
     from bellwire.planner.reports.consumption_order import ConsumptionOrder
+    from bellwire.planner.reports.super_links import SuperLinkChoice
     from bellwire.planner.requests import Options
     from bellwire.planner.topology import Topology
 
@@ -69,6 +70,16 @@ class Output:
             typer.echo(as_json(order_document(order)))
         else:
             typer.echo(order_text(order), nl=False)
+
+    def show_super_links(self, choice: "SuperLinkChoice") -> None:
+        """Write the pairs of nodes to keep entangled, and what each demand gains by them."""
+        from bellwire.planner.reports.plain_values import as_json
+        from bellwire.planner.reports.super_links import choice_document, choice_text
+
+        if self.as_json:
+            typer.echo(as_json(choice_document(choice)))
+        else:
+            typer.echo(choice_text(choice), nl=False)
 
     def refuse_pictures(self, what: str) -> None:
         """Raises ConfigError when a picture is wanted of something that has none."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from bellwire.core.errors import ConfigError
 
-Kind = Literal["pair", "batch", "ghz", "graph", "order"]
+Kind = Literal["pair", "batch", "ghz", "graph", "order", "store"]
 
 OPTIONS: Final[dict[Kind, str]] = {
     "pair": "--from and --to",
@@ -17,6 +17,7 @@ OPTIONS: Final[dict[Kind, str]] = {
     "ghz": "--ghz",
     "graph": "--graph",
     "order": "--consume",
+    "store": "--predistribution",
 }
 """How each kind of plan is asked for."""
 
@@ -31,6 +32,7 @@ class Wishes:
     ghz: tuple[str, ...] | None = None
     graph: Path | None = None
     consume: Path | None = None
+    predistribution: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.source is None) != (self.destination is None):
@@ -56,6 +58,7 @@ class Wishes:
             "ghz": self.ghz,
             "graph": self.graph,
             "order": self.consume,
+            "store": self.predistribution,
         }
         return [kind for kind, value in values.items() if value is not None]
 
@@ -83,6 +86,7 @@ class Search:
     max_leaves: int | None = None
     rate_hz: float | None = None
     execution_s: float | None = None
+    budget_attempts: float | None = None
 
     def check(self, wishes: Wishes) -> None:
         """Every option belongs to what is wanted. Raises ConfigError for the first that would do nothing."""
@@ -98,6 +102,7 @@ class Search:
             "--give": (self.give, batch),
             "--order": (self.order, ("order",)),
             "--execution": (self.execution_s, ("order",)),
+            "--budget": (self.budget_attempts, ("store",)),
         }
         for option, (value, kinds) in belongs.items():
             if value is not None and wishes.kind not in kinds:

@@ -47,6 +47,20 @@ class PairsFile(Section):
     pairs: Annotated[tuple[tuple[SomeText, SomeText], ...], Field(min_length=1)]
 
 
+class DemandEntry(Section):
+    """How often pairs between two nodes are wanted."""
+
+    source: SomeText = Field(alias="from")
+    destination: SomeText = Field(alias="to")
+    weight: Positive = 1.0  # only proportions count
+
+
+class DemandFile(Section):
+    """Demand ahead of which pairs are to be kept in store."""
+
+    demand: Annotated[tuple[DemandEntry, ...], Field(min_length=1)]
+
+
 class GraphFile(Section):
     """A target graph: vertices with their nodes, edges between vertices."""
 
@@ -112,6 +126,23 @@ def read_consumption(path: Path, topology: Topology) -> tuple[tuple[NodeId, Node
             problems.add(place, f"{a} needs no entanglement with itself")
     _raise_first(problems)
     return file.pairs
+
+
+def read_demand(path: Path, topology: Topology) -> tuple[tuple[NodeId, NodeId, float], ...]:
+    """(from, to, weight) of a demand file.
+
+    Raises:
+        ConfigError: one line `file:line (path.to.key): problem`, and how many more there are.
+    """
+    file, document = _read(path, DemandFile, "demand file", "a list of pairs of nodes", "demand")
+    problems = ProblemList(document)
+    for index, entry in enumerate(file.demand):
+        place: KeyPath = ("demand", index)
+        known = _check_nodes(problems, topology, place, {"from": entry.source, "to": entry.destination})
+        if known and entry.source == entry.destination:
+            problems.add(place, f"{entry.source} needs no entanglement with itself")
+    _raise_first(problems)
+    return tuple((entry.source, entry.destination, entry.weight) for entry in file.demand)
 
 
 def read_target(path: Path, topology: Topology) -> TargetGraph:
