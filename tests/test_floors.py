@@ -24,7 +24,9 @@ ROOMS = [
     "runtime",
     "simulator_backend",
     "labs",
+    "client",
     "api",
+    "northbound",
     "cli",
 ]
 PARTS = ("link_layer", "swapping", "baselines", "gem", "transport", "planner", "applications")

@@ -27,9 +27,11 @@ from bellwire.cli import (
     processes,
     reference,
     replay,
+    serve,
     simulate,
     sweep,
     tags,
+    tokens,
     track,
     tune,
 )
@@ -88,3 +90,5 @@ app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
 app.command()(keys.keys)
+app.command()(serve.serve)
+app.add_typer(tokens.app, name="tokens")

@@ -1,5 +1,5 @@
 """What an agent answers on its control channel: submit, cancel, replan, create, cancel_create, release_qubit,
-link_answers, links, status, ledger, reports, stop.
+link_answers, links, status, ledger, reports, stop; request, requests, pairs, news (request_commands.py).
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.
@@ -30,6 +30,7 @@ from bellwire.runtime.control import Command
 from bellwire.runtime.counters import machine_counters
 from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.link_standings import link_standings
+from bellwire.runtime.request_commands import request_commands
 
 REPORTS_KEPT = 20_000
 ANSWERS_KEPT = 20_000
@@ -188,6 +189,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         "ledger": ledger,
         "reports": reports,
         "stop": stop,
+        **request_commands(agent.machine, agent.incarnation, shelf),
     }
 
 

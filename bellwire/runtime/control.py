@@ -99,12 +99,16 @@ class ControlServer:
             return {"ok": False, "error": f"{type(problem).__name__}: {problem}"}
 
 
+class NoAnswer(ConfigError):
+    """Nobody of that name runs here, or it does not answer."""
+
+
 async def ask(state_dir: Path, name: str, do: str, *, within_s: float = ANSWER_S, **fields: Any) -> Any:
     """Ask a process of this state directory; returns its result.
 
     Raises:
-        ConfigError: nobody of that name runs here, it does not answer in time, or it refuses (its reason is
-        given).
+        NoAnswer: nobody of that name runs here, it does not answer in time, or it ended meanwhile.
+        ConfigError: it refuses (its reason is given).
     """
     try:
         async with asyncio.timeout(within_s):
@@ -117,12 +121,12 @@ async def ask(state_dir: Path, name: str, do: str, *, within_s: float = ANSWER_S
             finally:
                 writer.close()
     except (OSError, TimeoutError) as problem:
-        raise ConfigError(
+        raise NoAnswer(
             f"{name} does not answer ({_why(problem, within_s)}); is the lab up? (--state says where)",
             where=str(state_dir),
         ) from problem
     if not line:
-        raise ConfigError(f"{name} ended while it was asked to {do}", where=str(state_dir))
+        raise NoAnswer(f"{name} ended while it was asked to {do}", where=str(state_dir))
     answer = json.loads(line)
     if not answer["ok"]:
         raise ConfigError(f"{name} refuses to {do}: {answer['error']}")

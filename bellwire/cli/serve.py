@@ -1,0 +1,91 @@
+"""`bellwire serve`: the northbound API beside a running lab.
+
+Owns the command. Refuses the server (bellwire.northbound) and everything heavy before it runs.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bellwire.cli.places import STATE, LabArgument, StateOption, find_lab
+from bellwire.core.errors import ConfigError
+
+PORT = 8470
+
+
+def serve(
+    lab: LabArgument,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = PORT,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; beyond loopback only with TLS.")
+    ] = "127.0.0.1",
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="Of the server, with its chain, PEM.")
+    ] = None,
+    private_key: Annotated[
+        Path | None, typer.Option("--private-key", metavar="FILE", help="Of the certificate, PEM.")
+    ] = None,
+    client_authorities: Annotated[
+        Path | None,
+        typer.Option(
+            "--client-authorities",
+            metavar="FILE",
+            help="Let in only clients with a certificate of these, beside their token.",
+        ),
+    ] = None,
+    open_on_loopback: Annotated[
+        bool, typer.Option("--open-on-loopback", help="Ask nobody on this computer for a token.")
+    ] = False,
+    submissions_per_s: Annotated[
+        int, typer.Option("--submissions-per-s", min=1, help="Of one token; more get 429.")
+    ] = 50,
+    calls_per_s: Annotated[
+        int, typer.Option("--calls-per-s", min=1, help="Of one token, submissions included.")
+    ] = 500,
+    body_bytes_max: Annotated[
+        int, typer.Option("--body-bytes-max", min=1024, help="Larger bodies get 413.")
+    ] = 65_536,
+    state: StateOption = STATE,
+) -> None:
+    """Serve the northbound API of a lab that is up, until Ctrl-C."""
+    import asyncio
+
+    from bellwire.cli.logs import logs_on_stderr
+    from bellwire.labs import load_lab
+
+    try:
+        from bellwire.northbound.agents import ControlAgents
+        from bellwire.northbound.service import Limits, Northbound
+        from bellwire.northbound.serving import Tls, listening
+        from bellwire.northbound.serving import serve as serve_api
+    except ModuleNotFoundError as missing:
+        raise ConfigError(f"{missing.name} is missing: pip install 'bellwire[serve]'") from missing
+
+    if (certificate is None) != (private_key is None):
+        raise ConfigError("--certificate and --private-key go together")
+    if client_authorities is not None and certificate is None:
+        raise ConfigError("--client-authorities goes with --certificate")
+    tls = None
+    if certificate is not None and private_key is not None:
+        tls = Tls(certificate, private_key, client_authorities)
+    loaded = load_lab(find_lab(lab), live=True)
+    listener = listening(host, port, tls, open_on_loopback=open_on_loopback)
+
+    async def run() -> None:
+        service = Northbound(
+            lab=loaded,
+            state_dir=state,
+            agents=ControlAgents(state),
+            open_on_loopback=open_on_loopback,
+            limits=Limits(
+                submissions_per_s=submissions_per_s, calls_per_s=calls_per_s, body_bytes_max=body_bytes_max
+            ),
+        )
+        if not open_on_loopback and not service.tokens.listing():
+            typer.echo(f"no token yet: bellwire tokens new NAME --role operator --state {state}", err=True)
+        await serve_api(service, listener, tls, lambda url: typer.echo(f"{loaded.name} is served at {url}"))
+
+    with listener, logs_on_stderr():
+        asyncio.run(run())
+    typer.echo("stopped", err=True)

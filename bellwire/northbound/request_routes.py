@@ -1,0 +1,225 @@
+"""Requests: submit, list, show, cancel, replan, and the pairs that they were given.
+
+Owns these resources. Refuses the life of a request, which is its source's, and the steps of a submission
+(submissions.py).
+"""
+
+import time
+from collections.abc import Awaitable
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import Request as Call
+from fastapi.responses import JSONResponse
+
+from bellwire.client import words
+from bellwire.northbound.access import Operator, Service, Viewer, may_answer
+from bellwire.northbound.agents import AgentRefusal, AgentSilent
+from bellwire.northbound.cursors import cursor_of, number_in
+from bellwire.northbound.problems import MEDIA_TYPE, Problem, later
+from bellwire.northbound.requests import FINAL_STATES, request_told
+from bellwire.northbound.service import Northbound
+from bellwire.northbound.store import KeptRequest
+from bellwire.northbound.submissions import Submissions
+from bellwire.northbound.tokens import Principal
+
+router = APIRouter(prefix="/v1/requests", tags=["requests"])
+
+PAGE_MAX: Final = 200
+PAIRS_MAX: Final = 500
+
+
+def _submissions(call: Call) -> Submissions:
+    found: Submissions = call.app.state.submissions
+    return found
+
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+Cursor = Annotated[str | None, Query(max_length=200)]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Of your choice; the same key and terms get the same answer, for a day.",
+    ),
+]
+_REPLAYED: Final = {
+    "Idempotency-Replayed": {
+        "description": "true: this is the answer to an earlier submission with the same key.",
+        "schema": {"type": "string"},
+    },
+    "Location": {"description": "Where the request is.", "schema": {"type": "string"}},
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=words.Request,
+    responses={
+        **may_answer(
+            "request-id-taken",
+            "idempotency-key-in-progress",
+            "idempotency-key-reused",
+            "request-refused",
+            "agent-silent",
+        ),
+        200: {"description": "Known before, by its request_id and terms.", "model": words.Request},
+        202: {"description": "Taken by its source.", "headers": _REPLAYED},
+    },
+)
+async def submit_request(
+    terms: words.RequestTerms,
+    submissions: Annotated[Submissions, Depends(_submissions)],
+    principal: Operator,
+    idempotency_key: Key = None,
+) -> Response:
+    """Ask for entanglement. The source has taken the request when the answer comes; pairs come later."""
+    answer = await submissions.submit(terms, principal, idempotency_key)
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
+    if answer.status >= 400:
+        return JSONResponse(answer.body, answer.status, headers, MEDIA_TYPE)
+    headers["Location"] = f"/v1/requests/{answer.body['request_id']}"
+    return JSONResponse(answer.body, answer.status, headers)
+
+
+@router.get("", responses=may_answer())
+async def list_requests(
+    service: Service,
+    _: Viewer,
+    response: Response,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: Annotated[
+        list[Annotated[str, Query(max_length=40)]] | None,
+        Query(max_length=10, description="Only in these states of the life cycle."),
+    ] = None,
+    source: Annotated[words.NodeName | None, Query(description="Only those made at this node.")] = None,
+) -> words.RequestPage:
+    """All requests of the lab that this server has heard of, the newest first, as last heard."""
+    kept = await service.store.requests(number_in("requests", cursor), limit + 1, state or (), source)
+    page = kept[:limit]
+    following = cursor_of("requests", page[-1].number) if len(kept) > limit else None
+    if following is not None:
+        response.headers["Link"] = f'</v1/requests?limit={limit}&cursor={following}>; rel="next"'
+    items = [
+        request_told(
+            one.standing,
+            one.source,
+            one.submitted_by,
+            max(one.heard_ns, service.heard_ns(one.source)),
+            fresh=False,
+        )
+        for one in page
+    ]
+    return words.RequestPage(items=items, next=following)
+
+
+@router.get("/{request_id}", responses=may_answer("not-found"))
+async def read_request(request_id: words.RequestName, service: Service, _: Viewer) -> words.Request:
+    """One request, as its source tells it now; as last heard (`fresh` false) while that is silent."""
+    return await _now(service, await _kept(service, request_id))
+
+
+@router.post("/{request_id}/cancel", responses=may_answer("not-found", "not-in-progress", "agent-silent"))
+async def cancel_request(
+    request_id: words.RequestName, service: Service, principal: Operator
+) -> words.Request:
+    """Withdraw a request. Pairs that were delivered stay delivered. Cancelling twice is cancelling once."""
+    kept = await _own(service, request_id, principal)
+    found = await _now(service, kept)
+    if found.state == "cancelled":
+        return found
+    if found.state in FINAL_STATES:
+        raise Problem("not-in-progress", f"{request_id} has ended: {found.state}", state=found.state)
+    await _order(service, service.agents.cancel(kept.source, request_id))
+    return await _now(service, kept)
+
+
+@router.post(
+    "/{request_id}/replan",
+    status_code=202,
+    responses=may_answer("not-found", "not-in-progress", "agent-silent"),
+)
+async def replan_request(
+    request_id: words.RequestName, service: Service, principal: Operator
+) -> words.Request:
+    """Have a request planned anew: another route, tree or policy. The old plan works until it is replaced."""
+    kept = await _own(service, request_id, principal)
+    found = await _now(service, kept)
+    if found.state != "in_progress":
+        raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
+    await _order(service, service.agents.replan(kept.source, request_id))
+    return await _now(service, kept)
+
+
+@router.get("/{request_id}/pairs", responses=may_answer("not-found", "agent-silent"))
+async def list_pairs(
+    request_id: words.RequestName,
+    service: Service,
+    principal: Viewer,
+    node: Annotated[
+        words.NodeName | None, Query(description="Whose records; absent: those of the source.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=PAIRS_MAX)] = 100,
+    cursor: Cursor = None,
+) -> words.PairPage:
+    """Pairs delivered, by the durable records of an end node. Outcomes are for operators only."""
+    kept = await _kept(service, request_id)
+    members = kept.standing["request"]["target_nodes"]
+    whose = kept.source if node is None else node
+    if whose not in members:
+        raise Problem("not-found", f"{whose} is no end node of {request_id}: {', '.join(members)}")
+    after = number_in("pairs", cursor) or 0
+    try:
+        page = await service.agents.pairs(whose, request_id, after, limit)
+    except (AgentSilent, AgentRefusal) as silence:
+        raise later("agent-silent", str(silence), 1) from silence
+    hidden = {} if principal.may("operator") else {"outcome": None}
+    return words.PairPage(
+        node=whose,
+        items=[words.Pair.model_validate(pair | hidden) for pair in page["pairs"]],
+        next=None if page["next"] is None else cursor_of("pairs", page["next"]),
+    )
+
+
+# ---- steps
+
+
+async def _kept(service: Northbound, request_id: str) -> KeptRequest:
+    kept = await service.store.request(request_id)
+    if kept is None:
+        raise Problem("not-found", f'no request "{request_id}" is known here')
+    return kept
+
+
+async def _own(service: Northbound, request_id: str, principal: Principal) -> KeptRequest:
+    kept = await _kept(service, request_id)
+    if kept.submitted_by != principal.name and not principal.may("admin"):
+        whose = "nobody that came through this API" if kept.submitted_by is None else kept.submitted_by
+        raise Problem("forbidden", f"{request_id} was submitted by {whose}: an admin may do this")
+    return kept
+
+
+async def _now(service: Northbound, kept: KeptRequest) -> words.Request:
+    """Asked of the source; as kept when it is silent or has forgotten the request."""
+    try:
+        standing = (await service.agents.request(kept.source, kept.request_id))["standing"]
+    except (AgentSilent, AgentRefusal):
+        standing = None
+    if standing is None:
+        heard_ns = kept.heard_ns
+        return request_told(kept.standing, kept.source, kept.submitted_by, heard_ns, fresh=False)
+    now_ns = time.time_ns()
+    await service.store.put_request(kept.source, standing, now_ns)
+    return request_told(standing, kept.source, kept.submitted_by, now_ns, fresh=True)
+
+
+async def _order(service: Northbound, order: Awaitable[None]) -> None:
+    try:
+        await order
+    except (AgentSilent, AgentRefusal) as silence:
+        raise later("agent-silent", str(silence), 1) from silence
