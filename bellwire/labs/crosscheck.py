@@ -66,6 +66,10 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
                 ("scenario", "crashes", index, "node"),
                 f'unknown node "{crash.node}"{nearest(crash.node, known)}',
             )
+    for index, change in enumerate(lab.scenario.link_changes):
+        if change.link not in lab.links:
+            place = ("scenario", "link_changes", index, "link")
+            problems.add(place, f'unknown link "{change.link}"{nearest(change.link, lab.links)}')
     centre = None if lab.central_ledger is None else lab.central_ledger.node
     if centre is not None and centre not in lab.nodes:
         problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')

@@ -17,7 +17,7 @@ from bellwire.core.photonics import HeraldPhysics
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings, Timers
 from bellwire.core.units import NS_PER_MS, NS_PER_US, ns_from_s
-from bellwire.labs import models
+from bellwire.labs import models, scenarios
 from bellwire.labs.architectures import believed_physics, true_physics
 from bellwire.labs.banks import places_of, with_turns
 from bellwire.labs.calibration import link_bench
@@ -53,14 +53,25 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChange:
+    """A link is another one from `at_ns` on, relative to its truth at the start."""
+
+    link: LinkId
+    at_ns: int
+    success_factor: float = 1.0
+    noise: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Faults that the virtual host plants."""
+    """Faults and changes that the virtual host plants."""
 
     message_loss_probability: float = 0.0
     duplicate_probability: float = 0.0
     delay_jitter_ns: int = 0
     reorder: bool = False
     crashes: tuple[Crash, ...] = ()
+    link_changes: tuple[LinkChange, ...] = ()
     persist_latency_ns: int = 0
 
 
@@ -131,7 +142,7 @@ class Lab:
             memories.append(
                 MemoryTruth(
                     node=name,
-                    slots=settings.slots if settings is not None else 0,
+                    slots=settings.slots + settings.own_slots if settings is not None else 0,
                     t1_ns=t1_ns,
                     t2_ns=t2_ns,
                     depolarising_time_ns=depolarising_time_ns,
@@ -263,6 +274,7 @@ def _network(
         links=links,
         delays_ns=delay_table(file),
         timers=_timers(file.timers),
+        monitor=file.monitoring.settings(),
         correct_frames=file.correct_frames,
     )
     if file.central_ledger is not None:
@@ -315,7 +327,7 @@ def _optional(value: float | None, convert: Callable[[float], int]) -> int | Non
     return None if value is None else convert(value)
 
 
-def _scenario(faults: models.Scenario) -> Scenario:
+def _scenario(faults: scenarios.Scenario) -> Scenario:
     return Scenario(
         message_loss_probability=faults.message_loss_probability,
         duplicate_probability=faults.duplicate_probability,
@@ -324,6 +336,15 @@ def _scenario(faults: models.Scenario) -> Scenario:
         crashes=tuple(
             Crash(node=crash.node, at_ns=ns_from_s(crash.at_s), down_ns=ns_from_s(crash.down_s))
             for crash in faults.crashes
+        ),
+        link_changes=tuple(
+            LinkChange(
+                link=change.link,
+                at_ns=ns_from_s(change.at_s),
+                success_factor=change.success_factor,
+                noise=change.noise,
+            )
+            for change in faults.link_changes
         ),
         persist_latency_ns=round(faults.persist_latency_us * NS_PER_US),
     )

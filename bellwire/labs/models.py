@@ -22,6 +22,8 @@ from bellwire.labs.light import (
     given,
 )
 from bellwire.labs.light_bench import OpticsSection
+from bellwire.labs.monitoring import Monitoring
+from bellwire.labs.scenarios import Scenario
 from bellwire.labs.sections import (
     BusAddress,
     Count,
@@ -300,31 +302,6 @@ class Request(Section):
         return self
 
 
-class Crash(Section):
-    node: str
-    at_s: NotNegative
-    down_s: NotNegative
-
-
-class ScriptedHeralds(Section):
-    """Successes of links by the calendar, in emulated and in virtual time: for comparing the two."""
-
-    every_attempts: Count  # a lane succeeds once in so many attempts
-    offset_attempts: dict[str, tuple[Annotated[int, Field(ge=0)], ...]]  # link -> first success of each lane
-
-
-class Scenario(Section):
-    """Faults that the virtual host plants, and heralds that come by the calendar."""
-
-    message_loss_probability: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    duplicate_probability: Probability = 0.0
-    delay_jitter_us: NotNegative = 0.0
-    reorder: bool = False
-    crashes: tuple[Crash, ...] = ()
-    persist_latency_us: NotNegative = 0.0
-    scripted_heralds: ScriptedHeralds | None = None  # None: chance decides
-
-
 class TimerOverrides(Section):
     """Protocol timers; absent ones keep the defaults of core/settings.py."""
 
@@ -396,4 +373,5 @@ class LabFile(Section):
     central_ledger: CentralLedger | None = None  # None: every node keeps a replica
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()
+    monitoring: Monitoring = Monitoring()
     limits: Limits = Limits()

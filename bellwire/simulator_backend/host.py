@@ -54,6 +54,7 @@ from bellwire.simulator_backend.store import VirtualStore
 from bellwire.simulator_backend.trace import TraceDigest
 from bellwire.simulator_backend.virtual_lab import VirtualLab
 from bellwire.simulator_backend.world import PairTruth, World
+from bellwire.simulator_backend.world_changes import changed
 
 PEER_SILENCE_NS = 1_500_000_000
 """A crashed node is judged down after this long, as on the live bus (six heartbeat intervals)."""
@@ -88,7 +89,12 @@ class VirtualHost:
         links, memories = lab.world()
         self.world = World(links, memories, seed)
         self.store = VirtualStore()
-        self.logs = AuthorLogs(lab.network, forgetting=not scenario.crashes)
+        stores = () if lab.network.stores is None else lab.network.stores.super_links
+        self.logs = AuthorLogs(
+            lab.network,
+            forgetting=not scenario.crashes,
+            stores={link.request: frozenset(link.route) for link in stores},
+        )
         faults = MessageFaults(
             loss_probability=scenario.message_loss_probability,
             duplicate_probability=scenario.duplicate_probability,
@@ -132,13 +138,28 @@ class VirtualHost:
     # ---- life
 
     def start(self) -> None:
-        """Start every node, submit the lab's requests, and plan the scenario's crashes."""
+        """Start every node, submit the lab's requests, and plan the scenario's crashes and changes."""
         for node in self.network.nodes:
             self._boot(node)
         for request in self.lab.requests:
             self._tell(request.target_nodes[0], RequestSubmitted(request=request))
         for crash in self.lab.scenario.crashes:
             self.clock.at(crash.at_ns, HOUSEKEEPING, self.crash, crash.node, crash.down_ns)
+        if self.lab.scenario.link_changes:
+            self._plan_changes()
+
+    def _plan_changes(self) -> None:
+        truths = {truth.name: truth for truth in self.lab.world()[0]}
+        for change in self.lab.scenario.link_changes:
+            truth = truths[change.link]
+            physics = changed(truth, change.success_factor, change.noise)
+            self.change_link_at(
+                change.at_ns,
+                change.link,
+                success_probability=physics[0].success_probability,
+                outcomes=physics[0].outcomes,
+                points=physics if truth.points else None,
+            )
 
     def tell_at(self, at_ns: int, node: NodeId, event: Event) -> None:
         """Something from outside happens at a node: an application or an operator acts."""

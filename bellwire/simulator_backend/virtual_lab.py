@@ -6,7 +6,7 @@ Owns the protocols of a lab and its fault scenario. Refuses files: labs are read
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.world import LinkTruth, MemoryTruth
@@ -23,6 +23,22 @@ class PlannedCrash(Protocol):
 
     @property
     def down_ns(self) -> int: ...
+
+
+class PlannedLinkChange(Protocol):
+    """A link is another one from a time on, relative to its truth at the start (world_changes.py)."""
+
+    @property
+    def link(self) -> LinkId: ...
+
+    @property
+    def at_ns(self) -> int: ...
+
+    @property
+    def success_factor(self) -> float: ...
+
+    @property
+    def noise(self) -> float: ...
 
 
 class FaultScenario(Protocol):
@@ -42,6 +58,9 @@ class FaultScenario(Protocol):
 
     @property
     def crashes(self) -> Sequence[PlannedCrash]: ...
+
+    @property
+    def link_changes(self) -> Sequence[PlannedLinkChange]: ...
 
     @property
     def persist_latency_ns(self) -> int: ...

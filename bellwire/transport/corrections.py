@@ -72,7 +72,7 @@ def decide(standing: Standing, seen: Seen, rules: MonitorSettings, now_ns: int) 
             continue
         looked = term.looked(value, rules, _tolerance(metric, rules), FLOORS[metric])
         if looked.now != term.now:
-            percent = 100.0 * (looked.now / term.now - 1.0)
+            percent = _percent(term, looked)
             reason = _moved(metric, term, looked, value, rules)
             return _adjusted(standing, metric, looked, percent, reason, now_ns)
         standing = _with(standing, metric, looked)
@@ -104,7 +104,7 @@ def _climb(
             term = _term(standing, metric)
             lowered = None if term is None else term.lowered(rules, floor=FLOORS[metric])
             if term is not None and lowered is not None:
-                percent = 100.0 * (lowered.now / term.now - 1.0)
+                percent = _percent(term, lowered)
                 standing = msgspec.structs.replace(standing, retries=retries + 1)
                 return _adjusted(standing, metric, lowered, percent, reason, now_ns)
         retries += 1  # nothing can be lowered any further: the next rung that is none of these
@@ -172,6 +172,10 @@ def _with(standing: Standing, metric: Metric, term: Term) -> Standing:
     if metric == "rate":
         return msgspec.structs.replace(standing, rate=term)
     return msgspec.structs.replace(standing, fidelity=term)
+
+
+def _percent(before: Term, after: Term) -> float:
+    return round(100.0 * (after.now / before.now - 1.0), 6)
 
 
 def _said(metric: Metric, value: float) -> str:
