@@ -51,6 +51,7 @@ ACCEPTS = {
     "hom": f"visibility >= the setting `visibility_min`, its lower end > {dip.CLASSICAL_BOUND:g}; the dip "
     "as wide as expected, within the scan",
     "bsm_patterns": "Psi+ and Psi- alike, and visibility as of the HOM scan, within 3 sigma",
+    "herald_rate": "heralds counted >= the setting `heralds_min`",
     "link_quality": f"errors in Z and X <= {link_quality.BBM92_LIMIT:g}",
     "bell_test": "S > 2 by 3 sigma, and not above 2.828 by more than 4",
 }

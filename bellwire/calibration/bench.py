@@ -179,8 +179,9 @@ class LinkBench:
 
     `kind`: "meeting" where light of both nodes meets at one receiver, "distribution" where a source sends
     pairs to two. `delay`: the line in the arm of one of the photons that meet. `attempts`: of memories;
-    None: unknown, or none. `entangled`: the Bell state that the source is built to make. `limits`: acceptance
-    limits that the operator has set, by "procedure.quantity", in place of the usual ones.
+    None: unknown, or none. `entangled`: the Bell state that the source is built to make. `pairs_per_attempt`:
+    of the source, on average, as the link is planned; None: the lab file does not say one number. `limits`:
+    acceptance limits that the operator has set, by "procedure.quantity", in place of the usual ones.
     """
 
     link: str
@@ -192,6 +193,7 @@ class LinkBench:
     alignment: Alignment | None = None
     attempts: Attempts | None = None
     entangled: str = "phi_plus"
+    pairs_per_attempt: float | None = None
     required: tuple[str, ...] = ()
     limits: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
 

@@ -5,12 +5,16 @@ Owns the window in force and the places where accidentals are measured. Refuses 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bellwire.calibration.bench import LinkBench
+from bellwire.calibration.bench import LinkBench, Receiver
+from bellwire.calibration.estimates.attempt_of_pairs import PairTotals
+from bellwire.calibration.estimates.counting import weighted_sum
 from bellwire.calibration.estimates.link_quality import CORRELATION_SIGNS, BasisCounts
 from bellwire.calibration.pairing import Together, merged, needs_two
+from bellwire.calibration.records import Quantity
 from bellwire.calibration.work import Work
 from bellwire.drivers.tags.pairs import count_pairs
 
@@ -72,6 +76,30 @@ def window_in_force(work: Work) -> CoincidenceWindow:
         jitter = work.needed("clock", "jitter_ps")
         return CoincidenceWindow(0.0, 3 * FWHM_PER_SIGMA * jitter.value)
     return CoincidenceWindow(0.0, width.value)
+
+
+def pair_totals(work: Work, window: CoincidenceWindow, looks: Sequence[Together]) -> PairTotals:
+    """Pairs of any two detectors in all looks together. Accidentals are those beside the peak, darks those of
+    the record in force; where there is none, no click is taken for one.
+    """
+    first, second = work.bench.receivers
+    duration_s = sum(one.duration_s for one in looks)
+    beside = sum(window.all_beside(one) for one in looks)
+    return PairTotals(
+        coincidences=sum(window.all_inside(one) for one in looks),
+        accidentals=Quantity(beside / OFF_PEAK_WINDOWS, math.sqrt(max(beside, 1)) / OFF_PEAK_WINDOWS),
+        singles=(
+            sum(times.size for one in looks for times in one.first.values()),
+            sum(times.size for one in looks for times in one.second.values()),
+        ),
+        dark_singles=(_dark_singles(work, first, duration_s), _dark_singles(work, second, duration_s)),
+    )
+
+
+def _dark_singles(work: Work, receiver: Receiver, duration_s: float) -> Quantity:
+    """Clicks without light of all detectors of a receiver."""
+    known = [work.quantity("darks", f"dark_hz.{receiver.name}.{label}") for label in receiver.labels]
+    return weighted_sum([(duration_s, one) for one in known if one is not None])
 
 
 def bell_index(state: str) -> int:

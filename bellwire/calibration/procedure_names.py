@@ -22,6 +22,7 @@ PROCEDURE_NAMES: Final = (
     "arm_delay",
     "hom",
     "bsm_patterns",
+    "herald_rate",
     "link_quality",
     "bell_test",
     "keep_clock",

@@ -20,7 +20,7 @@ SUCCESS_PROBABILITY: Final = "success_probability"
 """Quantity: of one joint attempt of one lane."""
 FIDELITY: Final = "fidelity"
 """Quantity: of a fresh pair, mean over the herald codes."""
-QUALITY_PROCEDURES: Final = ("rate", "link_quality")
+QUALITY_PROCEDURES: Final = ("herald_rate", "link_quality")
 """Procedures whose records say what a link can do."""
 
 FIDELITY_OF_NOISE: Final = 0.25

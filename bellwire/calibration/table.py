@@ -18,6 +18,7 @@ from bellwire.calibration.procedures.darks import Darks
 from bellwire.calibration.procedures.dead_time import DeadTimes
 from bellwire.calibration.procedures.detector_bias import DetectorBias
 from bellwire.calibration.procedures.detector_delays import DetectorDelays
+from bellwire.calibration.procedures.herald_rate import HeraldRate
 from bellwire.calibration.procedures.hom import Hom
 from bellwire.calibration.procedures.link_quality import LinkQualityCheck
 from bellwire.calibration.procedures.oven_scan import OvenScan
@@ -49,6 +50,7 @@ def procedures() -> Mapping[str, Procedure]:
         ArmDelay(),
         Hom(),
         BsmPatterns(),
+        HeraldRate(),
         LinkQualityCheck(),
         BellTest(),
         KeepClock(),

@@ -153,7 +153,7 @@ def figures_table(links: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Renderab
 
 
 def _success(figures: Mapping[str, Any]) -> str:
-    if not figures["measured"]:
+    if not figures["measured"] and not figures["success_error"]:
         return f"{figures['success_probability']:.3g} (modelled)"
     return f"{figures['success_probability']:.3g} ± {figures['success_error']:.1g}"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bellwire.cli.places import find_lab
+from bellwire.cli.places import STATE, find_lab
 from bellwire.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 LAB_SUFFIXES: Final = (".yaml", ".yml")
 
 
-def topology_named(text: str, span_max_km: float | None = None) -> "Topology":
+def topology_named(text: str, span_max_km: float | None = None, state: Path = STATE) -> "Topology":
     """The topology of a lab (name or YAML file), a network file, or a random network such as waxman:nodes=50.
 
-    span_max_km: longer edges of plain graphs get repeaters; None: they stay as they are.
+    span_max_km: longer edges of plain graphs get repeaters; None: they stay as they are. state: folder whose
+    calibrations in force take the place of a lab's figures.
 
     Raises:
         ConfigError: there is no such network, or something in it is wrong.
@@ -36,14 +37,15 @@ def topology_named(text: str, span_max_km: float | None = None) -> "Topology":
         read = read_topology(path, span_max_km)
         return read if read.name else replace(read, name=path.stem)
     _refuse_span(text, span_max_km)
-    return _lab(find_lab(text))
+    return _lab(find_lab(text), state)
 
 
-def _lab(path: Path) -> "Topology":
+def _lab(path: Path, state: Path) -> "Topology":
+    from bellwire.cli.calibrated_runs import with_stored_calibrations
     from bellwire.labs import load_lab
     from bellwire.planner.sources.settings import topology_of
 
-    lab = load_lab(path)
+    lab = with_stored_calibrations(load_lab(path), state)
     return replace(topology_of(lab.network), name=lab.name)
 
 

@@ -326,7 +326,7 @@ class LinkFigures(Word, frozen=True, kw_only=True):
     point: int
     name: str
     success_probability: float  # of one joint attempt of one lane
-    success_error: float  # standard error; 0.0: as modelled, never measured
+    success_error: float  # standard error; 0.0: as modelled, never measured or calibrated
     fidelity: float
     fidelity_low: float  # 95 % interval
     fidelity_high: float

@@ -207,6 +207,8 @@ def link_bench(
     section: LinkCalibration,
     equipment: Iterable[EquipmentSettings],
     composites: Iterable[CompositeSettings],
+    *,
+    pairs_per_attempt: float | None = None,
 ) -> LinkBench:
     """What procedures get. Raises ConfigError for a name or a role that is not there."""
     parts = _Parts(
@@ -224,6 +226,7 @@ def link_bench(
         if section.attempts is None
         else Attempts(section.attempts.period_ps, section.attempts.window_ps),
         entangled=section.entangled,
+        pairs_per_attempt=pairs_per_attempt,
         required=section.required,
         limits=dict(section.limits),
     )

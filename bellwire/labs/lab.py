@@ -171,8 +171,16 @@ class Lab:
 
     def calibration_bench(self, link: LinkId) -> LinkBench | None:
         """What stands around a link, for procedures; None where the file says nothing."""
-        section = self._file.links[link].calibration
-        return None if section is None else link_bench(link, section, self.equipment, self.composites)
+        section, source = self._file.links[link].calibration, self._file.links[link].source
+        if section is None:
+            return None
+        return link_bench(
+            link,
+            section,
+            self.equipment,
+            self.composites,
+            pairs_per_attempt=None if source is None else source.mean_pair_number,
+        )
 
     def request(self, request_id: RequestId) -> EntanglementRequest | None:
         """The request of that name in the lab file, or None."""

@@ -51,7 +51,8 @@ def may_have_news(link: LinkSettings) -> bool:
 
 
 def modelled_figures(link: LinkSettings) -> tuple[LinkFigures, ...]:
-    """Figures of a link as its settings say, nothing measured; herald codes come equally often."""
+    """Figures of a link as its settings say, modelled or calibrated, nothing measured by the link itself;
+    herald codes come equally often."""
     found: list[LinkFigures] = []
     for index in range(max(1, len(link.points))):
         point = link.point(index)
@@ -62,7 +63,7 @@ def modelled_figures(link: LinkSettings) -> tuple[LinkFigures, ...]:
                 point=index,
                 name=point.name,
                 success_probability=point.success_probability,
-                success_error=0.0,
+                success_error=0.0 if link.points else link.success_error or 0.0,
                 fidelity=fidelity,
                 fidelity_low=fidelity,
                 fidelity_high=fidelity,

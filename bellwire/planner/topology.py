@@ -122,6 +122,8 @@ class Link:
     attenuation_length_km: float = ATTENUATION_LENGTH_KM
     channels: int = 1  # W
     link: LinkId | None = None  # name in the lab, where there is one
+    success_error: float | None = None  # standard errors of `success_probability` and of the fidelity, where
+    fidelity_error: float | None = None  # they were measured; None: nobody did
 
     def __post_init__(self) -> None:
         where = f"link {self.ends[0]}-{self.ends[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,13 @@ from bellwire.labs.calibrated import (
 from bellwire.link_layer.advertising import modelled_figures
 from bellwire.link_layer.estimation.beliefs import fidelity_error, worth_of
 from bellwire.link_layer.estimation.counts import BasisCounts, Counts
+from bellwire.link_layer.estimation.unit import estimation_of
 from bellwire.planner.advertised import FILE_FIDELITY_ERROR, FILE_HERALDS, learnt
 from bellwire.planner.plans import predict
 from bellwire.planner.points import fidelity_at
 from bellwire.runtime.runs import create_run
 from tests.calibration.made_records import DAY_S, NOW_NS, made
+from tests.cli.planning import bellwire, document
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 LINK = "alice-bob"
@@ -50,7 +53,7 @@ def store(tmp_path: Path) -> CalibrationStore:
 
 def rate(value: float, sigma: float, **terms: Any) -> CalibrationRecord:
     found = {"success_probability": Quantity(value, sigma)}
-    return made(f"rate{value}", procedure="rate", link=LINK, quantities=found, **terms)
+    return made(f"rate{value}", procedure="herald_rate", link=LINK, quantities=found, **terms)
 
 
 def quality(value: float, sigma: float) -> CalibrationRecord:
@@ -161,6 +164,46 @@ def test_a_plan_counts_with_the_calibrated_figures(lab: Lab, store: CalibrationS
     assert not isinstance(now, str)
     assert now.rate_hz / was.rate_hz == pytest.approx(0.25, rel=0.02)
     assert was.fidelity - now.fidelity == pytest.approx(0.05, abs=0.01)
+
+
+def test_the_plan_of_an_operator_has_the_figures_of_the_store_and_their_uncertainty(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """`bellwire plan LAB --state FOLDER`: rate in proportion to the measured probability, errors told."""
+    asked = ("--from", "alice", "--to", "bob", "--json", "--state", tmp_path)
+    by_file = document(bellwire(LABS / "two_node_link.yaml", *asked))
+    assert (by_file["rate_error_hz"], by_file["fidelity_error"]) == (None, None)
+    p = link_of(lab).success_probability / 4
+    now_ns, store = time.time_ns(), store_in(tmp_path)
+    store.put(replace(rate(p, 0.1 * p), ended_ns=now_ns))
+    store.put(replace(quality(0.85, 0.02), ended_ns=now_ns))
+    measured = document(bellwire(LABS / "two_node_link.yaml", *asked))
+    assert measured["rate_hz"] / by_file["rate_hz"] == pytest.approx(0.25, rel=0.02)
+    assert measured["tree"]["attempt_probability"] == pytest.approx(p)
+    assert measured["tree"]["attempt_probability_error"] == pytest.approx(0.1 * p)
+    assert measured["rate_error_hz"] / measured["rate_hz"] == pytest.approx(0.1, rel=0.02)
+    assert measured["fidelity_error"] == pytest.approx(0.02, rel=0.05)
+    people = bellwire(LABS / "two_node_link.yaml", "--from", "alice", "--to", "bob", "--state", tmp_path)
+    assert "by calibrations of its links" in people.stdout
+
+
+def test_a_link_tells_the_uncertainty_of_its_calibration_until_it_has_counted_itself(
+    lab: Lab, store: CalibrationStore
+) -> None:
+    store.put(rate(0.004, 0.0004))
+    link = link_of(with_calibrations(lab, store, NOW_NS))
+    memory = lab.network.nodes[link.nodes[0]].memory
+    assert memory is not None
+    unit = estimation_of(link, (memory, memory))
+    (figures,) = unit.figures()
+    assert (figures.success_probability, figures.success_error, figures.measured) == (0.004, 0.0004, 0)
+    assert modelled_figures(link)[0].success_error == 0.0004
+    for _ in range(50):
+        unit.waited(0, 100)
+    (figures,) = unit.figures()
+    assert figures.measured == 50
+    assert figures.success_probability == pytest.approx(49 / 4999)
+    assert figures.success_error == pytest.approx(0.01 / math.sqrt(50), rel=0.03)
 
 
 def test_news_are_weighed_against_a_calibration_by_its_uncertainty(lab: Lab, store: CalibrationStore) -> None:

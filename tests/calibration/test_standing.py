@@ -106,7 +106,9 @@ def test_ages_are_rounded_down(span_s: int, words: str) -> None:
 # --- what a link can do -------------------------------------------------------------------------------------
 
 
-def rate(value: float, sigma: float = 1e-6, *, ago_s: float = 0.0, name: str = "rate") -> CalibrationRecord:
+def rate(
+    value: float, sigma: float = 1e-6, *, ago_s: float = 0.0, name: str = "herald_rate"
+) -> CalibrationRecord:
     found = {"success_probability": Quantity(value, sigma), "rate": Quantity(10.0, 1.0, "1/s")}
     return made("r", procedure=name, ago_s=ago_s, quantities=found)
 

@@ -49,7 +49,13 @@ async def test_a_link_heralds_only_while_its_calibration_is_in_force(tmp_path: P
     store = store_in(state)
     store.put(now(visible("good", 0.9)))
     store.put(
-        now(made("rate", procedure="rate", quantities={"success_probability": Quantity(0.0123, 0.001)}))
+        now(
+            made(
+                "rate",
+                procedure="herald_rate",
+                quantities={"success_probability": Quantity(0.0123, 0.001)},
+            )
+        )
     )
     lab = with_stored_calibrations(live_lab(tmp_path, LAB), state)
     async with StrictLab(lab, state) as supervisor:

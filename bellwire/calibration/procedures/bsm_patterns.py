@@ -24,11 +24,9 @@ from bellwire.calibration.procedures.clicks import (
     OFF_PEAK_PULSES,
     Pattern,
     counted_together,
+    detectors_of_bsm,
     heard_clicks,
     no_analyser,
-    polarisation_of,
-    port_of,
-    ports_of,
 )
 from bellwire.calibration.procedures.delay_line import approach, range_of
 from bellwire.calibration.procedures.hom import FAR_FWHM, HALF_WINDOW_PS
@@ -199,16 +197,10 @@ def _aligned(bench: LinkBench) -> bool:
     return alignment_light.cannot_meet(bench) is None and bench.delay is not None
 
 
-def _names(receiver: Receiver) -> dict[str, str]:
-    """Labels of the lab to those of `estimates.bsm`: the first port is c."""
-    letters = dict(zip(ports_of(receiver), "cd", strict=True))
-    return {label: letters[port_of(label)] + polarisation_of(label).upper() for label in receiver.labels}
-
-
 async def _counted(
     work: Work, heard: Listening, receiver: Receiver, duration_s: float, half_ps: int, period_ps: int | None
 ) -> _Counted:
-    names = _names(receiver)
+    names = detectors_of_bsm(receiver)
     peak: dict[Pattern, int] = {}
     beside: dict[Pattern, int] = {}
     singles = dict.fromkeys(names.values(), 0)

@@ -63,6 +63,12 @@ def no_analyser(bench: LinkBench) -> str | None:
     return None
 
 
+def detectors_of_bsm(receiver: Receiver) -> dict[str, str]:
+    """Labels of the lab to those of `estimates.bsm`: the first port is c."""
+    letters = dict(zip(ports_of(receiver), "cd", strict=True))
+    return {label: letters[port_of(label)] + polarisation_of(label).upper() for label in receiver.labels}
+
+
 @dataclass(frozen=True, slots=True)
 class Clicks:
     """Clicks of one window, by label, int64 ps, electrical delays corrected. `duration_s`: without losses."""

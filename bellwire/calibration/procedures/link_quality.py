@@ -1,16 +1,25 @@
-"""What a link is worth: error rates in two bases and the fidelity that they leave (procedure 9)."""
+"""What a link is worth: error rates in two bases and the fidelity that they leave (procedure 9), and how
+often an attempt gives a pair, as such a link is planned (estimates/attempt_of_pairs.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from bellwire.calibration.bench import LinkBench
+from bellwire.calibration.estimates.attempt_of_pairs import attempt_probability
 from bellwire.calibration.estimates.counting import poisson_rate
 from bellwire.calibration.estimates.link_quality import link_quality
-from bellwire.calibration.pair_counts import basis_counts, bell_index, cannot_compare, window_in_force
+from bellwire.calibration.pair_counts import (
+    basis_counts,
+    bell_index,
+    cannot_compare,
+    pair_totals,
+    window_in_force,
+)
 from bellwire.calibration.pairing import Together, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
+from bellwire.calibration.standing import SUCCESS_PROBABILITY
 from bellwire.calibration.work import Work
 
 
@@ -22,7 +31,7 @@ class LinkQualityCheck:
     window_s: float = 1.0
     record_s: float = 3.0
     name: str = "link_quality"
-    meaning: str = "error rates in two bases, visibilities and the fidelity they leave"
+    meaning: str = "error rates in two bases, the fidelity they leave, and the success of an attempt"
     needs: tuple[str, ...] = ("clock", "window", "polarisation")
     valid_for_s: float = 3600.0
 
@@ -45,15 +54,17 @@ class LinkQualityCheck:
         counts = {basis: basis_counts(window, looks, basis) for basis in ("x", "z")}
         found = link_quality(counts["x"], counts["z"], bell_index=bell_index(work.bench.entangled))
         duration_s = sum(one.duration_s for one in looks)
-        coincidences = sum(window.all_inside(one) for one in looks)
+        totals = pair_totals(work, window, looks)
         quantities = {f"error_{basis}": one for basis, one in found.errors.items()}
         quantities |= {f"visibility_{basis}": one for basis, one in found.visibilities.items()}
+        if work.bench.pairs_per_attempt is not None:
+            quantities[SUCCESS_PROBABILITY] = attempt_probability(totals, work.bench.pairs_per_attempt)
         return Finding(
             quantities=quantities
             | {
                 # What two bases prove, and what plans may count on: the fidelity is not below it.
                 "fidelity": found.fidelity_bound,
-                "coincidences_hz": poisson_rate(coincidences, duration_s),
+                "coincidences_hz": poisson_rate(totals.coincidences, duration_s),
             },
             checks=found.checks(),
             draw=pictures.bars(

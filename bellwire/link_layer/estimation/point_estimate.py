@@ -70,10 +70,18 @@ class Drift(NamedTuple):
 class PointEstimate:
     """One operating point of a link, as one of its ends knows it."""
 
-    def __init__(self, point: OperatingPoint, settings: EstimationSettings, contrast: float) -> None:
-        """contrast: of a test that is measured at once: what the readout of both ends leaves (counts.py)."""
+    def __init__(
+        self,
+        point: OperatingPoint,
+        settings: EstimationSettings,
+        contrast: float,
+        success_error: float | None = None,
+    ) -> None:
+        """contrast: of a test that is measured at once: what the readout of both ends leaves (counts.py).
+        success_error: of the point's success probability where it was calibrated, None: it was not."""
         self.name = point.name
         self.table_success_probability = point.success_probability
+        self._table_success_error = success_error or 0.0
         self.success = SuccessCount()
         self.tally = Tally()
         self._fresh: Tally | None = None  # tests since an alarm, None: those before it are forgotten
@@ -139,7 +147,7 @@ class PointEstimate:
     @property
     def success_probability(self) -> tuple[float, float]:
         """Of one attempt, with its standard error; 0.0: as modelled, nothing measured."""
-        return self.success.estimate() or (self.table_success_probability, 0.0)
+        return self.success.estimate() or (self.table_success_probability, self._table_success_error)
 
     # ---- what is learnt
 

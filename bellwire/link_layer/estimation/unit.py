@@ -35,6 +35,7 @@ class FidelityEstimation:
                 link.point(index),
                 link.estimation,
                 contrast(0, rates, (0, 0), readout_fidelities),
+                None if link.points else link.success_error,
             )
             for index in range(max(1, len(link.points)))
         )
@@ -114,7 +115,7 @@ def _figures(number: int, point: PointEstimate) -> LinkFigures:
         fidelity=point.fidelity,
         fidelity_low=low,
         fidelity_high=high,
-        measured=point.success.waits if error > 0.0 else 0,
+        measured=0 if point.success.estimate() is None else point.success.waits,
         tested=point.tally.tests,
         at_ns=point.at_ns,
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 from bellwire.planner.assessment import PairPlan, outlook
 from bellwire.planner.batch.batch_plan import BatchPlan, RequestShare
+from bellwire.planner.certainty import certainty_of
 from bellwire.planner.executable_trees import words_for
 from bellwire.planner.instructions import instructions_of
 from bellwire.planner.multipartite.values import Gate, MultipartitePlan, Operation, PairSupply
@@ -46,10 +47,17 @@ def pair_document(
         "to": plan.destination,
         "waiting": WAITINGS.get(plan.method, options.waiting),
         **tree_document(plan, topology),
+        **_certainty(plan, topology, options),
         "executable": _executable(plan, topology),
         "instructions": instructions_document(instructions_of(plan, topology, request)),
         "topology": _summary(topology),
     }
+
+
+def _certainty(plan: PairPlan, topology: Topology, options: Options) -> Document:
+    """Standard errors by calibrations of the links; null where one of them was never measured."""
+    certain = certainty_of(plan, topology, options.waiting)
+    return {"rate_error_hz": certain.rate_hz, "fidelity_error": certain.fidelity}
 
 
 def _executable(plan: PairPlan, topology: Topology) -> Document:
@@ -150,6 +158,9 @@ class _Numbered:
                     "kind": "link",
                     "link": link.link,
                     "length_km": link.length_km,
+                    "attempt_probability": link.success_probability,
+                    "attempt_probability_error": link.success_error,
+                    "fidelity_error": link.fidelity_error,
                     "rate_hz": finite(1.0 / tree.latency_s) if tree.latency_s > 0.0 else None,
                 }
             case StoredLeaf():

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bellwire.planner.assessment import PairPlan
 from bellwire.planner.batch.batch_plan import BatchPlan
 from bellwire.planner.capacity import Use
+from bellwire.planner.certainty import certainty_of
 from bellwire.planner.executable_trees import words_for
 from bellwire.planner.multipartite.values import MultipartitePlan
 from bellwire.planner.reports.branches import Branch, action_text, operation_branches, tree_branch
@@ -30,6 +31,7 @@ def pair_text(plan: PairPlan, topology: Topology) -> str:
     left_s, right_s = plan.ages_s
     lines = [
         f"{plan.source} to {plan.destination} by {plan.method}: {_promises(plan)}",
+        *_certainty_lines(plan, topology),
         f"route {' - '.join(route_of(plan.tree))}; a delivered pair is {time_text(left_s)} old at "
         f"{plan.source}, {time_text(right_s)} at {plan.destination}",
         *_request_lines(plan, topology),
@@ -39,6 +41,17 @@ def pair_text(plan: PairPlan, topology: Topology) -> str:
         *use_lines(plan.use, topology),
     ]
     return _joined(lines)
+
+
+def _certainty_lines(plan: PairPlan, topology: Topology) -> list[str]:
+    """What calibrations of the links leave open; nothing where none was measured."""
+    certain = certainty_of(plan, topology)
+    said = []
+    if certain.rate_hz is not None:
+        said.append(f"{rate_text(plan.rate_hz, ' pairs')} ± {rate_text(certain.rate_hz)}")
+    if certain.fidelity is not None:
+        said.append(f"fidelity {fidelity_text(plan.fidelity)} ± {certain.fidelity:.4f}")
+    return [f"by calibrations of its links {' and '.join(said)}"] if said else []
 
 
 def _request_lines(plan: PairPlan, topology: Topology) -> list[str]:

@@ -95,6 +95,8 @@ def _link(link: LinkSettings) -> Link:
         architecture=ARCHITECTURES[link.architecture],
         channels=link.lanes,
         link=link.link,
+        success_error=None if link.success_error is None else link.success_error * (1.0 - link.test_share),
+        fidelity_error=link.fidelity_error,
     )
 
 
