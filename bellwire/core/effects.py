@@ -83,6 +83,15 @@ class MeasureQubit(TaggedWord, frozen=True, kw_only=True):
     rotation: tuple[int, int, int] = (0, 0, 0)  # X-Y-X in units of 2 pi / 256, before the measurement
 
 
+class PrepareQubit(TaggedWord, frozen=True, kw_only=True):
+    """Prepare |0> in one slot and turn it; ends with QubitPrepared."""
+
+    operation: int
+    slot: int
+    turns: tuple[int, int, int]  # X-Y-X in units of 2 pi / 256
+    within_ns: int
+
+
 class PurifyPair(TaggedWord, frozen=True, kw_only=True):
     """The local half of a purification round; ends with PairPurified.
 
@@ -160,6 +169,7 @@ Effect = (
     | StartRun
     | MeasureBell
     | MeasureQubit
+    | PrepareQubit
     | PurifyPair
     | FuseQubits
     | ApplyPauli

@@ -123,6 +123,14 @@ class QubitMeasured(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
+class QubitPrepared(TaggedWord, frozen=True, kw_only=True):
+    """A preparation order ended."""
+
+    operation: int
+    ended: Ended
+    at_ns: int
+
+
 class PairPurified(TaggedWord, frozen=True, kw_only=True):
     """The local half of a purification order ended: the measured slot is empty in any case."""
 
@@ -223,6 +231,7 @@ Event = (
     | QubitMeasured
     | PairPurified
     | QubitsFused
+    | QubitPrepared
     | PauliApplied
     | Persisted
     | OutboxChanged

@@ -246,6 +246,17 @@ class Inquiry(TaggedWord, frozen=True, kw_only=True):
     head_end: End
 
 
+# ---- Application layer
+
+
+class TeleportOutcome(TaggedWord, frozen=True, kw_only=True):
+    """What the source of a teleportation found; the destination mends its qubit by it."""
+
+    request: RequestId
+    number: int  # of the delivery
+    outcome: int | None  # Pauli index 0..3 of the Bell measurement, None: it failed, the state is lost
+
+
 Message = (
     FactBatch
     | FactsWanted
@@ -294,6 +305,7 @@ Message = (
     | Aborted
     | Settled
     | Inquiry
+    | TeleportOutcome
     | Datagram
     | DatagramHeard
     | Track

@@ -210,6 +210,15 @@ class LinkFiguresTold(Word, frozen=True, kw_only=True):
     advertised: LinkAdvertised
 
 
+class QubitDelivered(Word, frozen=True, kw_only=True):
+    """A kept qubit of a request with a use is the application's: it empties the slot and sets it free."""
+
+    request: RequestId
+    number: int  # of the delivery, equal at all members
+    slot: int
+    frame: int  # Pauli index 0..3 that this qubit still needs; 0 at the source, whom the others follow
+
+
 class MemoryLost(Word, frozen=True, kw_only=True):
     """The memory instrument forgot its qubits."""
 
@@ -247,6 +256,7 @@ Notice = (
     | PeerRestarted
     | PeerLost
     | LinkFiguresTold
+    | QubitDelivered
     | MemoryLost
     | MemoryReady
 )

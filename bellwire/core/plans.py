@@ -6,7 +6,9 @@ Owns the plan values that planner, swapping and link layer share. Refuses algori
 from typing import Final, Literal
 
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.link_words import BasisChoice
 from bellwire.core.modes import follows_tree
+from bellwire.core.qubit_uses import QubitUse
 from bellwire.core.record import TaggedWord, Word
 
 WEIGHTS_MAX: Final = 64
@@ -159,6 +161,8 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     purifications: tuple[PurificationPlan, ...] = ()  # of pairs that end here, by partner
     fusion: FusionPlan | None = None  # None: a plan for pairs
     mode: PolicyName = ""  # generation mode of all its trees, "": as the swap plans say
+    bases: tuple[BasisChoice, ...] = ()  # of the request
+    use: QubitUse | None = None  # of the request
 
     @property
     def route(self) -> tuple[NodeId, ...]:
@@ -257,3 +261,6 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     purification: str | None = None  # of longer pairs (core/purification_words.py), None: none
     link_purification: int = 0  # rounds that every link pair goes through before it is used
     edges: tuple[tuple[NodeId, NodeId], ...] = ()  # of a graph state (core/graph_states.py)
+    # consumption = measure: how the source and the destination choose their bases, none: both Z
+    bases: tuple[BasisChoice, ...] = ()
+    use: QubitUse | None = None  # consumption = keep: what the members do with their qubits, None: nothing

@@ -117,6 +117,7 @@ class MemorySettings(Word, frozen=True, kw_only=True):
     bsm_success_probability: float
     operation_limit_ns: int  # a device order without result after this long counts as unknown
     bsm_duration_ns: int = 0
+    own_slots: int = 0  # of applications, numbered after `slots`: no link uses them
     emitters: int | None = None  # slots that may attempt at the same time, None: all
     gate_fidelity: float = 1.0  # of a two-qubit gate, as the lab believes
     readout_fidelity: float = 1.0  # of one bit

@@ -142,7 +142,7 @@ class Lab:
             memories.append(
                 MemoryTruth(
                     node=name,
-                    slots=settings.slots if settings is not None else 0,
+                    slots=settings.slots + settings.own_slots if settings is not None else 0,
                     t1_ns=t1_ns,
                     t2_ns=t2_ns,
                     depolarising_time_ns=depolarising_time_ns,

@@ -102,6 +102,8 @@ class Memory(Section):
     # slots that all links of the node share, any of them for any lane; null: every lane has one of its own
     bank: Count | None = None
     emitters: Count | None = None  # slots that may attempt at the same time; null: all of them
+    # slots beside those of the links, for qubits of applications: a teleportation needs one at its source
+    own_slots: Annotated[int, Field(ge=0, le=64)] = 0
 
     @model_validator(mode="after")
     def _coherence_is_physical(self) -> Self:

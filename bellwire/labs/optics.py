@@ -152,6 +152,7 @@ def memory_settings(memory: Memory, slots: int, limit_ms: float) -> MemorySettin
         phase_flip=memory.phase_flip,
         bsm_success_probability=memory.bsm_success_probability,
         operation_limit_ns=round(limit_ms * 1e6),
+        own_slots=memory.own_slots,
         emitters=memory.emitters,
         bsm_duration_ns=round(memory.bsm_duration_us * NS_PER_US),
         gate_fidelity=memory.gate_fidelity,

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
+from bellwire.core.bases import measurement_of
 from bellwire.core.bell import fidelity_of
 from bellwire.core.effects import AnswerLink, MeasureQubit
 from bellwire.core.events import QubitMeasured
@@ -20,7 +21,6 @@ from bellwire.core.ids import End, RequestId
 from bellwire.core.link_words import LinkErr
 from bellwire.core.machine import Step
 from bellwire.core.notices import SlotFreed, UpdatePair
-from bellwire.link_layer.bases import measurement_of
 from bellwire.link_layer.births import Births
 from bellwire.link_layer.counting import COUNT_TRIES_MAX, Counting, Judgement
 from bellwire.link_layer.feasibility import too_poor

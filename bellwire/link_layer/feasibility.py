@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Final, NamedTuple
 
-from bellwire.core.link_words import PRIORITIES, BasisChoice, LinkCreate, LinkErrorCode
+from bellwire.core.bases import fault_of_choice
+from bellwire.core.link_words import PRIORITIES, LinkCreate, LinkErrorCode
 from bellwire.core.plans import WEIGHTS_MAX, LinkPlan
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.link_layer.bases import TURN, WEIGHT_WHOLE
 
 NUMBER_MAX: Final = (1 << 16) - 1
 """Pairs of one CREATE, its id and its purpose: 16 bits in the draft."""
@@ -67,19 +67,10 @@ def _fault_of_rest(asked: LinkCreate) -> str | None:
         return f"weight {asked.weight}: choose 1 to {WEIGHTS_MAX}"
     if asked.fidelity_min is not None and not 0.0 <= asked.fidelity_min <= 1.0:
         return f"fidelity {asked.fidelity_min} is outside 0..1"
-    return _fault_of_basis("local", asked.local) or _fault_of_basis("remote", asked.remote)
-
-
-def _fault_of_basis(whose: str, choice: BasisChoice) -> str | None:
-    first, second = choice.first, choice.second
-    if not (first >= 0 and second >= 0 and first + second <= WEIGHT_WHOLE):
-        return f"{whose} basis weights {first} and {second}: they must be 0 or more and {WEIGHT_WHOLE} in sum"
-    if second and choice.random != "XYZ":
-        return f"{whose} basis weight {second}: only three bases have a second weight"
-    if any(not 0 <= angle < TURN for angle in choice.rotation):
-        return f"{whose} rotation {choice.rotation}: angles are 0 to {TURN - 1}, in units of a turn / {TURN}"
-    if choice.random != "none" and any(choice.rotation):
-        return f"{whose} rotation {choice.rotation} with a random basis {choice.random}: give one of them"
+    for whose, choice in (("local", asked.local), ("remote", asked.remote)):
+        fault = fault_of_choice(choice)
+        if fault is not None:
+            return f"{whose} {fault}"
     return None
 
 

@@ -7,6 +7,7 @@ link parts (stack paper IV-G).
 from collections.abc import Callable
 
 from bellwire.applications.notification import StatusNotification
+from bellwire.applications.qubit_uses import QubitUses
 from bellwire.applications.requests import RequestGenerator
 from bellwire.baselines.centre import CentralLedger
 from bellwire.baselines.protocols import Baselines
@@ -88,6 +89,7 @@ class QuantumNode(NodeMachine):
                 self.delivery,
                 self.monitoring,  # first: a restored request is planned by the terms that it remembers
                 self.requests,
+                QubitUses(network, node, self.slots),
                 RequestGenerator(network, node),
                 StatusNotification(network, node),
             ]

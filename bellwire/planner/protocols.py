@@ -161,7 +161,9 @@ class PlanDispatch:
         if isinstance(found, str):
             return found
         nodes = {
-            name: msgspec.structs.replace(plan, consumption=request.consumption)
+            name: msgspec.structs.replace(
+                plan, consumption=request.consumption, bases=request.bases, use=request.use
+            )
             for name, plan in found.nodes.items()
         }
         return msgspec.structs.replace(found, nodes=nodes)

@@ -18,6 +18,7 @@ from bellwire.core.effects import (
     FuseQubits,
     MeasureBell,
     MeasureQubit,
+    PrepareQubit,
     PurifyPair,
     ReleaseQubit,
     StartAttempts,
@@ -33,6 +34,7 @@ from bellwire.core.events import (
     PauliApplied,
     QubitHeld,
     QubitMeasured,
+    QubitPrepared,
     QubitsFused,
     StationDecided,
     StationHeralded,
@@ -102,6 +104,8 @@ class MemoryBindings:
                 self._measure_bell(order)
             case MeasureQubit():
                 self._measure_qubit(order)
+            case PrepareQubit():
+                self._prepare_qubit(order)
             case PurifyPair():
                 self._purify_pair(order)
             case FuseQubits():
@@ -189,13 +193,28 @@ class MemoryBindings:
             return QubitMeasured(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
 
         async def measure() -> QubitMeasured:
-            axes: tuple[Literal["x", "y"], ...] = ("x", "y", "x")
-            for axis, steps in zip(axes, order.rotation, strict=True):
-                if steps % ROTATION_STEPS:
-                    await self._memory.rotation(order.slot, axis, steps * math.tau / ROTATION_STEPS)
+            await self._turn(order.slot, order.rotation)
             return told("done", await self._memory.measure(order.slot, order.basis))
 
         self._to_one_end((order.slot,), order.within_ns, measure, lambda ended: told(ended, None))
+
+    def _prepare_qubit(self, order: PrepareQubit) -> None:
+        def told(ended: Ended) -> QubitPrepared:
+            return QubitPrepared(operation=order.operation, ended=ended, at_ns=self._clock.now_ns())
+
+        async def prepare() -> QubitPrepared:
+            await self._memory.initialise(order.slot)
+            await self._turn(order.slot, order.turns)
+            return told("done")
+
+        self._to_one_end((order.slot,), order.within_ns, prepare, told)
+
+    async def _turn(self, slot: int, turns: tuple[int, int, int]) -> None:
+        """Turns about X, Y and X, in units of a full turn / ROTATION_STEPS."""
+        axes: tuple[Literal["x", "y"], ...] = ("x", "y", "x")
+        for axis, steps in zip(axes, turns, strict=True):
+            if steps % ROTATION_STEPS:
+                await self._memory.rotation(slot, axis, steps * math.tau / ROTATION_STEPS)
 
     def _purify_pair(self, order: PurifyPair) -> None:
         kept, measured = order.kept_slot, order.measured_slot

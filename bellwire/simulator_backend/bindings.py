@@ -5,6 +5,7 @@ that take no time are answered at once, without an appointment (architecture.md 
 """
 
 from collections.abc import Callable
+from math import tau
 from typing import Protocol
 
 from bellwire.core.effects import (
@@ -12,6 +13,7 @@ from bellwire.core.effects import (
     FuseQubits,
     MeasureBell,
     MeasureQubit,
+    PrepareQubit,
     PurifyPair,
     ReleaseQubit,
     StartAttempts,
@@ -27,6 +29,7 @@ from bellwire.core.events import (
     PauliApplied,
     QubitHeld,
     QubitMeasured,
+    QubitPrepared,
     QubitsFused,
     StationDecided,
     StationHeralded,
@@ -37,6 +40,7 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.clock import HARDWARE, HOUSEKEEPING, VirtualClock
 from bellwire.simulator_backend.world import PairTruth, PlannedClick, World
 from bellwire.simulator_backend.world_fusions import GroupTruth
+from bellwire.simulator_backend.world_pairs import ROTATION_STEPS
 
 Tell = Callable[[NodeId, Event], None]
 """Give an event to a node's machine, now."""
@@ -189,6 +193,9 @@ class VirtualBindings:
 
     def _measure_bell(self, node: NodeId, order: MeasureBell) -> None:
         now_ns = self._clock.now_ns
+        memory = self._network.nodes[node].memory
+        if memory is not None and order.left_slot >= memory.slots:  # a teleportation uses the pair up
+            self._witness(node, order.right_slot, self._world.truth(node, order.right_slot, now_ns))
         outcome = self._world.measure_bell(node, order.left_slot, order.right_slot, now_ns)
         ended: Ended = "failed" if outcome is None else "done"
         self._tell(node, BellMeasured(operation=order.operation, ended=ended, outcome=outcome, at_ns=now_ns))
@@ -212,8 +219,19 @@ class VirtualBindings:
         """Measure one slot."""
         now_ns = self._clock.now_ns
         self._witness(node, order.slot, self._world.truth(node, order.slot, now_ns))
+        if order.tag:
+            self._witness_group(node, order.slot)
         bit = self._world.measure(node, order.slot, order.basis, now_ns, order.rotation)
         self._tell(node, QubitMeasured(operation=order.operation, ended="done", bit=bit, at_ns=now_ns))
+
+    def prepare_qubit(self, node: NodeId, order: PrepareQubit) -> None:
+        """Prepare |0> and turn it."""
+        now_ns = self._clock.now_ns
+        self._world.initialise(node, order.slot, now_ns)
+        for name, steps in zip(("rx", "ry", "rx"), order.turns, strict=True):
+            if steps:
+                self._world.gate(node, order.slot, name, steps * tau / ROTATION_STEPS, now_ns)
+        self._tell(node, QubitPrepared(operation=order.operation, ended="done", at_ns=now_ns))
 
     def purify_pair(self, node: NodeId, order: PurifyPair) -> None:
         """The local half of a purification round."""
@@ -242,11 +260,15 @@ class VirtualBindings:
         now_ns = self._clock.now_ns
         if order.tag:
             self._witness(node, order.slot, self._world.truth(node, order.slot, now_ns))
-            group = self._world.group_truth(node, order.slot, now_ns) if self.group_witnesses else None
-            if group is not None:
-                for witness in self.group_witnesses:
-                    witness(now_ns, node, group)
+            self._witness_group(node, order.slot)
         self._world.release(node, order.slot, now_ns)
+
+    def _witness_group(self, node: NodeId, slot: int) -> None:
+        now_ns = self._clock.now_ns
+        group = self._world.group_truth(node, slot, now_ns) if self.group_witnesses else None
+        if group is not None:
+            for witness in self.group_witnesses:
+                witness(now_ns, node, group)
 
     def power_loss(self, node: NodeId) -> None:
         """The node's memory forgets everything."""

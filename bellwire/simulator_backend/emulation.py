@@ -218,7 +218,8 @@ class TruthFile:
                 "ghz_fidelity": truth.ghz_fidelity(),
                 "frame_zero": truth.has_frame_zero(),
             }
-            if tag:  # a delivery: which graph it was to be, only the reader knows
+            apart = len(set(truth.nodes)) == len(truth.nodes)
+            if tag or (apart and operation.startswith("measure")):  # delivered; what for, the reader knows
                 line["group"] |= {"nodes": truth.nodes, "density": truth.density_parts()}
         self._file.write(msgspec.json.encode(line | {"truth": known}) + b"\n")
 

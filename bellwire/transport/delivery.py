@@ -29,6 +29,7 @@ from bellwire.core.notices import (
     PlanInstalled,
     PlanRemoved,
     PlanRequested,
+    QubitDelivered,
     SlotFreed,
     UpdatePair,
     ViewReady,
@@ -38,7 +39,7 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.transport.delivery_groups import wanted_group
 from bellwire.transport.delivery_records import DeliveryRecord, from_record
-from bellwire.transport.handover import PURPOSE, Circuit, Handover
+from bellwire.transport.handover import ALWAYS_Z, PURPOSE, Circuit, Handover
 from bellwire.transport.head import Head
 from bellwire.transport.tail import Tail
 
@@ -96,7 +97,7 @@ class Delivery:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset((UpdatePair, SlotFreed, ViewWanted, EntanglementReported))
+        return frozenset((UpdatePair, SlotFreed, ViewWanted, EntanglementReported, QubitDelivered))
 
     def deadline_ns(self) -> int | None:
         return self.handover.alarms.earliest_ns()
@@ -175,6 +176,8 @@ class Delivery:
         if plan.role == "inner":
             return
         at_head = plan.role == "source"
+        if plan.use is not None:
+            self.handover.used.add(plan.request)
         self.handover.circuits[plan.request] = Circuit(
             request=plan.request,
             version=plan.version,
@@ -190,6 +193,7 @@ class Delivery:
                 None,
             ),
             group=None if plan.fusion is None else wanted_group(plan.fusion),
+            choice=plan.bases[0 if at_head else -1] if plan.bases else ALWAYS_Z,
         )
         for end in self.handover.waiting(plan.request):
             self.handover.look(step, end)

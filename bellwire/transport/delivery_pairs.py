@@ -8,6 +8,7 @@ from typing import Literal
 
 from bellwire.core.bell import Walsh
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.link_words import Basis
 from bellwire.transport.delivery_groups import Tails
 from bellwire.transport.delivery_records import DeliveryRecord
 
@@ -29,6 +30,7 @@ class HeadPair:
     born_ns: int
     tail_frame: int | None = None  # of the tail's answer
     tail_frame_differs: bool = False  # some tail of a group sees another frame than this node does
+    basis: Basis | None = None  # of the measurement; None: kept
     bit: int | None = None
     record: DeliveryRecord | None = None
     void: bool = False  # the qubit of this side was lost after the decision
@@ -69,6 +71,7 @@ class TailPair:
     pauli: int = 0  # that the correction applies
     hadamard: bool = False  # gate before the correction: this node is a vertex of a graph that turns last
     grouped: bool = False  # end of a state of three and more: `frame` is that of this tail alone
+    basis: Basis | None = None  # of the measurement; None: kept
     bit: int | None = None
     record: DeliveryRecord | None = None
     offered: bool = False  # an offer came while measuring

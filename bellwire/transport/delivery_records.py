@@ -11,6 +11,7 @@ import msgspec
 from bellwire.core.bell import Cost, Walsh, fidelity_of
 from bellwire.core.events import Record
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.link_words import Basis
 from bellwire.core.messages import Commit
 from bellwire.core.record import TaggedWord
 
@@ -34,6 +35,7 @@ class DeliveryRecord(TaggedWord, frozen=True):
     state: Literal["committed", "settled", "void"]
     bit: int | None  # this end's outcome; None: kept, or void
     others: tuple[tuple[NodeId, End], ...] = ()  # at the head: further tails of a state of three and more
+    basis: Basis | None = None  # in which this end measured; None: kept
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -68,9 +70,13 @@ def commit_of(record: DeliveryRecord, tail_end: End | None = None) -> Commit:
 
 
 def from_commit(
-    commit: Commit, peer: NodeId, mode: Literal["keep", "measure"], bit: int | None
+    commit: Commit,
+    peer: NodeId,
+    mode: Literal["keep", "measure"],
+    bit: int | None,
+    basis: Basis | None = None,
 ) -> DeliveryRecord:
-    """The tail's record of what the head said. `bit`: the tail's own outcome."""
+    """The tail's record of what the head said. `bit`: the tail's own outcome, in `basis`."""
     return DeliveryRecord(
         request=commit.request,
         role="tail",
@@ -87,6 +93,7 @@ def from_commit(
         born_ns=commit.born_ns,
         state="committed",
         bit=bit,
+        basis=basis,
     )
 
 

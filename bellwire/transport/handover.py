@@ -7,12 +7,14 @@ a qubit is given up: fact, device order, slot, news. Refuses messages: head.py a
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bellwire.core.bases import measurement_of
 from bellwire.core.effects import MeasureQubit, Persist, ReleaseQubit, Report
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.facts import Released, ReleaseReason
 from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.link_words import Basis, BasisChoice
 from bellwire.core.machine import Step
-from bellwire.core.notices import SlotFreed, UpdatePair, ViewWanted
+from bellwire.core.notices import QubitDelivered, SlotFreed, UpdatePair, ViewWanted
 from bellwire.core.plans import PurificationPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
@@ -21,6 +23,8 @@ from bellwire.transport.delivery_groups import WantedGroup
 from bellwire.transport.delivery_records import DeliveryBook, DeliveryRecord, to_record
 
 PURPOSE: Final = "delivery"
+
+ALWAYS_Z: Final = BasisChoice()
 
 Side = Literal["head", "tail"]
 
@@ -36,6 +40,7 @@ class Circuit:
     mode: Literal["keep", "measure"]
     refinement: PurificationPlan | None = None  # of the route's own pairs, None: none
     group: WantedGroup | None = None  # the state of three and more that is wanted, None: pairs
+    choice: BasisChoice = ALWAYS_Z  # how this end chooses the bases of its measurements
 
 
 class Handover:
@@ -51,6 +56,7 @@ class Handover:
         self.slots = slots
         self.operation_limit_ns = memory.operation_limit_ns
         self.circuits: dict[RequestId, Circuit] = {}
+        self.used: set[RequestId] = set()  # whose kept qubits an application uses
         self.book = DeliveryBook()
         self.alarms: Alarms[tuple[Side, End]] = Alarms()
         self._looks: dict[End, int] = {}
@@ -92,20 +98,42 @@ class Handover:
             return None
         return slot
 
-    def measure(self, step: Step, slot: SlotView) -> int:
-        """Order the measurement of a held end; returns the operation."""
+    def measure(self, step: Step, slot: SlotView, end: End, choice: BasisChoice) -> tuple[int, Basis]:
+        """Order the measurement of a held end; returns the operation and the basis."""
         operation = step.operation()
+        measurement = measurement_of(choice, step.seed, end)
         self.slots.measure(slot.index)
         step.order(
             MeasureQubit(
-                operation=operation, slot=slot.index, basis="Z", tag=0, within_ns=self.operation_limit_ns
+                operation=operation,
+                slot=slot.index,
+                basis=measurement.basis,
+                tag=0,
+                within_ns=self.operation_limit_ns,
+                rotation=measurement.rotation,
             )
         )
-        return operation
+        return operation, measurement.told
 
     def release(self, step: Step, end: End, reason: ReleaseReason, tag: int = 0) -> None:
         """End an own qubit that still exists. `tag`: delivery number, 0 when it was not delivered."""
         self._end(step, end, reason, tag)
+
+    def hand_over(self, step: Step, record: DeliveryRecord, end: End) -> None:
+        """The application has a kept qubit: its own to use, or, when the request names no use, let go."""
+        slot = self.slots.holding(end)
+        if record.request not in self.used or slot is None:
+            self.release(step, end, "delivered", tag=record.number)
+            return
+        step.tell(UpdatePair(fact=Released(end=end, reason="delivered", at_ns=step.now_ns)))
+        step.tell(
+            QubitDelivered(
+                request=record.request,
+                number=record.number,
+                slot=slot.index,
+                frame=0 if record.role == "head" else record.frame,
+            )
+        )
 
     def measured(self, step: Step, end: End) -> None:
         """End an own qubit that its measurement consumed."""
@@ -155,6 +183,7 @@ class Handover:
                     "role": record.role,
                     "slot": slot,
                     "bit": record.bit,
+                    "basis": record.basis,
                 },
             )
         )

@@ -105,14 +105,15 @@ class Head:
         self.handover.alarms.clear(("head", end))
         self._open[circuit.request] = self._open.get(circuit.request, 0) + 1
         if circuit.mode == "measure":
-            self._start_measuring(step, pair, slot)
+            self._start_measuring(step, pair, slot, circuit)
         else:
             self.handover.slots.offer(slot.index)
             self._move(pair, "seen_to_keep")
             self._offer(step, pair)
 
-    def _start_measuring(self, step: Step, pair: HeadPair, slot: SlotView) -> None:
-        self._operations[self.handover.measure(step, slot)] = pair
+    def _start_measuring(self, step: Step, pair: HeadPair, slot: SlotView, circuit: Circuit) -> None:
+        operation, pair.basis = self.handover.measure(step, slot, pair.head_end, circuit.choice)
+        self._operations[operation] = pair
         self._move(pair, "seen_to_measure")
 
     def _reconsider(self, step: Step, view: LedgerView, pair: HeadPair) -> None:
@@ -202,7 +203,7 @@ class Head:
         else:
             self.handover.report_delivered(step, record, pair.slot)
             if pair.mode == "keep":
-                self.handover.release(step, pair.head_end, "delivered", tag=record.number)
+                self.handover.hand_over(step, record, pair.head_end)
         pair.record = record
         self.handover.book.write(record)
         self._commit(step, pair)

@@ -70,6 +70,7 @@ def decided(step: Step, handover: Handover, pair: HeadPair) -> DeliveryRecord:
         born_ns=pair.born_ns,
         state="committed",
         bit=pair.bit,
+        basis=pair.basis,
         others=pair.others,
     )
 
@@ -89,6 +90,7 @@ def restored(record: DeliveryRecord, now_ns: int, *, void: bool) -> HeadPair:
         walsh=PERFECT,
         born_ns=record.born_ns,
         bit=record.bit,
+        basis=record.basis,
         record=record,
         void=void,
         others=record.others,

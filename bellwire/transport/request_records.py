@@ -9,10 +9,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from bellwire.core.bases import fault_of_choice
 from bellwire.core.events import Record
 from bellwire.core.graph_states import graph_fault, members_fault
 from bellwire.core.ids import NodeId
 from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest
+from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport.transitions import Rows
@@ -127,7 +129,25 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
         return f"fidelity_threshold = {request.fidelity_threshold} is outside 0..1"
     if request.rate_threshold_hz is not None and request.rate_threshold_hz < 0.0:
         return f"rate_threshold_hz = {request.rate_threshold_hz} is negative"
-    return None
+    return _fault_of_use(request)
+
+
+def _fault_of_use(request: EntanglementRequest) -> str | None:
+    """What is wrong with the bases, or with the use of kept qubits."""
+    if request.bases:
+        if request.consumption != "measure":
+            return "bases go with consumption = measure; qubits that are kept are measured by a use"
+        if len(request.bases) != 2:
+            return f"bases: {len(request.bases)} choices; the source and the destination need one each"
+        for choice in request.bases:
+            fault = fault_of_choice(choice)
+            if fault is not None:
+                return f"bases: {fault}"
+    if request.use is None:
+        return None
+    if request.consumption != "keep":
+        return "use goes with consumption = keep: of a measured pair nothing is left to use"
+    return fault_of_use(request.use, len(request.target_nodes))
 
 
 def _ghz_fault(request: EntanglementRequest, settings: NetworkSettings) -> str | None:

@@ -79,7 +79,8 @@ class Tail:
             pair.slot = slot.index
             pair.frame = chain.frame if known else None
             pair.qubit_here = True
-            self._operations[self.handover.measure(step, slot)] = pair
+            operation, pair.basis = self.handover.measure(step, slot, end, circuit.choice)
+            self._operations[operation] = pair
             self.table.move(pair, "seen")
             self.handover.alarms.clear(("tail", pair.head_end))
         elif pair is not None and pair.head_end == head_end and known:
@@ -233,7 +234,7 @@ class Tail:
             record = msgspec.structs.replace(record, state="settled")
             self.handover.report_delivered(step, record, slot)
             if pair.qubit_here:
-                self.handover.release(step, pair.tail_end, "delivered", tag=record.number)
+                self.handover.hand_over(step, record, pair.tail_end)
                 pair.qubit_here = False
             self.handover.persist(step, record)  # nobody waits: a restart before it is durable has doubts
         self.handover.book.write(record)

@@ -46,7 +46,7 @@ def doubt(step: Step, handover: Handover, pair: TailPair) -> None:
 def recorded(step: Step, handover: Handover, pair: TailPair, commit: Commit) -> DeliveryRecord:
     """The record of a commit. A pair has one frame, on which both sides must agree. Of a state of three and
     more each tail has a frame of its own, and the head, which can name one only, has compared them all."""
-    record = from_commit(commit, pair.peer, pair.mode, pair.bit)
+    record = from_commit(commit, pair.peer, pair.mode, pair.bit, pair.basis)
     if pair.frame is None:
         return record
     corrected = pair.mode == "keep" and handover.settings.correct_frames

@@ -7,11 +7,11 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from bellwire.core.bases import AXES, BASES, correlation, measurement_of, parity
 from bellwire.core.effects import MeasureQubit
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import End
 from bellwire.core.link_words import Basis, BasisChoice, LinkOkMeasure
-from bellwire.link_layer.bases import AXES, BASES, correlation, measurement_of, parity
 from tests.link_layer.bench import MS
 from tests.link_layer.creating import PAULIS, CreateBench, bell_state, check_nothing_is_left, projector
 

@@ -31,6 +31,7 @@ LOOPS: dict[Edge, str] = {
     ("Fusion", "ViewWanted", "Update"): "a view is answered once; ends told with it are bounded a step",
     ("Broadcast", "EndChanged", "Fusion"): "a change costs at most one look at what is held",
     ("Fusion", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    ("QubitUses", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("Fusion", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("Baselines", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("CentralLedger", "ViewWanted", "CentralLedger"): "it asks for its replica's view, which others answer",

@@ -218,6 +218,8 @@ class MemoryCore:
                 world.cz(node, self._loaded(slot), self._loaded(self._other(slot, arguments[1])), now_ns)
             case Operation.BELL:
                 a, b = self._loaded(slot), self._loaded(self._other(slot, arguments[1]))
+                if self._slots[a].state is SlotState.INITIALISED:  # a teleportation uses the pair of b up
+                    self._log_truth(b, "bell", 0)
                 outcome = world.measure_bell(node, a, b, now_ns)
                 self._empty(a)
                 self._empty(b)
@@ -365,6 +367,6 @@ class MemoryCore:
     def _log_truth(self, slot: int, operation: str, tag: int) -> None:
         if self._truth_log is not None:
             truth: PairTruth | GroupTruth | None = self._world.truth(self._node, slot, self.now_ns)
-            if truth is None and operation == "release":
+            if truth is None and (operation == "release" or operation.startswith("measure")):
                 truth = self._world.group_truth(self._node, slot, self.now_ns)
             self._truth_log(self._node, slot, operation, self.now_ns, truth, tag)

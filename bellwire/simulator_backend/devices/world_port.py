@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TruthLog = Callable[[str, int, str, int, "PairTruth | GroupTruth | None", int], None]
 """(node, slot, operation, at_ns, truth before the operation, tag of a release) on each release, measure,
-pauli and rotation; three and more entangled qubits are looked at on a release only.
+pauli and rotation, and on a Bell measurement with a prepared qubit; three and more entangled qubits are
+looked at on a release and a measure only.
 """
 
 

@@ -78,8 +78,22 @@ def measurement_of(choice: BasisChoice, seed: int, end: End) -> Measurement:
     bounds = (choice.first, choice.first + choice.second)
     for basis, bound in zip(bases[:-1], bounds, strict=False):
         if drawn < bound:
-            return _ordered(basis)
-    return _ordered(bases[-1])
+            return measurement_in(basis)
+    return measurement_in(bases[-1])
+
+
+def fault_of_choice(choice: BasisChoice) -> str | None:
+    """Why nobody can choose like this; None: they can."""
+    first, second = choice.first, choice.second
+    if not (first >= 0 and second >= 0 and first + second <= WEIGHT_WHOLE):
+        return f"basis weights {first} and {second}: they must be 0 or more and {WEIGHT_WHOLE} in sum"
+    if second and choice.random != "XYZ":
+        return f"basis weight {second}: only three bases have a second weight"
+    if any(not 0 <= angle < TURN for angle in choice.rotation):
+        return f"rotation {choice.rotation}: angles are 0 to {TURN - 1}, in units of a turn / {TURN}"
+    if choice.random != "none" and any(choice.rotation):
+        return f"rotation {choice.rotation} with a random basis {choice.random}: give one of them"
+    return None
 
 
 def _drawn(seed: int, end: End) -> int:
@@ -88,7 +102,8 @@ def _drawn(seed: int, end: End) -> int:
     return int.from_bytes(blake2b(name, digest_size=8).digest(), "big") % WEIGHT_WHOLE
 
 
-def _ordered(basis: Basis) -> Measurement:
+def measurement_in(basis: Basis) -> Measurement:
+    """How to measure an observable."""
     direct = _DIRECT.get(basis)
     if direct is not None:
         return Measurement(basis, direct, (0, 0, 0))
