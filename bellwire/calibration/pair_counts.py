@@ -13,7 +13,7 @@ from bellwire.calibration.bench import LinkBench, Receiver
 from bellwire.calibration.estimates.attempt_of_pairs import PairTotals
 from bellwire.calibration.estimates.counting import weighted_sum
 from bellwire.calibration.estimates.link_quality import CORRELATION_SIGNS, BasisCounts
-from bellwire.calibration.pairing import Together, merged, needs_two
+from bellwire.calibration.pairing import Times, Together, merged, needs_two
 from bellwire.calibration.records import Quantity
 from bellwire.calibration.work import Work
 from bellwire.drivers.tags.pairs import count_pairs
@@ -58,10 +58,16 @@ class CoincidenceWindow:
         """Pairs of any two detectors."""
         return together.all_pairs(self.low_ps, self.high_ps)
 
+    def beside(self, together: Together, one: str, other: str) -> int:
+        """Pairs of two detectors in `OFF_PEAK_WINDOWS` windows of the same width away from the peak."""
+        return self._beside(together.first[one], together.second[other])
+
     def all_beside(self, together: Together) -> int:
-        """Pairs of any two detectors in `OFF_PEAK_WINDOWS` windows of the same width away from the peak."""
+        """The same, of any two detectors."""
+        return self._beside(merged(together.first), merged(together.second))
+
+    def _beside(self, first: Times, second: Times) -> int:
         half, away = OFF_PEAK_WINDOWS // 2, OFF_PEAK_AWAY
-        first, second = merged(together.first), merged(together.second)
         span = self.span_ps
         total = 0
         for start in (self.low_ps - (away + half) * span, self.low_ps + away * span):

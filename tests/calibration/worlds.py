@@ -161,6 +161,10 @@ def _drawn(name: str, fields: Fields, chance: Generator) -> Fields:
             return {"position_ps": between(100.0, 550.0)}
         case "beam_splitter" if not name.endswith("tap"):
             return {"transmittance": between(0.46, 0.54), "mode_match": between(0.93, 0.99)}
+        case "attenuator":
+            return {"insertion_loss_db": fields["insertion_loss_db"] + float(chance.normal(0.0, 0.1))}
+        case "power_meter":
+            return {"response": float(chance.normal(1.0, 0.03))}
         case "polarising_splitter":
             return {"extinction": times(1e-3, 0.4)}
         case "clock":
@@ -192,7 +196,7 @@ def _random_turn(chance: Generator) -> list[float]:
 
 def best(text: str, truth: Truth, *, window_ps: float = 500.0) -> BestPairs | BestMeeting:
     """What the lab of a text allows when every knob stands as it must."""
-    description = _description(text)
+    description = description_of(text)
     if truth.lab == "entangled_photons":
         return _best_pairs(description, truth, window_ps)
     return _best_meeting(description, truth)
@@ -200,10 +204,11 @@ def best(text: str, truth: Truth, *, window_ps: float = 500.0) -> BestPairs | Be
 
 def pairs_at(text: str, knobs: Mapping[str, float], *, window_ps: float = 500.0) -> BestPairs:
     """What the receivers of `entangled_photons` see at these knobs, in closed form."""
-    return _pairs(_description(text), knobs, window_ps)
+    return _pairs(description_of(text), knobs, window_ps)
 
 
-def _description(text: str) -> OpticsDescription:
+def description_of(text: str) -> OpticsDescription:
+    """The hidden light of a lab's text."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "lab.yaml"
         path.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.special import betaincinv, gammaincinv
+from scipy.special import betaincinv, gammainc, gammaincinv, gammaln, ndtri, xlogy
 
 from bellwire.calibration.records import Quantity
 from bellwire.core.errors import LocalMisuse
@@ -48,6 +48,15 @@ def poisson_rate(counts: int, duration_s: float, unit: str = "1/s") -> Quantity:
         low / duration_s,
         high / duration_s,
     )
+
+
+def poisson_distance(seen: int, expected: float, variance: float) -> float:
+    """How many standard deviations a count lies from its expectation of relative `variance`."""
+    if expected >= 50.0:
+        return (seen - expected) / math.sqrt(expected + expected**2 * variance)
+    above = float(gammainc(seen, expected)) if seen > 0 else 1.0  # chance of as many or more
+    here = math.exp(float(xlogy(seen, expected) - gammaln(seen + 1)) - expected)
+    return -float(ndtri(min(max(above - 0.5 * here, 1e-16), 1.0 - 1e-16)))
 
 
 def share(successes: int, trials: int) -> Quantity:

@@ -13,10 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammainc, gammaln, ndtri, xlogy
 
-from bellwire.calibration.estimates.counting import live_rate, poisson_rate, product
+from bellwire.calibration.estimates.counting import (
+    live_rate,
+    poisson_distance,
+    poisson_rate,
+    product,
+    weighted_sum,
+)
 from bellwire.calibration.estimates.likelihood import Floats, NoEstimate
+from bellwire.calibration.estimates.pair_rate import PairClicks, pair_rate
 from bellwire.calibration.records import Check, Quantity
 from bellwire.core.errors import LocalMisuse
 
@@ -26,7 +32,8 @@ class PumpPoint:
     """Counts at one pump power.
 
     `coincidences`: inside the window around the peak. `off_peak`: counts in `off_peak_windows` windows of the
-    same width away from it. `singles_*`: clicks in the same `duration_s`.
+    same width away from it. `singles_*`: clicks in the same `duration_s`. `resolved`: the same detector by
+    detector, in a window that holds every pair; None: each arm has one detector, and `coincidences` are all.
     """
 
     power: float
@@ -36,6 +43,7 @@ class PumpPoint:
     coincidences: int
     off_peak: int
     off_peak_windows: int
+    resolved: PairClicks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,14 @@ def source_point(point: PumpPoint, detection: Detection, *, power_unit: str = "m
         return Quantity(float(function(*rates(values))), sigma, unit)
 
     w = detection.window_s
+    made = quantity(lambda s, i, c, acc: s * i / c, "1/s")
+    heralding_signal, heralding_idler = (
+        quantity(lambda s, i, c, acc: c / i),
+        quantity(lambda s, i, c, acc: c / s),
+    )
+    if point.resolved is not None:
+        told = pair_rate(point.resolved)
+        made, heralding_signal, heralding_idler = told.rate, told.heralding_first, told.heralding_second
     expected = float(counts[0] * counts[1]) * w / t * point.off_peak_windows
     return SourcePoint(
         point.power,
@@ -146,23 +162,14 @@ def source_point(point: PumpPoint, detection: Detection, *, power_unit: str = "m
         quantity(lambda s, i, c, acc: i, "1/s"),
         quantity(lambda s, i, c, acc: c, "1/s"),
         quantity(lambda s, i, c, acc: acc, "1/s"),
-        quantity(lambda s, i, c, acc: s * i / c, "1/s"),
-        quantity(lambda s, i, c, acc: c / i),
-        quantity(lambda s, i, c, acc: c / s),
-        quantity(lambda s, i, c, acc: s * i / c / point.power, f"1/s/{power_unit}"),
+        made,
+        heralding_signal,
+        heralding_idler,
+        weighted_sum([(1.0 / point.power, made)], unit=f"1/s/{power_unit}"),
         _car(point),
-        quantity(lambda s, i, c, acc: s * i / c * w),
-        _distance(point.off_peak, expected, float(1.0 / counts[0] + 1.0 / counts[1])),
+        weighted_sum([(w, made)]),
+        poisson_distance(point.off_peak, expected, float(1.0 / counts[0] + 1.0 / counts[1])),
     )
-
-
-def _distance(seen: int, expected: float, variance: float) -> float:
-    """How many standard deviations a count lies from its expectation of relative `variance`."""
-    if expected >= 50.0:
-        return (seen - expected) / math.sqrt(expected + expected**2 * variance)
-    above = float(gammainc(seen, expected)) if seen > 0 else 1.0  # chance of as many or more
-    here = math.exp(float(xlogy(seen, expected) - gammaln(seen + 1)) - expected)
-    return -float(ndtri(min(max(above - 0.5 * here, 1e-16), 1.0 - 1e-16)))
 
 
 def _car(point: PumpPoint) -> Quantity:

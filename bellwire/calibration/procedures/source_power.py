@@ -11,10 +11,11 @@ from bellwire.calibration.estimates.counting import weighted_sum
 from bellwire.calibration.estimates.source_point import Detection, PumpPoint
 from bellwire.calibration.estimates.source_sweep import SourceSweep, source_sweep
 from bellwire.calibration.pair_counts import OFF_PEAK_WINDOWS, CoincidenceWindow, window_in_force
-from bellwire.calibration.pairing import Pairing, needs_two, paired
+from bellwire.calibration.pairing import Pairing, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.procedures import light, pictures
 from bellwire.calibration.records import Quantity
+from bellwire.calibration.resolved_counts import cannot_resolve, pair_clicks
 from bellwire.calibration.work import Work
 
 
@@ -40,7 +41,7 @@ class SourcePower:
             return "no source is named"
         if bench.source.usual_pump is None:
             return "nothing says at what power the source usually runs"
-        return needs_two(bench)
+        return cannot_resolve(bench)
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
         assert bench.source is not None
@@ -62,7 +63,7 @@ class SourcePower:
             await pairing.lock(self.record_s)
             for index, power in enumerate(powers):
                 await work.set(knob, power)
-                points.append(await self._point(pairing, window, await work.read_number(knob)))
+                points.append(await self._point(work, pairing, window, await work.read_number(knob)))
                 work.tell("pairs against pump power", (index + 1) / len(powers), power=power)
         points.sort(key=lambda one: one.power)
         sweep = source_sweep(points, self._detection(work, window), power_unit=knob.unit)
@@ -87,7 +88,9 @@ class SourcePower:
             draw=_draw(sweep, point.power, work.bench.link, knob.unit),
         )
 
-    async def _point(self, pairing: Pairing, window: CoincidenceWindow, power: float) -> PumpPoint:
+    async def _point(
+        self, work: Work, pairing: Pairing, window: CoincidenceWindow, power: float
+    ) -> PumpPoint:
         await pairing.window(self.window_s / 4)  # the clock is followed at the new level first
         together = await pairing.window(self.window_s)
         return PumpPoint(
@@ -98,6 +101,7 @@ class SourcePower:
             coincidences=window.all_inside(together),
             off_peak=window.all_beside(together),
             off_peak_windows=OFF_PEAK_WINDOWS,
+            resolved=pair_clicks(work, [together]),
         )
 
     def _detection(self, work: Work, window: CoincidenceWindow) -> Detection:
