@@ -5,7 +5,7 @@ sockets and instruments. The one file `labs.py` of the house plan became this pa
 length of one idea.
 """
 
-from bellwire.labs.lab import Crash, InstrumentSettings, Lab, Scenario, build_lab
+from bellwire.labs.lab import Crash, InstrumentSettings, Lab, LinkChange, Scenario, build_lab
 from bellwire.labs.load import lab_from_document, lab_schema, load_lab
 from bellwire.labs.problems import LabProblems
 from bellwire.labs.w2 import lab_from_w2
@@ -15,6 +15,7 @@ __all__ = [
     "InstrumentSettings",
     "Lab",
     "LabProblems",
+    "LinkChange",
     "Scenario",
     "build_lab",
     "lab_from_document",
