@@ -110,6 +110,18 @@ class Corrected(TaggedWord, frozen=True, kw_only=True):
     hadamard: bool = False  # a Hadamard gate came first: the end is a vertex of a graph state from then on
 
 
+class Claimed(TaggedWord, frozen=True, kw_only=True):
+    """The chain of this own end was in store and serves a request from now on.
+
+    Written by the head of the super-link alone; its far owner learns of it from the ledger.
+    """
+
+    end: End
+    request: RequestId
+    tree: int
+    at_ns: int
+
+
 class Released(TaggedWord, frozen=True, kw_only=True):
     """This own end is gone. Any reason but `delivered` kills the chain it belonged to."""
 
@@ -126,4 +138,4 @@ class Began(TaggedWord, frozen=True, kw_only=True):
     at_ns: int
 
 
-Fact = Born | Swapped | Fused | Sacrificed | Verdict | Corrected | Released | Began
+Fact = Born | Swapped | Fused | Sacrificed | Verdict | Corrected | Claimed | Released | Began

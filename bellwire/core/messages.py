@@ -246,6 +246,17 @@ class Inquiry(TaggedWord, frozen=True, kw_only=True):
     head_end: End
 
 
+# ---- Transport layer
+
+
+class StoreTold(TaggedWord, frozen=True, kw_only=True):
+    """The head of a super-link tells planners how much it has. A later `number` replaces an earlier one."""
+
+    super_link: RequestId
+    number: int  # counted by the sender in its incarnation
+    pairs: int  # in store, claimed by nobody
+
+
 # ---- Application layer
 
 
@@ -305,6 +316,7 @@ Message = (
     | Aborted
     | Settled
     | Inquiry
+    | StoreTold
     | TeleportOutcome
     | Datagram
     | DatagramHeard

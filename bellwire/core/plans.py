@@ -17,6 +17,17 @@ WEIGHTS_MAX: Final = 64
 PRE_DISTRIBUTED: Final = "pre_distributed"
 """Reserved id of requests for pairs that are kept in store; any request may use such a pair."""
 
+
+def store_request(one: NodeId, other: NodeId) -> RequestId:
+    """The id under which pairs of a super-link are made: the reserved one, and whose store they are for."""
+    return f"{PRE_DISTRIBUTED}:{one}~{other}"
+
+
+def is_pre_distributed(request: RequestId | None) -> bool:
+    """True for the reserved id, alone or with the super-link that it makes pairs for."""
+    return request is not None and (request == PRE_DISTRIBUTED or request.startswith(f"{PRE_DISTRIBUTED}:"))
+
+
 PolicyName = str
 """A generation mode (core/modes.py), for example "swap_asap" or "score(alpha=0.5)"."""
 
@@ -142,6 +153,14 @@ class FusionPlan(TaggedWord, frozen=True, kw_only=True):
     knots: tuple[FusionKnot, ...] = ()  # vertices at this node, what stays first; none: one of all links
 
 
+class StoreSegment(Word, frozen=True, kw_only=True):
+    """A part of a route that a pair in store may stand for."""
+
+    tree: int
+    head: NodeId  # first node of the super-link's own route: it gives the pairs away
+    tail: NodeId
+
+
 class NodePlan(TaggedWord, frozen=True, kw_only=True):
     """Everything one node needs for one request, in one message."""
 
@@ -158,6 +177,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     lease_ns: int  # the plan lapses when it is not renewed for this long
     consumption: Literal["keep", "measure"] = "keep"  # of the request; the end nodes deliver by it
     stored: tuple[End, ...] = ()  # own ends of stored pairs that the plan keeps from all others
+    from_store: tuple[StoreSegment, ...] = ()  # segments with an end here that any pair in store may serve
     purifications: tuple[PurificationPlan, ...] = ()  # of pairs that end here, by partner
     fusion: FusionPlan | None = None  # None: a plan for pairs
     mode: PolicyName = ""  # generation mode of all its trees, "": as the swap plans say
@@ -228,6 +248,13 @@ class LinkNews(Word, frozen=True, kw_only=True):
     age_ns: int  # of the newest measurement
 
 
+class StoreNews(Word, frozen=True, kw_only=True):
+    """What the head of a super-link has told of its store."""
+
+    super_link: RequestId  # its reserved id
+    pairs: int  # that nobody has claimed
+
+
 class Circumstances(Word, frozen=True, kw_only=True):
     """What a planner should know of the world beside the request: learnt from plans that did not work out."""
 
@@ -235,6 +262,7 @@ class Circumstances(Word, frozen=True, kw_only=True):
     room: tuple[LinkRoom, ...] = ()  # links that were refused lately; all others are taken to be free
     failed: tuple[str, ...] = ()  # shapes of plans that failed lately, the oldest first
     links: tuple[LinkNews, ...] = ()  # what links advertise; all others are taken to be as in the lab file
+    stores: tuple[StoreNews, ...] = ()  # of super-links; all others are taken to be empty
 
 
 class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):

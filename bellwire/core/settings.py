@@ -188,6 +188,29 @@ class MonitorSettings(Word, frozen=True, kw_only=True):
     ladder: tuple[CorrectiveRung, ...] = ("replan", "adjust", "adjust", "suspend", "replan")  # then it ends
 
 
+class SuperLinkSettings(Word, frozen=True, kw_only=True):
+    """Two nodes between which pairs are kept in store (stack paper IV-B)."""
+
+    request: RequestId  # reserved id under which its pairs are made
+    route: tuple[NodeId, ...]  # its first node is the head, which gives pairs away
+    tree: str  # of swaps on that route
+    target: int  # pairs wanted in store
+    threshold: int  # refilled when fewer are there, 1..target
+    fidelity_min: float | None = None  # a worse pair is let go; None: any fidelity will do
+    age_max_ns: int | None = None  # an older pair is let go; None: the compulsory maximum age
+
+
+class StoreSettings(Word, frozen=True, kw_only=True):
+    """Pre-distribution: pairs made ahead of requests and kept."""
+
+    continuous: bool  # refilled for ever; False: each store is filled once
+    super_links: tuple[SuperLinkSettings, ...]
+    mode: str = "swap_asap"  # generation mode of the pairs for store
+    # After a pair from store was used up, another one is claimed for the same request no sooner: word of
+    # what became of the first is on its way.
+    pause_ns: int = 5_000_000
+
+
 class NetworkSettings(Word, frozen=True, kw_only=True):
     """The network as every node knows it."""
 
@@ -200,6 +223,7 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     centre: NodeId | None = None
     centre_service_ns: int = 0  # the centre answers one question in this time
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
+    stores: StoreSettings | None = None  # None: no pairs are kept over several links
 
     def owner(self, link: LinkId, side: int) -> NodeId:
         """The node at a side of a link."""

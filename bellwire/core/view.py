@@ -35,6 +35,7 @@ class Chain(Protocol):
     dead: bool
     taken: bool  # an outer half was delivered; both of its facts are known
     oldest_ns: int
+    claimed_ns: int  # when a pair of it came out of store, 0: none did; policies count its age from then
     request: RequestId | None
     tree: int
     hops: int

@@ -14,6 +14,9 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
   about a pair that was heralded before its own latest `Began`, except about the survivors it listed there,
   and `Released.at_ns` of a half that was never born is the time of its herald.
 - A fusion joins two chains into a group (`groups.py`); what kills a chain kills the group, for all members.
+- Labels form a lattice: none, then the reserved ids of pairs in store, then requests; a join takes the
+  higher of two, and two different requests kill the chain. A claim is a label like any other. So a pair in
+  store joins any request, and no order of facts matters (docs/adr/0022).
 - A verdict adds to frame, signs and costs of its pair, as a sum like any other, and tells an age as a half of
   side 0 does. An end that was sacrificed takes its pair with it.
 - A pair is forgotten when both of its ends have ended. A missing end whose partner is recorded has ended.
@@ -24,6 +27,7 @@ from collections.abc import Callable
 from bellwire.core.facts import (
     Began,
     Born,
+    Claimed,
     Corrected,
     Fact,
     Fused,
@@ -33,6 +37,7 @@ from bellwire.core.facts import (
     Verdict,
 )
 from bellwire.core.ids import End, LinkId, NodeId, end_of
+from bellwire.core.plans import is_pre_distributed
 from bellwire.gem.groups import GroupRecord, group_of, united
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
@@ -77,6 +82,8 @@ class Fold(Ledger):
             return self._sacrificed(fact)
         if type(fact) is Verdict:
             return self._judged(fact)
+        if type(fact) is Claimed:
+            return self._claimed(fact)
         assert isinstance(fact, Began)
         return self._began(author, fact)
 
@@ -238,6 +245,8 @@ class Fold(Ledger):
             chain.unannounced = True
         if joined.taken:
             chain.taken = True
+        if joined.claimed_ns > chain.claimed_ns:
+            chain.claimed_ns = joined.claimed_ns
         if x.born is None or x.ended:
             return () if y.born is None or y.ended else (y.end,)
         return (x.end,) if y.born is None or y.ended else (x.end, y.end)
@@ -257,6 +266,7 @@ class Fold(Ledger):
         """Two groups, pairs among them, become one; two ends of one group measured together ruin it."""
         joined = other.chain
         request, tree = joined.request, joined.tree
+        claimed_ns = max(one.chain.claimed_ns, joined.claimed_ns)
         swapped = isinstance(fact, Swapped)
         group = united(one, other, _bit(fact))
         if group is None:
@@ -273,6 +283,7 @@ class Fold(Ledger):
         for record in (one, other) if swapped else (other,):
             record.ended = True
             record.chain = GONE
+        group.claimed_ns = claimed_ns
         if request is not None:
             self._label(group, request, tree)
         if fact.result != "ok":
@@ -348,6 +359,19 @@ class Fold(Ledger):
                 chain.dated = True
         else:
             chain.dead = True
+        if type(chain) is GroupRecord:
+            return (fact.end, *chain.others(record))
+        far = chain.y if chain.x is record else chain.x
+        return (fact.end,) if far.born is None or far.ended else (fact.end, far.end)
+
+    def _claimed(self, fact: Claimed) -> tuple[End, ...]:
+        record = self.ends.get(fact.end)
+        if record is None or record.born is None:
+            self.refused += 1
+            return ()
+        chain = record.chain
+        chain.claimed_ns = max(chain.claimed_ns, fact.at_ns)
+        self._label(chain, fact.request, fact.tree)
         if type(chain) is GroupRecord:
             return (fact.end, *chain.others(record))
         far = chain.y if chain.x is record else chain.x
@@ -437,10 +461,23 @@ class Fold(Ledger):
             chain.request = request
             chain.tree = tree
         elif chain.request != request:
+            if is_pre_distributed(request) or is_pre_distributed(chain.request):
+                self._label_store(chain, request, tree)
+                return
             chain.dead = chain.unannounced = True
             self.labels_differ += 1
         elif tree < chain.tree:
             chain.tree = tree  # trees of one request may join; the lowest names the product
+
+
+    def _label_store(self, chain: ChainRecord, request: str, tree: int) -> None:
+        """One of two different labels is that of a store: it gives way; of two, the earlier name stays."""
+        known = chain.request
+        assert known is not None
+        stays = not is_pre_distributed(known) or (is_pre_distributed(request) and known < request)
+        if not stays:
+            chain.request = request
+            chain.tree = tree
 
 
 def _bit(fact: Swapped | Fused) -> int:

@@ -309,14 +309,15 @@ def _half(record: EndRecord) -> str:
 
 def _alive_group(group: GroupRecord) -> str:
     halves = sorted(_half(member) for member in group.members.values())
-    use = (group.request, group.tree, group.hops, group.taken, group.oldest_ns, group.dated, group.sigma_ns)
+    group_label = (group.request, group.tree, group.claimed_ns)
+    use = (*group_label, group.hops, group.taken, group.oldest_ns, group.dated, group.sigma_ns)
     return f"group {halves} {group.frame} {group.signature()} {use}"
 
 
 def _alive(chain: ChainRecord) -> str:
     halves = sorted((_half(chain.x), _half(chain.y)))
     state = _saturated(chain.signs, chain.cost)
-    label = (chain.request, chain.tree)
+    label = (chain.request, chain.tree, chain.claimed_ns)
     when = (chain.oldest_ns, chain.dated, chain.sigma_ns)
     use = (*label, chain.hops, chain.taken)
     return f"alive {halves} {chain.frame} {state.signs} {state.cost} {when} {use}"

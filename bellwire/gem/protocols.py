@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from bellwire.core.effects import Publish
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import PeerChanged, Received, Started
-from bellwire.core.facts import Fact, Fused, Released, Swapped, Verdict
+from bellwire.core.facts import Claimed, Fact, Fused, Released, Swapped, Verdict
 from bellwire.core.ids import End, NodeId
 from bellwire.core.machine import Handler, Part, Step
 from bellwire.core.messages import (
@@ -139,7 +139,7 @@ class Broadcast:
             replica.refresh(step.now_ns)
             far = replica.fold.concerned(fact.end, release=True)
             self._wake(far, replica.author(fact))
-        elif type(fact) is Verdict:
+        elif type(fact) is Verdict or type(fact) is Claimed:
             replica.refresh(step.now_ns)
             far = replica.fold.concerned(fact.end)
             self._wake(far, replica.author(fact))

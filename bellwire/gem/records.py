@@ -36,6 +36,7 @@ class ChainRecord:
     """
 
     __slots__ = (
+        "claimed_ns",
         "cost",
         "dated",
         "dead",
@@ -68,6 +69,7 @@ class ChainRecord:
         self.sigma_ns = 0  # sum over the constituents' halves of side 0
         self.request: RequestId | None = None
         self.tree = 0
+        self.claimed_ns = 0  # latest claim of a pair in store that is part of it; 0: none is
         self.hops = 1  # link pairs joined
 
 

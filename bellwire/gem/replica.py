@@ -11,6 +11,7 @@ from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.facts import (
     Began,
     Born,
+    Claimed,
     Corrected,
     Fact,
     Fused,
@@ -211,7 +212,7 @@ def ends_named(fact: Fact) -> tuple[End, ...]:
         return (fact.end,)
     if type(fact) is Sacrificed:
         return (fact.end, fact.kept)
-    if type(fact) is Verdict:
+    if type(fact) is Verdict or type(fact) is Claimed:
         return (fact.end,)
     assert isinstance(fact, Began)
     return fact.survivors

@@ -37,6 +37,7 @@ from bellwire.labs.optics import (
     memory_settings,
 )
 from bellwire.labs.storage import memory_times_ns
+from bellwire.labs.stores import with_stores
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.photons.description import OpticsDescription
@@ -288,7 +289,7 @@ def _network(
     if file.central_ledger is not None:
         service_ns = round(file.central_ledger.service_ms * NS_PER_MS)
         network = with_centre(network, file.central_ledger.node, service_ns)
-    return with_turns(file, network)
+    return with_stores(file, with_turns(file, network))
 
 
 def _memory(file: models.LabFile, node: models.Node, slots: int) -> MemorySettings:

@@ -17,6 +17,7 @@ from bellwire.labs.document import dotted, read_document
 from bellwire.labs.lab import Lab, build_lab, file_of_document
 from bellwire.labs.models import LabFile
 from bellwire.labs.problems import ProblemList, add_schema_errors
+from bellwire.labs.stores import with_demand
 from bellwire.labs.tunings import tuned
 
 
@@ -36,6 +37,7 @@ def load_lab(path: str | Path, live: bool = False) -> Lab:
         problems.raise_if_any()
         raise  # not reached: an invalid file has at least one problem
     file = tuned(file, Path(path).parent, problems)
+    file = with_demand(file, Path(path).parent, problems)
     cross_check(file, problems)
     problems.raise_if_any()
     try:

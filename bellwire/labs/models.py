@@ -36,6 +36,7 @@ from bellwire.labs.sections import (
     Probability,
     Section,
 )
+from bellwire.labs.stores import Predistribution
 
 ChannelNumber = Annotated[int, Field(ge=1, le=64)]
 
@@ -373,6 +374,7 @@ class LabFile(Section):
     # the least of them; null: each is planned for itself when it comes
     plan_together: Literal["total", "max_min"] | None = None
     central_ledger: CentralLedger | None = None  # None: every node keeps a replica
+    predistribution: Predistribution = Predistribution()
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()
     monitoring: Monitoring = Monitoring()

@@ -36,6 +36,8 @@ class Bank(NamedTuple):
         missing = 0
         held = self.held
         for (request, tree), plan in wanting.items():
+            if plan.background:
+                continue  # it has what is left, and nobody keeps a memory for it
             needs = (plan.lanes or 1) - held.get((link, request, tree), 0)
             if needs > 0:
                 missing += needs

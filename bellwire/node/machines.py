@@ -29,6 +29,8 @@ from bellwire.swapping.protocols import Swapping
 from bellwire.swapping.purification import Purification
 from bellwire.transport.delivery import Delivery
 from bellwire.transport.monitoring import ExecutionMonitoring
+from bellwire.transport.predistribution import PreDistribution
+from bellwire.transport.predistribution_news import StoreNewsHeard
 from bellwire.transport.requests import RequestProcessing
 
 Compute = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
@@ -61,6 +63,7 @@ class QuantumNode(NodeMachine):
         self.monitoring: ExecutionMonitoring | None = None
         self.requests: RequestProcessing | None = None
         self.advertised: AdvertisedLinks | None = None
+        self.predistribution: PreDistribution | None = None
         messaging = Messaging(network, node, self.slots)
         parts: list[Part] = [
             *self.gem.parts,
@@ -75,13 +78,23 @@ class QuantumNode(NodeMachine):
         ]
         seldom = (self.purification, self.baselines, self.fusion)
         together: list[tuple[Part, ...]] = [self.gem.parts]  # two parts over one replica
+        heard = StoreNewsHeard(network)
+        if network.stores is not None:
+            self.predistribution = PreDistribution(network, network.stores, node, self.slots)
+            parts.append(self.predistribution)
+            if role == "end":
+                parts.append(heard)
+            elif any(node in (link.route[0], link.route[-1]) for link in network.stores.super_links):
+                dispatch = PlanDispatch(network, node, compute, messaging)  # for the store alone
+                together.append((messaging, dispatch))
+                parts.append(dispatch)
         if role == "end":
             self.delivery = Delivery(network, node, self.slots)
             self.monitoring = ExecutionMonitoring(network, node)
             terms = self.monitoring.terms
             self.requests = RequestProcessing(network, node, self.delivery.delivered_count, terms)
             self.advertised = AdvertisedLinks(network, node)
-            dispatch = PlanDispatch(network, node, compute, messaging, self.advertised)
+            dispatch = PlanDispatch(network, node, compute, messaging, self.advertised, heard.news)
             together.append((messaging, dispatch))  # a node's own part of a plan is installed by a call
             parts += [
                 self.advertised,

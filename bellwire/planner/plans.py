@@ -26,11 +26,13 @@ from bellwire.core.plans import (
     RequestPlan,
     RouteTable,
     SwapPlan,
+    is_pre_distributed,
 )
 from bellwire.core.purification import pumps
 from bellwire.core.purification_words import ADAPTIVE
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner import distant_rounds, refusals, several_routes
+from bellwire.planner.predistribution_routes import from_store, through_stores
 from bellwire.planner.chosen_rounds import all_with_rounds, with_rounds
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.lanes import lanes_for, side_by_side
@@ -65,6 +67,10 @@ def compute_plan(
     chosen = choose(network, request, circumstances)
     if isinstance(chosen, str):
         return chosen
+    for steered in through_stores(network, request, circumstances, chosen):
+        way = choose(network, steered, circumstances)
+        if not isinstance(way, str):
+            return plan_of(network, request, version, way, circumstances.links)
     return plan_of(network, request, version, chosen, circumstances.links)
 
 
@@ -232,6 +238,7 @@ def plan_of(
             rounds=request.rounds,
             lease_ns=network.timers.plan_lease_ns,
             mode=choice[0].policy,
+            from_store=from_store(network, request, choice, name),
         )
         for name, part in parts.items()
     }
@@ -297,6 +304,7 @@ def _link_plan(
         pumping=rounds > 0 and pumps(False, rounds, way.route.links[index].lanes),
         cutoff_ns=request.cutoff_ns if rounds else None,
         paced=paces_links(way.policy) and not rounds and not way.route.levels,
+        background=is_pre_distributed(request.request_id),
     )
 
 

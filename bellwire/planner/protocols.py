@@ -36,7 +36,7 @@ from bellwire.core.notices import (
     PlanFailed,
     PlanRequested,
 )
-from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan, StoreNews
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.experience import Experience
@@ -85,9 +85,12 @@ class PlanDispatch:
         compute: Compute,
         messaging: Messaging,
         advertised: AdvertisedLinks | None = None,
+        stores: Callable[[], tuple[StoreNews, ...]] = tuple,
     ) -> None:
-        """`advertised`: what links have told of themselves; None: plans rest on the lab file."""
+        """`advertised`: what links have told of themselves; None: plans rest on the lab file. `stores`: what
+        heads of super-links have told of their stores."""
         self.advertised = advertised
+        self.stores = stores
         self.timers = settings.timers
         self.node = node
         self.compute = compute
@@ -140,7 +143,7 @@ class PlanDispatch:
             raise PeerViolation(received.source, f"asks for a plan of {request.request_id} between others")
         # Figures of links are the destination's own: every planner is told them, whoever asks.
         links = () if self.advertised is None else self.advertised.news(step.now_ns)
-        circumstances = msgspec.structs.replace(wanted.circumstances, links=links)
+        circumstances = msgspec.structs.replace(wanted.circumstances, links=links, stores=self.stores())
         found = self._compute(request, wanted.version, circumstances)
         plan, reason = (None, found) if isinstance(found, str) else (found, "")
         final = plan is None and isinstance(self.compute(request, wanted.version, NOTHING_KNOWN), str)

@@ -76,10 +76,11 @@ class Reservations:
     banks: Mapping[LinkId, Bank] = field(default_factory=dict[LinkId, Bank])  # of links that share slots
 
     def on(self, link: LinkId, besides: RequestId | None = None) -> Iterator[LinkPlan]:
-        """Parts of plans in force on a link, those of one request left out."""
+        """Parts of plans in force on a link, those of one request left out. What uses idle resources only
+        takes nothing from anybody, and is not counted."""
         for request, plan in self.plans.items():
             if request != besides:
-                yield from (part for part in plan.links if part.link == link)
+                yield from (part for part in plan.links if part.link == link and not part.background)
 
     def room(self, link: LinkId, besides: RequestId | None = None) -> LinkRoom:
         """What a link has left beside the plans of other requests.
@@ -114,7 +115,8 @@ class Reservations:
 
     def lack(self, plan: NodePlan) -> Lack | None:
         """The first thing that is missing for a plan in place of its request's older version, or None."""
-        rooms = {part.link: self.room(part.link, plan.request) for part in plan.links}
+        wanted_links = [part for part in plan.links if not part.background]
+        rooms = {part.link: self.room(part.link, plan.request) for part in wanted_links}
         for link, room in rooms.items():
             lanes = sum(part.lanes for part in plan.links if part.link == link)
             weight = sum(part.weight for part in plan.links if part.link == link)

@@ -10,7 +10,7 @@ from typing import Final
 
 from bellwire.core.bell import Eigenvalues, eigenvalues, from_walsh
 from bellwire.core.ids import RequestId
-from bellwire.core.plans import PRE_DISTRIBUTED
+from bellwire.core.plans import is_pre_distributed
 from bellwire.core.units import s_from_ns
 from bellwire.core.view import Entanglement
 from bellwire.planner.requests import Limits
@@ -45,7 +45,7 @@ def stored_leaves(
     for row in rows:
         left, right = row.end_nodes
         name = pair_name(row)
-        if row.request not in (request, PRE_DISTRIBUTED) or name in reserved:
+        if (row.request != request and not is_pre_distributed(row.request)) or name in reserved:
             continue
         if left not in topology.nodes or right not in topology.nodes:
             continue

@@ -5,6 +5,7 @@ Owns the requests of all ends that live, as their births named them. Refuses cha
 
 from bellwire.core.facts import (
     Born,
+    Claimed,
     Corrected,
     Fact,
     Fused,
@@ -55,4 +56,6 @@ class Audiences:
             request = requests.pop(fact.measured, None)
             kept = requests.get(fact.kept) if fact.result == "ok" else requests.pop(fact.kept, None)
             return request if kept == request else None
+        if type(fact) is Claimed:
+            return None  # the request and the store that it leaves, whose nodes are others
         return None  # Began is about all ends of its author

@@ -6,7 +6,7 @@ and 0015).
 """
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bellwire.core.facts import Fact
 from bellwire.core.ids import NodeId, RequestId
@@ -24,16 +24,26 @@ Published = tuple[int, VisibleFacts]
 class AuthorLogs:
     """What all authors publish, on its way to those whom it concerns."""
 
-    def __init__(self, network: NetworkSettings, *, forgetting: bool) -> None:
+    def __init__(
+        self,
+        network: NetworkSettings,
+        *,
+        forgetting: bool,
+        stores: Mapping[RequestId, frozenset[NodeId]] | None = None,
+    ) -> None:
         """`forgetting`: a reader gets facts of requests that it serves, from when it follows their author.
         Off where nodes crash: there it gets everything, and after a restart all of it again, as on the live
-        bus."""
+        bus. `stores`: requests for pairs in store, with the nodes that make them: whoever follows one of
+        these gets all its facts about them, from the beginning, for any request may take such a pair."""
         self._delays = network.delays_ns
         self._audiences = Audiences()
         self._history: dict[NodeId, list[Published]] | None = None if forgetting else defaultdict(list)
         self._followers: dict[NodeId, list[Place]] = {node: [] for node in network.nodes}
         self._serving: dict[tuple[NodeId, Audience], list[Place]] = {}  # those of an author, by request
         self._served: set[Audience] = set()  # requests that anybody serves
+        self._stores = {} if stores is None or not forgetting else dict(stores)
+        makers = frozenset[NodeId]().union(*self._stores.values())
+        self._of_stores: dict[NodeId, list[Published]] = {author: [] for author in makers}
         self.facts = 0
 
     def publish(self, author: NodeId, batch: FactBatch, now_ns: int) -> None:
@@ -46,7 +56,9 @@ class AuthorLogs:
             self._history[author].append(published)
         else:
             audience = self._audiences.of_batch(facts)
-            if audience in self._served:
+            if author in self._of_stores and (audience is None or audience in self._stores):
+                self._of_stores[author].append(published)
+            if audience in self._served and audience not in self._stores:
                 concerned = self._serving.get((author, audience), ())
         for place in concerned:
             place.queue.append(published)
@@ -58,8 +70,9 @@ class AuthorLogs:
 
     def subscribe(self, place: "Place", author: NodeId, requests: set[RequestId]) -> None:
         """A reader follows this author from now on, or from the beginning where everything is kept."""
-        if self._history is not None and self._history[author]:
-            place.queue.extend(self._history[author])
+        earlier = self._of_stores.get(author) if self._history is None else self._history[author]
+        if earlier:
+            place.queue.extend(earlier)
             place.news[place.order] = place
         self._followers[author].append(place)
         for request in requests:

@@ -35,6 +35,7 @@ from bellwire.core.notices import (
     ViewReady,
     ViewWanted,
 )
+from bellwire.core.plans import is_pre_distributed
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.transport.delivery_groups import wanted_group
@@ -173,7 +174,7 @@ class Delivery:
 
     def _on_plan_installed(self, step: Step, notice: PlanInstalled) -> None:
         plan = notice.plan
-        if plan.role == "inner":
+        if plan.role == "inner" or is_pre_distributed(plan.request):
             return
         at_head = plan.role == "source"
         if plan.use is not None:

@@ -26,7 +26,7 @@ from bellwire.core.notices import (
     PlanRequested,
     RequestNotified,
 )
-from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.plans import EntanglementRequest, RequestPlan, is_pre_distributed
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport.corrections import Decision, Seen, decide
 from bellwire.transport.corrections_records import Standing, in_force, restored, standing_of, to_record
@@ -148,6 +148,8 @@ class ExecutionMonitoring:
 
     def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
         plan = notice.plan
+        if is_pre_distributed(plan.request):
+            return  # nobody waits for pairs for a store
         watch = self.watches.get(plan.request)
         if watch is None:
             due_ns = step.now_ns + REPORT_NS

@@ -13,7 +13,7 @@ from bellwire.core.bases import fault_of_choice
 from bellwire.core.events import Record
 from bellwire.core.graph_states import graph_fault, members_fault
 from bellwire.core.ids import NodeId
-from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest
+from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest, is_pre_distributed
 from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
@@ -83,6 +83,8 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
     nodes = request.target_nodes
     if request.request_id == "":
         return "request_id is empty"
+    if is_pre_distributed(request.request_id):
+        return f"request_id {request.request_id} is reserved for pairs in store"
     ghz = request.entanglement_type != "bipartite"
     if request.entanglement_type == "graph":
         fault = graph_fault(nodes, request.edges)

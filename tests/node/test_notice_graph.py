@@ -8,12 +8,15 @@ import ast
 import sys
 from pathlib import Path
 
+import msgspec
 import networkx as nx
 import pytest
 
 from bellwire.baselines.centre import with_centre
 from bellwire.core import notices as words
 from bellwire.core.machine import Part
+from bellwire.core.plans import store_request
+from bellwire.core.settings import StoreSettings, SuperLinkSettings
 from bellwire.node.machines import make_machine
 from tests.node.networks import chain
 
@@ -65,12 +68,29 @@ LOOPS: dict[Edge, str] = {
     ("ExecutionMonitoring", "CorrectiveAction", "RequestProcessing"): "told at a deadline, and then not soon",
 }
 
+STORED = "a pair leaves the store once, claims and looks are bounded a step, and pairs in store are few"
+for _giver, _notice in (
+    *((giver, "UpdatePair") for giver in ("Baselines", "Delivery", "Fusion", "LinkService", "Purification")),
+    *((giver, "UpdatePair") for giver in ("Swapping", "PreDistribution")),
+    *((giver, "EndChanged") for giver in ("Broadcast", "Update", "PreDistribution")),
+    *((giver, "LinkPairReady") for giver in ("LinkService", "PreDistribution")),
+    *((giver, "ViewReady") for giver in ("Update", "CentralLedger")),
+):
+    LOOPS[_giver, _notice, "PreDistribution"] = STORED
+for _notice in ("PlanActive", "PlanFailed", "PlanInstalled", "PlanRemoved"):
+    LOOPS["PlanDispatch", _notice, "PreDistribution"] = "asking for a plan takes messages or a timer"
+
 UNTAKEN: dict[str, dict[str, str]] = {"a": {}, "r": {}, "m": {}}
 """Node of each role -> notices that fall on the floor there, with the reason. None does."""
 
 
 def parts_of(node: str) -> tuple[Part, ...]:
-    return make_machine(with_centre(chain()), node, lambda request, version, news: "no plan").parts
+    link = SuperLinkSettings(
+        request=store_request("a", "b"), route=("a", "r", "b"), tree="((a r) (r b))", target=1, threshold=1
+    )
+    stores = StoreSettings(continuous=True, super_links=(link,))
+    network = msgspec.structs.replace(with_centre(chain()), stores=stores)
+    return make_machine(network, node, lambda request, version, news: "no plan").parts
 
 
 def edges_of(node: str) -> set[Edge]:
