@@ -10,6 +10,7 @@ links (standing.py) and to grant windows to itself (keeping_grants.py).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from bellwire.calibration.access import Access
 from bellwire.calibration.bench import LinkBench
-from bellwire.calibration.keeping_grants import Grant, Granted
+from bellwire.calibration.keeping_grants import Grant, Granted, GrantRefused
 from bellwire.calibration.keeping_window import held_window
 from bellwire.calibration.order import in_order, planned
 from bellwire.calibration.procedure import Procedure, unique
@@ -146,16 +147,20 @@ class Keeping:
         """
         done = 0
         while rounds is None or done < rounds:
-            granted = await self._grant.next()
+            done += 1
+            try:
+                granted = await self._grant.next()
+            except GrantRefused as refused:
+                self._tell(NewsKind.PUT_OFF, str(refused))
+                continue
             if granted is None:
                 return
             await self.round(granted)
-            done += 1
 
     async def round(self, granted: Granted) -> tuple[CalibrationRecord, ...]:
         """The looks of one window, and the repair that they call for; the records of the looks, in order."""
         began_s = self._monotonic()
-        records = await self._look(tuple(self._looks), granted.length_s)
+        records = await self._look(tuple(self._looks), granted.length_s, ends=granted.ends)
         self._grant.used(self._monotonic() - began_s)
         self._looks.rotate(-len(records))  # those that were left out come first next time
         wanted = self._wanted(records)
@@ -167,8 +172,11 @@ class Keeping:
 
     # -- looks ----------------------------------------------------------------------------------------------
 
-    async def _look(self, looks: Sequence[Procedure], length_s: float) -> tuple[CalibrationRecord, ...]:
-        """As many as begin within `length_s`, under one lease."""
+    async def _look(
+        self, looks: Sequence[Procedure], length_s: float, *, ends: bool = False
+    ) -> tuple[CalibrationRecord, ...]:
+        """As many as begin within `length_s`, under one lease; `ends`: what is not done by then is broken
+        off, and its record says so."""
         instruments = unique(*(name for one in looks for name in one.instruments(self._bench)))
         began_s = self._monotonic()
         records: list[CalibrationRecord] = []
@@ -176,7 +184,10 @@ class Keeping:
             holder = f"keeping of {self._bench.link}"
             if self._terms.operator:
                 holder += f" ({self._terms.operator})"
-            async with held_window(self._access, instruments, holder, self._terms.lease_s) as window:
+            async with (
+                asyncio.timeout(length_s if ends else None),
+                held_window(self._access, instruments, holder, self._terms.lease_s) as window,
+            ):
                 for one in looks:
                     if records and self._monotonic() - began_s >= length_s:
                         break
@@ -187,6 +198,8 @@ class Keeping:
                     self._tell_look(one, record)
         except (LeaseRefused, DeviceFault, ConfigError) as refused:  # held, gone, or the store is taken
             self._tell(NewsKind.PUT_OFF, str(refused))
+        except TimeoutError:
+            self._tell(NewsKind.PUT_OFF, f"the window was over after {length_s:.3g} s: what was begun ended")
         return tuple(records)
 
     def _tell_look(self, look: Procedure, record: CalibrationRecord) -> None:

@@ -105,16 +105,24 @@ async def _run(
     import asyncio
 
     from bellwire.calibration.keeping import Keeping, looks_of
-    from bellwire.calibration.keeping_grants import DutyCycle
+    from bellwire.calibration.keeping_grants import DutyCycle, LinkSchedule
     from bellwire.calibration.running import RunTerms
     from bellwire.calibration.store import store_in
     from bellwire.calibration.table import procedures
+    from bellwire.core.units import NS_PER_S
+    from bellwire.link_layer.rests import REST_MAX_NS
     from bellwire.runtime.console import Console
 
     terms = RunTerms(operator=operator, software=f"bellwire {__version__}")
-    # a single round makes every look, however long it takes
-    grant = DutyCycle(every_s, every_s if once else length_s)
     async with Console(lab, state) as console:
+
+        async def rest(wanted_s: float) -> tuple[int, int]:
+            granted = await console.rest(bench.link, wanted_s)
+            return granted.begins_ns, granted.ends_ns
+
+        # a single round makes every look, however long it takes
+        longest_s = min(every_s if once else length_s, REST_MAX_NS / NS_PER_S)
+        grant = LinkSchedule(rest, DutyCycle(every_s, longest_s))
         keeping = Keeping(
             bench,
             console,

@@ -207,6 +207,21 @@ class LinkQubitReleased(TaggedWord, frozen=True, kw_only=True):
     end: End
 
 
+class LinkRestAsked(TaggedWord, frozen=True, kw_only=True):
+    """A calibration beside this node wants a link, of which the node is side 0, to make no attempts."""
+
+    link: LinkId
+    number: int  # of the calibration's own; it finds its rest by it
+    length_ns: int
+
+
+class LinkRestGivenUp(TaggedWord, frozen=True, kw_only=True):
+    """The calibration waits no longer for the rest of this number."""
+
+    link: LinkId
+    number: int
+
+
 class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
@@ -241,4 +256,6 @@ Event = (
     | LinkCreateSubmitted
     | LinkCreateCancelled
     | LinkQubitReleased
+    | LinkRestAsked
+    | LinkRestGivenUp
 )

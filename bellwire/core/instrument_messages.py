@@ -122,6 +122,14 @@ class InstrumentSafe(InstrumentWord, frozen=True, kw_only=True):
     within_ns: int
 
 
+class LinkRestWanted(InstrumentWord, frozen=True, kw_only=True):
+    """A link, whose queue the agent's node keeps, shall make no attempts for so long, as soon as it can."""
+
+    link: str
+    length_ns: int
+    within_ns: int
+
+
 class InstrumentDescribe(InstrumentWord, frozen=True, kw_only=True):
     """Who is this instrument, how does it stand, and what can be read and set?"""
 
@@ -205,6 +213,14 @@ class InstrumentDescribed(InstrumentWord, frozen=True, kw_only=True):
     parameters: tuple[ParameterCard, ...]
 
 
+class LinkRestGranted(InstrumentWord, frozen=True, kw_only=True):
+    """Both ends have agreed: nothing is attempted, and nothing of an attempt can come, between these times of
+    the common clock."""
+
+    begins_ns: int
+    ends_ns: int
+
+
 class InstrumentRefused(InstrumentWord, frozen=True, kw_only=True):
     """Terminal: it was not carried out, or no further."""
 
@@ -230,6 +246,7 @@ InstrumentQuestion = (
     | TagsWanted
     | InstrumentSafe
     | InstrumentDescribe
+    | LinkRestWanted
 )
 
 InstrumentAnswer = (
@@ -239,6 +256,7 @@ InstrumentAnswer = (
     | CountsTold
     | TagsEnded
     | InstrumentDescribed
+    | LinkRestGranted
     | InstrumentRefused
     | InstrumentFaulted
 )

@@ -37,6 +37,7 @@ class Window(Word, frozen=True, kw_only=True):
     # The steps of the schedule are counted from attempt 0 of the run, and each holds for all lanes; else they
     # are counted from `first`, and each lane is one place further than the lane before it.
     anchored: bool = False
+    rest: bool = False  # nobody attempts: the light of the link is left to calibrations
 
 
 class WindowOffer(TaggedWord, frozen=True, kw_only=True):

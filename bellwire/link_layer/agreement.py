@@ -95,9 +95,11 @@ class WindowBook:
 
     def span_from(self, attempt: int) -> tuple[int, int] | None:
         """First and last attempt that may be made from `attempt` on without a gap and at one operating
-        point, or None."""
+        point, or None. Nothing is attempted in a rest, nor by the window that it has ended."""
         if self.settings.turn_ns:
             return span_in_turns(self.settings, self._by_first, self.epoch_ns, attempt)
+        if any(window.rest for window in self._by_first):
+            return self._span_beside_rests(attempt)
         last = attempt - 1
         first: int | None = None
         point = 0
@@ -113,6 +115,12 @@ class WindowBook:
                     return (first, window.first - 1)
                 last = max(last, window.last)
         return None if first is None else (first, last)
+
+    def _span_beside_rests(self, attempt: int) -> tuple[int, int] | None:
+        for segment in self.segments():
+            if segment.last >= attempt:
+                return max(attempt, segment.first), segment.last
+        return None
 
     def switch_after(self, attempt: int) -> int | None:
         """The first attempt after this one from which on another operating point rules; None: none is
@@ -238,6 +246,8 @@ class QueueKeeper:
     def differs(self, terms: Terms) -> bool:
         """True when the terms are not those that were agreed or offered last."""
         newest = self.offered or (self.book.windows[-1] if self.book.windows else None)
+        if terms.rest and self.offered is None:
+            return True  # another rest than the one that was agreed
         return newest is None or terms_of(newest) != terms
 
     def soonest(self, delay_ns: int, now_ns: int) -> int:
@@ -249,22 +259,26 @@ class QueueKeeper:
             return book.attempt_at(now_ns)
         present = book.windows[-1]
         first = max(book.attempt_at(now_ns + 2 * delay_ns + self.lead_ns) + 1, present.first)
+        if present.rest:
+            first = max(first, present.last + 1)  # a rest that was promised is not cut short
         if self.whole_frames and first <= present.last:
             first += (present.first - first) % present.frame_attempts
         return first
 
-    def propose(self, terms: Terms, delay_ns: int, now_ns: int) -> Window:
+    def propose(self, terms: Terms, delay_ns: int, now_ns: int, rest_attempts: int | None = None) -> Window:
         """The next window. Unchanged terms continue without a gap; changed ones rule after both could hear
-        of them."""
+        of them. rest_attempts: length of a rest, None: the terms are of none."""
         book, settings = self.book, self.settings
         assert book.run is not None
         period_ns = settings.period_ns
-        attempts = max(1, settings.lease_ns // period_ns)
+        attempts = max(1, settings.lease_ns // period_ns) if rest_attempts is None else rest_attempts
         if self.whole_frames:
-            attempts = max(attempts - attempts % frame_attempts(settings), frame_attempts(settings))
+            frame = frame_attempts(settings)
+            attempts -= attempts % frame if rest_attempts is None else -(-attempts % frame)
+            attempts = max(attempts, frame)
         present = book.windows[-1] if book.windows else None
         fence = max(book.fence(), self.offered.fence if self.offered else 0, self._refused_fence) + 1
-        if present is not None and terms_of(present) == terms:
+        if present is not None and terms_of(present) == terms and not terms.rest:
             first = max(present.last + 1, book.attempt_at(now_ns))
         else:
             first = self.soonest(delay_ns, now_ns)
@@ -281,6 +295,7 @@ class QueueKeeper:
             test_share=terms.test_share,
             granted=terms.granted,
             anchored=terms.anchored,
+            rest=terms.rest,
         )
         self.offered = window
         self.offered_at_ns = now_ns

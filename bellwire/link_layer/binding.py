@@ -16,7 +16,9 @@ NOBODY: Final = ScheduleEntry(request="", tree=0)
 
 def entry_for(window: Window, attempt: int, lane: int) -> ScheduleEntry | None:
     """Which request and tree this lane works for at this attempt of the window; None: for nobody, a herald
-    there is nobody's pair at both ends."""
+    there is nobody's pair at both ends. Of a rest, nobody."""
+    if window.rest:
+        return None
     if lane < len(window.owners):
         entry = window.owners[lane]
     elif len(window.schedule) == 1:

@@ -12,6 +12,7 @@ from bellwire.core.link_messages import LinkReset, Window, WindowAnswer, WindowC
 from bellwire.core.machine import Step
 from bellwire.link_layer.agreement import QueueKeeper, fault_of, refusal
 from bellwire.link_layer.ground import Ground
+from bellwire.link_layer.rests import Rests
 from bellwire.link_layer.sharing import Sharing
 from bellwire.link_layer.terms import terms_fault
 from bellwire.link_layer.turns import turns_fault
@@ -43,6 +44,7 @@ class Dialogue:
 
     def __init__(self, ground: Ground, keeper: QueueKeeper, wishes: Wishes, owner: RunOwner) -> None:
         self.sharing: Sharing | None = None  # None: the link takes no turns and shares no memory
+        self.rests: Rests | None = None  # set by the link end
         self.valve_shut = False  # back-pressure: no new window is granted or taken while a queue is full
         self._link = ground.link
         self._side = ground.side
@@ -90,6 +92,10 @@ class Dialogue:
         if self.valve_shut:
             keeper.repeat_at_ns = step.now_ns + self._answer_ns
             return
+        held_ns = None if self.rests is None else self.rests.held_until_ns(step.now_ns)
+        if self._book.run is None and held_ns is not None:
+            keeper.repeat_at_ns = held_ns
+            return
         if self._book.run is None:
             keeper.start_run(step.incarnation, step.now_ns)
             self._counters["runs"] += 1
@@ -100,7 +106,9 @@ class Dialogue:
                 self._counters["no_turn"] += 1
                 keeper.repeat_at_ns = step.now_ns + self._answer_ns // REFUSED_REPEAT_SHARE
                 return
-            window = keeper.propose(self._wishes.terms(step.now_ns), self._delay_ns, step.now_ns)
+            terms = self._wishes.terms(step.now_ns)
+            attempts = self.rests.attempts() if terms.rest and self.rests is not None else None
+            window = keeper.propose(terms, self._delay_ns, step.now_ns, attempts)
             self._stale = False
         keeper.repeat_at_ns = step.now_ns + self._answer_ns
         step.send(self._peer, WindowOffer(link=self._link.link, window=window))
@@ -133,7 +141,8 @@ class Dialogue:
         if answer.accepted:
             self._keeper.agreed()
             self._owner.window_agreed(step, window)
-            if self._stale:
+            if self._stale or window.rest:  # what comes after a rest is agreed on in time
+                self._stale = True
                 self.offer(step)
             return
         self._counters["refused"] += 1

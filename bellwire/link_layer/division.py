@@ -93,7 +93,7 @@ class Division:
             return
         if self._window is not None and self._window.run == window.run:
             self._standings = self._after(self._window, window.first)
-        self._window = window
+        self._window = None if window.rest else window
 
     def _after(self, window: Window, first: int) -> Mapping[Key, Standing]:
         """Standings when another window takes over at `first`."""

@@ -32,6 +32,7 @@ from bellwire.link_layer.lane_shifts import LaneShifts
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.pair_uses import PairUses
 from bellwire.link_layer.point_switch import PointSwitch
+from bellwire.link_layer.rests import Rests
 from bellwire.link_layer.sharing import Sharing, shares_anything
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 from bellwire.link_layer.wishes import Wishes
@@ -101,6 +102,9 @@ class LinkEnd:
         self.reports = HeraldReports(ground, self.keeper, self.lanes, self._report_born, self._restart)
         self.wishes = Wishes(ground, self.keeper, self.division, self.estimation)
         self.dialogue = Dialogue(ground, self.keeper, self.wishes, self)
+        self.rests = Rests(self.book, self.lanes, self.arm_all)
+        self.wishes.rests = self.dialogue.rests = self.rests
+        self._timed += (self.rests,)
         self.sharing: Sharing | None = None  # None: every lane has memories and emitters of its own
         if shares_anything(network, link):
             self.sharing = Sharing(network, self, slots, self.arm)
@@ -168,6 +172,20 @@ class LinkEnd:
         self._deadline_moved = True
         self.dialogue.look_at_point(step)
 
+    def rest_asked(self, step: Step, number: int, length_ns: int) -> None:
+        """Side 0: a calibration wants the link to rest."""
+        self._deadline_moved = True
+        if self.side == 0 and self.rests.ask(number, length_ns):
+            if self.book.run is None:
+                self.rests.idle(step, self.settings.link)
+            else:
+                self.look_at_terms(step)
+
+    def rest_given_up(self, step: Step, number: int) -> None:
+        """Side 0: the calibration waits no longer."""
+        self.rests.give_up(number)
+        self.look_at_terms(step)
+
     # ---- what planners are told
 
     def figures(self) -> tuple[LinkFigures, ...]:
@@ -211,6 +229,8 @@ class LinkEnd:
             self.births.leave(step, self.book.run)
         self.book.close()
         self._shifts.forget()
+        self.rests.forget_run()
+        self.rests.idle(step, self.settings.link)
         if self.sharing is not None:
             self.sharing.left_run()
 
@@ -230,6 +250,7 @@ class LinkEnd:
         self._shifts.look()
         if self.side == 0:
             self.division.agreed(window)
+        self.rests.agreed(step, self.settings.link, window)
         if self.settings.station is not None:
             step.send(self.settings.station, WindowOpened(link=self.settings.link, window=window))
         if self.sharing is not None:

@@ -13,6 +13,8 @@ from bellwire.core.events import (
     LinkCreateCancelled,
     LinkCreateSubmitted,
     LinkQubitReleased,
+    LinkRestAsked,
+    LinkRestGivenUp,
     OutboxChanged,
     PairPurified,
     PauliApplied,
@@ -98,6 +100,8 @@ class LinkService:
             LinkCreateSubmitted: self._stirring(self._create_submitted),
             LinkCreateCancelled: self._stirring(self._create_cancelled),
             LinkQubitReleased: self._stirring(self._qubit_released),
+            LinkRestAsked: self._stirring(self._rest_asked),
+            LinkRestGivenUp: self._stirring(self._rest_given_up),
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
@@ -235,6 +239,18 @@ class LinkService:
         end = self.ends.get(event.end.link)
         if end is not None:
             end.creates.release(step, event.end)
+
+    def _rest_asked(self, step: Step, event: LinkRestAsked) -> None:
+        """A calibration wants a link to make no attempts for a while."""
+        end = self.ends.get(event.link)
+        if end is not None:
+            end.rest_asked(step, event.number, event.length_ns)
+
+    def _rest_given_up(self, step: Step, event: LinkRestGivenUp) -> None:
+        """The calibration waits no longer."""
+        end = self.ends.get(event.link)
+        if end is not None:
+            end.rest_given_up(step, event.number)
 
     def _started(self, step: Step, event: Started) -> None:
         """A fresh process follows no run: side 1 says so, side 0 will start a run of its own."""

@@ -52,6 +52,7 @@ class HeraldingStation:
             "reported": 0,
             "no_message_other": 0,
             "queue_mismatch": 0,
+            "at_rest": 0,
             "unknown_ranges": 0,
             "repeated": 0,
         }
@@ -154,6 +155,9 @@ class HeraldingStation:
             return
         if first.fence != second.fence:
             self.counters["queue_mismatch"] += 1
+            return
+        if first.rest:
+            self.counters["at_rest"] += 1  # light of a calibration, or a dark count
             return
         self._number += 1
         report = HeraldReport(

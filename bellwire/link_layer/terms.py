@@ -22,12 +22,19 @@ class Terms(NamedTuple):
     test_share: int = 0  # of TEST_SHARE_WHOLE
     granted: tuple[int, ...] = ()  # turns of a cycle, empty: always
     anchored: bool = False  # the cycle is a calendar of the run, see `Window.anchored`
+    rest: bool = False  # nobody attempts, see `Window.rest`
 
 
 def terms_of(window: Window) -> Terms:
     """The terms of a window."""
     return Terms(
-        window.owners, window.schedule, window.point, window.test_share, window.granted, window.anchored
+        window.owners,
+        window.schedule,
+        window.point,
+        window.test_share,
+        window.granted,
+        window.anchored,
+        window.rest,
     )
 
 

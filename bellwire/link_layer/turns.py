@@ -96,14 +96,14 @@ def segments_of(windows: Sequence[Window]) -> list[Segment]:
     """What each window rules, in order of time: a later one rules from its first attempt on.
 
     windows: as in a book, fences and first attempts both rising. Windows that follow each other with the same
-    turns and operating point are one segment.
+    turns and operating point are one segment. A rest ends the window before it and is no segment itself.
     """
     segments: list[Segment] = []
     for index, window in enumerate(windows):
         last = window.last
         if index + 1 < len(windows):
             last = min(last, windows[index + 1].first - 1)
-        if last < window.first:
+        if last < window.first or window.rest:
             continue
         before = segments[-1] if segments else None
         if (

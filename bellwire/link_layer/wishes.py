@@ -6,9 +6,11 @@ tests, the turns; each is made by its own room. Refuses agreement (agreement.py)
 
 from bellwire.core.link_messages import LinkFigures
 from bellwire.link_layer.agreement import QueueKeeper
+from bellwire.link_layer.binding import NOBODY
 from bellwire.link_layer.division import Division
 from bellwire.link_layer.estimation.unit import FidelityEstimation
 from bellwire.link_layer.ground import Ground
+from bellwire.link_layer.rests import Rests
 from bellwire.link_layer.sharing import Sharing
 from bellwire.link_layer.terms import TEST_SHARE_WHOLE, Terms
 
@@ -24,6 +26,7 @@ class Wishes:
         estimation: FidelityEstimation,
     ) -> None:
         self.sharing: Sharing | None = None  # None: the link takes no turns and shares no memory
+        self.rests: Rests | None = None  # set by the link end
         self.shift_ends_ns: int | None = None  # None: lanes do not work in shifts at the moment
         self._link = ground.link
         # Memories of a bank are divided by side, whoever works in which lane.
@@ -37,8 +40,11 @@ class Wishes:
 
     def terms(self, now_ns: int) -> Terms:
         """What side 0 wants to agree on next."""
-        first = self._keeper.soonest(self._delay_ns, now_ns)
         point = self.point()
+        if self.rests is not None and self.rests.wish is not None:
+            granted = () if self.sharing is None else self.sharing.wished(now_ns)
+            return Terms((NOBODY,) * self._link.lanes, (), point=point, granted=granted, rest=True)
+        first = self._keeper.soonest(self._delay_ns, now_ns)
         shift = now_ns // self._shift_ns if self._shift_ns else None
         owners, cycle, anchored = self._division.shares(self._requests, self._book.run, first, point, shift)
         self.shift_ends_ns = None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from bellwire.core.errors import ConfigError, DeviceFault, LocalMisuse, PeerViolation
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.instrument_messages import (
     CONSOLE,
     InstrumentAnswer,
@@ -23,6 +23,8 @@ from bellwire.core.instrument_messages import (
     InstrumentDescribed,
     InstrumentMessage,
     InstrumentQuestion,
+    LinkRestGranted,
+    LinkRestWanted,
     OnLoss,
     TagsChunk,
 )
@@ -48,6 +50,8 @@ REACH_S: Final = 10.0
 GRACE_S: Final = 2.0
 """An answer may come so much later than its question's time, which the agent keeps itself."""
 DESCRIBE_S: Final = 10.0
+REST_WITHIN_S: Final = 30.0
+"""A rest is agreed on like any window: within some answers, unless the other end is away."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +176,28 @@ class Console:
             about=name,
         )
         return expect(answer, InstrumentDescribed, name)
+
+    async def rest(
+        self, link: LinkId, length_s: float, *, within_s: float = REST_WITHIN_S
+    ) -> LinkRestGranted:
+        """Wait until the link's schedule places a rest, which may lie ahead by a few delays of the link.
+
+        Raises ConfigError for an unknown link, LocalMisuse when another calibration waits for one,
+        LinkTimeout, Disconnected.
+        """
+        if link not in self._lab.network.links:
+            raise ConfigError(f'no link is called "{link}"{nearest(link, self._lab.network.links)}')
+        answer = await self.ask(
+            self._lab.network.links[link].nodes[0],
+            lambda number: LinkRestWanted(
+                number=number,
+                link=link,
+                length_ns=round(length_s * NS_PER_S),
+                within_ns=round(within_s * NS_PER_S),
+            ),
+            about=link,
+        )
+        return expect(answer, LinkRestGranted, link)
 
     def owner(self, instrument: str) -> NodeId:
         """The agent of that instrument. Raises ConfigError with the nearest name."""

@@ -30,6 +30,8 @@ from bellwire.core.instrument_messages import (
     InstrumentSafe,
     LeasesRelease,
     LeasesRenew,
+    LinkRestGranted,
+    LinkRestWanted,
     ParameterCard,
     ParameterRead,
     ParameterTold,
@@ -50,6 +52,7 @@ from bellwire.runtime.desk_holds import Holds
 from bellwire.runtime.desk_tags import TagSender
 from bellwire.runtime.equipment import NodeEquipment
 from bellwire.runtime.health import Health
+from bellwire.runtime.link_rests import LinkRests
 from bellwire.runtime.liveness import PeerState
 from bellwire.runtime.outbox import Urgency
 
@@ -66,9 +69,17 @@ class InstrumentDesk:
     """The desk of one agent; `post` sends to the console."""
 
     def __init__(
-        self, equipment: NodeEquipment, health: Health, post: Post, console: NodeId = CONSOLE
+        self,
+        equipment: NodeEquipment,
+        health: Health,
+        post: Post,
+        console: NodeId = CONSOLE,
+        *,
+        rests: LinkRests | None = None,
     ) -> None:
+        """`rests`: of the links of the agent's node; None: it has none."""
         self.console = console
+        self._rests = rests
         self._health = health
         self._post = post
         self._holds = Holds(equipment, health, self._on_hold_end)
@@ -119,6 +130,7 @@ class InstrumentDesk:
                 | TagsEnded()
                 | TagsChunk()
                 | InstrumentDescribed()
+                | LinkRestGranted()
                 | InstrumentRefused()
                 | InstrumentFaulted()
             ):
@@ -252,6 +264,11 @@ class InstrumentDesk:
                     with holds.under(question.instrument, question.token):
                         await holds.make_safe(question.instrument)
                 return QuestionDone(number=number)
+            case LinkRestWanted():
+                if self._rests is None:
+                    raise LocalMisuse("no node with links answers here")
+                rest = await self._rests.rest(question.link, question.length_ns)
+                return LinkRestGranted(number=number, begins_ns=rest.begins_ns, ends_ns=rest.ends_ns)
             case InstrumentDescribe():
                 return _described(number, holds.driver(question.instrument))
             case _:
@@ -282,6 +299,8 @@ def _of(question: InstrumentQuestion) -> str:
             return ", ".join(question.instruments)
         case LeasesRenew() | LeasesRelease():
             return ", ".join(question.tokens)
+        case LinkRestWanted():
+            return question.link
         case _:
             return question.instrument
 

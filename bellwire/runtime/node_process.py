@@ -27,6 +27,7 @@ from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
 from bellwire.runtime.control import ControlServer, socket_path
 from bellwire.runtime.desk import InstrumentDesk
+from bellwire.runtime.link_rests import LinkRests
 from bellwire.runtime.equipment import AppliedSettings
 from bellwire.runtime.equipment_commands import equipment_commands
 from bellwire.runtime.health import Health
@@ -158,7 +159,8 @@ async def _run_locked(
     if lab.console is not None:
         network.add_peer(CONSOLE, lab.console, takes_facts=False, calls=True)
         post = functools.partial(network.post, CONSOLE)
-        agent.desk = desk = InstrumentDesk(instruments.equipment, health, post)
+        rests = LinkRests(agent.machine, agent.feed)
+        agent.desk = desk = InstrumentDesk(instruments.equipment, health, post, rests=rests)
     commands = {**agent_commands(agent, instruments, clock), **equipment_commands(instruments.equipment)}
     control = ControlServer(socket_path(state_dir, name), commands)
     await control.start()

@@ -19,7 +19,7 @@ import pytest
 from bellwire.calibration.access import Held, OnLoss
 from bellwire.calibration.bench import LinkBench, Receiver
 from bellwire.calibration.keeping import Keeping, News, NewsKind, RepairLimits, looks_of
-from bellwire.calibration.keeping_grants import DutyCycle, Granted
+from bellwire.calibration.keeping_grants import DutyCycle, Granted, GrantRefused, LinkSchedule
 from bellwire.calibration.procedure import Finding, Procedure, Unfit
 from bellwire.calibration.records import CalibrationRecord, Check, InstrumentSeen, Outcome, Quantity
 from bellwire.calibration.running import RunTerms
@@ -508,3 +508,61 @@ async def test_a_lab_that_was_knocked_out_of_tolerance_is_searched_and_back_in_s
     assert told[-1] == ("looked", "keep_polarisation", "passed")
     assert in_service == (True, ())
     assert max(errors) < 0.04
+
+
+async def test_a_window_of_the_link_begins_when_both_its_ends_rest_and_is_as_long_as_that() -> None:
+    """A rest of 5 s is asked for every 60 s; it begins 2 ms after it was agreed, and 0.1 s of it is lost."""
+    now_s, asked_s = [1_000.0], list[float]()
+
+    async def rest(length_s: float) -> tuple[int, int]:
+        asked_s.append(length_s)
+        begins_ns = round((now_s[0] + 0.002) * S_NS)
+        return begins_ns, begins_ns + round((length_s - 0.1) * S_NS)
+
+    async def sleep(duration_s: float) -> None:
+        now_s[0] += duration_s
+
+    cycle = DutyCycle(60.0, 5.0, clock=lambda: now_s[0], sleep=sleep)
+    grant = LinkSchedule(rest, cycle, now_ns=lambda: round(now_s[0] * S_NS), sleep=sleep)
+    granted = await grant.next()
+    assert granted is not None
+    assert granted.ends
+    assert granted.length_s == pytest.approx(4.9, abs=1e-6)
+    assert now_s[0] == pytest.approx(1_000.002, abs=1e-6)
+    now_s[0] += 3.0
+    grant.used(3.0)
+    await grant.next()
+    assert now_s[0] == pytest.approx(1_060.002, abs=1e-6)
+    assert asked_s == [5.0, 5.0]
+
+
+async def test_a_link_that_cannot_rest_puts_the_window_off(tmp_path: Path) -> None:
+    async def rest(_: float) -> tuple[int, int]:
+        raise LocalMisuse("alice-bob cannot rest: another calibration waits for it")
+
+    found = scene(tmp_path, [Scripted("keep_clock", [0.5])])
+    grant = LinkSchedule(rest, DutyCycle(60.0, 5.0))
+    with pytest.raises(GrantRefused, match="another calibration"):
+        await grant.next()
+    found.keeping._grant = grant
+    await asyncio.wait_for(found.keeping.run(rounds=0), 5.0)
+    found.keeping._grant = LinkSchedule(rest, DutyCycle(60.0, 5.0))
+    await found.keeping.run(rounds=1)
+    assert found.told() == [("put_off", "", "")]
+    assert found.instruments.leases == []
+
+
+async def test_a_look_that_is_not_done_when_the_rest_ends_is_broken_off_and_gives_its_lease_back(
+    tmp_path: Path,
+) -> None:
+    class Endless(Scripted):
+        async def run(self, work: Work) -> Finding:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    found = scene(tmp_path, [Endless("keep_clock", [0.5])])
+    await found.keeping.round(Granted(0.05, ends=True))
+    assert found.told() == [("put_off", "", "")]
+    assert found.instruments.held == 0
+    ended = [one for one in found.store.history(LINK, "keep_clock") if not one.record_id.endswith(".begun")]
+    assert [(one.outcome.value, one.reason) for one in ended] == [("aborted", "interrupted")]
