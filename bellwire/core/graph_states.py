@@ -1,19 +1,54 @@
 """Graph states that can be asked for: trees of members, with an edge for every controlled Z.
 
-Owns the check of a wanted graph, how many members a state may have, and whose frames an X of the source moves
-to. Refuses the way to such a state (planner/graph_knots.py, swapping/fusion.py). Source: algorithms.md 4.3.
+Owns the check of a wanted graph, where its vertices stand, how many members a state may have, and whose frames
+an X of the source moves to. Refuses the way to such a state (planner/graph_knots.py, swapping/fusion.py). Source: algorithms.md 4.3.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from bellwire.core.ids import NodeId
+from bellwire.core.plans import EntanglementRequest
 
 GraphEdges = tuple[tuple[NodeId, NodeId], ...]
 
 MEMBERS_MAX: Final = 6
 """Members of a GHZ or graph state. The last join of a relay brings two qubits more together, and the World
 follows eight qubits in one state (simulator_backend/clusters.py)."""
+
+
+def vertices_fault(
+    members: Sequence[NodeId], edges: GraphEdges, vertices: Sequence[tuple[str, NodeId]]
+) -> str | None:
+    """Why a map from vertices to nodes cannot be; None: it can, or there is none."""
+    if not vertices:
+        return None
+    where = dict(vertices)
+    if len(where) < len(vertices):
+        names = [vertex for vertex, _ in vertices]
+        return f"vertices name {next(name for name in names if names.count(name) > 1)} twice"
+    unknown = sorted({vertex for edge in edges for vertex in edge} - set(where))
+    if unknown:
+        return f"edges name {', '.join(unknown)}, no vertex of {', '.join(where)}"
+    placed = list(where.values())
+    for node in placed:
+        if placed.count(node) > 1:
+            both = ", ".join(vertex for vertex, at in vertices if at == node)
+            return f"vertices {both} are all at {node}; a node holds one qubit of a state"
+    if set(placed) != set(members):
+        return f"vertices stand at {', '.join(placed)}, target_nodes are {', '.join(members)}: name the same"
+    return None
+
+
+def with_node_edges(request: EntanglementRequest) -> EntanglementRequest:
+    """The same request with its edges between nodes, whatever its vertices are called."""
+    if not request.vertices:
+        return request
+    where = dict(request.vertices)
+    edges = tuple((where.get(one, one), where.get(other, other)) for one, other in request.edges)
+    return msgspec.structs.replace(request, edges=edges, vertices=())
 
 
 def members_fault(members: Sequence[NodeId]) -> str | None:

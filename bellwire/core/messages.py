@@ -48,7 +48,14 @@ from bellwire.core.link_messages import (
     WindowOffer,
     WindowOpened,
 )
-from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, NodePlan, RequestPlan
+from bellwire.core.plans import (
+    Circumstances,
+    EntanglementRequest,
+    LinkRoom,
+    NodePlan,
+    Offer,
+    RequestPlan,
+)
 from bellwire.core.record import TaggedWord
 
 SCHEMA_VERSION = 6
@@ -123,6 +130,7 @@ class PlanProposed(TaggedWord, frozen=True, kw_only=True):
     plan: RequestPlan | None
     reason: str  # "" when there is a plan
     final: bool  # nothing would help: no plan even on an idle network
+    offer: Offer | None = None  # the best that could be promised instead, None: nothing, or there is a plan
 
 
 class PlanInstall(TaggedWord, frozen=True, kw_only=True):

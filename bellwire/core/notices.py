@@ -9,12 +9,16 @@ from typing import Final, Literal
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.link_messages import LinkAdvertised
-from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, RequestPlan
+from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Offer, RequestPlan
 from bellwire.core.record import Word
 from bellwire.core.view import LedgerView
 
 CorrectiveActionType = Literal["continue", "replan", "adjust_rate", "adjust_fidelity", "suspend", "terminate"]
 """"continue" changes nothing and is told to nobody."""
+
+
+PlanFault = Literal["planner", "room", "other"]
+"""Who stood in a plan's way: the planner knows none now, a node has no room, or anything else."""
 
 
 class UpdatePair(Word, frozen=True, kw_only=True):
@@ -134,6 +138,8 @@ class PlanFailed(Word, frozen=True, kw_only=True):
     version: int
     reason: str
     final: bool  # False: trying again later may help
+    cause: PlanFault = "other"
+    offer: Offer | None = None  # the best that could be promised instead, None: nothing, or not known
 
 
 class PlanEnded(Word, frozen=True, kw_only=True):

@@ -183,6 +183,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     mode: PolicyName = ""  # generation mode of all its trees, "": as the swap plans say
     bases: tuple[BasisChoice, ...] = ()  # of the request
     use: QubitUse | None = None  # of the request
+    hold_ns: int | None = None  # of the request
 
     @property
     def route(self) -> tuple[NodeId, ...]:
@@ -265,8 +266,32 @@ class Circumstances(Word, frozen=True, kw_only=True):
     stores: tuple[StoreNews, ...] = ()  # of super-links; all others are taken to be empty
 
 
+class SequencePair(TaggedWord, frozen=True, kw_only=True):
+    """One pair of an entanglement sequence, as a distributed circuit consumes it."""
+
+    pair_id: str  # names it within its sequence
+    nodes: tuple[NodeId, NodeId]  # the first one gives it away
+
+
+class SequencePart(TaggedWord, frozen=True, kw_only=True):
+    """What a request is part of: one pair of another node's sequence, tried in a certain round."""
+
+    coordinator: NodeId
+    request: RequestId  # the sequence
+    round: int  # counts the batches that were begun, failed ones included
+    pair_id: str
+
+
+class Offer(TaggedWord, frozen=True, kw_only=True):
+    """The best that the network could promise when a request got no plan."""
+
+    rate_hz: float
+    fidelity: float
+
+
 class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
-    """An Entanglement Distribution Request (paper section IV-A): pairs, or GHZ states of three and more."""
+    """An Entanglement Distribution Request (paper section IV-A): pairs, GHZ or graph states, or a sequence of
+    pairs."""
 
     request_id: RequestId
     target_nodes: tuple[NodeId, ...]  # source first, destination last; of a GHZ state all members
@@ -274,6 +299,7 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     generation_mode: PolicyName = "swap_asap"
     count: int | None = None  # number of pairs; None: until the duration is over
     duration_ns: int | None = None  # None: until the count is reached
+    until_cancelled: bool = False  # neither count nor duration: it runs until it is withdrawn
     deadline_ns: int | None = None  # allowed time from submission to the last pair; None: the host's default
     rate_threshold_hz: float | None = None
     fidelity_threshold: float | None = None
@@ -292,3 +318,13 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     # consumption = measure: how the source and the destination choose their bases, none: both Z
     bases: tuple[BasisChoice, ...] = ()
     use: QubitUse | None = None  # consumption = keep: what the members do with their qubits, None: nothing
+    when_full: Literal["queue", "reject"] = "queue"  # what to do while there is no room beside other plans
+    queue_ns: int | None = None  # longest wait in the queue, None: until the deadline
+    vertices: tuple[tuple[str, NodeId], ...] = ()  # of a graph state: vertex and its node; none: named alike
+    # pairs that a distributed circuit consumes; target_nodes then names the coordinator and all their nodes
+    entanglement_sequence: tuple[SequencePair, ...] = ()
+    # unknown: pairs that share a node are consumed as they stand in the sequence
+    sequence_order: Literal["total", "partial", "unknown"] = "total"
+    sequence_after: tuple[tuple[str, str], ...] = ()  # of a partial order: the first pair before the second
+    hold_ns: int | None = None  # kept pairs wait at both ends for their use, up to this age; None: not at all
+    part_of: SequencePart | None = None  # None: a request of its own

@@ -5,6 +5,7 @@ link parts (stack paper IV-G).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from bellwire.applications.notification import StatusNotification
 from bellwire.applications.qubit_uses import QubitUses
@@ -23,6 +24,7 @@ from bellwire.link_layer.station import HeraldingStation
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
+from bellwire.planner.offers import best_offer
 from bellwire.planner.protocols import Messaging, PlanDispatch
 from bellwire.swapping.fusion import Fusion
 from bellwire.swapping.protocols import Swapping
@@ -94,7 +96,8 @@ class QuantumNode(NodeMachine):
             terms = self.monitoring.terms
             self.requests = RequestProcessing(network, node, self.delivery.delivered_count, terms)
             self.advertised = AdvertisedLinks(network, node)
-            dispatch = PlanDispatch(network, node, compute, messaging, self.advertised, heard.news)
+            offer = partial(best_offer, network)
+            dispatch = PlanDispatch(network, node, compute, messaging, self.advertised, heard.news, offer)
             together.append((messaging, dispatch))  # a node's own part of a plan is installed by a call
             parts += [
                 self.advertised,

@@ -40,8 +40,8 @@ def refusal(request: EntanglementRequest) -> str | None:
     except ConfigError as wrong:
         return wrong.problem
     if text == AUTOMATIC:
-        if request.fidelity_threshold is None:
-            return "automatic purification needs a fidelity threshold to choose rounds by"
+        if request.fidelity_threshold is None and not request.rate_threshold_hz:
+            return "automatic purification needs a fidelity threshold or a rate to choose rounds by"
         return None
     if text != ADAPTIVE:
         if not follows_tree(request.generation_mode):

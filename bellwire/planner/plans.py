@@ -5,20 +5,21 @@ the sentences for what cannot be had (refusals.py). Capacity is judged by each n
 refusals have told of it comes in with the circumstances.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from bellwire.core.errors import ConfigError
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.modes import needs_table, paces_links, parse_mode, policies_of
 from bellwire.core.plans import (
     Circumstances,
     EntanglementRequest,
     LinkNews,
     LinkPlan,
+    LinkRoom,
     NodePlan,
     PolicyName,
     Prediction,
@@ -32,12 +33,13 @@ from bellwire.core.purification import pumps
 from bellwire.core.purification_words import ADAPTIVE
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner import distant_rounds, refusals, several_routes
-from bellwire.planner.predistribution_routes import from_store, through_stores
 from bellwire.planner.chosen_rounds import all_with_rounds, with_rounds
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.lanes import lanes_for, side_by_side
 from bellwire.planner.points import fidelity_wish, floors
+from bellwire.planner.predistribution_routes import from_store, through_stores
 from bellwire.planner.purified_links import ROUNDS_MAX
+from bellwire.planner.ranking import Candidate, fastest_first, in_order, minds_fidelity
 from bellwire.planner.routes import Route, candidate_routes, trees_on
 from bellwire.planner.segment_values import dual_costs, segment_values
 from bellwire.planner.usable import UsableNetwork, usable_network
@@ -55,10 +57,10 @@ def compute_plan(
 ) -> RequestPlan | str:
     """The plan of a request, or the reason why there is none; GHZ states have a file of their own.
 
-    The fastest route that should reach what is wanted wins; a rate that no route has alone is made by several
-    trees side by side. After a failure another route is taken, or
-    another tree where the policy follows trees, or another policy, in this order; when nothing else is left,
-    what failed longest ago.
+    Of the routes that should reach what is wanted the best for the kind of the request wins (ranking.py); a
+    rate that no route has alone is made by several trees side by side. After a failure another route is
+    taken, or another tree where the policy follows trees, or another policy, in this order; when nothing else
+    is left, what failed longest ago.
     """
     if request.entanglement_type != "bipartite":
         from bellwire.planner.fusion_plans import compute_fusion_plan  # numpy only where it is asked for
@@ -107,15 +109,15 @@ def choose(
     problem = distant_rounds.refusal(request) or several_routes.refusal(request)
     if problem is not None:
         return problem
-    found = _good_routes(network, request, circumstances)
-    if isinstance(found, str):
-        return found
-    good, floor = found
+    good = candidates(network, request, circumstances)
+    if isinstance(good, str):
+        return good
     room = {each.link: each for each in circumstances.room}
     tried: dict[str, Choice] = {}
     narrow: str | None = None
-    for candidate, tree, policy in _ways(good, request):
-        route = candidate if tree == candidate.tree else with_rounds(candidate, request, tree)
+    for (candidate, floor), tree, policy in _ways(good, request):
+        same = tree == candidate.tree
+        route = candidate if same else with_rounds(candidate, request, tree, room)
         narrow = distant_rounds.lack_of_lanes(request, route.levels, tree, route.links)
         if narrow is not None or not keeps_fidelity(route, request):
             continue
@@ -131,31 +133,39 @@ def choose(
         return min(tried.values(), key=lambda choice: circumstances.failed.index(shape(choice)))
     if narrow is not None:
         return narrow
-    together = side_by_side(good, request, room)
-    if together is not None:
-        mode = request.generation_mode
-        return tuple(Way(route, route.tree, mode, lanes, floor) for route, lanes in together)
-    return refusals.of_rate(good, request, room)
+    return _side_by_side(good, request, room) or refusals.of_rate(fastest_first(good), request, room)
 
 
-def _good_routes(
+def candidates(
     network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances
-) -> tuple[list[Route], float | None] | str:
-    """Routes that should reach the wanted fidelity, and the lowest floor of link fidelities with which some
-    do; or why there is none."""
+) -> list[Candidate] | str:
+    """Routes that should reach the wanted fidelity, the best for the kind of the request first, or why there
+    is none. Where links have several operating points, a route may stand there with several floors."""
     seen: list[Route] = []
-    wanted = request.fidelity_threshold
-    for floor in floors(network.links.values()) if wanted is not None else (None,):
+    good: list[Candidate] = []
+    room = {each.link: each for each in circumstances.room}
+    for floor in floors(network.links.values()) if minds_fidelity(request) else (None,):
         routes = candidate_routes(_usable(network, request, circumstances, floor), request)
         if isinstance(routes, str):
             return routes
         if request.purification is not None:
-            routes = all_with_rounds(routes, request)
-        good = [route for route in routes if keeps_fidelity(route, request)]
-        if good:
-            return good, floor
+            routes = all_with_rounds(routes, request, room)
+        good += [Candidate(route, floor) for route in routes if keeps_fidelity(route, request)]
         seen += routes
-    return refusals.of_fidelity(seen, request)
+    return in_order(good, request) if good else refusals.of_fidelity(seen, request)
+
+
+def _side_by_side(
+    good: Sequence[Candidate], request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]
+) -> Choice | None:
+    """Several trees for a rate that no route has alone, all with one floor of link fidelities."""
+    for floor in dict.fromkeys(each.floor for each in good):
+        routes = fastest_first([each for each in good if each.floor == floor])
+        together = side_by_side(routes, request, room)
+        if together is not None:
+            mode = request.generation_mode
+            return tuple(Way(route, route.tree, mode, lanes, floor) for route, lanes in together)
+    return None
 
 
 def _usable(
@@ -188,21 +198,21 @@ def keeps_fidelity(route: Route, request: EntanglementRequest) -> bool:
 
 
 def _ways(
-    routes: Sequence[Route], request: EntanglementRequest
-) -> Iterator[tuple[Route, SwapTree, PolicyName]]:
+    good: Sequence[Candidate], request: EntanglementRequest
+) -> Iterator[tuple[Candidate, SwapTree, PolicyName]]:
     """Routes with the policy that was asked for, then their other trees, then other policies.
 
     Textbook rounds keep their policy: it is what they are a study of. Purification has one that it goes with.
     """
-    for route in routes:
-        yield route, route.tree, request.generation_mode
+    for candidate in good:
+        yield candidate, candidate.route.tree, request.generation_mode
     policies = [request.generation_mode]
     if not request.rounds and request.purification is None:
         policies += [mode for mode in OTHER_MODES if mode != request.generation_mode]
     for policy in policies:
-        for route in routes:
-            for tree in trees_on(route, policy):
-                yield route, tree, policy
+        for candidate in good:
+            for tree in trees_on(candidate.route, policy):
+                yield candidate, tree, policy
 
 
 def plan_of(

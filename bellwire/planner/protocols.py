@@ -34,9 +34,10 @@ from bellwire.core.notices import (
     PlanActive,
     PlanEnded,
     PlanFailed,
+    PlanFault,
     PlanRequested,
 )
-from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan, StoreNews
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, Offer, RequestPlan, StoreNews
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.experience import Experience
@@ -46,6 +47,9 @@ __all__ = ["Compute", "Messaging", "PlanDispatch"]
 
 Compute = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
 """(request, version, circumstances) -> plan, or the reason why there is none. Pure."""
+
+Offering = Callable[[EntanglementRequest, Circumstances], Offer | None]
+"""The best that could be promised instead of a plan that there is not. Pure."""
 
 NOTHING_KNOWN: Final = Circumstances()
 
@@ -86,11 +90,13 @@ class PlanDispatch:
         messaging: Messaging,
         advertised: AdvertisedLinks | None = None,
         stores: Callable[[], tuple[StoreNews, ...]] = tuple,
+        offer: Offering = lambda request, circumstances: None,
     ) -> None:
         """`advertised`: what links have told of themselves; None: plans rest on the lab file. `stores`: what
-        heads of super-links have told of their stores."""
+        heads of super-links have told of their stores. `offer`: what is told where there is no plan."""
         self.advertised = advertised
         self.stores = stores
+        self.offer = offer
         self.timers = settings.timers
         self.node = node
         self.compute = compute
@@ -147,12 +153,15 @@ class PlanDispatch:
         found = self._compute(request, wanted.version, circumstances)
         plan, reason = (None, found) if isinstance(found, str) else (found, "")
         final = plan is None and isinstance(self.compute(request, wanted.version, NOTHING_KNOWN), str)
-        step.send(
-            received.source,
-            PlanProposed(
-                request=request.request_id, version=wanted.version, plan=plan, reason=reason, final=final
-            ),
+        proposed = PlanProposed(
+            request=request.request_id,
+            version=wanted.version,
+            plan=plan,
+            reason=reason,
+            final=final,
+            offer=self.offer(request, circumstances) if plan is None else None,
         )
+        step.send(received.source, proposed)
 
     def _compute(
         self, request: EntanglementRequest, version: int, circumstances: Circumstances
@@ -165,7 +174,11 @@ class PlanDispatch:
             return found
         nodes = {
             name: msgspec.structs.replace(
-                plan, consumption=request.consumption, bases=request.bases, use=request.use
+                plan,
+                consumption=request.consumption,
+                bases=request.bases,
+                use=request.use,
+                hold_ns=request.hold_ns,
             )
             for name, plan in found.nodes.items()
         }
@@ -223,7 +236,8 @@ class PlanDispatch:
             raise PeerViolation(received.source, f"proposes a plan for {proposed.request} unasked")
         plan = proposed.plan
         if plan is None:
-            self._fail(step, dispatch, proposed.reason, (), final=proposed.final)
+            final, offer = proposed.final, proposed.offer
+            self._fail(step, dispatch, proposed.reason, (), final=final, cause="planner", offer=offer)
             return
         if plan.request != proposed.request or plan.version != proposed.version:
             raise PeerViolation(received.source, f"proposes {plan.request} version {plan.version}")
@@ -300,7 +314,7 @@ class PlanDispatch:
         self, step: Step, dispatch: Dispatch, by: NodeId, reason: str, room: tuple[LinkRoom, ...]
     ) -> None:
         self._experience_of(dispatch.request.request_id).refused(room, step.now_ns)
-        self._fail(step, dispatch, f"{by}: {reason}", (), for_room=bool(room))
+        self._fail(step, dispatch, f"{by}: {reason}", (), cause="room" if room else "other")
 
     def _fail(
         self,
@@ -310,19 +324,25 @@ class PlanDispatch:
         silent: tuple[NodeId, ...],
         *,
         final: bool = False,
-        for_room: bool = False,
+        cause: PlanFault = "other",
+        offer: Offer | None = None,
     ) -> None:
         """End a version that is not to be. An older one that is still in force goes on while nothing replaces
         it."""
         targets = dispatch.request.target_nodes
         experience = self._experience_of(dispatch.request.request_id)
         experience.silent = tuple(name for name in silent if name not in targets)
-        if dispatch.plan is not None and not for_room:
+        if dispatch.plan is not None and cause != "room":
             experience.failed(dispatch.plan.shape, step.now_ns)
         self._end(step, dispatch)
         step.tell(
             PlanFailed(
-                request=dispatch.request.request_id, version=dispatch.version, reason=reason, final=final
+                request=dispatch.request.request_id,
+                version=dispatch.version,
+                reason=reason,
+                final=final,
+                cause=cause,
+                offer=offer,
             )
         )
 

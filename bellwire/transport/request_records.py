@@ -11,25 +11,37 @@ import msgspec
 
 from bellwire.core.bases import fault_of_choice
 from bellwire.core.events import Record
-from bellwire.core.graph_states import graph_fault, members_fault
+from bellwire.core.graph_states import graph_fault, members_fault, vertices_fault, with_node_edges
 from bellwire.core.ids import NodeId
-from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest, is_pre_distributed
+from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest, Offer, is_pre_distributed
 from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
+from bellwire.transport.admission import Admission
 from bellwire.transport.transitions import Rows
 
 Outcome = Literal["completed", "failed", "cancelled"]
 
 REQUEST_ROWS: Final[Rows] = {
-    ("absent", "submitted"): "queued",
+    ("absent", "submitted"): "recording",
     ("absent", "restored"): "planning",
-    ("queued", "recorded"): "planning",
-    ("queued", "cancelled"): "cancelled",
-    ("queued", "deadline_over"): "failed",
+    ("recording", "recorded"): "planning",
+    ("recording", "cancelled"): "cancelled",
+    ("recording", "deadline_over"): "failed",
     ("planning", "plan_active"): "in_progress",
     ("planning", "plan_failed"): "planning",
     ("planning", "plan_impossible"): "failed",
+    ("planning", "no_room"): "failed",  # a request that does not want to wait
+    ("planning", "queue_over"): "failed",  # its time in the queue was over before the source restarted
+    ("planning", "room_awaited"): "queued",
+    ("queued", "room_awaited"): "queued",
+    ("queued", "plan_active"): "in_progress",
+    ("queued", "plan_failed"): "queued",  # for another reason than room, or room that is known by now
+    ("queued", "plan_impossible"): "failed",
+    ("queued", "queue_over"): "failed",
+    ("queued", "served"): "completed",
+    ("queued", "deadline_over"): "failed",
+    ("queued", "cancelled"): "cancelled",
     ("planning", "served"): "completed",  # the last pair settled while a new plan was sought
     ("planning", "duration_over"): "completed",
     ("planning", "deadline_over"): "failed",
@@ -50,6 +62,9 @@ REQUEST_ROWS: Final[Rows] = {
     ("suspended", "duration_over"): "completed",
     ("suspended", "deadline_over"): "failed",
     ("suspended", "cancelled"): "cancelled",
+    ("planning", "closed"): "completed",  # cancelled, but it was to run until then
+    ("in_progress", "closed"): "completed",
+    ("suspended", "closed"): "completed",
 }
 
 
@@ -62,6 +77,13 @@ class RequestRecord(TaggedWord, frozen=True):
     outcome: Outcome | None  # None: unfinished
     delivered: int  # at the end; 0 while unfinished
     reason: str  # "" unless failed or cancelled
+    admission: Admission = "pending"
+    queued_ns: int | None = None  # since when it waits for room, None: it never did
+    offer: Offer | None = None  # best that could be promised when it was last refused, None: nothing, or not
+
+    def waited_ns(self, now_ns: int) -> int:
+        """How long it has waited for room."""
+        return 0 if self.queued_ns is None else now_ns - self.queued_ns
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -86,8 +108,11 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
     if is_pre_distributed(request.request_id):
         return f"request_id {request.request_id} is reserved for pairs in store"
     ghz = request.entanglement_type != "bipartite"
+    if request.vertices and request.entanglement_type != "graph":
+        return f"vertices are for graph states; entanglement_type is {request.entanglement_type}"
     if request.entanglement_type == "graph":
-        fault = graph_fault(nodes, request.edges)
+        fault = vertices_fault(nodes, request.edges, request.vertices)
+        fault = fault or graph_fault(nodes, with_node_edges(request).edges)
         if fault is not None:
             return fault
     elif request.edges:
@@ -114,13 +139,17 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
             return fault
     if route and (route[0] != nodes[0] or route[-1] != nodes[1] or len(set(route)) != len(route)):
         return f"route {list(route)} must lead from {nodes[0]} to {nodes[1]} without visiting a node twice"
-    if request.count is None and request.duration_ns is None:
-        return "neither count nor duration given"
+    if request.until_cancelled:
+        if not (request.count is None and request.duration_ns is None and request.deadline_ns is None):
+            return "until_cancelled: leave out count, duration and deadline, or leave it out"
+    elif request.count is None and request.duration_ns is None:
+        return "neither count nor duration given, nor until_cancelled"
     for name, value in (
         ("count", request.count),
         ("duration_ns", request.duration_ns),
         ("deadline_ns", request.deadline_ns),
         ("cutoff_ns", request.cutoff_ns),
+        ("queue_ns", request.queue_ns),
         ("priority", request.priority),
     ):
         if value is not None and value < 1:

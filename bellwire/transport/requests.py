@@ -14,6 +14,7 @@ import msgspec
 
 from bellwire.core.effects import Persist, Report
 from bellwire.core.events import Persisted, Started
+from bellwire.core.graph_states import with_node_edges
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
@@ -30,8 +31,10 @@ from bellwire.core.notices import (
     RequestNotified,
     RequestWithdrawn,
 )
-from bellwire.core.plans import EntanglementRequest
+from bellwire.core.plans import EntanglementRequest, Offer
 from bellwire.core.settings import NetworkSettings
+from bellwire.transport import request_words as words
+from bellwire.transport.admission import Admission, admission_report, refusal_text, verdict
 from bellwire.transport.alarms import Alarms
 from bellwire.transport.request_records import (
     REQUEST_ROWS,
@@ -41,6 +44,7 @@ from bellwire.transport.request_records import (
     from_record,
     to_record,
 )
+from bellwire.transport.request_times import LIMITS, Limit, allowed_ns, due_times_ns
 from bellwire.transport.transitions import Transitions
 
 UNFINISHED_MAX: Final = 1024
@@ -56,7 +60,12 @@ PROGRESS_SHARE: Final = 10
 TURNS: Final = 64
 """Moments of a renewal period among which refused requests spread their next try."""
 
-Duty = Literal["deadline", "duration", "replan", "resume"]
+Duty = Limit | Literal["replan", "resume"]
+DUTIES: Final[tuple[Duty, ...]] = (*LIMITS, "replan", "resume")
+
+
+SERVED_IN: Final = frozenset({"planning", "queued", "in_progress", "suspended"})
+"""States in which pairs may still arrive: those of a plan that is over were on their way."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +77,8 @@ class Life:
     version: int = 0
     failures: int = 0  # plans that failed in a row
     failure: str = ""  # why the last one did
+    told: Admission = "pending"  # what has been said of its admission
+    refusals: int = 0  # plans that nodes had no room for, before it was accepted
     notified_count: int = 0
     notified_ns: int = 0
 
@@ -98,7 +109,7 @@ class RequestProcessing:
         self.lives: dict[RequestId, Life] = {}
         self.unfinished = 0
         self._alarms: Alarms[tuple[RequestId, Duty]] = Alarms()
-        self._tokens: dict[int, Life] = {}
+        self._tokens: dict[int, tuple[Life, RequestRecord]] = {}
         self._lost: dict[NodeId, None] = {}
         self._version = 0
 
@@ -139,8 +150,16 @@ class RequestProcessing:
                 self._plan(step, life)
             elif duty == "duration":
                 self._end(step, life, "duration_over", "completed", "")
+            elif duty == "queue":
+                reason = f"waited {life.record.waited_ns(step.now_ns) / 1e9:g} s for room: {life.failure}"
+                self._reject(step, life, "queue_over", reason)
             else:
-                self._end(step, life, "deadline_over", "failed", self._deadline_text(life))
+                allowed = allowed_ns(life.record, self.settings.timers)
+                assert allowed is not None, "without a deadline there is no alarm"
+                reason = words.deadline_missed(
+                    life.request, allowed, self.delivered(request_id), life.failure
+                )
+                self._end(step, life, "deadline_over", "failed", reason)
 
     def status(self, request_id: RequestId) -> str | None:
         """The state of a request by the names of the table; None: never seen here."""
@@ -170,19 +189,15 @@ class RequestProcessing:
         if known is not None:
             if known.request != request:
                 self._report_refusal(step, request.request_id, "this request_id names another request")
-            elif known.record.outcome is not None and known not in self._tokens.values():
-                self._notify_outcome(step, known)  # told again to whoever asks again
+            elif known.record.outcome is not None and not self._being_written(known):
+                step.tell(words.outcome(known.record))  # told again to whoever asks again
             return
         fault = fault_of(request, self.settings, self.node)
         if fault is None and self.unfinished >= UNFINISHED_MAX:
             fault = f"{self.unfinished} requests are under way here, the limit is {UNFINISHED_MAX}: try later"
         if fault is not None:
             self._report_refusal(step, request.request_id, fault)
-            step.tell(
-                RequestNotified(
-                    request_id=request.request_id, status="failed", generated_count=0, error_message=fault
-                )
-            )
+            step.tell(words.refusal(request.request_id, fault))
             return
         record = RequestRecord(
             request=request, submitted_ns=step.now_ns, started_ns=None, outcome=None, delivered=0, reason=""
@@ -193,19 +208,18 @@ class RequestProcessing:
         self._persist(step, life)
 
     def _open(self, record: RequestRecord) -> Life:
-        life = Life(record, "absent")
+        life = Life(record, "absent", told=record.admission)
         self.lives[record.request.request_id] = life
         self.unfinished += 1
         return life
 
     def _set_alarms(self, life: Life) -> None:
-        request, record = life.request, life.record
-        allowed_ns = self.settings.timers.request_ns if request.deadline_ns is None else request.deadline_ns
-        if request.deadline_ns is None and request.duration_ns is not None:
-            allowed_ns += request.duration_ns  # the default limits the search for a plan, not the service
-        self._alarms.set((request.request_id, "deadline"), record.submitted_ns + allowed_ns)
-        if request.duration_ns is not None and record.started_ns is not None:
-            self._alarms.set((request.request_id, "duration"), record.started_ns + request.duration_ns)
+        due_ns = due_times_ns(life.record, self.settings.timers)
+        for limit in LIMITS:
+            if limit in due_ns:
+                self._alarms.set((life.request.request_id, limit), due_ns[limit])
+            else:
+                self._alarms.clear((life.request.request_id, limit))
 
     # ---- planning
 
@@ -213,7 +227,7 @@ class RequestProcessing:
         self._version += 1
         life.version = self._version
         avoid = tuple(name for name in self._lost if name not in life.request.target_nodes)
-        asked = self.terms(life.request)
+        asked = with_node_edges(self.terms(life.request))
         step.tell(PlanRequested(request=asked, version=life.version, avoid=avoid, differs=differs))
 
     def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
@@ -223,7 +237,9 @@ class RequestProcessing:
         self._move(life, "plan_active")
         life.failures, life.failure = 0, ""
         if life.record.started_ns is None:
-            life.record = msgspec.structs.replace(life.record, started_ns=step.now_ns)
+            life.record = msgspec.structs.replace(
+                life.record, started_ns=step.now_ns, admission="accepted", offer=None
+            )
             self._persist(step, life)
             self._set_alarms(life)
         self._notify_progress(step, life)
@@ -232,22 +248,53 @@ class RequestProcessing:
         life = self.lives.get(notice.request)
         if life is None or life.version != notice.version or life.record.outcome is not None:
             return
-        if notice.final:
-            self._end(step, life, "plan_impossible", "failed", notice.reason)
-            return
-        self._move(life, "plan_failed")
-        step.order(
-            Report(
-                name="plan_failed",
-                request=notice.request,
-                fields={"version": notice.version, "reason": notice.reason},
-            )
-        )
-        delay_ns = self.settings.timers.plan_renew_ns << min(life.failures, 5)
-        delay_ns += self._turn_ns(life)
-        life.failures += 1
         life.failure = notice.reason
-        self._alarms.set((notice.request, "replan"), step.now_ns + delay_ns)
+        life.refusals += notice.cause == "room"
+        if life.record.started_ns is None:
+            said = verdict(life.request, notice, life.refusals, self._queued_before(life))
+        else:
+            said = "reject" if notice.final else "later"
+        if said == "reject":
+            life.record = msgspec.structs.replace(life.record, offer=notice.offer)
+            happened = "plan_impossible" if notice.final else "no_room"
+            self._reject(step, life, happened, notice.reason)
+            return
+        step.order(words.plan_failure(notice))
+        if said == "queue":
+            self._queue(step, life, notice.offer)
+        else:
+            self._move(life, "plan_failed")
+        if said == "again":
+            self._plan(step, life)
+        else:
+            delay_ns = self.settings.timers.plan_renew_ns << min(life.failures, 5)
+            life.failures += 1
+            self._alarms.set((notice.request, "replan"), step.now_ns + delay_ns + self._turn_ns(life))
+
+    def _queued_before(self, life: Life) -> int:
+        """Requests that wait for room already; 0 for one of them, which is not turned away."""
+        if life.record.admission == "queued":
+            return 0
+        return sum(1 for other in self.lives.values() if other.state == "queued")
+
+    def _queue(self, step: Step, life: Life, offer: Offer | None) -> None:
+        """There is no room: it waits and is planned again, whether or not others end meanwhile."""
+        self._move(life, "room_awaited")
+        first = life.record.admission != "queued"
+        queued_ns = step.now_ns if life.record.queued_ns is None else life.record.queued_ns
+        life.record = msgspec.structs.replace(
+            life.record, admission="queued", queued_ns=queued_ns, offer=offer
+        )
+        if first:
+            self._persist(step, life)
+            self._set_alarms(life)
+
+    def _reject(self, step: Step, life: Life, happened: str, reason: str) -> None:
+        """It gets no plan; one that was accepted once has failed."""
+        offer = life.record.offer
+        if life.record.started_ns is None:
+            life.record = msgspec.structs.replace(life.record, admission="rejected")
+        self._end(step, life, happened, "failed", refusal_text(reason, offer))
 
     def _turn_ns(self, life: Life) -> int:
         """A part of a renewal period that differs between requests and versions: two sources that were
@@ -277,15 +324,8 @@ class RequestProcessing:
             self._move(life, "suspended")
             self._alarms.set((notice.request, "resume"), step.now_ns + notice.suspended_ns)
             step.tell(PlanEnded(request=notice.request, version=life.version))
-            text = f"{notice.reason}; suspended for {notice.suspended_ns / 1e9:.3g} s"
-            step.tell(
-                RequestNotified(
-                    request_id=notice.request,
-                    status="suspended",
-                    generated_count=self.delivered(notice.request),
-                    error_message=text,
-                )
-            )
+            delivered = self.delivered(notice.request)
+            step.tell(words.suspension(notice.request, delivered, notice.reason, notice.suspended_ns))
         else:
             self._plan(step, life, differs=notice.action == "replan")
 
@@ -312,7 +352,7 @@ class RequestProcessing:
     def _serve(self, step: Step, life: Life) -> bool:
         """End a request whose count is reached; True when it did."""
         count = life.request.count
-        if count is None or life.state not in ("planning", "in_progress", "suspended"):
+        if count is None or life.state not in SERVED_IN:
             return False
         if self.delivered(life.request.request_id) < count:
             return False
@@ -321,69 +361,56 @@ class RequestProcessing:
 
     def _on_withdrawn(self, step: Step, notice: RequestWithdrawn) -> None:
         life = self.lives.get(notice.request)
-        if life is not None and life.record.outcome is None:
+        if life is None or life.record.outcome is not None:
+            return
+        if life.request.until_cancelled and life.record.started_ns is not None:
+            self._end(step, life, "closed", "completed", "")  # as it was meant to end
+        else:
             self._end(step, life, "cancelled", "cancelled", "cancelled")
 
     def _end(self, step: Step, life: Life, happened: str, outcome: Outcome, reason: str) -> None:
         request_id = life.request.request_id
         self._move(life, happened)
         self.unfinished -= 1
-        for duty in ("deadline", "duration", "replan", "resume"):
+        for duty in DUTIES:
             self._alarms.clear((request_id, duty))
         life.record = msgspec.structs.replace(
             life.record, outcome=outcome, delivered=self.delivered(request_id), reason=reason
         )
-        self._tokens = {token: other for token, other in self._tokens.items() if other is not life}
+        self._tokens = {token: each for token, each in self._tokens.items() if each[0] is not life}
         self._persist(step, life)
         if life.version > 0:
             step.tell(PlanEnded(request=request_id, version=life.version))
 
     def _persist(self, step: Step, life: Life) -> None:
         token = step.operation()
-        self._tokens[token] = life
+        self._tokens[token] = (life, life.record)
         step.order(Persist(token=token, record=to_record(life.record)))
 
+    def _being_written(self, life: Life) -> bool:
+        return any(life is other for other, _ in self._tokens.values())
+
     def _on_persisted(self, step: Step, event: Persisted) -> None:
-        life = self._tokens.pop(event.token, None)
-        if life is None:
+        """What is durable is told: the word about its admission, and its end."""
+        life, record = self._tokens.pop(event.token, (None, None))
+        if life is None or record is None:
             return
-        if life.state == "queued":
+        if record.admission not in ("pending", life.told):
+            life.told = record.admission
+            reason = "" if record.admission == "accepted" else life.failure
+            step.order(admission_report(life.request.request_id, record.admission, reason, record.offer))
+        if life.state == "recording":
             self._move(life, "recorded")
             self._plan(step, life)
-        elif life.record.outcome is not None:
-            self._notify_outcome(step, life)
-
-    def _deadline_text(self, life: Life) -> str:
-        wanted = "" if life.request.count is None else f" of {life.request.count}"
-        allowed_ns = life.request.deadline_ns or self.settings.timers.request_ns
-        count = self.delivered(life.request.request_id)
-        why = f"; the last plan: {life.failure}" if life.failure else ""
-        return f"deadline of {allowed_ns / 1e9:g} s over: delivered {count}{wanted}{why}"
+        elif record.outcome is not None:
+            step.tell(words.outcome(record))
 
     # ---- notifications
 
     def _notify_progress(self, step: Step, life: Life) -> None:
         life.notified_ns = step.now_ns
         life.notified_count = self.delivered(life.request.request_id)
-        step.tell(
-            RequestNotified(
-                request_id=life.request.request_id,
-                status="in_progress",
-                generated_count=life.notified_count,
-                error_message=None,
-            )
-        )
-
-    def _notify_outcome(self, step: Step, life: Life) -> None:
-        record = life.record
-        step.tell(
-            RequestNotified(
-                request_id=life.request.request_id,
-                status="completed" if record.outcome == "completed" else "failed",
-                generated_count=record.delivered,
-                error_message=record.reason or None,
-            )
-        )
+        step.tell(words.progress(life.request.request_id, life.notified_count))
 
     def _report_refusal(self, step: Step, request_id: RequestId, reason: str) -> None:
         step.order(Report(name="request_refused", request=request_id, fields={"reason": reason}))

@@ -160,7 +160,7 @@ async def _acknowledged(live: LiveLab, state: Path, request: EntanglementRequest
                 life = (await ask(state, "alice", "request", request=request.request_id))["standing"]
                 if life is None:
                     break
-                if life["state"] != "queued":
+                if life["state"] != "recording":
                     return
                 await asyncio.sleep(0.005)
         except ConfigError:

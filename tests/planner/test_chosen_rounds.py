@@ -130,7 +130,7 @@ def test_a_mode_that_follows_no_tree_is_told_so_when_rounds_would_be_needed() ->
 def test_without_a_threshold_there_is_nothing_to_choose_by() -> None:
     answer = compute_plan(network(), asked(None), 1)
     assert isinstance(answer, str)
-    assert "needs a fidelity threshold" in answer
+    assert "needs a fidelity threshold or a rate" in answer
 
 
 @pytest.mark.parametrize("words", ["1:1", "2:1", "2:2p", "1:1,2:1p"])

@@ -30,9 +30,10 @@ from bellwire.core.notices import (
     PlanActive,
     PlanEnded,
     PlanFailed,
+    PlanFault,
     PlanRequested,
 )
-from bellwire.core.plans import EntanglementRequest, RequestPlan
+from bellwire.core.plans import EntanglementRequest, Offer, RequestPlan
 from bellwire.node.routing import NodeMachine
 from bellwire.transport.monitoring import ExecutionMonitoring
 from bellwire.transport.request_records import REQUEST_ROWS
@@ -153,10 +154,21 @@ class Source:
         )
         self.feed(Tell((PlanActive(plan=plan),)))
 
-    def plan_failed(self, final: bool = False, reason: str = "relay: no answer") -> None:
+    def plan_failed(
+        self,
+        final: bool = False,
+        reason: str = "relay: no answer",
+        cause: PlanFault = "other",
+        offer: Offer | None = None,
+    ) -> None:
         wanted = self.planner.requested[-1]
         notice = PlanFailed(
-            request=wanted.request.request_id, version=wanted.version, reason=reason, final=final
+            request=wanted.request.request_id,
+            version=wanted.version,
+            reason=reason,
+            final=final,
+            cause=cause,
+            offer=offer,
         )
         self.feed(Tell((notice,)))
 
@@ -471,6 +483,57 @@ def rows_of_corrective_actions() -> set[tuple[str, str]]:
     return fired
 
 
+def queued(**changes: Any) -> Source:
+    source = Source()
+    source.submit(ask(**changes))
+    source.write()
+    source.plan_failed(reason="no room", cause="planner")
+    source.write()
+    assert source.requests.status("q") == "queued"
+    return source
+
+
+def rows_of_admission() -> set[tuple[str, str]]:
+    fired: set[tuple[str, str]] = set()
+    stories: list[tuple[dict[str, Any], Callable[[Source], None], str]] = [
+        ({}, lambda source: source.plan_active(), "in_progress"),
+        ({}, lambda source: source.plan_failed(cause="planner"), "queued"),
+        ({}, lambda source: source.plan_failed(), "queued"),
+        ({}, lambda source: source.plan_failed(final=True), "failed"),
+        ({"count": 1}, lambda source: source.deliver(), "completed"),
+        ({"queue_ns": SECOND}, lambda source: source.pass_time(2 * SECOND), "failed"),
+        ({"deadline_ns": SECOND}, lambda source: source.pass_time(2 * SECOND), "failed"),
+        ({}, lambda source: source.feed(RequestCancelled(request="q")), "cancelled"),
+    ]
+    for changes, act, after in stories:
+        source = queued(**changes)
+        act(source)
+        assert source.requests.status("q") == after
+        fired |= source.fired
+    source = queued(queue_ns=SECOND)
+    source.restart()
+    source.pass_time(2 * SECOND)
+    assert source.requests.status("q") == "failed"
+    fired |= source.fired
+    source = Source()
+    source.submit(ask(when_full="reject"))
+    source.write()
+    source.plan_failed(cause="planner")
+    assert source.requests.status("q") == "failed"
+    fired |= source.fired
+    for story in ("in_progress", "planning", "suspended"):
+        source = in_progress(ask(count=None, until_cancelled=True))
+        if story == "planning":
+            source.plan_failed()
+        elif story == "suspended":
+            corrected(source, "suspend")
+        assert source.requests.status("q") == story
+        source.feed(RequestCancelled(request="q"))
+        assert source.requests.status("q") == "completed"
+        fired |= source.fired
+    return fired
+
+
 def test_every_row_of_the_life_cycle_happens() -> None:
     fired: set[tuple[str, str]] = set()
     for story in ("cancelled", "deadline_over"):
@@ -509,28 +572,39 @@ def test_every_row_of_the_life_cycle_happens() -> None:
         source.write()
         source.plan_failed(final)
         fired |= source.fired
-    fired |= rows_of_corrective_actions()
+    fired |= rows_of_corrective_actions() | rows_of_admission()
     assert set(REQUEST_ROWS) - fired == set()
 
 
 class RequestLife(RuleBasedStateMachine):
     """Any order of plans, deliveries, crashes and time: one final report a life, and it never changes."""
 
-    @initialize(count=st.integers(1, 4), duration=st.sampled_from([None, 5 * SECOND]))
-    def begin(self, count: int, duration: int | None) -> None:
+    @initialize(
+        count=st.integers(1, 4),
+        duration=st.sampled_from([None, 5 * SECOND]),
+        when_full=st.sampled_from(["queue", "reject"]),
+        queue=st.sampled_from([None, 3 * SECOND]),
+    )
+    def begin(self, count: int, duration: int | None, when_full: str, queue: int | None) -> None:
         self.source = Source()
-        self.request = ask(count=count, duration_ns=duration, deadline_ns=30 * SECOND)
+        self.request = ask(
+            count=count,
+            duration_ns=duration,
+            deadline_ns=30 * SECOND,
+            when_full=when_full,
+            queue_ns=queue,
+        )
         self.source.submit(self.request)
         self.told: list[tuple[Any, ...]] = []
 
     def running(self) -> bool:
-        return self.source.requests.status("q") in ("planning", "in_progress")
+        return self.source.requests.status("q") in ("planning", "queued", "in_progress")
 
     @rule()
     def write(self) -> None:
         self.source.write()
 
-    @precondition(lambda self: self.source.requests.status("q") == "planning")
+    @precondition(lambda self: self.source.requests.status("q") in ("planning", "queued"))
     @rule()
     def plan_becomes_active(self) -> None:
         if self.source.planner.requested:
@@ -544,10 +618,10 @@ class RequestLife(RuleBasedStateMachine):
             self.source.plan_active()
 
     @precondition(lambda self: self.running())
-    @rule(final=st.booleans())
-    def plan_fails(self, final: bool) -> None:
+    @rule(final=st.booleans(), cause=st.sampled_from(("planner", "room", "other")))
+    def plan_fails(self, final: bool, cause: PlanFault) -> None:
         if self.source.planner.requested:
-            self.source.plan_failed(final)
+            self.source.plan_failed(final, cause=cause)
 
     @precondition(lambda self: self.running())
     @rule()
@@ -583,6 +657,17 @@ class RequestLife(RuleBasedStateMachine):
             assert self.source.requests.unfinished == 0
 
     @invariant()
+    def what_is_said_about_admission_goes_from_wait_to_yes_or_no_and_stays(self) -> None:
+        said = [
+            report.fields["admission"] for report in self.source.reports if report.name == "request_admission"
+        ]
+        last_words = [word for word in said if word != "queued"]
+        assert len(set(last_words)) <= 1
+        assert "queued" not in said[len(said) - len(last_words) :]
+        if self.request.when_full == "reject":
+            assert "queued" not in said
+
+    @invariant()
     def a_completed_request_has_what_it_asked_for(self) -> None:
         for status, count, _ in self.source.statuses():
             if status == "completed" and self.request.duration_ns is None:
@@ -590,7 +675,7 @@ class RequestLife(RuleBasedStateMachine):
 
     @invariant()
     def an_unfinished_request_always_has_a_deadline(self) -> None:
-        if self.running() or self.source.requests.status("q") == "queued":
+        if self.running() or self.source.requests.status("q") == "recording":
             assert self.source.machine.next_deadline_ns is not None
 
 

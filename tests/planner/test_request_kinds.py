@@ -1,0 +1,150 @@
+"""What a request names is kept, what it leaves open is made best; and what is offered can be had."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan
+from bellwire.core.request_kinds import is_standing, kind_of
+from bellwire.core.settings import NetworkSettings
+from bellwire.planner.lanes import lanes_for
+from bellwire.planner.offers import best_offer
+from bellwire.planner.plans import compute_plan
+from bellwire.planner.routes import candidate_routes
+from bellwire.planner.usable import usable_network
+from tests.planner.test_chosen_rounds import network as chain_with_lanes
+from tests.planner.test_routes import asked, network, planned
+
+FAST = {"period_us": 100, "success_probability": 0.1, "fidelity": 0.9}
+GOOD = {"period_us": 100, "success_probability": 0.02, "fidelity": 0.99}
+
+
+def two_ways(folder: Path) -> NetworkSettings:
+    """a to z over a fast noisy link, and over a relay by slow good ones."""
+    links: dict[str, Any] = {
+        "az": {"nodes": ["a", "z"], "attempt": FAST},
+        "ar": {"nodes": ["a", "r"], "attempt": GOOD},
+        "rz": {"nodes": ["r", "z"], "attempt": GOOD},
+    }
+    return network(folder, links)
+
+
+@pytest.mark.parametrize(
+    ("terms", "kind"),
+    [
+        ({}, "number"),
+        ({"rate_threshold_hz": 3.0}, "best_fidelity"),
+        ({"fidelity_threshold": 0.8}, "best_rate"),
+        ({"rate_threshold_hz": 3.0, "fidelity_threshold": 0.8}, "both"),
+    ],
+)
+def test_the_kind_of_a_request_follows_from_its_thresholds(terms: dict[str, float], kind: str) -> None:
+    assert kind_of(asked(**terms)) == kind
+    assert not is_standing(asked(**terms))
+
+
+def test_of_the_routes_that_make_a_rate_the_one_of_highest_fidelity_is_taken(tmp_path: Path) -> None:
+    net = two_ways(tmp_path)
+    usable = usable_network(net, "r")
+    routes = candidate_routes(usable, asked())
+    assert not isinstance(routes, str)
+    for rate_hz in (1.0, 20.0, 60.0, 200.0, 900.0):
+        request = asked(rate_threshold_hz=rate_hz)
+        fits = [route for route in routes if lanes_for(route, route.tree, request, {}) is not None]
+        best = max(fits, key=lambda route: route.outlook.fidelity)
+        assert list(planned(net, request).nodes) == list(best.nodes), rate_hz
+    assert list(planned(net, asked(rate_threshold_hz=1.0)).nodes) == ["a", "r", "z"]
+    assert list(planned(net, asked(rate_threshold_hz=900.0)).nodes) == ["a", "z"]
+    assert list(planned(net, asked()).nodes) == ["a", "z"]
+
+
+def test_above_a_fidelity_the_fastest_way_is_taken_and_both_thresholds_are_kept(tmp_path: Path) -> None:
+    net = two_ways(tmp_path)
+    assert list(planned(net, asked(fidelity_threshold=0.85)).nodes) == ["a", "z"]
+    above = planned(net, asked(fidelity_threshold=0.95))
+    assert list(above.nodes) == ["a", "r", "z"]
+    both = planned(net, asked(fidelity_threshold=0.95, rate_threshold_hz=above.rate_hz * 0.9))
+    assert list(both.nodes) == ["a", "r", "z"]
+    refused = compute_plan(net, asked(fidelity_threshold=0.95, rate_threshold_hz=900.0), 1)
+    assert isinstance(refused, str)
+    assert "rate 900/s cannot be reached" in refused
+
+
+def test_automatic_rounds_give_the_highest_fidelity_at_which_the_rate_is_made() -> None:
+    net = chain_with_lanes(lanes=8)
+
+    def of(rate_hz: float, rounds: str | None) -> RequestPlan | str:
+        request = EntanglementRequest(
+            request_id="r",
+            target_nodes=("a", "b"),
+            count=1,
+            generation_mode="fixed_tree",
+            purification=rounds,
+            rate_threshold_hz=rate_hz,
+        )
+        return compute_plan(net, request, 1)
+
+    plain = of(1e-3, None)
+    assert isinstance(plain, RequestPlan)
+    words = [None, *(f"{level}:{count}" for level in (1, 2) for count in (1, 2))]
+    chosen: list[float] = []
+    for share in (0.05, 0.3, 0.6, 1.0):
+        rate_hz = share * plain.rate_hz
+        automatic = of(rate_hz, "automatic")
+        assert isinstance(automatic, RequestPlan)
+        named = [plan.fidelity for each in words if isinstance(plan := of(rate_hz, each), RequestPlan)]
+        assert automatic.fidelity >= max(named) - 1e-12, share
+        chosen.append(automatic.fidelity)
+    assert all(more >= less for more, less in itertools.pairwise(chosen))
+    assert chosen[0] > chosen[-1]
+
+
+def offered(net: NetworkSettings, request: EntanglementRequest, **news: Any) -> tuple[float, float]:
+    offer = best_offer(net, request, Circumstances(**news))
+    assert offer is not None
+    return offer.rate_hz, offer.fidelity
+
+
+def test_what_is_offered_can_be_had(tmp_path: Path) -> None:
+    net = two_ways(tmp_path)
+    for terms in (
+        {"rate_threshold_hz": 5000.0},
+        {"rate_threshold_hz": 900.0, "fidelity_threshold": 0.95},
+        {"fidelity_threshold": 0.999},
+    ):
+        request = asked(**terms)
+        assert isinstance(compute_plan(net, request, 1), str)
+        rate_hz, fidelity = offered(net, request)
+        again = asked(rate_threshold_hz=rate_hz, fidelity_threshold=fidelity)
+        assert isinstance(compute_plan(net, again, 1), RequestPlan), terms
+
+
+def test_an_offer_keeps_the_fidelity_that_was_asked_for_where_it_can(tmp_path: Path) -> None:
+    net = two_ways(tmp_path)
+    fast = planned(net, asked())
+    good = planned(net, asked(fidelity_threshold=0.95))
+    rate_hz, fidelity = offered(net, asked(rate_threshold_hz=900.0, fidelity_threshold=0.95))
+    assert (rate_hz, fidelity) == (
+        pytest.approx(good.rate_hz, rel=0.01),
+        pytest.approx(good.fidelity, abs=1e-3),
+    )
+    rate_hz, fidelity = offered(net, asked(rate_threshold_hz=5000.0))
+    assert rate_hz == pytest.approx(fast.rate_hz, rel=0.01)
+    rate_hz, fidelity = offered(net, asked(fidelity_threshold=0.999))
+    assert fidelity == pytest.approx(good.fidelity, abs=1e-3)
+
+
+def test_an_offer_counts_with_the_room_that_is_left(tmp_path: Path) -> None:
+    net = two_ways(tmp_path)
+    full = tuple(LinkRoom(link=link, lanes=0, weight=0) for link in ("az", "ar"))
+    assert best_offer(net, asked(rate_threshold_hz=1.0), Circumstances(room=full)) is None
+    rate_hz, fidelity = offered(net, asked(rate_threshold_hz=1.0), room=full[:1])
+    assert fidelity > 0.95
+    assert rate_hz < 200.0
+
+
+def test_without_a_route_nothing_is_offered(tmp_path: Path) -> None:
+    net = network(tmp_path, {"ab": {"nodes": ["a", "b"]}, "yz": {"nodes": ["y", "z"]}})
+    assert best_offer(net, asked(), Circumstances()) is None
