@@ -14,9 +14,18 @@ from pathlib import Path
 
 from bellwire.calibration.bench import LinkBench
 from bellwire.calibration.estimates import hom as dip
-from bellwire.calibration.estimates import link_quality, paddle_search, plateau
+from bellwire.calibration.estimates import link_quality, paddle_search, photon_statistics, plateau
 from bellwire.calibration.procedure import Procedure
-from bellwire.calibration.procedures import arm_delay, clock, darks, dead_time, detector_delays, oven_scan
+from bellwire.calibration.procedures import (
+    arm_delay,
+    clock,
+    darks,
+    dead_time,
+    detector_delays,
+    detector_efficiency,
+    detector_jitter,
+    oven_scan,
+)
 from bellwire.calibration.table import procedures
 from bellwire.labs import load_lab
 
@@ -44,6 +53,12 @@ ACCEPTS = {
     f"<= {detector_delays.RESIDUAL_SIGMAS_MAX:g} of its errors",
     "window": "a peak as of jitters; bins finer than a third of the jitter; >= 75 % of the pairs within it",
     "source_power": "singles linear within 5 %; accidentals as of the singles; CAR >= the setting `car_min`",
+    "detector_efficiency": "light of measured power: efficiency >= the setting `efficiency_min`, both ways "
+    f"as stated within {detector_efficiency.WAYS_SIGMAS_MAX:g} sigma; pairs: every arm within 0..1",
+    "detector_jitter": "FWHM <= the setting `fwhm_max_ps` (pairs: its lower end), Gaussian peaks; pairs: "
+    f"joint jitters as sums of two within {detector_jitter.MISFIT_SIGMAS_MAX:g} sigma",
+    "photon_statistics": f"upper end of heralded g2(0) < {photon_statistics.G2_MAX:g}, no more triples than "
+    f"several pairs give by {photon_statistics.SIGMAS_MAX:g} sigma; g2 without heralds not below 1",
     "polarisation": f"errors in Z and X <= the setting `error_max`; {MARGIN}",
     "reference_polarisation": f"errors in Z and X of each arm <= the setting `error_max`; {MARGIN}",
     "converter_scan": "signal over noise >= the setting `snr_min`; points on the curve of efficiency",

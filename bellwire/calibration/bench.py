@@ -157,12 +157,34 @@ class StationPlate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standard:
+    """Continuous light of measured power, half of it in H and half in V, for absolute efficiencies.
+
+    `power`: reading of its meter in W; `wavelength`: for which the meter corrects, to be `wavelength_nm`.
+    `attenuation_db`: from what the meter shows to what enters the switch. `routes`: ways of the switch to
+    the inputs of the splitter, one at a time; `losses_db`: of each, from the switch to the splitter.
+    `meter_error` (relative), `loss_error_db`: standard uncertainties of the meter, and of attenuation and
+    losses together.
+    """
+
+    power: Knob
+    wavelength: Knob
+    wavelength_nm: float
+    attenuation_db: float
+    routes: tuple[Shutter, ...]
+    losses_db: tuple[float, ...]
+    meter_error: float
+    loss_error_db: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
     """Bright light for alignment, dark in operation. `references`: by node."""
 
     source: AlignmentSource | None = None
     references: Mapping[str, References] = field(default_factory=dict)
     plate: StationPlate | None = None
+    standard: Standard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,3 +268,6 @@ def _alignment_knobs(alignment: Alignment) -> Iterator[Knob]:
         yield from (one.h.knob, one.d.knob)
     if alignment.plate is not None:
         yield alignment.plate.knob
+    if alignment.standard is not None:
+        yield alignment.standard.wavelength
+        yield from (route.knob for route in alignment.standard.routes)

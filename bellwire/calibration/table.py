@@ -18,10 +18,13 @@ from bellwire.calibration.procedures.darks import Darks
 from bellwire.calibration.procedures.dead_time import DeadTimes
 from bellwire.calibration.procedures.detector_bias import DetectorBias
 from bellwire.calibration.procedures.detector_delays import DetectorDelays
+from bellwire.calibration.procedures.detector_efficiency import DetectorEfficiency
+from bellwire.calibration.procedures.detector_jitter import DetectorJitter
 from bellwire.calibration.procedures.herald_rate import HeraldRate
 from bellwire.calibration.procedures.hom import Hom
 from bellwire.calibration.procedures.link_quality import LinkQualityCheck
 from bellwire.calibration.procedures.oven_scan import OvenScan
+from bellwire.calibration.procedures.photon_statistics import PhotonStatistics
 from bellwire.calibration.procedures.polarisation import Polarisation
 from bellwire.calibration.procedures.reference_polarisation import ReferencePolarisation
 from bellwire.calibration.procedures.source_power import SourcePower
@@ -43,7 +46,10 @@ def procedures() -> Mapping[str, Procedure]:
         Clock(),
         DetectorDelays(),
         Window(),
+        DetectorJitter(),
+        DetectorEfficiency(),
         SourcePower(),
+        PhotonStatistics(),
         Polarisation(),
         ReferencePolarisation(),
         ConverterScan(),

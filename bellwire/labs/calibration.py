@@ -26,6 +26,7 @@ from bellwire.calibration.bench import (
     Receiver,
     References,
     Shutter,
+    Standard,
     StationPlate,
 )
 from bellwire.core.errors import ConfigError
@@ -33,7 +34,7 @@ from bellwire.core.registry import nearest
 from bellwire.drivers import load_driver
 from bellwire.drivers.equipment import EQUIPMENT, Equipment
 from bellwire.labs.equipment import CompositeSettings, EquipmentSettings
-from bellwire.labs.sections import Count, Name, Positive, Section
+from bellwire.labs.sections import Count, Name, NotNegative, Positive, Section
 
 LASER_VALUES = ("set_power_mw", "set_current_ma")
 
@@ -94,12 +95,30 @@ class StationPlateSection(Section):
     ports: tuple[Name, ...] = Field(min_length=1)  # "left" for the detectors left_h and left_v
 
 
+class StandardWaySection(ShutterSection):
+    """A way of the light of known power to one input of the splitter."""
+
+    loss_db: NotNegative = 0.0  # from the input of the switch to the splitter, by the test sheets on the way
+
+
+class StandardSection(Section):
+    """A laser of which a meter sees one share, and the switch another; H and V in equal parts."""
+
+    meter: str  # OWNER-NAME of a power meter
+    wavelength_nm: Positive
+    attenuation_db: NotNegative  # from what the meter shows to what enters the switch
+    routes: tuple[StandardWaySection, StandardWaySection]
+    meter_error: Positive  # relative standard uncertainty, from the calibration of the meter
+    loss_error_db: Positive  # standard uncertainty of attenuation and losses together
+
+
 class AlignmentSection(Section):
     """Bright light for alignment, dark in operation."""
 
     source: AlignmentSourceSection | None = None
     references: dict[Name, ReferencesSection] = Field(default_factory=dict)  # by node
     plate: StationPlateSection | None = None
+    standard: StandardSection | None = None
 
 
 class AttemptsSection(Section):
@@ -194,6 +213,19 @@ class _Parts:
     def way(self, switch: str, ingress: int, egress: int) -> Shutter:
         return Shutter(self.knob(switch, ["set_egress"], ingress), egress)
 
+    def standard(self, section: StandardSection) -> Standard:
+        ways = section.routes
+        return Standard(
+            power=self.reading(section.meter, "read_power_w"),
+            wavelength=self.knob(section.meter, ["set_wavelength_nm"]),
+            wavelength_nm=section.wavelength_nm,
+            attenuation_db=section.attenuation_db,
+            routes=tuple(self.way(one.switch, one.ingress, one.egress) for one in ways),
+            losses_db=tuple(one.loss_db for one in ways),
+            meter_error=section.meter_error,
+            loss_error_db=section.loss_error_db,
+        )
+
     def oven(self, name: str) -> Oven:
         return Oven(
             self.knob(name, ["set_temperature_c"]),
@@ -282,4 +314,5 @@ def _alignment(parts: _Parts, section: AlignmentSection, arms: Iterable[str]) ->
         plate=None
         if plate is None
         else StationPlate(parts.knob(plate.controller, ["set_angle_deg"], plate.paddle), plate.ports),
+        standard=None if section.standard is None else parts.standard(section.standard),
     )

@@ -9,23 +9,35 @@ standard errors (7e-6 each, some 60 of them). Seeds of worlds and tags are fixed
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from bellwire.calibration.estimates.counting import poisson_rate
+from bellwire.calibration.estimates.curves import FWHM_PER_SIGMA
 from bellwire.calibration.estimates.pair_rate import pair_rate
 from bellwire.calibration.estimates.photon_statistics import heralded_statistics
 from bellwire.calibration.estimates.source_point import Detection, PumpPoint
 from bellwire.calibration.estimates.source_sweep import source_sweep
 from bellwire.calibration.pair_counts import OFF_PEAK_WINDOWS, CoincidenceWindow
 from bellwire.calibration.pairing import Together
-from bellwire.calibration.procedures.photon_statistics import WIDTHS, all_widths, unheralded
+from bellwire.calibration.procedure import Procedure
+from bellwire.calibration.procedures.detector_efficiency import DetectorEfficiency
+from bellwire.calibration.procedures.detector_jitter import DetectorJitter
+from bellwire.calibration.procedures.photon_statistics import (
+    WIDTHS,
+    PhotonStatistics,
+    all_widths,
+    unheralded,
+)
+from bellwire.calibration.procedures.source_power import SourcePower
 from bellwire.calibration.records import Quantity
 from bellwire.calibration.resolved_counts import cannot_resolve, outcome_sets, pair_clicks
-from bellwire.calibration.work import Work
 from tests.calibration.bright_worlds import (
     BENCH,
     LABELS,
@@ -37,8 +49,12 @@ from tests.calibration.bright_worlds import (
     rms_ps,
     work_of,
 )
+from tests.calibration.covered import ROOM_C, drawn
+from tests.calibration.emulated_lab import EmulatedProcess, calibrated, passed, played
+from tests.calibration.made_records import made
 from tests.calibration.worlds import Truth, lab_text, misaligned
 
+SEED = 2
 SIGMAS = 4.5
 FALSE_ALARM = 1e-3
 WORLDS = 3
@@ -51,27 +67,31 @@ def at_its_best(truth: Truth, pump_mw: float) -> dict[str, float]:
     return {"source.oven_c": float(truth.of("source", "best_oven_c")), "source.pump_mw": pump_mw}
 
 
-def known(truth: Truth, light: Light) -> Work:
-    """Darks, dead times and the window as they were measured before."""
+Records = dict[str, dict[str, Quantity]]
+
+
+def measured_before(truth: Truth, light: Light) -> Records:
+    """Darks, dead times, delays, the clock's jitter and the window, as other procedures find them."""
     chance = np.random.default_rng(truth.seed)
-    names = [(side, label, f"{side}_{label}") for side in SIDES for label in LABELS]
-    jitter = np.mean([rms_ps(truth, name) for _, _, name in names]) * np.sqrt(2.0)
-    return work_of(
-        {
-            "darks": {
-                f"dark_hz.{side}.{label}": poisson_rate(int(chance.poisson(4.0 * light.dark_hz[name])), 4.0)
-                for side, label, name in names
-            },
-            "dead_time": {
-                f"dead_ns.{side}.{label}": Quantity(1e-3 * float(truth.of(name, "dead_ps")), 0.5, "ns")
-                for side, label, name in names
-            },
-            "window": {
-                "jitter_ps": Quantity(float(jitter), 1.0, "ps"),
-                "width_ps": Quantity(WIDTH_PS, 0.0, "ps"),
-            },
-        }
-    )
+    names = [(f"{side}.{label}", f"{side}_{label}") for side in SIDES for label in LABELS]
+    jitter = Quantity(float(np.mean([rms_ps(truth, part) for _, part in names]) * np.sqrt(2.0)), 1.0, "ps")
+    late = {part: float(truth.of(part, "latency_ps")) for _, part in names}
+    return {
+        "darks": {
+            f"dark_hz.{name}": poisson_rate(int(chance.poisson(4.0 * light.dark_hz[part])), 4.0)
+            for name, part in names
+        },
+        "dead_time": {
+            f"dead_ns.{name}": Quantity(1e-3 * float(truth.of(part, "dead_ps")), 0.5, "ns")
+            for name, part in names
+        },
+        "clock": {"jitter_ps": jitter},
+        "detector_delays": {
+            f"correction_ps.{name}": Quantity(late[f"{part[:-1]}h"] - late[part], 1.0, "ps")
+            for name, part in names
+        },
+        "window": {"jitter_ps": jitter, "width_ps": Quantity(WIDTH_PS, 0.0, "ps")},
+    }
 
 
 Compared = list[tuple[str, Quantity, float]]
@@ -85,7 +105,7 @@ def sweep_of(seed: int, seconds: int) -> Compared:
     for index, power in enumerate((2.5, 4.0, 6.5, 10.0)):
         knobs = at_its_best(truth, power)
         light = light_of(text, knobs)
-        work = known(truth, light)
+        work = work_of(measured_before(truth, light))
         looks = looks_of(text, truth, knobs, seconds, 10 * seed + index)
         points.append(
             PumpPoint(
@@ -183,6 +203,77 @@ def test_heralded_photons_come_one_at_a_time_but_for_other_pairs(seed: int) -> N
         alone = unheralded(looks, mine, WIDTH_PS)
         assert alone is not None
         assert abs(alone[0].value - 1.0) < SIGMAS * alone[0].sigma < 0.2
+
+
+# --- over sockets -------------------------------------------------------------------------------------------
+
+QUICK: tuple[Procedure, ...] = (
+    DetectorEfficiency(windows=2, window_s=0.5, record_s=1.0),
+    DetectorJitter(windows=3, window_s=0.5, record_s=1.0),
+    PhotonStatistics(windows=3, window_s=0.5, record_s=1.0),
+    SourcePower(window_s=0.5, record_s=1.0),
+)
+
+
+@pytest.fixture(scope="module")
+def pairs_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedProcess]:
+    text, truth = drawn(SEED)
+    with played(tmp_path_factory.mktemp("pairs"), text, truth) as process:
+        yield process
+
+
+@pytest.mark.parametrize("procedure", QUICK, ids=lambda one: str(one.name))
+async def test_each_finds_what_is_hidden_in_a_lab(
+    procedure: Procedure, pairs_lab: EmulatedProcess, tmp_path: Path
+) -> None:
+    """Of the records that it needs, those of the truth: finding them is told elsewhere."""
+    text, truth = pairs_lab.text, pairs_lab.truth
+    light = light_of(text, {"source.oven_c": ROOM_C, "source.pump_mw": 10.0})
+    async with calibrated(pairs_lab, tmp_path) as lab:
+        now_ns = time.time_ns()
+        for name, quantities in measured_before(truth, light).items():
+            lab.store.put(made(f"before.{name}", procedure=name, quantities=quantities, ended_ns=now_ns))
+        await lab.light_up(10.0)
+        record = passed(await lab.run(procedure))
+    found = record.quantities
+    for name, true in hidden_in(truth, light)[procedure.name].items():
+        low, high = found[name].interval
+        middle, wide = found[name].value, SIGMAS / 1.96
+        assert middle - wide * (middle - low) <= true <= middle + wide * (high - middle), name
+
+
+def hidden_in(truth: Truth, light: Light) -> Mapping[str, Mapping[str, float]]:
+    """By procedure and quantity."""
+    parts = {f"{side}.{label}": f"{side}_{label}" for side in SIDES for label in LABELS}
+    variances = {name: rms_ps(truth, part) ** 2 for name, part in parts.items()}
+    means = {side: float(np.mean([variances[f"{side}.{label}"] for label in LABELS])) for side in SIDES}
+    w_ps, wide_ps = (2.0 * round(width * WIDTH_PS / 2) + 1.0 for width in (WIDTHS[0], WIDTHS[-1]))
+    return {
+        "detector_efficiency": {
+            "pair_rate_hz": light.pairs_hz,
+            **{f"arm_efficiency.{name}": light.arm_efficiency(part) for name, part in parts.items()},
+            **{
+                f"over_basis.{side}.{one}": light.arm_efficiency(f"{side}_{one}")
+                / light.arm_efficiency(f"{side}_{other}")
+                for side in SIDES
+                for one, other in ("hv", "da")
+            },
+        },
+        "detector_jitter": {
+            **{f"above_mean_ps2.{name}": one - means[name[:-2]] for name, one in variances.items()},
+            **{f"fwhm_ps.{name}": FWHM_PER_SIGMA * one**0.5 for name, one in variances.items()},
+        },
+        "photon_statistics": {
+            **{f"g2_heralded.{side}": expected_g2(truth, light, side, w_ps) for side in SIDES},
+            **{f"g2_heralded_wide.{side}": expected_g2(truth, light, side, wide_ps) for side in SIDES},
+            **{f"g2_unheralded.{side}": 1.0 for side in SIDES},
+        },
+        "source_power": {
+            "brightness": float(truth.of("source", "brightness_hz_per_mw")),
+            "heralding_first": light.heralding("alice"),
+            "heralding_second": light.heralding("bob"),
+        },
+    }
 
 
 # --- what a link must have ----------------------------------------------------------------------------------

@@ -175,7 +175,12 @@ def jitter(edges: object, counts: object, *, pulse_fwhm: float = 0.0, unit: str 
 
     Raises NoEstimate when the peak is not wider than the pulse.
     """
-    peak = fit_peak(edges, counts, unit=unit)
+    return jitter_of(fit_peak(edges, counts, unit=unit), pulse_fwhm)
+
+
+def jitter_of(peak: Peak, pulse_fwhm: float = 0.0) -> Jitter:
+    """The same, of a peak that was fitted. Raises NoEstimate."""
+    unit = peak.fwhm.unit
 
     def without_pulse(fwhm: float) -> float:
         return math.sqrt(max(fwhm**2 - pulse_fwhm**2, 0.0))

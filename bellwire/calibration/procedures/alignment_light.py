@@ -15,6 +15,7 @@ from bellwire.calibration.bench import (
     Knob,
     LinkBench,
     References,
+    Standard,
     StationPlate,
 )
 from bellwire.calibration.procedure import unique
@@ -161,6 +162,43 @@ async def dark(work: Work) -> None:
     for node in _alignment(work.bench).references:
         await refer(work, node, None)
     await light.darken(work)
+
+
+# -- light of measured power --------------------------------------------------------------------------------
+
+
+def standard_of(bench: LinkBench) -> Standard | None:
+    """Light of measured power; None: the link has none."""
+    return _alignment(bench).standard
+
+
+def standard_instruments(bench: LinkBench) -> tuple[str, ...]:
+    """What `bring_standard` moves, and the meter."""
+    standard, plate = standard_of(bench), plate_of(bench)
+    if standard is None:
+        return ()
+    return unique(
+        *light.instruments_of(bench),
+        *source_instruments(bench),
+        *(route.knob.instrument for route in standard.routes),
+        None if plate is None else plate.knob.instrument,
+        standard.power.instrument,
+    )
+
+
+async def bring_standard(work: Work, lit: int) -> None:
+    """The light of measured power, and no other, enters one input of the splitter; H and V are not turned."""
+    standard, plate = standard_of(work.bench), plate_of(work.bench)
+    assert standard is not None
+    if source_of(work.bench) is not None:
+        await _free_station(work)
+    await light.open_only(work, ())
+    if plate is not None:
+        await work.set(plate.knob, 0.0)
+    for index, route in enumerate(standard.routes):
+        if index != lit:
+            await work.set(route.knob, 0)
+    await work.set(standard.routes[lit].knob, standard.routes[lit].open_value)
 
 
 # -- ways that share a port ---------------------------------------------------------------------------------

@@ -53,16 +53,8 @@ class ArmDelay:
     valid_for_s: float = 24 * 3600.0
 
     def obstacle(self, bench: LinkBench) -> str | None:
-        if (why := alignment_light.cannot_meet(bench)) is not None:
+        if (why := no_arrival_times(bench)) is not None:
             return why
-        source = alignment_light.source_of(bench)
-        assert source is not None
-        if len(source.routes) != 2:
-            return "the alignment light has no two ways of a switch, to light one arm at a time"
-        if source.period_ps is None:
-            return "the alignment light has no pulses that arrival times could be told by"
-        if bench.receivers[0].clock != "locked":
-            return f"the clock of {bench.receivers[0].tagger} is not locked to that of the pulses"
         return None if bench.delay is not None else "no delay line is named"
 
     def instruments(self, bench: LinkBench) -> tuple[str, ...]:
@@ -127,6 +119,21 @@ class ArmDelay:
         work.tell("looking at arrival times", None, line_ps=stands_ps)
         first, second = arms
         return _Look(stands_ps, first, common([later(second[label], first[label]) for label in first]))
+
+
+def no_arrival_times(bench: LinkBench) -> str | None:
+    """Why arrival times within a pulse period cannot be told, one arm lit, or None."""
+    if (why := alignment_light.cannot_meet(bench)) is not None:
+        return why
+    source = alignment_light.source_of(bench)
+    assert source is not None
+    if len(source.routes) != 2:
+        return "the alignment light has no two ways of a switch, to light one arm at a time"
+    if source.period_ps is None:
+        return "the alignment light has no pulses that arrival times could be told by"
+    if bench.receivers[0].clock != "locked":
+        return f"the clock of {bench.receivers[0].tagger} is not locked to that of the pulses"
+    return None
 
 
 def _phases(clicks: Clicks, source: AlignmentSource) -> Phases:

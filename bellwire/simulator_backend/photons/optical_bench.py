@@ -123,7 +123,7 @@ class OpticalBench:
             case Detector(), "dark_hz":
                 return part.present_dark_hz(settings)
             case PowerMeter(), "power_w":
-                return part.zero_w + power_w(self._present, part_name)
+                return part.zero_w + part.response * power_w(self._present, part_name)
             case Absorber(), "photon_hz":
                 return photon_hz(self._present, part_name)
             case Clock(), "lead_ps":

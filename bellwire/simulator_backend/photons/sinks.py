@@ -116,9 +116,15 @@ class Absorber(End):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerMeter(End):
-    """Shows the power that reaches it; zero_w: what it shows in the dark."""
+    """Shows the power that reaches it. zero_w: what it shows in the dark; response: what it shows of one watt
+    more, which its calibration does not know."""
 
     zero_w: float = 0.0
+    response: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.response > 0.0:
+            raise ConfigError(f"power meter: response {self.response} must be above 0")
 
     def gauges(self) -> tuple[Gauge, ...]:
         return (Gauge("power_w", "W", "power on the sensor"),)
