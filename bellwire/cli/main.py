@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bellwire import __version__
+from bellwire.cli import app as app_programs
 from bellwire.cli import (
     asking,
     calibrate,
@@ -80,6 +81,7 @@ app.command()(calibrate.calibrate)
 app.command()(track.track)
 app.command()(calibrations.calibrations)
 app.add_typer(tags.app, name="tags")
+app.add_typer(app_programs.app, name="app")
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
 app.command()(tune.tune)
