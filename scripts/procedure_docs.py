@@ -42,6 +42,8 @@ MARGIN = f"paddles not in the outer {paddle_search.MARGIN:.0%} of their range"
 ACCEPTS = {
     "detector_bias": f"slope of the plateau; bias {plateau.SHARE_LOW:.0%} to {plateau.SHARE_HIGH:.0%} of the "
     "switching current",
+    "references": "White Rabbit in TRACK_PHASE, updates rising, offset below 100 ps; PPS one second apart "
+    "within 1e-9, none missing or double",
     "darks": f"every detector <= {darks.DARK_HZ_MAX:g}/s",
     "oven_scan": "the best temperature within the scan, known to the hold limit; "
     f"points within {oven_scan.SCATTER_MAX:.0%} of the curve",

@@ -195,6 +195,20 @@ class Attempts:
     window_ps: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClockReference:
+    """What a clock of the link rests on: a White Rabbit switch, or PPS on an input of a tagger.
+
+    `name`: of the node or station. `pps_channel`: the input; None: `instrument` is a switch. `locked`: the
+    tagger's own time comes from the same reference, so that a pulse must be a second of it to 1e-9.
+    """
+
+    name: str
+    instrument: str
+    pps_channel: int | None = None
+    locked: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkBench:
     """Everything around one link that a procedure may use.
@@ -216,6 +230,7 @@ class LinkBench:
     attempts: Attempts | None = None
     entangled: str = "phi_plus"
     pairs_per_attempt: float | None = None
+    references: tuple[ClockReference, ...] = ()
     required: tuple[str, ...] = ()
     limits: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
 

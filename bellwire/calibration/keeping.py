@@ -25,6 +25,7 @@ from bellwire.calibration.keeping_window import held_window
 from bellwire.calibration.order import in_order, planned
 from bellwire.calibration.procedure import Procedure, unique
 from bellwire.calibration.records import NS_PER_S, CalibrationRecord, Outcome, Quantity
+from bellwire.calibration.procedures.references import References
 from bellwire.calibration.running import Keeper, RunTerms, run_procedure
 from bellwire.calibration.trackers.clock_keeper import ClockKeeper
 from bellwire.calibration.trackers.clock_look import KeepClock
@@ -102,6 +103,7 @@ def looks_of(*, ahead_s: float = 60.0) -> tuple[Procedure, ...]:
     """The looks at a link, which share what they know of its clock. `ahead_s`: between two looks."""
     clock = ClockKeeper()
     return (
+        References(),
         KeepClock(keeper=clock),
         KeepDelay(clock_keeper=clock, ahead_s=ahead_s),
         KeepPolarisation(clock_keeper=clock),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 PROCEDURE_NAMES: Final = (
+    "references",
     "detector_bias",
     "darks",
     "oven_scan",

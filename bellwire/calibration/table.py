@@ -27,6 +27,7 @@ from bellwire.calibration.procedures.oven_scan import OvenScan
 from bellwire.calibration.procedures.photon_statistics import PhotonStatistics
 from bellwire.calibration.procedures.polarisation import Polarisation
 from bellwire.calibration.procedures.reference_polarisation import ReferencePolarisation
+from bellwire.calibration.procedures.references import References
 from bellwire.calibration.procedures.source_power import SourcePower
 from bellwire.calibration.procedures.window import Window
 from bellwire.calibration.trackers.clock_look import KeepClock
@@ -39,6 +40,7 @@ GROUP = "bellwire.procedures"
 def procedures() -> Mapping[str, Procedure]:
     """Those of bellwire, then those that are installed beside it."""
     own: tuple[Procedure, ...] = (
+        References(),
         DetectorBias(),
         Darks(),
         OvenScan(),

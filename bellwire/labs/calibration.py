@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bellwire.calibration.bench import (
     Alignment,
     AlignmentSource,
     Arm,
     Attempts,
+    ClockReference,
     Detector,
     Knob,
     LinkBench,
@@ -128,6 +129,23 @@ class AttemptsSection(Section):
     window_ps: Count
 
 
+class ReferenceSection(Section):
+    """What the clock of a node or station rests on: one of the two."""
+
+    switch: str | None = None  # OWNER-NAME of a White Rabbit switch
+    tagger: str | None = None  # OWNER-NAME of a tagger that has PPS on an input
+    pps_channel: Count | None = None
+    locked: bool = False  # the tagger's time comes from the same reference
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.switch is None) == (self.tagger is None) or (self.tagger is None) != (
+            self.pps_channel is None
+        ):
+            raise ValueError("give switch, or tagger and pps_channel")
+        return self
+
+
 class LinkCalibration(Section):
     """What stands around a link; procedures that need a part which is not named do not apply to it."""
 
@@ -139,6 +157,7 @@ class LinkCalibration(Section):
     alignment: AlignmentSection | None = None
     attempts: AttemptsSection | None = None
     entangled: Literal["phi_plus", "phi_minus", "psi_plus", "psi_minus"] = "phi_plus"
+    references: dict[Name, ReferenceSection] = Field(default_factory=dict)  # by node or station
     # procedures without a record in force take the link out of Ready
     required: tuple[Name, ...] = ()
     # acceptance in place of the usual: "procedure.quantity": [low, high], null for no limit
@@ -259,6 +278,7 @@ def link_bench(
         else Attempts(section.attempts.period_ps, section.attempts.window_ps),
         entangled=section.entangled,
         pairs_per_attempt=pairs_per_attempt,
+        references=tuple(_reference(parts, name, one) for name, one in section.references.items()),
         required=section.required,
         limits=dict(section.limits),
     )
@@ -276,6 +296,17 @@ def _receiver(parts: _Parts, name: str, section: ReceiverSection) -> Receiver:
         bias = None if section.detectors is None else parts.knob(section.detectors, ["set_bias_ua"], number)
         detectors.append(Detector(label, channel, bias, section.switching_ua.get(label)))
     return Receiver(name, section.tagger, tuple(detectors), section.clock)
+
+
+def _reference(parts: _Parts, name: str, section: ReferenceSection) -> ClockReference:
+    if section.switch is not None:
+        if not hasattr(parts.driver(section.switch), "read_clock"):
+            raise ConfigError(f"{section.switch} is no switch that shows its clock", where=name)
+        return ClockReference(name, section.switch)
+    assert section.tagger is not None
+    if not hasattr(parts.driver(section.tagger), "tags"):
+        raise ConfigError(f"{section.tagger} is no time tagger", where=name)
+    return ClockReference(name, section.tagger, section.pps_channel, section.locked)
 
 
 def _arm(parts: _Parts, node: str, section: ArmSection) -> Arm:

@@ -104,7 +104,7 @@ def test_once_makes_every_look_once_and_says_a_line_for_each(tmp_path: Path) -> 
     assert "passed: residual_ps 3.25 ± 0.4 ps" in said
     assert Scripted.made["link"] == "alice-bob"
     assert Scripted.made["rounds"] == 1
-    assert Scripted.made["looks"] == ["keep_clock", "keep_delay", "keep_polarisation"]
+    assert Scripted.made["looks"] == ["references", "keep_clock", "keep_delay", "keep_polarisation"]
 
 
 def test_once_ends_without_success_where_a_look_failed_or_was_put_off(tmp_path: Path) -> None:
