@@ -5,6 +5,7 @@ line and path of the place where the finger belongs.
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from bellwire.core.bell import PERFECT, Walsh, decay, fidelity_of, permute, to_walsh
 from bellwire.core.errors import ConfigError
 from bellwire.core.photonics import arm_efficiency, double_click, fibre_transmission, single_click
-from bellwire.labs import Lab, LabProblems, lab_from_document, lab_from_w2, lab_schema, load_lab
+from bellwire.core.settings import MonitorSettings
+from bellwire.labs import Lab, LabProblems, LinkChange, lab_from_document, lab_from_w2, lab_schema, load_lab
 
 SHIPPED = sorted((Path(__file__).parents[1] / "lab_configs").glob("*.yaml"))
 
@@ -191,6 +193,44 @@ def test_requests_timers_and_faults_arrive_in_nanoseconds(tmp_path: Path) -> Non
     assert [(crash.node, crash.at_ns, crash.down_ns) for crash in lab.scenario.crashes] == [
         ("relay", 1_000_000_000, 500_000_000)
     ]
+
+
+def test_monitoring_and_changes_of_links_arrive_in_nanoseconds_and_default_to_those_of_machines(
+    tmp_path: Path,
+) -> None:
+    assert good(tmp_path).network.monitor == MonitorSettings()
+    text = GOOD + (
+        "monitoring: {duration_min_s: 3, duration_least_s: 0.5, samples_min: 50, ladder: [replan, suspend]}\n"
+        "scenario:\n  link_changes: [{link: left, at_s: 2, success_factor: 0.1, noise: 0.2}]\n"
+    )
+    lab = load_lab(written(tmp_path, text))
+    assert lab.network.monitor == MonitorSettings(
+        duration_min_ns=3_000_000_000,
+        duration_least_ns=500_000_000,
+        samples_min=50,
+        ladder=("replan", "suspend"),
+    )
+    (change,) = lab.scenario.link_changes
+    assert change == LinkChange(link="left", at_ns=2_000_000_000, success_factor=0.1, noise=0.2)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("monitoring: {ladder: [replan, terminate]}", "ladder"),
+        ("monitoring: {change: 1.0}", "monitoring.change): must be"),
+        ("monitoring: {reduction_max: 1}", "monitoring.reduction_max): must be"),
+        ("monitoring: {memory_durations: 0.5}", "must be at least 1.0"),
+        ("monitoring: {cool_down: 3}", "cool_down"),
+        ("scenario: {link_changes: [{link: rihgt, at_s: 1}]}", 'unknown link "rihgt"'),
+        ("scenario: {link_changes: [{link: right, at_s: 1, noise: 2}]}", "must be at most 1.0"),
+    ],
+)
+def test_monitoring_that_could_not_end_and_changes_of_no_link_are_refused(
+    tmp_path: Path, section: str, words: str
+) -> None:
+    with pytest.raises(LabProblems, match=re.escape(words)):
+        load_lab(written(tmp_path, GOOD + section + "\n"))
 
 
 def test_instruments_and_addresses_are_listed(tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ def request(
 
         if asked.purification is not None:
             typer.echo(f"rounds of purification between distant nodes: {rounds or 'none are needed'}")
-        show.write(show.request_table(picture.rows()))
+        corrections = show.corrections_table(picture.rows())
+        show.write(show.request_table(picture.rows()), *([] if corrections is None else [corrections]))
     seen = picture.requests[asked.request_id]
     if wait and seen.status != "completed":
         typer.echo(f"request {asked.request_id} {seen.status}: {seen.error}", err=True)

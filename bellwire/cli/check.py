@@ -93,6 +93,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
             "members": list(request.target_nodes),
             **({"edges": [list(edge) for edge in request.edges]} if request.edges else {}),
             **expected,
+            "corrections": _corrections(lab, request, expected["latency_s"]),
         }
     together = _plans(lab)
     for name, found in requests.items():
@@ -120,6 +121,26 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
         "plan_together": lab.plan_together,
     }
     return summary, tuple(problems)
+
+
+def _corrections(lab: "Lab", request: "EntanglementRequest", latency_s: float) -> dict[str, Any] | None:
+    """When the request is judged and how soon it is acted on, in seconds; None: it never is."""
+    from bellwire.core.units import ns_from_s, s_from_ns
+    from bellwire.transport.corrections_window import Durations
+
+    rules = lab.network.monitor
+    if not rules.enabled or not (request.rate_threshold_hz or request.fidelity_threshold):
+        return None
+    durations = Durations.of(rules, ns_from_s(latency_s))
+    return {
+        "rate_hz": request.rate_threshold_hz,
+        "fidelity": request.fidelity_threshold,
+        "pairs": rules.samples_min,
+        "least_s": s_from_ns(durations.least),
+        "cooldown_s": s_from_ns(durations.cooldown),
+        "suspension_s": s_from_ns(durations.suspension),
+        "ladder": [*rules.ladder, "terminate"],
+    }
 
 
 def _plans(lab: "Lab") -> "dict[str, RequestPlan | str]":
@@ -214,6 +235,21 @@ def _show(summary: dict[str, Any]) -> None:
         links,
         requests,
         *beside,
+        *(line for name, request in summary["requests"].items() if (line := _watched(name, request))),
+    )
+
+
+def _watched(name: str, request: dict[str, Any]) -> str | None:
+    """What happens to a request that falls short of its terms."""
+    rule = request["corrections"]
+    if rule is None:
+        return None
+    noun = "pairs" if len(request["members"]) < 3 else "states"
+    wanted = [f"{rule['rate_hz']:g} {noun}/s"] if rule["rate_hz"] else []
+    wanted += [f"fidelity {rule['fidelity']:g}"] if rule["fidelity"] else []
+    return (
+        f"{name} is held to {' and '.join(wanted)}: judged after {rule['pairs']} {noun} or "
+        f"{rule['least_s']:.3g} s, {rule['cooldown_s']:.3g} s between {', '.join(rule['ladder'])}"
     )
 
 

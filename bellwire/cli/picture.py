@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LATEST_PAIRS = 20
 """Pairs kept for the live table."""
+CORRECTION_FIELDS = ("action", "percent", "suspended_ns", "reason", "rate_wanted_hz", "fidelity_wanted")
+"""What is shown of a corrective action."""
 FINAL = frozenset({"completed", "failed", "cancelled"})
 """States in which a request stays."""
 
@@ -43,6 +45,7 @@ class RequestPicture:
     voided: set[int] = field(default_factory=set)  # numbers of pairs that were taken back
     measured_links: tuple[str, ...] = ()  # whose measured figures the prediction rests on; else the lab file
     frame_errors: int = 0
+    corrections: list[dict[str, Any]] = field(default_factory=list)  # corrective actions, see row()
 
     @property
     def what(self) -> str:
@@ -77,6 +80,11 @@ class RequestPicture:
         )
         self.measured_links = tuple(fields["measured_links"].split())
 
+    def take_correction(self, at_ns: int, fields: Mapping[str, Any]) -> None:
+        """A corrective action was taken; `at_s` counts from submission, None where that was not seen."""
+        at_s = None if self.submitted_ns is None else (at_ns - self.submitted_ns) / 1e9
+        self.corrections.append({"at_s": at_s} | {name: fields[name] for name in CORRECTION_FIELDS})
+
     def row(self) -> dict[str, Any]:
         """The figures, named as in the report of a simulation. Latencies are times between deliveries."""
         gaps_s, times, begun = self.gaps_s, self.delivered_ns.values(), self.submitted_ns
@@ -106,6 +114,7 @@ class RequestPicture:
             "latency_s": {f"p{percent}": percentile(gaps_s, percent) for percent in (50, 95, 99)},
             "frames_checked": len(self.true_fidelities),
             "frame_errors": self.frame_errors,
+            "corrections": list(self.corrections),
         }
 
 
@@ -171,6 +180,8 @@ class LabPicture:
             self.latest.append({"request": report["request"], **fields})
         elif report["name"] == "pair_void":
             seen.voided.add(fields["number"])
+        elif report["name"] == "corrective_action":
+            seen.take_correction(report["at_ns"], fields)
 
     def ended(self) -> bool:
         """True when every request has come to its end."""

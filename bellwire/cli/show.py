@@ -152,6 +152,31 @@ def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType"
     return table("Requests", columns, rows)
 
 
+def corrections_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType | None":
+    """What the execution monitor did about requests that fell short; None: nothing."""
+    rows: list[list[Cell]] = [
+        [
+            name,
+            None if one["at_s"] is None else f"{one['at_s']:.1f}",
+            one["action"].replace("_", " "),
+            _change(one),
+            one["rate_wanted_hz"],
+            fidelity(one["fidelity_wanted"]),
+            one["reason"],
+        ]
+        for name, request in requests.items()
+        for one in request.get("corrections", ())
+    ]
+    columns = ["request", "s", "action", "by", "pairs/s wanted", "fidelity wanted", "because"]
+    return table("Corrective actions (terms as they are since)", columns, rows) if rows else None
+
+
+def _change(correction: Mapping[str, Any]) -> str | None:
+    if correction["suspended_ns"] is not None:
+        return f"{correction['suspended_ns'] / 1e9:.3g} s"
+    return None if correction["percent"] is None else f"{correction['percent']:+.3g} %"
+
+
 LINK_COUNTERS: Final = ("heralds", "unusable", "unknown")
 """Counters of a link with a column of their own; the others are told in words where they are not 0."""
 

@@ -99,12 +99,14 @@ def _show(report: dict[str, Any]) -> None:
     from bellwire.cli.link_tables import figures_table
 
     measured = figures_table(report["link_figures"])
+    corrections = show.corrections_table(report["requests"])
     speed = report["duration_s"] / report["wall_s"] if report["wall_s"] > 0 else float("inf")
     show.write(
         f"{report['lab']}: {report['duration_s']:g} s of network time in {report['wall_s']:.2f} s "
         f"({speed:.1f} times real time), {report['events']} events, seed {report['seed']}, "
         f"trace digest {report['digest'][:12]}",
         show.request_table(report["requests"]),
+        *([] if corrections is None else [corrections]),
         show.link_table(report["links"]),
         *([] if measured is None else [measured]),
     )

@@ -156,6 +156,8 @@ def _lines(seen: RequestPicture) -> list[tuple[str, str]]:
     if seen.what != "pairs":
         lines.append(("members", ", ".join(seen.request.target_nodes)))
     lines.append((seen.what, f"{seen.delivered}{asked} delivered{earlier}{taken_back}"))
+    if seen.corrections:
+        lines.append(("corrected", _corrections(seen)))
     if not seen.delivered_ns:
         return lines
     plan_hz = row["predicted_rate_hz"]
@@ -180,6 +182,11 @@ def _lines(seen: RequestPicture) -> list[tuple[str, str]]:
         ("frames", _frames(row)),
     ]
     return lines
+
+
+def _corrections(seen: RequestPicture) -> str:
+    names = [one["action"].replace("_", " ") for one in seen.corrections]
+    return f"{', '.join(names)}; the last because {seen.corrections[-1]['reason']}"
 
 
 def _truth(row: Mapping[str, Any]) -> str:

@@ -44,6 +44,7 @@ class RequestOutcome:
     true_fidelities: list[float] = field(default_factory=list)
     frame_errors: int = 0
     voided: int = 0
+    corrections: list[dict[str, Any]] = field(default_factory=list)  # corrective actions, `at_s` with each
 
 
 TRUTHS_MAX: Final = 10_000
@@ -119,6 +120,8 @@ class Observer:
             outcome.status = str(fields["status"])
             error = fields.get("error_message")
             outcome.error = None if error is None else str(error)
+        elif report.name == "corrective_action":
+            outcome.corrections.append({"at_s": s_from_ns(now_ns), **fields})
         elif report.name == "plan_failed":
             outcome.status, outcome.error = "planning", str(fields["reason"])
         elif report.name == "plan_active":
@@ -230,6 +233,7 @@ def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
         "fidelity_true_mean": _mean(outcome.true_fidelities),
         "fidelity_predicted": outcome.predicted_fidelity,
         "frame_errors": outcome.frame_errors,
+        "corrections": outcome.corrections,
         "latency_s": {
             "mean": None if not delivered else sum(outcome.latencies_ns) / delivered / NS_PER_S,
             "p50": _quantile(outcome.latencies_ns, 0.5),

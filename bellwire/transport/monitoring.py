@@ -28,6 +28,7 @@ from bellwire.core.notices import (
 )
 from bellwire.core.plans import EntanglementRequest, RequestPlan, is_pre_distributed
 from bellwire.core.settings import NetworkSettings
+from bellwire.core.units import NS_PER_S
 from bellwire.transport.corrections import Decision, Seen, decide
 from bellwire.transport.corrections_records import Standing, in_force, restored, standing_of, to_record
 from bellwire.transport.corrections_window import Durations, Window
@@ -35,7 +36,7 @@ from bellwire.transport.corrections_window import Durations, Window
 WINDOW_PAIRS: Final = 1000
 """Statistics cover at most this many of the latest pairs."""
 
-REPORT_NS: Final = 1_000_000_000
+REPORT_NS: Final = NS_PER_S
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class ExecutionMonitoring:
     def __init__(self, settings: NetworkSettings, node: NodeId) -> None:
         self.node = node
         self.rules = settings.monitor
+        self.links = settings.links
         self.watches: dict[RequestId, Watch] = {}
         self.standings: dict[RequestId, Standing] = {}  # of requests with thresholds
         self._due_ns: int | None = None  # the first of all watches, asked for in every step; None: no watch
@@ -151,15 +153,24 @@ class ExecutionMonitoring:
         if is_pre_distributed(plan.request):
             return  # nobody waits for pairs for a store
         watch = self.watches.get(plan.request)
+        begins_ns = step.now_ns + self._arming_ns(plan)
         if watch is None:
             due_ns = step.now_ns + REPORT_NS
-            self.watches[plan.request] = Watch(plan, step.now_ns, due_ns, Window(step.now_ns))
+            self.watches[plan.request] = Watch(plan, step.now_ns, due_ns, Window(begins_ns))
         else:
             watch.plan = plan
             if watch.awaited:
                 watch.awaited = False
-                watch.window.begin(step.now_ns)
+                watch.window.begin(begins_ns)
         self._set_due()
+
+    def _arming_ns(self, plan: RequestPlan) -> int:
+        """How long the links of a plan may take until their first attempt: nothing can be judged before."""
+        links = {part.link: self.links[part.link] for node in plan.nodes.values() for part in node.links}
+        return max(
+            (link.start_margin_ns + (NS_PER_S if link.whole_second else 0) for link in links.values()),
+            default=0,
+        )
 
     def _on_plan_ended(self, step: Step, notice: PlanEnded) -> None:
         """A suspended request goes on later; any other is over."""

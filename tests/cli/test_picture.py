@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console, RenderableType
 
+from bellwire.cli import show
 from bellwire.cli.lab_status import LabStatus, link_counts, swap_counts
 from bellwire.cli.picture import LabPicture
 from tests.cli.running import (
@@ -57,6 +59,35 @@ def test_a_report_that_comes_twice_counts_once_and_a_void_pair_is_taken_back() -
     picture.take([delivered(2), void, void])
     row = picture.rows()["demo"]
     assert (row["delivered"], row["voided"]) == (2, 1)
+
+
+def test_corrective_actions_are_listed_with_what_they_changed_and_why() -> None:
+    picture, _ = at_work(pairs=1)
+    assert show.corrections_table(picture.rows()) is None
+    actions = [
+        {"action": "adjust_rate", "percent": -10.0, "suspended_ns": None, "reason": "6 pairs/s of 10 wanted"},
+        {"action": "suspend", "percent": None, "suspended_ns": 50 * SECOND_NS, "reason": "no pair in 5 s"},
+    ]
+    begun_ns = picture.requests["demo"].submitted_ns
+    assert begun_ns is not None
+    for number, fields in enumerate(actions):
+        terms = {"rate_wanted_hz": 9.0, "fidelity_wanted": None, "number": number + 1}
+        at_ns = begun_ns + (number + 1) * SECOND_NS
+        told = {"node": "alice", "name": "corrective_action", "request": "demo", "at_ns": at_ns}
+        picture.take([told | {"fields": fields | terms}])
+    assert [one["at_s"] for one in picture.rows()["demo"]["corrections"]] == [1.0, 2.0]
+    table = show.corrections_table(picture.rows())
+    assert table is not None
+    lines = drawn(table)
+    assert "demo 1.0 adjust rate -10 % 9 - 6 pairs/s of 10 wanted" in lines
+    assert "demo 2.0 suspend 50 s 9 - no pair in 5 s" in lines
+
+
+def drawn(table: RenderableType) -> list[str]:
+    console = Console(width=160, highlight=False)
+    with console.capture() as printed:
+        console.print(table)
+    return [" ".join(line.split()) for line in printed.get().splitlines()]
 
 
 def test_pairs_of_an_earlier_run_are_told_apart() -> None:

@@ -5,13 +5,19 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from bellwire.core.effects import Report
 from bellwire.core.events import Record, RequestCancelled
+from bellwire.core.machine import Step
+from bellwire.core.notices import PlanActive, PlanRequested
+from bellwire.core.plans import LinkPlan, RequestPlan
 from bellwire.core.settings import MonitorSettings
 from bellwire.transport.corrections import Standing
 from bellwire.transport.corrections_records import restored, to_record
 from bellwire.transport.corrections_terms import Term
+from bellwire.transport.monitoring import ExecutionMonitoring
 from bellwire.transport.request_records import RequestRecord
 from bellwire.transport.request_records import to_record as request_record
+from tests.transport.bench import network, plan_of
 from tests.transport.monitored import LATENCY_NS, MS, SECOND, Monitored
 from tests.transport.test_requests import ask
 
@@ -112,6 +118,31 @@ def test_the_new_plan_is_judged_by_its_own_pairs_alone() -> None:
     source.run(10 * SECOND, 10.0)
     assert source.actions == ["replan"]
     assert source.monitoring.watches["q"].window.since_ns >= begun_ns
+
+
+def test_nothing_is_judged_before_the_links_of_the_plan_can_attempt() -> None:
+    live = {"start_margin_ns": 400 * MS, "whole_second": True}
+    links = {name: msgspec.structs.replace(link, **live) for name, link in network().links.items()}
+    monitoring = ExecutionMonitoring(msgspec.structs.replace(network(), links=links, monitor=QUICK), "alice")
+    step = Step("alice")
+    part = LinkPlan(
+        request="q", tree=0, link="ab", partner="bob", rate_hz=10.0, lanes=1, weight=1, fidelity_min=None
+    )
+    node = msgspec.structs.replace(plan_of("alice", "keep"), request="q", links=(part,))
+    plan = RequestPlan(
+        request="q", version=1, nodes={"alice": node}, rate_hz=10.0, latency_ns=LATENCY_NS, fidelity=0.9,
+        tree="(alice bob)", shape="alice-bob",
+    )  # fmt: skip
+    asked = PlanRequested(request=ask(rate_threshold_hz=10.0), version=1, avoid=())
+    monitoring.on_notices()[PlanRequested](step, asked)
+    monitoring.on_notices()[PlanActive](step, PlanActive(plan=plan))
+    step.now_ns = 1_400 * MS + T_MIN_NS - 1
+    monitoring.on_deadline(step)
+    assert "corrective_action" not in [one.name for one in step.effects if isinstance(one, Report)]
+    step.now_ns += 1
+    assert monitoring.deadline_ns() == step.now_ns
+    monitoring.on_deadline(step)
+    assert "corrective_action" in [one.name for one in step.effects if isinstance(one, Report)]
 
 
 def test_terms_that_no_plan_can_meet_are_lowered_until_one_can() -> None:
