@@ -43,6 +43,9 @@ def serve(
     calls_per_s: Annotated[
         int, typer.Option("--calls-per-s", min=1, help="Of one token, submissions included.")
     ] = 500,
+    failures_per_s: Annotated[
+        int, typer.Option("--failures-per-s", min=1, help="Without a valid token, of one address.")
+    ] = 10,
     body_bytes_max: Annotated[
         int, typer.Option("--body-bytes-max", min=1024, help="Larger bodies get 413.")
     ] = 65_536,
@@ -79,7 +82,10 @@ def serve(
             agents=ControlAgents(state),
             open_on_loopback=open_on_loopback,
             limits=Limits(
-                submissions_per_s=submissions_per_s, calls_per_s=calls_per_s, body_bytes_max=body_bytes_max
+                submissions_per_s=submissions_per_s,
+                calls_per_s=calls_per_s,
+                failures_per_s=failures_per_s,
+                body_bytes_max=body_bytes_max,
             ),
         )
         if not open_on_loopback and not service.tokens.listing():

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from bellwire import __version__
+from bellwire.client import words
 from bellwire.core.errors import BellwireError
 from bellwire.northbound import lab_routes, notification_routes, request_routes, server_routes
 from bellwire.northbound.access import as_role, may_answer
@@ -99,7 +99,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
                     content = answer.get("content", {})
                     if int(status) >= 400 and "application/json" in content:
                         answer["content"] = {MEDIA_TYPE: content["application/json"]}
-        told["info"]["x-bellwire"] = __version__
+        told["components"]["schemas"]["Notification"] = words.Notification.model_json_schema()
         app.openapi_schema = told
     return app.openapi_schema
 

@@ -52,13 +52,10 @@ class Follower:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def wait(self, within_s: float) -> None:
-        """Until something new was kept, at most so long."""
-        told = self._told
-        try:
-            await asyncio.wait_for(told.wait(), within_s)
-        except TimeoutError:
-            return
+    @property
+    def next_news(self) -> asyncio.Event:
+        """Set when something new was kept after this moment: take it before looking, wait for it after."""
+        return self._told
 
     async def _follow(self, node: NodeId) -> None:
         while True:

@@ -4,14 +4,17 @@ Owns the stream. Refuses to keep anything for a slow reader: each stream reads t
 whoever comes back with Last-Event-ID gets all that was kept since, over restarts of the server too.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from bellwire.client import words
 from bellwire.client.words import INTEGER_MAX
@@ -40,7 +43,12 @@ RETRY_MS: Final = 1000
             "description": "Events `request_status` with exactly request_id, status, generated_count and "
             "error_message as data; with `reports`, events `report` with name, node, request_id and fields. "
             "`missed` tells how many notifications are gone. The id of an event is its number.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "x-event-data": {"request_status": {"$ref": "#/components/schemas/Notification"}},
+                }
+            },
         },
     },
 )
@@ -77,8 +85,8 @@ async def stream_notifications(
     kinds: tuple[Kind, ...] = ("request_status", "missed", *(("report",) if reports else ()))
     oldest, newest = await service.store.span()
     start = newest if start is None else start
-    stream = _events(service, principal, min(start, newest), kinds, request_id, until, oldest)
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    events = _events(service, principal, min(start, newest), kinds, request_id, until, oldest)
+    return _CountedStream(service, events)
 
 
 async def _events(
@@ -90,34 +98,47 @@ async def _events(
     until: int | None,
     oldest: int,
 ) -> AsyncIterator[bytes]:
-    service.streams += 1
-    try:
-        yield format_sse_event(comment="bellwire", retry=RETRY_MS)
-        if after < oldest - 1:
-            yield _event("missed", oldest - 1, {"node": None, "count": oldest - 1 - after})
-            after = oldest - 1
-        quiet = 0
-        while not service.stopping.is_set() and service.tokens.still_valid(principal, time.time_ns()):
-            kept = await service.store.notifications(after, BATCH, kinds, request_id)
-            for one in kept:
-                if until is not None and one.number > until:
-                    return
-                body = dict(one.body)
-                if one.kind == "report":
-                    body = {"node": one.node, "request_id": one.request_id, **body}
-                yield _event(one.kind, one.number, body)
-                after = one.number
-            if until is not None and len(kept) < BATCH:
+    yield format_sse_event(comment="bellwire", retry=RETRY_MS)
+    if after < oldest - 1:
+        yield _event("missed", oldest - 1, {"node": None, "count": oldest - 1 - after})
+        after = oldest - 1
+    quiet = 0
+    while not service.stopping.is_set() and service.tokens.still_valid(principal, time.time_ns()):
+        coming = service.follower.next_news
+        kept = await service.store.notifications(after, BATCH, kinds, request_id)
+        for one in kept:
+            if until is not None and one.number > until:
                 return
-            if kept:
-                quiet = 0
-                continue
-            await service.follower.wait(LOOK_S)
-            quiet += 1
-            if quiet % QUIET_LOOKS == 0:
-                yield format_sse_event(comment="quiet")
-    finally:
-        service.streams -= 1
+            body = dict(one.body)
+            if one.kind == "report":
+                body = {"node": one.node, "request_id": one.request_id, **body}
+            yield _event(one.kind, one.number, body)
+            after = one.number
+        if until is not None and len(kept) < BATCH:
+            return
+        if kept:
+            quiet = 0
+            continue
+        with suppress(TimeoutError):
+            await asyncio.wait_for(coming.wait(), LOOK_S)
+        quiet += 1
+        if quiet % QUIET_LOOKS == 0:
+            yield format_sse_event(comment="quiet")
+
+
+class _CountedStream(StreamingResponse):
+    """A stream that counts from the moment in which it was allowed until its connection is gone."""
+
+    def __init__(self, service: Northbound, events: AsyncIterator[bytes]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._service = service
+        service.streams += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._service.streams -= 1
 
 
 def _event(kind: Kind, number: int, body: dict[str, Any]) -> bytes:

@@ -55,6 +55,15 @@ _REPLAYED: Final = {
 }
 
 
+_LINKS: Final = {
+    operation: {
+        "operationId": operation,
+        "parameters": {"request_id": "$response.body#/request_id"},
+    }
+    for operation in ("read_request", "cancel_request", "replan_request", "list_pairs")
+}
+
+
 @router.post(
     "",
     status_code=202,
@@ -67,8 +76,13 @@ _REPLAYED: Final = {
             "request-refused",
             "agent-silent",
         ),
-        200: {"description": "Known before, by its request_id and terms.", "model": words.Request},
-        202: {"description": "Taken by its source.", "headers": _REPLAYED},
+        200: {
+            "description": "Known before, by its request_id and terms.",
+            "model": words.Request,
+            "headers": _REPLAYED,
+            "links": _LINKS,
+        },
+        202: {"description": "Taken by its source.", "headers": _REPLAYED, "links": _LINKS},
     },
 )
 async def submit_request(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -38,7 +37,15 @@ def tokens(lab: RunningLab) -> Tokens:
 
 @pytest.fixture(scope="session")
 def server(lab: RunningLab, tokens: Tokens) -> Iterator[Served]:
-    with served(lab) as running:
+    with served(lab, "--failures-per-s", "1000", "--submissions-per-s", "1000") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def alone(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose agents do not run, open on loopback, with the usual limits but for submissions."""
+    state = tmp_path_factory.mktemp("alone")
+    with served(lab, "--open-on-loopback", "--submissions-per-s", "2", state=state) as running:
         yield running
 
 
@@ -46,9 +53,3 @@ def server(lab: RunningLab, tokens: Tokens) -> Iterator[Served]:
 def client(server: Served, tokens: Tokens) -> Iterator[Client]:
     with Client(server.url, tokens.operator) as made:
         yield made
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """A state folder without agents."""
-    return tmp_path / "elsewhere"

@@ -38,6 +38,7 @@ class Served:
 
     url: str
     lab: RunningLab
+    state: Path
     process: "subprocess.Popen[str]"
     log: Path
 
@@ -105,7 +106,7 @@ def served(lab: RunningLab, *options: str, state: Path | None = None) -> Iterato
         assert process.stdout is not None
         said = process.stdout.readline()
         assert "is served at" in said, log.read_text(encoding="utf-8")
-        yield Served(said.split()[-1], lab, process, log)
+        yield Served(said.split()[-1], lab, where, process, log)
     finally:
         if process.poll() is None:
             process.terminate()
