@@ -226,7 +226,7 @@ class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
 
-    kind: Literal["request", "delivery", "monitor"]
+    kind: Literal["request", "delivery", "monitor", "sequence"]
     key: str
     body: bytes  # msgpack of the part's own record type
 

@@ -57,6 +57,14 @@ from bellwire.core.plans import (
     RequestPlan,
 )
 from bellwire.core.record import TaggedWord
+from bellwire.core.sequence_messages import (
+    PairUse,
+    PairUsed,
+    PartsDropped,
+    PartsGone,
+    PartTold,
+    PartWanted,
+)
 
 SCHEMA_VERSION = 6
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
@@ -326,6 +334,12 @@ Message = (
     | Inquiry
     | StoreTold
     | TeleportOutcome
+    | PartWanted
+    | PartTold
+    | PairUse
+    | PairUsed
+    | PartsDropped
+    | PartsGone
     | Datagram
     | DatagramHeard
     | Track

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.link_messages import LinkAdvertised
-from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Offer, RequestPlan
+from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Offer, RequestPlan, SequencePart
 from bellwire.core.record import Word
 from bellwire.core.view import LedgerView
 
@@ -225,6 +225,37 @@ class QubitDelivered(Word, frozen=True, kw_only=True):
     frame: int  # Pauli index 0..3 that this qubit still needs; 0 at the source, whom the others follow
 
 
+class PairKept(Word, frozen=True, kw_only=True):
+    """A delivered qubit waits here for its use; whoever holds it now empties the slot and sets it free."""
+
+    request: RequestId
+    part_of: SequencePart
+    number: int  # of the delivery
+    slot: int
+    born_ns: int  # of the oldest link pair in it
+    due_ns: int  # when it is too old to be used
+
+
+class SequenceWanted(Word, frozen=True, kw_only=True):
+    """Request processing has a durable sequence to be served."""
+
+    request: EntanglementRequest
+
+
+class SequenceTold(Word, frozen=True, kw_only=True):
+    """How it is with a sequence: divided into batches, a batch further, done, or impossible."""
+
+    request: RequestId
+    happened: Literal["begun", "advanced", "done", "failed"]
+    reason: str = ""  # why it failed
+
+
+class SequenceDropped(Word, frozen=True, kw_only=True):
+    """A sequence has come to its end, whatever it has: let go what is kept for it."""
+
+    request: RequestId
+
+
 class MemoryLost(Word, frozen=True, kw_only=True):
     """The memory instrument forgot its qubits."""
 
@@ -263,6 +294,10 @@ Notice = (
     | PeerLost
     | LinkFiguresTold
     | QubitDelivered
+    | PairKept
+    | SequenceWanted
+    | SequenceTold
+    | SequenceDropped
     | MemoryLost
     | MemoryReady
 )

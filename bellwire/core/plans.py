@@ -161,6 +161,15 @@ class StoreSegment(Word, frozen=True, kw_only=True):
     tail: NodeId
 
 
+class SequencePart(TaggedWord, frozen=True, kw_only=True):
+    """What a request is part of: one pair of another node's sequence, tried in a certain round."""
+
+    coordinator: NodeId
+    request: RequestId  # the sequence
+    round: int  # counts the batches that were begun, failed ones included
+    pair_id: str
+
+
 class NodePlan(TaggedWord, frozen=True, kw_only=True):
     """Everything one node needs for one request, in one message."""
 
@@ -184,6 +193,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     bases: tuple[BasisChoice, ...] = ()  # of the request
     use: QubitUse | None = None  # of the request
     hold_ns: int | None = None  # of the request
+    part_of: SequencePart | None = None  # of the request
 
     @property
     def route(self) -> tuple[NodeId, ...]:
@@ -273,13 +283,11 @@ class SequencePair(TaggedWord, frozen=True, kw_only=True):
     nodes: tuple[NodeId, NodeId]  # the first one gives it away
 
 
-class SequencePart(TaggedWord, frozen=True, kw_only=True):
-    """What a request is part of: one pair of another node's sequence, tried in a certain round."""
+class ExecutionBatch(TaggedWord, frozen=True, kw_only=True):
+    """Pairs of a sequence that are made side by side and kept until all of them are there."""
 
-    coordinator: NodeId
-    request: RequestId  # the sequence
-    round: int  # counts the batches that were begun, failed ones included
-    pair_id: str
+    pair_ids: tuple[str, ...]  # in the order of their consumption
+    latency_s: float  # expected, until all are there
 
 
 class Offer(TaggedWord, frozen=True, kw_only=True):

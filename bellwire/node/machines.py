@@ -4,7 +4,7 @@ Owns the composition of roles. A repeater runs no transport or application part,
 link parts (stack paper IV-G).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from bellwire.applications.notification import StatusNotification
@@ -12,10 +12,11 @@ from bellwire.applications.qubit_uses import QubitUses
 from bellwire.applications.requests import RequestGenerator
 from bellwire.baselines.centre import CentralLedger
 from bellwire.baselines.protocols import Baselines
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Part
-from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, ExecutionBatch, RequestPlan
 from bellwire.core.settings import NetworkSettings
+from bellwire.core.units import ns_from_s
 from bellwire.gem.protocols import Gem
 from bellwire.gem.replica import FactSource
 from bellwire.link_layer.advertising import LinkAdvertising
@@ -26,6 +27,7 @@ from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.offers import best_offer
 from bellwire.planner.protocols import Messaging, PlanDispatch
+from bellwire.planner.sequence_batches import divide, hold_s
 from bellwire.swapping.fusion import Fusion
 from bellwire.swapping.protocols import Swapping
 from bellwire.swapping.purification import Purification
@@ -34,6 +36,7 @@ from bellwire.transport.monitoring import ExecutionMonitoring
 from bellwire.transport.predistribution import PreDistribution
 from bellwire.transport.predistribution_news import StoreNewsHeard
 from bellwire.transport.requests import RequestProcessing
+from bellwire.transport.sequences import Sequences
 
 Compute = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
 """What a destination calls to make a plan: request, version, circumstances -> plan, or why there is none."""
@@ -64,6 +67,7 @@ class QuantumNode(NodeMachine):
         self.delivery: Delivery | None = None
         self.monitoring: ExecutionMonitoring | None = None
         self.requests: RequestProcessing | None = None
+        self.sequences: Sequences | None = None
         self.advertised: AdvertisedLinks | None = None
         self.predistribution: PreDistribution | None = None
         messaging = Messaging(network, node, self.slots)
@@ -94,7 +98,10 @@ class QuantumNode(NodeMachine):
             self.delivery = Delivery(network, node, self.slots)
             self.monitoring = ExecutionMonitoring(network, node)
             terms = self.monitoring.terms
-            self.requests = RequestProcessing(network, node, self.delivery.delivered_count, terms)
+            self.sequences = Sequences(
+                network, node, self.slots, partial(_divided, network), partial(_held_ns, network)
+            )
+            self.requests = RequestProcessing(network, node, self._served_count, terms)
             self.advertised = AdvertisedLinks(network, node)
             offer = partial(best_offer, network)
             dispatch = PlanDispatch(network, node, compute, messaging, self.advertised, heard.news, offer)
@@ -105,12 +112,29 @@ class QuantumNode(NodeMachine):
                 self.delivery,
                 self.monitoring,  # first: a restored request is planned by the terms that it remembers
                 self.requests,
+                self.sequences,
                 QubitUses(network, node, self.slots),
                 RequestGenerator(network, node),
                 StatusNotification(network, node),
             ]
         super().__init__(node, parts, self.gem.flush, together, seldom)
         self._step.notices_max += NOTICES_PER_SLOT * len(self.slots.slots())
+
+    def _served_count(self, request: RequestId) -> int:
+        """What counts of a request: pairs that were delivered, of a sequence those that were consumed."""
+        assert self.delivery is not None
+        assert self.sequences is not None
+        return self.delivery.delivered_count(request) + self.sequences.consumed_count(request)
+
+
+def _divided(
+    network: NetworkSettings, request: EntanglementRequest, done: Collection[str], at_most: int | None
+) -> tuple[ExecutionBatch, ...] | str:
+    return divide(network, request, hold_s(network, request), done, at_most)
+
+
+def _held_ns(network: NetworkSettings, request: EntanglementRequest) -> int:
+    return ns_from_s(hold_s(network, request))
 
 
 class StationMachine(NodeMachine):

@@ -179,6 +179,7 @@ class PlanDispatch:
                 bases=request.bases,
                 use=request.use,
                 hold_ns=request.hold_ns,
+                part_of=request.part_of,
             )
             for name, plan in found.nodes.items()
         }

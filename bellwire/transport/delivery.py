@@ -25,6 +25,7 @@ from bellwire.core.notices import (
     EntanglementReported,
     LinkPairReady,
     MemoryLost,
+    PairKept,
     PeerRestarted,
     PlanInstalled,
     PlanRemoved,
@@ -98,7 +99,7 @@ class Delivery:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset((UpdatePair, SlotFreed, ViewWanted, EntanglementReported, QubitDelivered))
+        return frozenset((UpdatePair, SlotFreed, ViewWanted, EntanglementReported, QubitDelivered, PairKept))
 
     def deadline_ns(self) -> int | None:
         return self.handover.alarms.earliest_ns()
@@ -179,6 +180,8 @@ class Delivery:
         at_head = plan.role == "source"
         if plan.use is not None:
             self.handover.used.add(plan.request)
+        if plan.part_of is not None and plan.hold_ns is not None:
+            self.handover.parts[plan.request] = (plan.part_of, plan.hold_ns)
         self.handover.circuits[plan.request] = Circuit(
             request=plan.request,
             version=plan.version,

@@ -14,8 +14,8 @@ from bellwire.core.facts import Released, ReleaseReason
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.link_words import Basis, BasisChoice
 from bellwire.core.machine import Step
-from bellwire.core.notices import QubitDelivered, SlotFreed, UpdatePair, ViewWanted
-from bellwire.core.plans import PurificationPlan
+from bellwire.core.notices import PairKept, QubitDelivered, SlotFreed, UpdatePair, ViewWanted
+from bellwire.core.plans import PurificationPlan, SequencePart
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.transport.alarms import Alarms
@@ -57,6 +57,7 @@ class Handover:
         self.operation_limit_ns = memory.operation_limit_ns
         self.circuits: dict[RequestId, Circuit] = {}
         self.used: set[RequestId] = set()  # whose kept qubits an application uses
+        self.parts: dict[RequestId, tuple[SequencePart, int]] = {}  # of sequences: kept up to an age in ns
         self.book = DeliveryBook()
         self.alarms: Alarms[tuple[Side, End]] = Alarms()
         self._looks: dict[End, int] = {}
@@ -120,12 +121,25 @@ class Handover:
         self._end(step, end, reason, tag)
 
     def hand_over(self, step: Step, record: DeliveryRecord, end: End) -> None:
-        """The application has a kept qubit: its own to use, or, when the request names no use, let go."""
-        slot = self.slots.holding(end)
-        if record.request not in self.used or slot is None:
+        """The application has a kept qubit: its own to use, or to be kept for its batch, or else let go."""
+        slot, part = self.slots.holding(end), self.parts.get(record.request)
+        if slot is None or (part is None and record.request not in self.used):
             self.release(step, end, "delivered", tag=record.number)
             return
         step.tell(UpdatePair(fact=Released(end=end, reason="delivered", at_ns=step.now_ns)))
+        if part is not None:
+            part_of, hold_ns = part
+            step.tell(
+                PairKept(
+                    request=record.request,
+                    part_of=part_of,
+                    number=record.number,
+                    slot=slot.index,
+                    born_ns=record.born_ns,
+                    due_ns=record.born_ns + hold_ns,
+                )
+            )
+            return
         step.tell(
             QubitDelivered(
                 request=record.request,

@@ -18,6 +18,7 @@ from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport.admission import Admission
+from bellwire.transport.sequence_faults import sequence_fault
 from bellwire.transport.transitions import Rows
 
 Outcome = Literal["completed", "failed", "cancelled"]
@@ -119,10 +120,10 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
         return f"edges are for graph states; entanglement_type is {request.entanglement_type}"
     if ghz and (len(nodes) < 3 or len(set(nodes)) != len(nodes)):
         return f"target_nodes {list(nodes)}: a GHZ state has three different members or more"
-    crowd = members_fault(nodes)
+    crowd = None if request.entanglement_sequence else members_fault(nodes)
     if crowd is not None:
         return crowd
-    if not ghz and (len(nodes) != 2 or nodes[0] == nodes[1]):
+    if not (ghz or request.entanglement_sequence) and (len(nodes) != 2 or nodes[0] == nodes[1]):
         return f"target_nodes {list(nodes)}: a bipartite request names two different nodes"
     if nodes[0] != node:
         return f"target_nodes {list(nodes)}: submit at the first of them, this is {node}"
@@ -139,10 +140,13 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
             return fault
     if route and (route[0] != nodes[0] or route[-1] != nodes[1] or len(set(route)) != len(route)):
         return f"route {list(route)} must lead from {nodes[0]} to {nodes[1]} without visiting a node twice"
+    fault = sequence_fault(request, settings)
+    if fault is not None:
+        return fault
     if request.until_cancelled:
         if not (request.count is None and request.duration_ns is None and request.deadline_ns is None):
             return "until_cancelled: leave out count, duration and deadline, or leave it out"
-    elif request.count is None and request.duration_ns is None:
+    elif request.count is None and request.duration_ns is None and not request.entanglement_sequence:
         return "neither count nor duration given, nor until_cancelled"
     for name, value in (
         ("count", request.count),

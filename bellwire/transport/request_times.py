@@ -4,11 +4,16 @@ Owns the arithmetic. Refuses alarms and what happens when one is due (requests.p
 """
 
 from typing import Final, Literal
+from zlib import crc32
 
+from bellwire.core.ids import RequestId
 from bellwire.core.settings import Timers
 from bellwire.transport.request_records import RequestRecord
 
 Limit = Literal["deadline", "duration", "queue"]
+
+TURNS: Final = 64
+"""Moments of a renewal period among which refused requests spread their next try."""
 
 LIMITS: Final[tuple[Limit, ...]] = ("deadline", "duration", "queue")
 
@@ -37,3 +42,10 @@ def due_times_ns(record: RequestRecord, timers: Timers) -> dict[Limit, int]:
     if record.started_ns is None and record.queued_ns is not None and request.queue_ns is not None:
         due["queue"] = record.queued_ns + request.queue_ns
     return due
+
+
+def turn_ns(request: RequestId, version: int, timers: Timers) -> int:
+    """A part of a renewal period that differs between requests and versions: two sources that were refused
+    because of each other would otherwise ask again at the same moment, for ever."""
+    turn = crc32(f"{request}/{version}".encode())
+    return timers.plan_renew_ns * (turn % TURNS) // TURNS

@@ -8,7 +8,6 @@ durable.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
-from zlib import crc32
 
 import msgspec
 
@@ -30,6 +29,9 @@ from bellwire.core.notices import (
     RequestGenerated,
     RequestNotified,
     RequestWithdrawn,
+    SequenceDropped,
+    SequenceTold,
+    SequenceWanted,
 )
 from bellwire.core.plans import EntanglementRequest, Offer
 from bellwire.core.settings import NetworkSettings
@@ -44,7 +46,7 @@ from bellwire.transport.request_records import (
     from_record,
     to_record,
 )
-from bellwire.transport.request_times import LIMITS, Limit, allowed_ns, due_times_ns
+from bellwire.transport.request_times import LIMITS, Limit, allowed_ns, due_times_ns, turn_ns
 from bellwire.transport.transitions import Transitions
 
 UNFINISHED_MAX: Final = 1024
@@ -56,9 +58,6 @@ VERSIONS_PER_INCARNATION: Final = 1 << 16
 PROGRESS_NS: Final = 1_000_000_000
 PROGRESS_SHARE: Final = 10
 """Progress is notified after a tenth of the count, or after a second if a pair was delivered in it."""
-
-TURNS: Final = 64
-"""Moments of a renewal period among which refused requests spread their next try."""
 
 Duty = Limit | Literal["replan", "resume"]
 DUTIES: Final[tuple[Duty, ...]] = (*LIMITS, "replan", "resume")
@@ -130,10 +129,11 @@ class RequestProcessing:
             EntanglementReported: self._on_entanglement,
             PeerLost: self._on_peer_lost,
             PeerRestarted: self._on_peer_restarted,
+            SequenceTold: self._on_sequence,
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset((PlanRequested, PlanEnded, RequestNotified))
+        return frozenset((PlanRequested, PlanEnded, RequestNotified, SequenceWanted, SequenceDropped))
 
     def deadline_ns(self) -> int | None:
         return self._alarms.earliest_ns()
@@ -226,6 +226,9 @@ class RequestProcessing:
     def _plan(self, step: Step, life: Life, *, differs: bool = True) -> None:
         self._version += 1
         life.version = self._version
+        if life.request.entanglement_sequence:
+            step.tell(SequenceWanted(request=life.request))
+            return
         avoid = tuple(name for name in self._lost if name not in life.request.target_nodes)
         asked = with_node_edges(self.terms(life.request))
         step.tell(PlanRequested(request=asked, version=life.version, avoid=avoid, differs=differs))
@@ -234,6 +237,9 @@ class RequestProcessing:
         life = self.lives.get(notice.plan.request)
         if life is None or life.version != notice.plan.version or life.record.outcome is not None:
             return
+        self._begun(step, life)
+
+    def _begun(self, step: Step, life: Life) -> None:
         self._move(life, "plan_active")
         life.failures, life.failure = 0, ""
         if life.record.started_ns is None:
@@ -243,6 +249,21 @@ class RequestProcessing:
             self._persist(step, life)
             self._set_alarms(life)
         self._notify_progress(step, life)
+
+    def _on_sequence(self, step: Step, notice: SequenceTold) -> None:
+        """A sequence is served by requests of its own (sequences.py); what counts is what was consumed."""
+        life = self.lives.get(notice.request)
+        if life is None or life.record.outcome is not None:
+            return
+        if notice.happened == "begun":
+            self._begun(step, life)
+        elif notice.happened == "advanced":
+            self._notify_progress(step, life)
+        elif notice.happened == "done":
+            self._end(step, life, "served", "completed", "")
+        else:
+            life.failure = notice.reason
+            self._reject(step, life, "plan_impossible", notice.reason)
 
     def _on_plan_failed(self, step: Step, notice: PlanFailed) -> None:
         life = self.lives.get(notice.request)
@@ -269,7 +290,10 @@ class RequestProcessing:
         else:
             delay_ns = self.settings.timers.plan_renew_ns << min(life.failures, 5)
             life.failures += 1
-            self._alarms.set((notice.request, "replan"), step.now_ns + delay_ns + self._turn_ns(life))
+            self._alarms.set(
+                (notice.request, "replan"),
+                step.now_ns + delay_ns + turn_ns(notice.request, notice.version, self.settings.timers),
+            )
 
     def _queued_before(self, life: Life) -> int:
         """Requests that wait for room already; 0 for one of them, which is not turned away."""
@@ -296,16 +320,10 @@ class RequestProcessing:
             life.record = msgspec.structs.replace(life.record, admission="rejected")
         self._end(step, life, happened, "failed", refusal_text(reason, offer))
 
-    def _turn_ns(self, life: Life) -> int:
-        """A part of a renewal period that differs between requests and versions: two sources that were
-        refused because of each other would otherwise ask again at the same moment, for ever."""
-        turn = crc32(f"{life.request.request_id}/{life.version}".encode())
-        return self.settings.timers.plan_renew_ns * (turn % TURNS) // TURNS
-
     def _on_replan(self, step: Step, notice: ReplanWanted) -> None:
         """The pairs of the present plan go on coming while the new one is sought."""
         life = self.lives.get(notice.request)
-        if life is None or life.state != "in_progress":
+        if life is None or life.state != "in_progress" or life.request.entanglement_sequence:
             reason = "no plan of this request is in force here"
             step.order(Report(name="replan_refused", request=notice.request, fields={"reason": reason}))
             return
@@ -379,7 +397,9 @@ class RequestProcessing:
         )
         self._tokens = {token: each for token, each in self._tokens.items() if each[0] is not life}
         self._persist(step, life)
-        if life.version > 0:
+        if life.request.entanglement_sequence:
+            step.tell(SequenceDropped(request=request_id))
+        elif life.version > 0:
             step.tell(PlanEnded(request=request_id, version=life.version))
 
     def _persist(self, step: Step, life: Life) -> None:

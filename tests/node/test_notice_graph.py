@@ -63,8 +63,16 @@ LOOPS: dict[Edge, str] = {
     ("Purification", "EndUnlocked", "Swapping"): "an end is unlocked once a round, and rounds take messages",
     ("Purification", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
-    ("PlanDispatch", "PlanFailed", "RequestProcessing"): "the next attempt waits for a timer, or needs an answer",
+    (
+        "PlanDispatch",
+        "PlanFailed",
+        "RequestProcessing",
+    ): "the next attempt waits for a timer, or needs an answer",
     ("Delivery", "EntanglementReported", "RequestProcessing"): "a delivered pair is reported once",
+    ("Sequences", "SequenceTold", "RequestProcessing"): "told once a batch, and once at the end",
+    ("Sequences", "RequestGenerated", "RequestProcessing"): "a pair of a round is asked for once",
+    ("Sequences", "RequestWithdrawn", "RequestProcessing"): "a pair of a round is withdrawn once",
+    ("Sequences", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("ExecutionMonitoring", "CorrectiveAction", "RequestProcessing"): "told at a deadline, and then not soon",
 }
 
