@@ -49,6 +49,14 @@ def serve(
     body_bytes_max: Annotated[
         int, typer.Option("--body-bytes-max", min=1024, help="Larger bodies get 413.")
     ] = 65_536,
+    key_store: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-store",
+            metavar="DIR",
+            help="Deliver the keys of `bellwire app bbm92 --store DIR` by ETSI GS QKD 014.",
+        ),
+    ] = None,
     state: StateOption = STATE,
 ) -> None:
     """Serve the northbound API of a lab that is up, until Ctrl-C."""
@@ -59,6 +67,7 @@ def serve(
 
     try:
         from bellwire.northbound.agents import ControlAgents
+        from bellwire.northbound.key_store import KeyStore
         from bellwire.northbound.service import Limits, Northbound
         from bellwire.northbound.serving import Tls, listening
         from bellwire.northbound.serving import serve as serve_api
@@ -75,12 +84,15 @@ def serve(
     loaded = load_lab(find_lab(lab), live=True)
     listener = listening(host, port, tls, open_on_loopback=open_on_loopback)
 
+    keys = None if key_store is None else KeyStore(key_store)
+
     async def run() -> None:
         service = Northbound(
             lab=loaded,
             state_dir=state,
             agents=ControlAgents(state),
             open_on_loopback=open_on_loopback,
+            keys=keys,
             limits=Limits(
                 submissions_per_s=submissions_per_s,
                 calls_per_s=calls_per_s,
@@ -92,6 +104,10 @@ def serve(
             typer.echo(f"no token yet: bellwire tokens new NAME --role operator --state {state}", err=True)
         await serve_api(service, listener, tls, lambda url: typer.echo(f"{loaded.name} is served at {url}"))
 
-    with listener, logs_on_stderr():
-        asyncio.run(run())
+    try:
+        with listener, logs_on_stderr():
+            asyncio.run(run())
+    finally:
+        if keys is not None:
+            keys.close()
     typer.echo("stopped", err=True)

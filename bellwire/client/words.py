@@ -25,6 +25,7 @@ RequestName = Annotated[str, StringConstraints(pattern=REQUEST_ID_PATTERN)]
 Seconds = Annotated[float, Field(ge=1e-6, le=SECONDS_MAX, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, le=INTEGER_MAX)]
 Edge = tuple[NodeName, NodeName]
+PairName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class Asked(BaseModel):
@@ -40,6 +41,13 @@ class Told(BaseModel):
 
 
 # ---- requests
+
+
+class SequencePair(Asked):
+    """One pair of an entanglement sequence, as a distributed circuit consumes it."""
+
+    pair_id: PairName = Field(description="Names it within its sequence.")
+    nodes: Edge = Field(description="The first one gives it away.")
 
 
 class RequestTerms(Asked):
@@ -68,6 +76,7 @@ class RequestTerms(Asked):
     duration_s: Seconds | None = Field(
         None, description="From the first plan; absent: until count is reached."
     )
+    until_cancelled: bool = Field(False, description="Neither count nor duration_s: until it is cancelled.")
     deadline_s: Seconds | None = Field(
         None, description="From submission to the last pair; absent: as the lab file says."
     )
@@ -85,6 +94,35 @@ class RequestTerms(Asked):
     purification: str | None = Field(None, min_length=1, max_length=200)
     link_purification: int = Field(0, ge=0, le=4, description="Rounds that every link pair goes through.")
     edges: list[Edge] = Field([], max_length=256, description="Of a graph state.")
+    vertices: list[tuple[PairName, NodeName]] = Field(
+        [], max_length=64, description="Of a graph state: vertex and its node; absent: named alike."
+    )
+    when_full: Literal["queue", "reject"] = Field(
+        "queue", description="What to do while there is no room beside other plans."
+    )
+    queue_s: Seconds | None = Field(
+        None, description="Longest wait in the queue; absent: until the deadline."
+    )
+    entanglement_sequence: list[SequencePair] = Field(
+        [],
+        max_length=1000,
+        description="Pairs that a distributed circuit consumes; target_nodes then names the coordinator "
+        "first, and all nodes of the pairs.",
+    )
+    sequence_order: Literal["total", "partial", "unknown"] = "total"
+    sequence_after: list[tuple[PairName, PairName]] = Field(
+        [], max_length=1000, description="Of a partial order: the first pair is consumed before the second."
+    )
+    hold_s: Seconds | None = Field(
+        None, description="Kept pairs wait at both ends for their use, up to this age; absent: not at all."
+    )
+
+
+class Offer(Told):
+    """What the lab could have promised instead."""
+
+    rate_hz: float
+    fidelity: float
 
 
 class Request(Told):
@@ -96,6 +134,8 @@ class Request(Told):
     state: str = Field(description="State of the life cycle at the source, finer than status.")
     generated_count: Number = Field(description="Pairs or states that both ends have durably recorded.")
     error_message: str | None = Field(description="Why it failed or was suspended.")
+    admission: str = Field(description="pending, accepted, queued or rejected: whether there is room.")
+    offer: Offer | None = Field(description="Best that could be promised when there was none.")
     plan_failure: str | None = Field(description="Why the latest plan did not come about; it is tried again.")
     terms: dict[str, Any] = Field(
         description="What was asked for, fields as on submission; those that were left out are absent."

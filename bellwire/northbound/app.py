@@ -5,7 +5,6 @@ documented form: what nobody foresaw is an `internal-error` with a number that s
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, Final
 
 import structlog
@@ -19,8 +18,9 @@ from starlette.responses import Response
 from bellwire.client import words
 from bellwire.core.errors import BellwireError
 from bellwire.northbound import lab_routes, notification_routes, request_routes, server_routes
-from bellwire.northbound.access import as_role, may_answer
+from bellwire.northbound.access import as_role
 from bellwire.northbound.gate import Gate
+from bellwire.northbound.key_delivery import key_delivery_router
 from bellwire.northbound.problems import MEDIA_TYPE, Problem
 from bellwire.northbound.service import Northbound
 from bellwire.northbound.submissions import Submissions
@@ -62,15 +62,11 @@ def create_app(service: Northbound) -> FastAPI:
     for part in (lab_routes, request_routes, notification_routes, server_routes):
         app.include_router(part.router)
     if service.keys is not None:
-        _mount_key_delivery(app, service)
+        # The name of a token is the id of the application (SAE) that asks.
+        app.include_router(key_delivery_router(service.keys), dependencies=[as_role("operator")])
     app.add_middleware(Gate, service=service)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
-
-
-def _mount_key_delivery(app: FastAPI, service: Northbound) -> None:
-    router = import_module("bellwire.northbound.key_delivery").key_delivery_router(service.keys)
-    app.include_router(router, dependencies=[as_role("operator")], responses=may_answer())
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -93,12 +89,12 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 {"name": "server", "description": "Health, tokens, problems."},
             ],
         )
-        for methods in told["paths"].values():
-            for operation in methods.values():
-                for status, answer in operation["responses"].items():
-                    content = answer.get("content", {})
-                    if int(status) >= 400 and "application/json" in content:
-                        answer["content"] = {MEDIA_TYPE: content["application/json"]}
+        problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+        for path, methods in told["paths"].items():
+            answers = [one for operation in methods.values() for one in operation["responses"].items()]
+            for status, answer in answers:
+                if int(status) >= 400 and path.startswith("/v1/"):
+                    answer["content"] = problem
         told["components"]["schemas"]["Notification"] = words.Notification.model_json_schema()
         app.openapi_schema = told
     return app.openapi_schema

@@ -97,7 +97,7 @@ class Follower:
 
     async def _ask_for(self, node: NodeId, request_id: str) -> None:
         standing = (await self._agents.request(node, request_id))["standing"]
-        if standing is not None:
+        if standing is not None and standing["request"].get("part_of") is None:
             await self._store.put_request(node, standing, time.time_ns())
 
     async def _ask_for_all(self, node: NodeId) -> None:
@@ -107,6 +107,8 @@ class Follower:
             page = await self._agents.requests(node, after)
             for standing in page["requests"]:
                 seen.add(standing["request"]["request_id"])
+                if standing["request"].get("part_of") is not None:
+                    continue  # a pair of another node's sequence, which is a request there
                 await self._store.put_request(node, standing, time.time_ns())
             after = page["next"]
         before: int | None = None

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bellwire.client.words import Request, RequestTerms, Status
+import msgspec
+
+from bellwire.client.words import Offer, Request, RequestTerms, Status
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.units import ns_from_s
 
@@ -24,7 +26,7 @@ STATUS_OF: Final[Mapping[str, Status]] = {
 }
 """The paper's status of a state of the life cycle; all others are in progress."""
 
-SECONDS: Final = ("duration", "deadline", "cutoff")
+SECONDS: Final = ("duration", "deadline", "cutoff", "queue", "hold")
 """Terms that the API has in seconds and the lab in nanoseconds."""
 
 
@@ -40,10 +42,7 @@ def request_of(terms: RequestTerms, request_id: str) -> EntanglementRequest:
     for name in SECONDS:
         if (seconds := fields.pop(f"{name}_s", None)) is not None:
             fields[f"{name}_ns"] = ns_from_s(seconds)
-    for name in ("target_nodes", "route", "edges"):
-        if fields.get(name) is not None:
-            fields[name] = tuple(fields[name])
-    return EntanglementRequest(**fields)
+    return msgspec.convert(fields, EntanglementRequest)
 
 
 def terms_told(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +52,9 @@ def terms_told(request: Mapping[str, Any]) -> dict[str, Any]:
         if (found := told.pop(f"{name}_ns", None)) is not None:
             told[f"{name}_s"] = found / 1e9
     defaults = {name: field.default for name, field in RequestTerms.model_fields.items()}
+    told["entanglement_sequence"] = [
+        {"pair_id": pair["pair_id"], "nodes": list(pair["nodes"])} for pair in told["entanglement_sequence"]
+    ]
     return {
         name: value
         for name, value in told.items()
@@ -72,6 +74,8 @@ def request_told(
         state=state,
         generated_count=standing["delivered"],
         error_message=standing["reason"],
+        admission=standing["admission"],
+        offer=None if standing["offer"] is None else Offer.model_validate(standing["offer"]),
         plan_failure=standing["plan_failure"],
         terms=terms_told(standing["request"]),
         submitted_by=submitted_by,

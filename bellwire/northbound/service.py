@@ -7,10 +7,11 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bellwire.northbound.agents import Agents
 from bellwire.northbound.follower import Follower
+from bellwire.northbound.key_store import KeyStore
 from bellwire.northbound.store import FILE, ApiStore
 from bellwire.northbound.tokens import TokenBook
 from bellwire.runtime.health import Health
@@ -40,7 +41,7 @@ class Northbound:
     agents: Agents
     limits: Limits = field(default_factory=Limits)
     open_on_loopback: bool = False  # whoever comes from this computer is an admin without a token
-    keys: Any = None  # a key store of the ETSI GS QKD 014 interface; None: it is not offered
+    keys: KeyStore | None = None  # what ETSI GS QKD 014 delivers; None: it is not offered
     health: Health = field(default_factory=Health)
     streams: int = 0
     tokens: TokenBook = field(init=False)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from bellwire.client.words import Request, RequestTerms
-from bellwire.core.plans import PRE_DISTRIBUTED, EntanglementRequest
+from bellwire.core.plans import PRE_DISTRIBUTED, EntanglementRequest, is_pre_distributed
 from bellwire.northbound.agents import AgentRefusal, AgentSilent
 from bellwire.northbound.problems import Problem, later
 from bellwire.northbound.requests import fingerprint, fresh_name, request_of, request_told
@@ -77,7 +77,7 @@ class Submissions:
 
     async def _act(self, terms: RequestTerms, request_id: str, principal: Principal) -> tuple[int, Request]:
         service = self._service
-        if request_id == PRE_DISTRIBUTED:
+        if is_pre_distributed(request_id):
             raise Problem("request-refused", f"{PRE_DISTRIBUTED} is the lab's own")
         source = terms.target_nodes[0]
         if source not in service.lab.addresses:

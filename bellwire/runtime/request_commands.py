@@ -84,13 +84,15 @@ def _lives(machine: Machine) -> Mapping[str, Life]:
 def _standing(machine: Machine, life: Life) -> dict[str, Any]:
     record = life.record
     request_id = record.request.request_id
-    delivery = machine.delivery if isinstance(machine, QuantumNode) else None
+    processing = machine.requests if isinstance(machine, QuantumNode) else None
     return {
         "request": msgspec.to_builtins(record.request),
         "state": life.state,
-        "delivered": 0 if delivery is None else delivery.delivered_count(request_id),
+        "delivered": 0 if processing is None else processing.delivered(request_id),
         "reason": record.reason or None,
         "plan_failure": life.failure or None,
+        "admission": record.admission,
+        "offer": None if record.offer is None else msgspec.to_builtins(record.offer),
         "submitted_ns": record.submitted_ns,
         "started_ns": record.started_ns,
     }

@@ -113,6 +113,8 @@ async def test_a_request_that_its_source_lost_is_submitted_again(own_lab: Runnin
         "delivered": 0,
         "reason": None,
         "plan_failure": None,
+        "admission": "pending",
+        "offer": None,
         "submitted_ns": time.time_ns(),
         "started_ns": None,
     }
