@@ -5,8 +5,10 @@ Owns the commands. Refuses the terms (asking_terms.py) and the life of the reque
 
 import json
 import time
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +23,23 @@ if TYPE_CHECKING:
     from bellwire.labs import Lab
 
 POLL_S = 0.2
+ADMISSION_S = 20.0
+"""Wait for the word about admission of those who do not wait for the end."""
+
+
+class Order(StrEnum):
+    """What is known of the order in which pairs are consumed."""
+
+    total = "total"
+    partial = "partial"
+    unknown = "unknown"
+
+
+class WhenFull(StrEnum):
+    """What to do while there is no room."""
+
+    queue = "queue"
+    reject = "reject"
 
 
 def request(
@@ -41,7 +60,31 @@ def request(
             "--graph", metavar="EDGES", help='Graph states instead, by edges: "A B, B C"; asked at the first.'
         ),
     ] = None,
+    vertices: Annotated[
+        str | None,
+        typer.Option("--vertices", metavar="MAP", help='Nodes of the vertices of --graph: "x=A, y=B".'),
+    ] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(
+            "--sequence", metavar="PAIRS", help='Pairs p1, p2, ... that a circuit consumes: "A B, B C".'
+        ),
+    ] = None,
+    order: Annotated[
+        Order, typer.Option("--order", help="Of their consumption; unknown: pairs that share a node keep it.")
+    ] = Order.total,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="PAIRS", help='Of a partial order, the earlier one first: "p1 p3".'),
+    ] = None,
+    hold_s: Annotated[
+        float | None,
+        typer.Option("--hold", metavar="SECONDS", min=0.001, help="Age up to which pairs wait for others."),
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="Number of pairs or states.")] = None,
+    until_cancelled: Annotated[
+        bool, typer.Option("--until-cancelled", help="It runs until `bellwire cancel`.")
+    ] = False,
     duration_s: Annotated[float | None, typer.Option("--duration", metavar="SECONDS", min=0.001)] = None,
     fidelity_min: Annotated[float | None, typer.Option("--fidelity", min=0.25, max=1.0)] = None,
     rate_min_hz: Annotated[
@@ -92,6 +135,13 @@ def request(
     weight: Annotated[
         int, typer.Option("--weight", min=1, max=64, help="Share of what others have not reserved.")
     ] = 1,
+    when_full: Annotated[
+        WhenFull, typer.Option("--when-full", help="Wait for room beside other requests, or be turned away.")
+    ] = WhenFull.queue,
+    queue_s: Annotated[
+        float | None,
+        typer.Option("--queue", metavar="SECONDS", min=0.001, help="Longest wait for room."),
+    ] = None,
     deadline_s: Annotated[float | None, typer.Option("--deadline", metavar="SECONDS", min=0.001)] = None,
     request_id: Annotated[
         str | None, typer.Option("--id", help="Name; the same name and content is the same request.")
@@ -100,7 +150,7 @@ def request(
     state: StateOption = STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a running lab for entangled pairs, or for GHZ or graph states."""
+    """Ask a running lab for entangled pairs, for GHZ or graph states, or for a sequence of pairs."""
     import asyncio
 
     from bellwire.cli.asking_terms import Terms, request_of, rounds_planned
@@ -125,6 +175,14 @@ def request(
         rate_min_hz=rate_min_hz,
         measure=measure,
         weight=weight,
+        until_cancelled=until_cancelled,
+        when_full=when_full.value,
+        queue_s=queue_s,
+        vertices=vertices,
+        sequence=sequence,
+        order=order.value,
+        after=after,
+        hold_s=hold_s,
     )
     asked = request_of(terms, loaded, request_id)
     rounds = rounds_planned(asked, loaded)
@@ -160,13 +218,41 @@ def replan(
     from bellwire.runtime.control import ask
 
     loaded = load_lab(find_lab(lab), live=True)
-    if source is None:
-        known = loaded.request(request_id)
-        if known is None:
-            raise ConfigError(f'"{request_id}" is no request of the lab file: name its source with --from')
-        source = known.target_nodes[0]
-    asyncio.run(ask(state, source, "replan", request=request_id))
-    typer.echo(f"{source} looks for another plan for {request_id}")
+    at = _source_of(loaded, request_id, source)
+    asyncio.run(ask(state, at, "replan", request=request_id))
+    typer.echo(f"{at} looks for another plan for {request_id}")
+
+
+def cancel(
+    lab: LabArgument,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
+    ] = None,
+    state: StateOption = STATE,
+) -> None:
+    """Withdraw a request. One that was to run until then is completed, any other has failed."""
+    import asyncio
+
+    from bellwire.labs import load_lab
+    from bellwire.runtime.control import ask
+
+    at = _source_of(load_lab(find_lab(lab), live=True), request_id, source)
+    found = asyncio.run(ask(state, at, "request", request=request_id))
+    if found["standing"] is None:
+        raise ConfigError(f'{at} knows no request "{request_id}": name its source with --from')
+    asyncio.run(ask(state, at, "cancel", request=request_id))
+    typer.echo(f"{at} withdraws {request_id}")
+
+
+def _source_of(lab: "Lab", request_id: str, named: str | None) -> str:
+    """Where a request was made."""
+    if named is not None:
+        return named
+    known = lab.request(request_id)
+    if known is None:
+        raise ConfigError(f'"{request_id}" is no request of the lab file: name its source with --from')
+    return known.target_nodes[0]
 
 
 async def _ask_for_pairs(lab: "Lab", asked: "EntanglementRequest", state: Path, wait: bool) -> "LabPicture":
@@ -175,22 +261,40 @@ async def _ask_for_pairs(lab: "Lab", asked: "EntanglementRequest", state: Path, 
     import msgspec
 
     from bellwire.cli.picture import LabPicture
-    from bellwire.runtime.control import ask
+    from bellwire.runtime.control import ANSWER_S, ask
 
     picture = LabPicture(lab, (asked,))
     picture.submitted(time.time_ns())
     source = asked.target_nodes[0]
-    await ask(state, source, "submit", request=msgspec.to_builtins(asked))
-    after = 0
+    # The pairs of a sequence are told by the nodes that give them away.
+    after = dict.fromkeys(asked.target_nodes if asked.entanglement_sequence else (source,), 0)
+    fields = msgspec.to_builtins(asked)
+    answer = await ask(
+        state, source, "submit", within_s=ANSWER_S + ADMISSION_S, request=fields, wait_s=ADMISSION_S
+    )
+    _tell_admission(asked.request_id, answer)
     told: str | None = None
-    while wait and not picture.ended():
-        reports = await ask(state, source, "reports", after=after)
-        if reports:
-            after = reports[-1]["number"]
-        picture.take([report | {"node": source} for report in reports])
+    while not picture.ended():
+        for node in after:
+            reports = await ask(state, node, "reports", after=after[node])
+            if reports:
+                after[node] = reports[-1]["number"]
+            picture.take([report | {"node": node} for report in reports])
         seen = picture.requests[asked.request_id]
         if seen.status == "planning" and seen.error != told:
             told = seen.error
             typer.echo(f"request {asked.request_id} waits for a plan: {told}", err=True)
+        if not wait:
+            break
         await asyncio.sleep(POLL_S)
     return picture
+
+
+def _tell_admission(request_id: str, answer: Mapping[str, Any]) -> None:
+    """Say on stderr what the source has said of the request, where it is not simply yes."""
+    if answer["admission"] == "queued":
+        offer = answer["offer"]
+        now = "" if offer is None else f"; now {offer['rate_hz']:g} pairs/s of fidelity {offer['fidelity']:g}"
+        typer.echo(f"request {request_id} waits for room: {answer['reason']}{now}", err=True)
+    elif answer["admission"] == "pending":
+        typer.echo(f"request {request_id}: nothing is known of its admission yet", err=True)

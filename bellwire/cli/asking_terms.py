@@ -5,12 +5,13 @@ Owns which options go together. Refuses to ask anybody: a request that passes ma
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from bellwire.cli import asking_states
 from bellwire.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bellwire.core.plans import EntanglementRequest
+    from bellwire.core.plans import EntanglementRequest, SequencePair
     from bellwire.labs import Lab
 
 DEFAULT_MODE = "swap_asap"
@@ -37,6 +38,14 @@ class Terms:
     rate_min_hz: float | None
     measure: bool
     weight: int
+    until_cancelled: bool = False
+    when_full: Literal["queue", "reject"] = "queue"
+    queue_s: float | None = None  # longest wait in the queue, None: until the deadline
+    vertices: str | None = None  # of the graph, "x=a, y=b"; None: edges name nodes
+    sequence: str | None = None  # pairs in the order of their consumption, "a b, b c"
+    order: Literal["total", "partial", "unknown"] = "total"
+    after: str | None = None  # of a partial order, "p1 p3, p2 p3"
+    hold_s: float | None = None  # age up to which pairs of the sequence are kept, None: as memories allow
 
 
 def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "EntanglementRequest":
@@ -48,14 +57,22 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
     from bellwire.core.modes import parse_mode
     from bellwire.core.plans import EntanglementRequest
     from bellwire.core.units import ns_from_s
-    from bellwire.planner.plans import compute_plan
+    from bellwire.planner.offers import best_offer
+    from bellwire.planner.plans import IDLE, compute_plan
+    from bellwire.planner.sequence_batches import divide, hold_s
+    from bellwire.transport.admission import refusal_text
     from bellwire.transport.request_records import fault_of
 
-    if terms.count is None and terms.duration_s is None:
-        raise ConfigError("give --count or --duration, or the request never ends")
+    ends_by_itself = terms.count is not None or terms.duration_s is not None
+    if not (ends_by_itself or terms.until_cancelled or terms.sequence):
+        raise ConfigError("give --count, --duration or --until-cancelled, or the request never ends")
     mode, tree, ends = _way(terms)
     edges = _edges(terms)
-    members = _members(terms, ends, edges)
+    vertices = asking_states.vertices(terms.vertices, terms.graph)
+    where = dict(vertices)
+    node_edges = tuple((where.get(one, one), where.get(other, other)) for one, other in edges)
+    pairs = _sequence(terms)
+    members = _members(terms, ends, node_edges or tuple(pair.nodes for pair in pairs))
     _check_names(members, lab)
     parse_mode(mode)
     asked = EntanglementRequest(
@@ -75,13 +92,26 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         purification=terms.purification,
         link_purification=terms.link_purification,
         edges=edges,
+        vertices=vertices,
+        until_cancelled=terms.until_cancelled,
+        when_full=terms.when_full,
+        queue_ns=None if terms.queue_s is None else ns_from_s(terms.queue_s),
+        entanglement_sequence=pairs,
+        sequence_order=terms.order,
+        sequence_after=asking_states.pairs_of_words(terms.after, "--after", "order", "pairs"),
+        hold_ns=None if terms.hold_s is None else ns_from_s(terms.hold_s),
     )
     fault = fault_of(asked, lab.network, members[0])
     if fault is not None:
         raise ConfigError(fault, where=lab.name)
+    if asked.entanglement_sequence:
+        batches = divide(lab.network, asked, hold_s(lab.network, asked), ())
+        if isinstance(batches, str):
+            raise ConfigError(batches, where=lab.name)
+        return asked
     plan = compute_plan(lab.network, asked, 1)
     if isinstance(plan, str):
-        raise ConfigError(plan, where=lab.name)
+        raise ConfigError(refusal_text(plan, best_offer(lab.network, asked, IDLE)), where=lab.name)
     return asked
 
 
@@ -116,18 +146,29 @@ def _edges(terms: Terms) -> tuple[tuple[str, str], ...]:
         return ()
     if terms.ghz is not None:
         raise ConfigError("--ghz and --graph are two kinds of states; give one")
-    edges: list[tuple[str, str]] = []
-    for text in terms.graph.split(","):
-        names = text.split()
-        if len(names) != 2:
-            raise ConfigError(f'"{text.strip()}" in --graph is no edge; write two nodes each: "A B, B C"')
-        edges.append((names[0], names[1]))
-    return tuple(edges)
+    return asking_states.pairs_of_words(terms.graph, "--graph", "edge", "nodes")
+
+
+def _sequence(terms: Terms) -> "tuple[SequencePair, ...]":
+    """Pairs in the order of their consumption, called p1, p2 and so on."""
+    from bellwire.core.plans import SequencePair
+
+    pairs = asking_states.pairs_of_words(terms.sequence, "--sequence", "pair", "nodes")
+    if not pairs:
+        lonely = [("--order", terms.order != "total"), ("--after", terms.after), ("--hold", terms.hold_s)]
+        for option, given in lonely:
+            if given:
+                raise ConfigError(f"{option} goes with --sequence")
+    elif terms.ghz is not None or terms.graph is not None or terms.target is not None:
+        raise ConfigError("--sequence names its pairs: leave out --to, --ghz and --graph")
+    return tuple(SequencePair(pair_id=f"p{n}", nodes=nodes) for n, nodes in enumerate(pairs, start=1))
 
 
 def _members(
     terms: Terms, ends: tuple[str, str] | None, edges: tuple[tuple[str, str], ...]
 ) -> tuple[str, ...]:
+    if terms.sequence is not None:
+        return tuple(dict.fromkeys((terms.source or edges[0][0], *(node for edge in edges for node in edge))))
     if terms.ghz is not None or edges:
         option, kind = ("--graph", "graph") if edges else ("--ghz", "GHZ")
         if terms.source is not None or terms.target is not None:

@@ -97,6 +97,8 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
         }
     together = _plans(lab)
     for name, found in requests.items():
+        if "batches" in found:
+            continue  # each of its pairs is planned when its batch begins
         plan = together[name]
         found["together"] = (
             {"refused": plan}
@@ -161,6 +163,8 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
     from bellwire.core.purification_words import ADAPTIVE, words_of
     from bellwire.planner.plans import choose_route, compute_plan
 
+    if request.entanglement_sequence:
+        return _expected_in_order(lab, request)
     if request.entanglement_type == "bipartite":
         route = choose_route(lab.network, request)
         if isinstance(route, str):
@@ -188,6 +192,33 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
     }
 
 
+def _expected_in_order(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | str:
+    """Of a sequence: its batches, one after the other. Its pairs have plans of their own."""
+    from bellwire.planner.sequence_batches import divide, hold_s
+    from bellwire.transport.request_records import fault_of
+
+    fault = fault_of(request, lab.network, request.target_nodes[0])
+    if fault is not None:
+        return fault
+    held_s = hold_s(lab.network, request)
+    batches = divide(lab.network, request, held_s, ())
+    if isinstance(batches, str):
+        return batches
+    pairs, total_s = sum(len(batch.pair_ids) for batch in batches), sum(batch.latency_s for batch in batches)
+    return {
+        "pairs_in_order": len(request.entanglement_sequence),
+        "batches": [list(batch.pair_ids) for batch in batches],
+        "hold_s": held_s,
+        "route": list(request.target_nodes),
+        "tree": " | ".join(" ".join(batch.pair_ids) for batch in batches),
+        "rate_hz": pairs / total_s,
+        "latency_s": total_s / pairs,
+        "age_s": None,
+        "fidelity": None,
+        "purification": None,
+    }
+
+
 def _show(summary: dict[str, Any]) -> None:
     from bellwire.cli import show
 
@@ -208,14 +239,20 @@ def _show(summary: dict[str, Any]) -> None:
             for name, link in summary["links"].items()
         ],
     )
-    noun = "pair" if all(len(request["members"]) < 3 for request in summary["requests"].values()) else "state"
+    only_pairs = all(len(one["members"]) < 3 or "batches" in one for one in summary["requests"].values())
+    noun = "pair" if only_pairs else "state"
     requests = show.table(
         "Requests (each alone on the network, planned as the lab file says)",
         ["request", "mode", "route", f"{noun}s/s", f"ms per {noun}", "age ms", "fidelity"],
         [
             [
                 name,
-                show.what_of(request["members"], request["mode"], request.get("edges", ()))
+                show.what_of(
+                    request["members"],
+                    request["mode"],
+                    request.get("edges", ()),
+                    request.get("pairs_in_order", 0),
+                )
                 + (f", rounds {request['purification']}" if request["purification"] else ""),
                 "-".join(request["route"]) if len(request["members"]) < 3 else request["tree"],
                 request["rate_hz"],
@@ -227,7 +264,8 @@ def _show(summary: dict[str, Any]) -> None:
         ],
     )
     told = _beside if summary["plan_together"] is None else _with_others
-    beside = [line for name, request in summary["requests"].items() if (line := told(name, request))]
+    alone = {name: request for name, request in summary["requests"].items() if "together" in request}
+    beside = [line for name, request in alone.items() if (line := told(name, request))]
     nodes, instruments, emulated = (summary[key] for key in ("nodes", "instruments", "emulated_instruments"))
     show.write(
         f"{summary['lab']}: good. {nodes} machines, {instruments} instruments of which {emulated} emulated, "

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bellwire.cli.figures import mean, percentile, standard_error
+from bellwire.core.graph_states import with_node_edges
 from bellwire.core.ids import RequestId
-from bellwire.core.plans import EntanglementRequest, Prediction
+from bellwire.core.plans import EntanglementRequest, Prediction, sequence_of
 
 if TYPE_CHECKING:
     from bellwire.labs import Lab
@@ -35,6 +36,7 @@ class RequestPicture:
     prediction: Prediction | None  # None: the planner sees no way
     submitted_ns: int | None = None  # unix time; None: not yet
     status: str = "waiting"
+    admission: str = "pending"  # accepted, queued or rejected, as its source has said
     error: str | None = None
     earlier: int = 0  # pairs that an earlier run with the same records had delivered
     delivered_ns: dict[int, int] = field(default_factory=dict)  # delivery number -> when
@@ -46,6 +48,11 @@ class RequestPicture:
     measured_links: tuple[str, ...] = ()  # whose measured figures the prediction rests on; else the lab file
     frame_errors: int = 0
     corrections: list[dict[str, Any]] = field(default_factory=list)  # corrective actions, see row()
+
+    @property
+    def in_order(self) -> bool:
+        """A sequence of pairs, each made by a request of its own."""
+        return bool(self.request.entanglement_sequence)
 
     @property
     def what(self) -> str:
@@ -97,7 +104,9 @@ class RequestPicture:
             "mode": self.request.generation_mode,
             "members": list(self.request.target_nodes),
             **({"edges": [list(edge) for edge in self.request.edges]} if self.request.edges else {}),
-            "asked": self.request.count,
+            **({"pairs_in_order": len(self.request.entanglement_sequence)} if self.in_order else {}),
+            "admission": self.admission,
+            "asked": len(self.request.entanglement_sequence) or self.request.count,
             "delivered": self.delivered,
             "delivered_by_earlier_runs": self.earlier,
             "voided": len(self.voided),
@@ -131,6 +140,7 @@ class LabPicture:
             known = None if isinstance(expected, str) else expected
             self.requests[request.request_id] = RequestPicture(request, known)
         self.latest: deque[dict[str, Any]] = deque(maxlen=LATEST_PAIRS)
+        self._parts: dict[RequestId, Mapping[str, Any]] = {}  # pairs of sequences before their use
 
     def submitted(self, now_ns: int) -> None:
         """The requests have been handed to the lab."""
@@ -141,6 +151,8 @@ class LabPicture:
         """Fold reports: `node`, `name`, `request`, `at_ns`, `fields`. One that is known changes nothing."""
         for report in reports:
             seen = self.requests.get(report["request"] or "")
+            if seen is None or seen.in_order:
+                self._take_part(report)
             if seen is not None and report["node"] == seen.request.target_nodes[0]:
                 self._take_one(seen, report)
 
@@ -158,17 +170,39 @@ class LabPicture:
             fresh = RequestPicture(seen.request, seen.prediction, seen.submitted_ns, seen.status)
             self.requests[name] = fresh
         self.latest.clear()
+        self._parts.clear()
         self.take(sorted(found, key=lambda report: report["at_ns"]))
+
+    def _take_part(self, report: Mapping[str, Any]) -> None:
+        """A pair of a sequence counts when it is consumed, as the node that gave it away tells."""
+        name, fields = report["name"], report["fields"]
+        if name == "pair_delivered" and fields["role"] == "head":
+            if sequence_of(report["request"] or "") in self.requests:
+                self._parts[report["request"]] = report
+        elif name in ("pair_consumed", "pair_let_go") and fields["part"] in self._parts:
+            told = self._parts[fields["part"]]
+            if told["node"] != report["node"]:
+                return
+            del self._parts[fields["part"]]
+            seen = self.requests[report["request"]]
+            if name == "pair_consumed":
+                number = len(seen.delivered_ns) + 1
+                self._take_one(seen, {**told, "fields": {**told["fields"], "number": number}})
 
     def _take_one(self, seen: RequestPicture, report: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = report["fields"]
         number = fields.get("number")
         if report["name"] == "request_status":
             seen.status, seen.error = fields["status"], fields["error_message"]
-            seen.earlier = max(seen.earlier, (fields["generated_count"] or 0) - len(seen.delivered_ns))
+            if not seen.in_order:  # other nodes tell of the pairs of a sequence, perhaps later
+                seen.earlier = max(seen.earlier, (fields["generated_count"] or 0) - len(seen.delivered_ns))
+        elif report["name"] == "request_admission":
+            seen.admission = fields["admission"]
+            if fields["admission"] == "queued":
+                seen.status, seen.error = "queued", fields["reason"]
         elif report["name"] == "plan_active":
             seen.take_plan(fields)
-        elif report["name"] == "plan_failed" and seen.status not in FINAL:
+        elif report["name"] == "plan_failed" and seen.status not in (*FINAL, "queued"):
             seen.status, seen.error = "planning", fields["reason"]
         elif report["name"] == "pair_delivered" and number not in seen.delivered_ns:
             seen.delivered_ns[fields["number"]] = report["at_ns"]
@@ -234,11 +268,12 @@ class LabPicture:
             if seen is not None:
                 whole = len(group["ends"]) == len(seen.request.target_nodes)
                 fidelity, plain = group["ghz_fidelity"], group["frame_zero"]
-                if whole and seen.request.edges:
+                edges = with_node_edges(seen.request).edges
+                if whole and edges:
                     from bellwire.simulator_backend.world_fusions import GroupTruth  # numpy behind it
 
                     truth = GroupTruth.of_parts((), tuple(group["nodes"]), group["density"])
-                    fidelity, plain = truth.of_graph(seen.request.edges)
+                    fidelity, plain = truth.of_graph(edges)
                 seen.true_fidelities.append(fidelity if whole else 0.0)
                 seen.frame_errors += not (whole and plain)
 

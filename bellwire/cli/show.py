@@ -107,8 +107,10 @@ def mode_name(mode: str) -> str:
         return mode
 
 
-def what_of(members: Sequence[str], mode: str, edges: Sequence[object] = ()) -> str:
-    """How a request is served: the policy, and for GHZ and graph states their size."""
+def what_of(members: Sequence[str], mode: str, edges: Sequence[object] = (), pairs_in_order: int = 0) -> str:
+    """How a request is served: the policy, and for GHZ and graph states and sequences their size."""
+    if pairs_in_order:
+        return f"sequence of {pairs_in_order}, {mode_name(mode)}"
     kind = "graph" if edges else "GHZ"
     return mode_name(mode) if len(members) < 3 else f"{kind} of {len(members)}, {mode_name(mode)}"
 
@@ -116,13 +118,14 @@ def what_of(members: Sequence[str], mode: str, edges: Sequence[object] = ()) -> 
 def request_table(requests: Mapping[str, Mapping[str, Any]]) -> "RenderableType":
     """What came of each request, beside what its plan predicted."""
     rows: list[list[Cell]] = []
-    noun = "pairs" if all(len(one["members"]) < 3 for one in requests.values()) else "states"
+    only_pairs = all(len(one["members"]) < 3 or "pairs_in_order" in one for one in requests.values())
+    noun = "pairs" if only_pairs else "states"
     for name, one in requests.items():
         latency: Mapping[str, float | None] = one.get("latency_s") or {}
         rows.append(
             [
                 name,
-                what_of(one["members"], one["mode"], one.get("edges", ())),
+                what_of(one["members"], one["mode"], one.get("edges", ()), one.get("pairs_in_order", 0)),
                 one.get("status"),
                 one.get("delivered"),
                 one.get("rate_hz"),

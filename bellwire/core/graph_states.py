@@ -1,8 +1,8 @@
 """Graph states that can be asked for: trees of members, with an edge for every controlled Z.
 
 Owns the check of a wanted graph, where its vertices stand, how many members a state may have, and whose
-frames an X of the source moves to. Refuses the way to such a state (planner/graph_knots.py, swapping/fusion.py).
-Source: algorithms.md 4.3.
+frames an X of the source moves to. Refuses the way to such a state (planner/graph_knots.py,
+swapping/fusion.py). Source: algorithms.md 4.3.
 """
 
 from collections.abc import Mapping, Sequence

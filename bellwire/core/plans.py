@@ -28,6 +28,11 @@ def is_pre_distributed(request: RequestId | None) -> bool:
     return request is not None and (request == PRE_DISTRIBUTED or request.startswith(f"{PRE_DISTRIBUTED}:"))
 
 
+def sequence_of(part: RequestId) -> RequestId:
+    """The sequence of which a request makes one pair, by its name: sequence/round/pair."""
+    return part.rsplit("/", 2)[0]
+
+
 PolicyName = str
 """A generation mode (core/modes.py), for example "swap_asap" or "score(alpha=0.5)"."""
 

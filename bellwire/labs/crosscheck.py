@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from bellwire.core.errors import ConfigError
-from bellwire.core.graph_states import graph_fault, members_fault
+from bellwire.core.graph_states import graph_fault, members_fault, vertices_fault
 from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.modes import parse_mode
 from bellwire.core.registry import nearest
@@ -192,6 +192,11 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
             problems.add((*place, key), f'unknown node "{node}"{nearest(node, lab.nodes)}')
     if request.ghz_with or request.graph:
         _check_members(lab, request, place, problems)
+    for index, entry in enumerate(request.sequence):
+        for node in entry.between:
+            if node not in lab.nodes:
+                hint = nearest(node, lab.nodes)
+                problems.add((*place, "sequence", index), f'unknown node "{node}"{hint}')
     if request.cutoff_attempts is not None and len({_period(link) for link in lab.links.values()}) > 1:
         problems.add((*place, "cutoff_attempts"), "needs one attempt period in the whole lab; use cutoff_ms")
     try:
@@ -211,12 +216,16 @@ def _check_request(lab: LabFile, request: Request, place: KeyPath, problems: Pro
 def _check_members(lab: LabFile, request: Request, place: KeyPath, problems: ProblemList) -> None:
     """Members of a GHZ or graph state are end nodes that keep their qubits."""
     wanted = "graph" if request.graph else "ghz_with"
-    for index, edge in enumerate(request.graph):
+    fault = vertices_fault(request.members, request.graph, tuple(request.vertices.items()))
+    if fault is not None:
+        problems.add((*place, "vertices"), fault)
+        return
+    for index, edge in enumerate(request.node_edges):
         for node in edge:
             if node not in lab.nodes:
                 problems.add((*place, "graph", index), f'unknown node "{node}"{nearest(node, lab.nodes)}')
     if request.graph:
-        fault = graph_fault(request.members, request.graph)
+        fault = graph_fault(request.members, request.node_edges)
         if fault is not None:
             problems.add((*place, "graph"), fault)
     crowd = None if request.graph else members_fault(request.members)

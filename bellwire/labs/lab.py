@@ -6,7 +6,7 @@ them (load.py).
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,11 +31,10 @@ from bellwire.labs.equipment import (
 from bellwire.labs.herald_inputs import HeraldInputs, herald_inputs
 from bellwire.labs.light_bench_checks import describe
 from bellwire.labs.optics import (
-    TEXTBOOK_CUTOFF_MARGIN_NS,
-    attempt_period_ns,
     link_settings,
     memory_settings,
 )
+from bellwire.labs.request_terms import request_of
 from bellwire.labs.storage import memory_times_ns
 from bellwire.labs.stores import with_stores
 
@@ -203,7 +202,7 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         live=live,
         seed=file.seed,
         network=_network(file, believed, live=live),
-        requests=tuple(_request(file, request) for request in file.requests),
+        requests=tuple(request_of(file, request) for request in file.requests),
         plan_together=file.plan_together,
         scenario=_scenario(file.scenario),
         addresses=addresses,
@@ -302,38 +301,6 @@ def _timers(overrides: models.TimerOverrides) -> Timers:
         stem, unit = key.rsplit("_", 1)
         changed[f"{stem}_ns"] = round(value * {"ms": 1e6, "s": 1e9}[unit])
     return Timers(**changed)
-
-
-def _request(file: models.LabFile, request: models.Request) -> EntanglementRequest:
-    cutoff_ns = None if request.cutoff_ms is None else round(request.cutoff_ms * 1e6)
-    if request.cutoff_attempts is not None:
-        period_ns = attempt_period_ns(file, next(iter(file.links.values())))
-        cutoff_ns = request.cutoff_attempts * period_ns + TEXTBOOK_CUTOFF_MARGIN_NS
-    return EntanglementRequest(
-        request_id=request.id,
-        target_nodes=request.members,
-        entanglement_type="graph" if request.graph else "ghz" if request.ghz_with else "bipartite",
-        edges=request.graph,
-        generation_mode=request.mode,
-        count=request.count,
-        duration_ns=_optional(request.duration_s, ns_from_s),
-        deadline_ns=_optional(request.deadline_s, ns_from_s),
-        rate_threshold_hz=request.rate_min_hz,
-        fidelity_threshold=request.fidelity_min,
-        priority=request.weight,
-        consumption=request.consumption,
-        cutoff_ns=cutoff_ns,
-        route=request.route,
-        tree=request.tree,
-        routes_max=request.routes_max,
-        rounds=request.rounds,
-        link_purification=request.link_purification,
-        purification=request.purification,
-    )
-
-
-def _optional(value: float | None, convert: Callable[[float], int]) -> int | None:
-    return None if value is None else convert(value)
 
 
 def _scenario(faults: scenarios.Scenario) -> Scenario:

@@ -23,6 +23,7 @@ from bellwire.labs.light import (
 )
 from bellwire.labs.light_bench import OpticsSection
 from bellwire.labs.monitoring import Monitoring
+from bellwire.labs.request_models import Request as Request
 from bellwire.labs.scenarios import Scenario
 from bellwire.labs.sections import (
     BusAddress,
@@ -252,57 +253,6 @@ class Classical(Section):
     # one-way delay of a link, by name, instead of the fibre's
     delay_us: dict[str, NotNegative] = Field(default_factory=dict)
     extra_ms: NotNegative = 0.0  # added to every message: switches, software
-
-
-class Request(Section):
-    """One entanglement request, submitted when the lab starts."""
-
-    id: Name
-    source: Annotated[str, Field(alias="from")]
-    target: Annotated[str, Field(alias="to")]
-    ghz_with: tuple[str, ...] = ()  # further members: GHZ states of all these nodes instead of pairs
-    graph: tuple[tuple[str, str], ...] = ()  # edges of a graph state of all nodes they name, from and to too
-    count: Count | None = None
-    duration_s: Positive | None = None
-    fidelity_min: Annotated[float, Field(gt=0.25, le=1)] | None = None
-    rate_min_hz: Positive | None = None
-    mode: str = "swap_asap"
-    consumption: Literal["keep", "measure"] = "keep"
-    cutoff_ms: Positive | None = None
-    cutoff_attempts: Count | None = None
-    rounds: bool = False
-    link_purification: Annotated[int, Field(ge=0, le=4)] = 0  # rounds on each link pair before it is used
-    purification: str | None = None  # between distant nodes: "hops:rounds" by level, "automatic", "adaptive"
-    route: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    tree: str | None = None  # of swaps on that route: ((a b) (b c))
-    routes_max: Annotated[int, Field(ge=1, le=8)] = 1  # that serve it side by side, each with its own tree
-    tuning: str | None = (
-        None  # file of `bellwire tune`, beside the lab file: route, tree and mode come from it
-    )
-    weight: Annotated[int, Field(ge=1, le=64)] = 1
-    deadline_s: Positive | None = None
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Nodes that get a qubit of each state, `from` first and `to` last."""
-        named = dict.fromkeys((*self.ghz_with, *(node for edge in self.graph for node in edge)))
-        return (self.source, *(node for node in named if node not in (self.source, self.target)), self.target)
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        if self.ghz_with and self.graph:
-            raise ValueError("ghz_with and graph are two kinds of states; give one")
-        if self.count is None and self.duration_s is None:
-            raise ValueError("give count (pairs) or duration_s, or the request never ends")
-        if self.cutoff_ms is not None and self.cutoff_attempts is not None:
-            raise ValueError("cutoff_ms and cutoff_attempts say the same thing; give one")
-        if self.source == self.target:
-            raise ValueError(f'from and to are both "{self.source}"')
-        if len({self.source, self.target, *self.ghz_with}) != 2 + len(self.ghz_with):
-            raise ValueError("ghz_with names a member twice; from and to are members anyway")
-        if self.tuning is not None and not {"mode", "tree", "route"}.isdisjoint(self.model_fields_set):
-            raise ValueError("tuning says mode, tree and route; leave these out")
-        return self
 
 
 class TimerOverrides(Section):

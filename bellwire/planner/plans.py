@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from bellwire.core.errors import ConfigError
+from bellwire.core.graph_states import with_node_edges
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.modes import needs_table, paces_links, parse_mode, policies_of
 from bellwire.core.plans import (
@@ -47,6 +48,8 @@ from bellwire.planner.ways import Choice, Way, paced, prediction, shape
 
 IDLE: Final = Circumstances()
 
+IN_BATCHES: Final = "a sequence is served batch by batch, each pair by a plan of its own"
+
 
 OTHER_MODES: Final = ("swap_asap", "fixed_tree")
 """What is tried when the mode that was asked for failed on every route."""
@@ -65,7 +68,9 @@ def compute_plan(
     if request.entanglement_type != "bipartite":
         from bellwire.planner.fusion_plans import compute_fusion_plan  # numpy only where it is asked for
 
-        return compute_fusion_plan(network, request, version, circumstances)
+        return compute_fusion_plan(network, with_node_edges(request), version, circumstances)
+    if request.entanglement_sequence:
+        return IN_BATCHES
     chosen = choose(network, request, circumstances)
     if isinstance(chosen, str):
         return chosen
@@ -78,6 +83,8 @@ def compute_plan(
 
 def predict(network: NetworkSettings, request: EntanglementRequest) -> Prediction | str:
     """What a request can expect on this network when it is alone, or why it cannot be served."""
+    if request.entanglement_sequence:
+        return IN_BATCHES
     if request.entanglement_type != "bipartite":
         plan = compute_plan(network, request, 1)
         if isinstance(plan, str):

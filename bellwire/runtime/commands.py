@@ -30,6 +30,7 @@ from bellwire.runtime.control import Command
 from bellwire.runtime.counters import machine_counters
 from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.link_standings import link_standings
+from bellwire.runtime.request_answers import ADMISSION_WAIT_MAX_S, submission_answer
 from bellwire.runtime.request_commands import request_commands
 
 REPORTS_KEPT = 20_000
@@ -43,6 +44,11 @@ class ReportShelf:
     def __init__(self) -> None:
         self._reports: deque[dict[str, Any]] = deque(maxlen=REPORTS_KEPT)
         self._last = 0
+
+    @property
+    def last(self) -> int:
+        """Number of the latest report, 0: there was none."""
+        return self._last
 
     def put(self, now_ns: int, report: Report) -> None:
         """A report was made."""
@@ -91,15 +97,18 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
     answers = AnswerShelf()
     agent.on_answer.append(answers.put)
 
-    async def submit(fields: dict[str, Any]) -> dict[str, str]:
+    async def submit(fields: dict[str, Any]) -> dict[str, Any]:
+        """`wait_s`: how long to wait for the word about its admission, 0: not at all."""
         try:
             request = msgspec.convert(fields["request"], EntanglementRequest)
         except msgspec.ValidationError as problem:
             raise ConfigError(f"not a request: {problem}") from problem
         if request.target_nodes[0] != agent.name:
             raise ConfigError(f"submit {request.request_id} at its source {request.target_nodes[0]}")
+        before = shelf.last
         agent.feed(RequestSubmitted(request=request))
-        return {"request": request.request_id}
+        wait_s = min(float(fields.get("wait_s", 0.0)), ADMISSION_WAIT_MAX_S)
+        return await submission_answer(agent.machine, request.request_id, wait_s, shelf, before)
 
     async def cancel(fields: dict[str, Any]) -> dict[str, str]:
         agent.feed(RequestCancelled(request=str(fields["request"])))

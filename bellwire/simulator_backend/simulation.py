@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from bellwire.core.effects import Report
-from bellwire.core.graph_states import GraphEdges
+from bellwire.core.graph_states import GraphEdges, with_node_edges
 from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.plans import sequence_of
 from bellwire.core.units import NS_PER_S, ns_from_s, s_from_ns
 from bellwire.node.machines import Compute, QuantumNode
 from bellwire.simulator_backend.host import VirtualHost, Watch
@@ -31,6 +32,7 @@ class RequestOutcome:
     mode: str = ""  # generation mode that was asked for
     members: tuple[NodeId, ...] = ()  # source first, destination last
     graph: GraphEdges = ()  # of graph states
+    pairs_in_order: int = 0  # of a sequence; 0: it is none
     corrected: bool = False  # pairs are brought to Phi+ physically before they are handed over
     submitted_ns: int = 0
     status: str = "unknown"
@@ -61,7 +63,8 @@ class Observer:
             request.request_id: RequestOutcome(
                 mode=request.generation_mode,
                 members=request.target_nodes,
-                graph=request.edges,
+                graph=with_node_edges(request).edges,
+                pairs_in_order=len(request.entanglement_sequence),
                 corrected=request.consumption == "keep" and host.network.correct_frames,
             )
             for request in host.lab.requests
@@ -70,7 +73,13 @@ class Observer:
         # Pairs seen by the World, not yet reported.
         self._truths: OrderedDict[frozenset[str], PairTruth] = OrderedDict()
         self._untold: dict[frozenset[str], tuple[RequestOutcome, int]] = {}  # reported, not yet seen
-        self._members = {request.request_id: len(request.target_nodes) for request in host.lab.requests}
+        self._members = {
+            request.request_id: 2 if request.entanglement_sequence else len(request.target_nodes)
+            for request in host.lab.requests
+        }
+        self._parts: dict[
+            RequestId, tuple[NodeId, dict[str, Any]]
+        ] = {}  # pairs of sequences before their use
         self._untold_groups: dict[str, RequestOutcome] = {}  # reported, by the head's end
         host.reports.append(self._reported)
         host.witnesses.append(self._witnessed)
@@ -108,12 +117,23 @@ class Observer:
             outcome.frame_errors += 1
 
     def _reported(self, now_ns: int, node: NodeId, report: Report) -> None:
-        if report.request is None or report.request not in self.outcomes:
+        if report.request is None:
+            return
+        if report.request not in self.outcomes:
+            given = report.name == "pair_delivered" and report.fields["role"] == "head"
+            if given and sequence_of(report.request) in self.outcomes:
+                self._parts[report.request] = (node, report.fields)
             return
         outcome = self.outcomes[report.request]
         fields = report.fields
         if report.name == "pair_delivered" and node == self._sources[report.request]:
             self._delivered(report.request, outcome, now_ns, fields)
+        elif report.name in ("pair_consumed", "pair_let_go"):
+            head, told = self._parts.get(str(fields["part"]), (None, fields))
+            if head == node:
+                del self._parts[str(fields["part"])]
+                if report.name == "pair_consumed":
+                    self._delivered(report.request, outcome, now_ns, told)
         elif report.name == "pair_void" and node == self._sources[report.request]:
             outcome.voided += 1
         elif report.name == "request_status":
@@ -224,6 +244,7 @@ def _outcome(outcome: RequestOutcome, duration_s: float) -> dict[str, Any]:
         "mode": outcome.mode,
         "members": list(outcome.members),
         **({"edges": [list(edge) for edge in outcome.graph]} if outcome.graph else {}),
+        **({"pairs_in_order": outcome.pairs_in_order} if outcome.pairs_in_order else {}),
         "delivered": delivered - outcome.voided,
         "voided": outcome.voided,
         "rate_hz": (delivered - outcome.voided) / active_s if active_s else 0.0,

@@ -23,7 +23,7 @@ PAIRS = ["adaptive_chain", "--from", "alice", "--to", "bob", "--count", "3"]
 STATES = ["ghz_star", "--count", "3"]
 
 REFUSED = [
-    (["adaptive_chain", "--from", "alice", "--to", "bob"], "give --count or --duration"),
+    (["adaptive_chain", "--from", "alice", "--to", "bob"], "give --count, --duration or --until-cancelled"),
     (["adaptive_chain", "--from", "alice", "--count", "3"], "name both ends of the pairs"),
     (["adaptive_chain", "--from", "alcie", "--to", "bob", "--count", "3"], 'did you mean "alice"?'),
     (["adaptive_chain", "--from", "alice", "--to", "s1", "--count", "3"], 'no node "s1" in the lab'),
@@ -34,7 +34,7 @@ REFUSED = [
     ([*PAIRS, "--purification", "1:1"], 'need a mode that follows it, not "swap_asap"'),
     ([*PAIRS, "--purification", "adaptive", "--mode", "score"], "needs a fidelity threshold"),
     ([*PAIRS, "--purification", "twice"], '"twice" is no level, write "hops:rounds"'),
-    ([*PAIRS, "--purification", "automatic"], "needs a fidelity threshold to choose rounds by"),
+    ([*PAIRS, "--purification", "automatic"], "needs a fidelity threshold or a rate to choose rounds by"),
     ([*PAIRS, "--purification", "automatic", "--fidelity", "0.999"], "need a mode that follows the tree"),
     ([*STATES, "--ghz", "alice,bob,carol", "--link-purification", "1"], "link_purification are for pairs"),
     ([*PAIRS, "--ghz", "alice,bob,carol"], "leave out --from and --to"),
