@@ -56,8 +56,8 @@ def expected_bell(run: ApplicationRun, contrast: float) -> float:
 
 
 def test_pairs_violate_bells_inequality_as_much_as_the_world_expects(tmp_path: Path) -> None:
-    """1200 pairs, five standard errors: false alarm 6e-7 for the expectation. That S exceeds 2 by as many is no
-    matter of course with so few pairs (expected: 7.6), and holds for the seed."""
+    """1200 pairs, five standard errors: false alarm 6e-7 for the expectation. That S exceeds 2 by as many is
+    no matter of course with so few pairs (expected: 7.6), and holds for the seed."""
     lab = lab_with(tmp_path, "two_node_link", {"readout_fidelity": 0.99, "single_gate_fidelity": 0.999})
     run = run_virtual(lab, chsh_request(1200), 11, 600.0)
     found = bell_of(run)
