@@ -196,9 +196,11 @@ class ExecutionMonitoring:
             return
         watch.delivered += 1
         watch.pairs.append((notice.timestamp_ns, notice.age_ns, notice.fidelity))
-        if notice.request in self.standings:
+        standing = self.standings.get(notice.request)
+        if standing is not None:
             watch.window.add(step.now_ns, notice.fidelity)
-            self._set_due()
+            check_ns = self._check_ns(watch, standing)  # a pair can only bring it nearer
+            self._due_ns = check_ns if self._due_ns is None else min(self._due_ns, check_ns)
 
     # ---- corrective actions
 
