@@ -249,10 +249,12 @@ class Sequences:
         assert isinstance(told, PartTold)
         sequence = self._of(told.sequence, told.round, "making")
         asked = (received.source, told.pair_id)
-        if sequence is None or asked not in sequence.owed or told.state == "under_way":
+        if sequence is None or told.state == "under_way":
             return
-        if told.state == "failed":
+        if told.state == "failed":  # one that was there may be lost
             self._batch_failed(step, sequence, f"pair {told.pair_id}: {told.reason}")
+            return
+        if asked not in sequence.owed:
             return
         del sequence.owed[asked]
         late_ns = self.settings.delay_ns(received.source, self.node)
