@@ -16,6 +16,7 @@ from bellwire.cli import (
     calibrations,
     check,
     create,
+    demand,
     device,
     discover,
     evaluate,
@@ -86,6 +87,7 @@ app.add_typer(app_programs.app, name="app")
 app.command(cls=SectionedCommand)(plan.plan)
 app.command()(simulate.simulate)
 app.command()(tune.tune)
+app.command()(demand.demand)
 app.command()(evaluate.evaluate)
 app.command()(sweep.sweep)
 app.command()(experiment.experiment)
