@@ -64,6 +64,7 @@ class ToldChain:
     request: RequestId | None
     tree: int
     hops: int
+    claimed_ns: int
 
 
 class Snapshot:
@@ -92,7 +93,14 @@ class Snapshot:
         if told is None:
             return self._own.chain(end)
         return ToldChain(
-            told.frame, told.dead, told.taken, told.oldest_ns, told.request, told.tree, told.hops
+            told.frame,
+            told.dead,
+            told.taken,
+            told.oldest_ns,
+            told.request,
+            told.tree,
+            told.hops,
+            told.claimed_ns,
         )
 
     def complete(self, end: End) -> bool:
@@ -328,4 +336,5 @@ def _told_of(view: LedgerView, end: End, now_ns: int) -> ToldEnd | None:
         hops=chain.hops,
         signs=state.signs,
         cost=state.cost,
+        claimed_ns=chain.claimed_ns,
     )

@@ -65,6 +65,7 @@ class ToldEnd(Word, frozen=True, kw_only=True):
     hops: int
     signs: int  # estimated state as of the answer, Walsh signs
     cost: Cost  # the same, Walsh costs
+    claimed_ns: int = 0  # when a pair of it came out of store, 0: none did
 
 
 class LedgerAsked(TaggedWord, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
 - A fusion joins two chains into a group (`groups.py`); what kills a chain kills the group, for all members.
 - Labels form a lattice: none, then the reserved ids of pairs in store, then requests; a join takes the
   higher of two, and two different requests kill the chain. A claim is a label like any other. So a pair in
-  store joins any request, and no order of facts matters (docs/adr/0022).
+  store joins any request, and no order of facts matters (docs/adr/0023).
 - A verdict adds to frame, signs and costs of its pair, as a sum like any other, and tells an age as a half of
   side 0 does. An end that was sacrificed takes its pair with it.
 - A pair is forgotten when both of its ends have ended. A missing end whose partner is recorded has ended.

@@ -22,8 +22,8 @@ TUNING_SEED_LAST: Final = REPORTING_SEED_FIRST - 1
 
 WORLD_SEED_BITS: Final = 48
 
-Stock = Literal["none", "fresh", "continuous"]
-"""Link pairs in store when a request comes: none; a full store, once; a store that is filled up again."""
+Stock = Literal["none", "one_time", "continuous"]
+"""Pairs in store when requests come: none; stores filled once; stores that are filled up again."""
 
 
 class NetworkSetting(msgspec.Struct, frozen=True, kw_only=True, tag="network"):

@@ -143,8 +143,7 @@ def lab_of(task: RunTask) -> Lab:
 def run(task: RunTask) -> dict[str, Any]:
     """One row: the task's numbers and what came of it."""
     cpu_s = time.process_time()
-    lab = lab_of(task)
-    result = _measure(lab, task) if task.stock is None else run_series(lab, task)
+    result = _measure(lab_of(task), task) if task.stock is None else run_series(task)
     row = {
         **_setting_columns(task.setting),
         "seed": task.seed,

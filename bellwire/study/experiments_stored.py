@@ -1,55 +1,74 @@
-"""Single pairs asked for one after the other, with link pairs in store or without (paper, figures 7 and 8).
+"""Single pairs asked for one after the other, with pairs in store or without (paper, figures 7 and 8).
 
-Owns the series of requests and their latencies. Refuses stored pairs over several links: the software keeps
-pairs of single links only, and says so in the report.
+Owns the demand, the series of requests and their latencies. Refuses the choice of stores, which is the lab's
+own (labs/stores.py): what is measured is what a lab file with a section `predistribution` does.
 
-A full store met by one request (`fresh`) is what the first request after a one-time batch finds, an empty one
-(`none`) what requests find when the batch is used up: the paper's one-time model lies between the two.
+The paper leaves open how many pairs of nodes ask, how often, and how much is kept. Here DEMANDS random pairs
+of nodes of a network ask in turn, super-links are chosen for them within BUDGET_ATTEMPTS, which is not enough
+for all, and each keeps STOCK_PAIRS. A one-time batch is made before the first request; later requests find
+what is left of it.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
+from bellwire.baselines.centre import with_centre
 from bellwire.core.effects import Report
+from bellwire.core.errors import ConfigError
 from bellwire.core.events import RequestSubmitted
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.units import ns_from_s, s_from_ns
 from bellwire.labs import Lab, lab_from_document
+from bellwire.labs.paper_network import paper_lab
+from bellwire.node.machines import QuantumNode
+from bellwire.planner.capacity import Residual
 from bellwire.planner.plans import compute_plan
+from bellwire.planner.single.exact import all_trees
+from bellwire.planner.sources.waxman import draw_pairs
+from bellwire.planner.structures import route_of
 from bellwire.simulator_backend.host import VirtualHost
-from bellwire.study.evaluation_jobs import RunTask
+from bellwire.study.evaluation_jobs import NetworkSetting, RunTask, Stock
+
+DEMANDS: Final = 6
+"""Pairs of nodes of a network that ask for pairs."""
+
+BUDGET_ATTEMPTS: Final = 2000.0
+"""Link attempts for one pair of every super-link together: enough for some of the demands, not for all."""
 
 STOCK_PAIRS: Final = 2
-"""Pairs kept on each link of the route: an inner node then holds four of its five memories for them."""
+"""Pairs kept by each super-link: a node then has three of its five memories for requests."""
 
 STOCK_AGE_S: Final = 10.0
 """Older pairs are given up: a tenth of the time in which a memory depolarises."""
 
 FILLING_S: Final = 2.0
-"""Before the first request, for the store to be filled: hundreds of times a link's mean time for a pair."""
+"""Before the first request, for stores to be filled: several times the mean time for a pair of a route."""
 
-FRESH_INTERVALS: Final = 4
-"""On a store that must be full again, requests come so many times farther apart."""
+MODES: Final = {"fixed_tree": "fixed_tree(links=full)"}
+"""For single pairs links are not slowed to the pace of a tree: no further pair needs them to match."""
+
+SECTIONS: Final[Mapping[Stock, str]] = {"none": "none", "one_time": "one_time", "continuous": "continuous"}
 
 
-def run_series(lab: Lab, task: RunTask) -> dict[str, Any]:
+def run_series(task: RunTask) -> dict[str, Any]:
     """Latencies of requests for one pair each, in seconds from submission to delivery at the source.
 
     A request that is not served by the end, or within its deadline, counts with the time that it waited: its
     latency is then a lower bound, and `unserved` says how many there are.
+
+    Raises:
+        ConfigError: the task is about a chain, which has one pair of ends only.
     """
-    template = lab.requests[0]
-    if task.stock != "none":
-        lab = stocked(lab, task.route)
-    lab = replace(lab, requests=())
-    interval_s = task.interval_s * (FRESH_INTERVALS if task.stock == "fresh" else 1)
-    count = int(task.duration_s / interval_s)
-    host = VirtualHost(lab, task.world_seed, partial(compute_plan, lab.network))
+    lab = stored_lab(task)
+    templates = lab.requests
+    network = with_centre(lab.network) if task.centralised else lab.network
+    lab = replace(lab, requests=(), network=network)
+    host = VirtualHost(lab, task.world_seed, partial(compute_plan, network))
     delivered_ns: dict[RequestId, int] = {}
     fidelities: list[float] = []
 
@@ -61,21 +80,78 @@ def run_series(lab: Lab, task: RunTask) -> dict[str, Any]:
 
     host.reports.append(reported)
     submitted_ns: dict[RequestId, int] = {}
-    for number in range(count):
+    turns = np.random.default_rng([task.seed, task.route_index]).integers(
+        len(templates), size=int(task.duration_s / task.interval_s)
+    )
+    for number, turn in enumerate(map(int, turns)):
         request = msgspec.structs.replace(
-            template,
-            request_id=f"{template.request_id}.{number}",
+            templates[turn],
+            request_id=f"{templates[turn].request_id}.{number}",
+            generation_mode=MODES.get(task.mode, task.mode),
             count=1,
             duration_ns=None,
             deadline_ns=ns_from_s(task.duration_s),
         )
-        at_ns = ns_from_s(FILLING_S + number * interval_s)
+        at_ns = ns_from_s(FILLING_S + number * task.interval_s)
         submitted_ns[request.request_id] = at_ns
         host.tell_at(at_ns, request.target_nodes[0], RequestSubmitted(request=request))
     end_s = FILLING_S + task.duration_s
     host.start()
     host.run(ns_from_s(end_s))
-    return {**_columns(submitted_ns, delivered_ns, end_s), "fidelity_estimated": _mean(fidelities)}
+    return {
+        **_columns(submitted_ns, delivered_ns, end_s),
+        **_use_of_stores(host),
+        "fidelity_estimated": _mean(fidelities),
+    }
+
+
+def stored_lab(task: RunTask) -> Lab:
+    """The network of a task with its demands as requests, and the stores that its stock asks for.
+
+    Requests name no route: the planner chooses with what it was told of stores. All nodes relay, those that
+    ask among them, as in the paper.
+    """
+    setting = task.setting
+    if not isinstance(setting, NetworkSetting):
+        raise ConfigError("stores are studied on networks: a chain has one pair of ends only")
+    drawn = setting.network(task.seed, task.route_index)
+    topology = drawn.topology()
+    trees = all_trees(Residual(topology))
+    routes: list[tuple[NodeId, ...]] = []
+    for source, destination in draw_pairs(
+        topology, DEMANDS, drawn.pairs_seed or drawn.seed, drawn.distance_km
+    ):
+        tree = trees.tree(source, destination)
+        assert tree is not None  # networks are connected
+        routes.append(route_of(tree))
+    document = paper_lab(drawn, mode=task.mode, topology=topology, routes=routes).document
+    return lab_from_document(
+        {
+            **document,
+            "nodes": {name: {**node, "relays": True} for name, node in document["nodes"].items()},
+            "requests": [{**request, "route": None} for request in document["requests"]],
+            "predistribution": {
+                "mode": "none" if task.stock is None else SECTIONS[task.stock],
+                "budget_attempts": BUDGET_ATTEMPTS,
+                "stock": STOCK_PAIRS,
+                "age_max_s": STOCK_AGE_S,
+            },
+        }
+    )
+
+
+def _use_of_stores(host: VirtualHost) -> dict[str, Any]:
+    parts = [
+        machine.predistribution
+        for machine in host.machines.values()
+        if isinstance(machine, QuantumNode) and machine.predistribution is not None
+    ]
+    stores = host.network.stores
+    return {
+        "super_links": 0 if stores is None else len(stores.super_links),
+        "stored": sum(part.counters["stored"] for part in parts),
+        "claimed": sum(part.counters["claimed"] for part in parts),
+    }
 
 
 def _columns(
@@ -96,15 +172,3 @@ def _columns(
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def stocked(lab: Lab, route: tuple[NodeId, ...]) -> Lab:
-    """The lab with a store on every link of a route."""
-    hops = {frozenset(hop) for hop in pairwise(route)}
-    links = {
-        name: {**link, "ahead": {"stock": STOCK_PAIRS, "age_max_s": STOCK_AGE_S}}
-        if frozenset(link["nodes"]) in hops
-        else link
-        for name, link in lab.document["links"].items()
-    }
-    return lab_from_document({**lab.document, "links": links})

@@ -24,7 +24,7 @@ COLOURS: Final = (
 )  # fmt: skip
 """One for each policy, in the order of the table: baselines are black and grey."""
 
-STOCK_LINES: Final[dict[Stock, str]] = {"none": ":", "fresh": "--", "continuous": "-"}
+STOCK_LINES: Final[dict[Stock, str]] = {"none": ":", "one_time": "--", "continuous": "-"}
 
 PANEL_INCHES: Final = 3.4
 DOTS_PER_INCH: Final = 120

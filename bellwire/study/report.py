@@ -21,7 +21,7 @@ from bellwire.study.evaluation_statistics import (
     mean_paired_ratio,
 )
 from bellwire.study.experiments import AXIS_TITLES, DEFAULTS, Experiment, Point
-from bellwire.study.experiments_stored import STOCK_PAIRS
+from bellwire.study.experiments_stored import BUDGET_ATTEMPTS, DEMANDS, STOCK_PAIRS
 
 
 def report(seen: Evaluated, decided: Sequence[Verdict], command: str, pictures: Mapping[str, str]) -> str:
@@ -165,15 +165,10 @@ def _by_links(seen: Evaluated, where: str, rows: Sequence[Row]) -> Iterator[str]
 
 def _stored_remarks(experiment: Experiment) -> Iterator[str]:
     yield (
-        f"Single pairs are asked for one after the other. In store are up to {STOCK_PAIRS} pairs on each "
-        "link of the route. Pairs stored over several links, which the paper also has, are not offered by "
-        "the software yet and not measured here."
+        f"{DEMANDS} pairs of nodes of each network ask for single pairs in turn, one every half second. "
+        f"Super-links are chosen for them within {BUDGET_ATTEMPTS:.0f} link attempts, each keeps "
+        f"{STOCK_PAIRS} pairs. Trees follow links at full speed here."
     )
-    if experiment.name == "fig7":
-        yield (
-            "A one-time batch is not offered either; its two limits are measured: `fresh`, what the first "
-            "request after the batch meets, and `none`, what requests meet when the batch is used up."
-        )
     yield ""
 
 

@@ -6,7 +6,7 @@ the lowest priority.
 
 A pair is in store when both of its halves lie at the ends of its super-link. The head, first node of the
 super-link's route, keeps the account and alone gives pairs away, by a Claimed fact; the tail follows what the
-ledger says. From then on the pair is one of the request's own (docs/adr/0022). Memories that a request needs
+ledger says. From then on the pair is one of the request's own (docs/adr/0023). Memories that a request needs
 are taken from the store: pairs in store only use what nobody else wants.
 """
 
@@ -163,9 +163,9 @@ class PreDistribution:
         """A pair on its way into store, or in it: has it arrived, or was it given away?"""
         chain = view.chain(end)
         made_for = slot.request
-        if chain is None or chain.dead or chain.request is None or made_for is None:
+        if chain is None or chain.dead or made_for is None:
             return
-        if not is_pre_distributed(chain.request):
+        if chain.request is not None and not is_pre_distributed(chain.request):
             self._hand_over(step, slot, end, chain.request, chain.tree)
             return
         head, tail = self._heads.get(made_for), self._tails.get(made_for)

@@ -116,6 +116,18 @@ def test_a_one_time_store_is_used_up_and_stays_empty() -> None:
     assert seen.delivered.keys() == seen.submitted.keys()
 
 
+def test_a_store_of_one_link_keeps_what_it_has_when_its_plan_ends() -> None:
+    """The tail knows of its own half before it hears of the head's, which carries the label."""
+    lab = lab_from_document(
+        {
+            **(whole := lab_of("continuous")).document,
+            "predistribution": {**whole.document["predistribution"], "super_links": [["c01", "c02"]]},
+        }
+    )
+    seen = Seen(lab, 0)
+    assert seen.counters("c01")["stored"] == seen.stored_at("c01") == seen.stored_at("c02") == 2
+
+
 def test_pairs_that_are_too_old_are_let_go_and_made_anew() -> None:
     seen = Seen(lab_of("continuous", age_max_s=0.4), 0, first_s=4.0)
     counters = seen.counters(HEAD)
