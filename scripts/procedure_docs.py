@@ -71,6 +71,9 @@ ACCEPTS = {
     "herald_rate": "heralds counted >= the setting `heralds_min`",
     "link_quality": f"errors in Z and X <= {link_quality.BBM92_LIMIT:g}",
     "bell_test": "S > 2 by 3 sigma, and not above 2.828 by more than 4",
+    "tomography": "lower end of the fidelity >= the setting `fidelity_min`; concurrence above 0; one state "
+    "fits all settings; fidelity not below the bound of `link_quality` by more than 3 sigma; no doubt which "
+    "way the plates turn",
 }
 APPLIES = {
     "detector_bias": "the bias of every detector",

@@ -118,6 +118,9 @@ class Arm:
     paddles: tuple[Knob, ...] = ()
     plate: Knob | None = None
     """A half-wave plate that turns the basis in which the receiver analyses; None: none can be turned."""
+    quarter: Knob | None = None
+    """A quarter-wave plate before it, its axes along H and V at rest: turned by 45 degrees, the receiver
+    analyses in X and Y instead of Z and X; None: there is none."""
     shutter: Shutter | None = None
     converter: PumpedCrystal | None = None
 
@@ -267,6 +270,8 @@ class LinkBench:
             yield from arm.paddles
             if arm.plate is not None:
                 yield arm.plate
+            if arm.quarter is not None:
+                yield arm.quarter
             if arm.shutter is not None:
                 yield arm.shutter.knob
         if self.delay is not None:

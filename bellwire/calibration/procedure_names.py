@@ -29,6 +29,7 @@ PROCEDURE_NAMES: Final = (
     "herald_rate",
     "link_quality",
     "bell_test",
+    "tomography",
     "keep_clock",
     "keep_delay",
     "keep_polarisation",

@@ -29,6 +29,7 @@ from bellwire.calibration.procedures.polarisation import Polarisation
 from bellwire.calibration.procedures.reference_polarisation import ReferencePolarisation
 from bellwire.calibration.procedures.references import References
 from bellwire.calibration.procedures.source_power import SourcePower
+from bellwire.calibration.procedures.tomography import StateTomography
 from bellwire.calibration.procedures.window import Window
 from bellwire.calibration.trackers.clock_look import KeepClock
 from bellwire.calibration.trackers.delay_look import KeepDelay
@@ -61,6 +62,7 @@ def procedures() -> Mapping[str, Procedure]:
         HeraldRate(),
         LinkQualityCheck(),
         BellTest(),
+        StateTomography(),
         KeepClock(),
         KeepDelay(),
         KeepPolarisation(),

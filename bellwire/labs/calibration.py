@@ -66,6 +66,8 @@ class ArmSection(Section):
     paddles: str | None = None  # OWNER-NAME of a polarisation controller
     plate: str | None = None  # OWNER-NAME of a controller one paddle of which is a half-wave plate
     plate_paddle: Count = 2
+    quarter: str | None = None  # OWNER-NAME of a controller one paddle of which is a quarter-wave plate
+    quarter_paddle: Count = 1
     shutter: ShutterSection | None = None
     converter: str | None = None  # OWNER-NAME of a composite
 
@@ -317,6 +319,9 @@ def _arm(parts: _Parts, node: str, section: ArmSection) -> Arm:
         plate=None
         if section.plate is None
         else parts.knob(section.plate, ["set_angle_deg"], section.plate_paddle),
+        quarter=None
+        if section.quarter is None
+        else parts.knob(section.quarter, ["set_angle_deg"], section.quarter_paddle),
         shutter=None if shutter is None else parts.way(shutter.switch, shutter.ingress, shutter.egress),
         converter=None if section.converter is None else parts.crystal(section.converter),
     )

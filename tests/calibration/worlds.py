@@ -31,7 +31,7 @@ from bellwire.simulator_backend.photons.heralding import herald_physics
 from bellwire.simulator_backend.photons.jones import PAULIS, Jones, normalised
 from bellwire.simulator_backend.photons.light import samplers
 from bellwire.simulator_backend.photons.optics import Optics
-from bellwire.simulator_backend.photons.passive import BeamSplitter, Fibre, Paddles
+from bellwire.simulator_backend.photons.passive import BeamSplitter, Fibre, Paddles, PolarisingSplitter
 from bellwire.simulator_backend.photons.samplers import SteadyPairSampler
 from bellwire.simulator_backend.photons.sinks import Detector
 from bellwire.simulator_backend.photons.sources import PairSource
@@ -207,6 +207,57 @@ def pairs_at(text: str, knobs: Mapping[str, float], *, window_ps: float = 500.0)
     return _pairs(description_of(text), knobs, window_ps)
 
 
+def counted_hz(text: str, knobs: Mapping[str, float], *, window_ps: float = 500.0) -> NDArray[np.float64]:
+    """Coincidences at these knobs in closed form, (4, 4): Alice's detectors by Bob's, in h, v, d, a."""
+    description = description_of(text)
+    return _coincidences_hz(description, _optics(description, knobs), window_ps)
+
+
+def state_at(text: str, knobs: Mapping[str, float], *, window_ps: float = 500.0) -> Jones:
+    """The state (4, 4) of the pairs that the receivers of `entangled_photons` count at these knobs.
+
+    What the source makes, turned by what stands in both arms, with the white noise of the source and of
+    accidentals; a splitter that errs in e shrinks what it shows by 1 - 2e, taken as the mean of the two of a
+    receiver.
+    """
+    description = description_of(text)
+    parts = description.layout.components
+    source = parts["source"]
+    assert isinstance(source, PairSource)
+    optics = _optics(description, knobs)
+    psi = (_arm_turn(optics, "alice") @ source.amplitudes() @ _arm_turn(optics, "bob").T).reshape(4)
+    true_hz, chance_hz = _true_and_chance_hz(description, optics, window_ps)
+    true_share = float(true_hz.sum() / (true_hz + chance_hz).sum())
+    white = 1.0 - (1.0 - 2.0 * source.intrinsic_error) * true_share
+    state = (1.0 - white) * np.outer(psi, psi.conj()) + white * np.eye(4) / 4.0
+    for side, place in (("alice", 0), ("bob", 1)):
+        splitters = [parts[f"{side}_{name}"] for name in ("hv", "da")]
+        extinctions = [one.extinction for one in splitters if isinstance(one, PolarisingSplitter)]
+        state = _depolarised(state, place, 2.0 * sum(extinctions) / len(splitters))
+    return np.asarray(state, dtype=np.complex128)
+
+
+def _arm_turn(optics: Optics, side: str) -> Jones:
+    """Of fibre, paddles and plates of one receiver, as they stand."""
+    turn = np.eye(2, dtype=np.complex128)
+    for name in ("fibre", "paddles", "plate"):
+        part = optics.parts[f"{side}_{name}"]
+        assert isinstance(part, Fibre | Paddles)
+        angles = [value for _, value in sorted(optics.settings[f"{side}_{name}"].items())]
+        turn = _turn_of(part, angles) @ turn
+    return turn
+
+
+def _depolarised(state: Jones, place: int, share: float) -> Jones:
+    """One qubit of two replaced by white noise in so many cases."""
+    parts = state.reshape(2, 2, 2, 2)
+    if place == 0:
+        mixed = np.einsum("ac,ibid->abcd", np.eye(2) / 2.0, parts)
+    else:
+        mixed = np.einsum("bd,aici->abcd", np.eye(2) / 2.0, parts)
+    return np.asarray((1.0 - share) * state + share * mixed.reshape(4, 4), dtype=np.complex128)
+
+
 def description_of(text: str) -> OpticsDescription:
     """The hidden light of a lab's text."""
     with TemporaryDirectory() as folder:
@@ -298,12 +349,20 @@ def _wrong(counts: NDArray[np.float64], alice: int, bob: int) -> float:
 
 def _coincidences_hz(description: OpticsDescription, optics: Optics, window_ps: float) -> NDArray[np.float64]:
     """Pairs and accidentals in a window centred on each peak, Alice's detectors by Bob's, in h, v, d, a."""
+    true_hz, chance_hz = _true_and_chance_hz(description, optics, window_ps)
+    return true_hz + chance_hz
+
+
+def _true_and_chance_hz(
+    description: OpticsDescription, optics: Optics, window_ps: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same, apart."""
     (pairs,) = [one for one in samplers(optics) if isinstance(one, SteadyPairSampler)]
     singles: dict[str, float] = dict.fromkeys(optics.detectors(), 0.0)
     for sampler in samplers(optics):
         for end, rate in sampler.rates().items():
             singles[end] += rate.steady_hz
-    counts = np.zeros((4, 4))
+    pairs_hz, chance_hz = np.zeros((4, 4)), np.zeros((4, 4))
     for i, mine in enumerate("hvda"):
         for j, theirs in enumerate("hvda"):
             ends = f"alice_{mine}", f"bob_{theirs}"
@@ -317,9 +376,9 @@ def _coincidences_hz(description: OpticsDescription, optics: Optics, window_ps: 
                 variance += (part.jitter_fwhm_ps / FWHM_PER_SIGMA) ** 2 + clock.jitter_ps**2
             inside = erf(window_ps / 2.0 / sqrt(2.0 * variance))
             place = pairs.ends.index(ends[0]), pairs.ends.index(ends[1])
-            true_hz = pairs.rate_hz * float(pairs.table[place]) * inside
-            counts[i, j] = kept * (true_hz + singles[ends[0]] * singles[ends[1]] * window_ps * 1e-12)
-    return counts
+            pairs_hz[i, j] = kept * pairs.rate_hz * float(pairs.table[place]) * inside
+            chance_hz[i, j] = kept * singles[ends[0]] * singles[ends[1]] * window_ps * 1e-12
+    return pairs_hz, chance_hz
 
 
 def _likeness(before: Jones) -> Callable[[Jones], float]:

@@ -99,7 +99,9 @@ def turned_tomography(
     """From `counts` (positions, 4, 4) of the first receiver's detectors by the second's, in `LABELS`.
 
     Weights of the detectors and the light at each position are found with the state, each from all counts:
-    they move the correlations in second order only, so that their errors are not part of the intervals.
+    they move the correlations in second order only, so that their errors are not part of the intervals. That
+    holds of states whose bases paddles have brought together; far from it (a fidelity below 1/2 to every Bell
+    state) weights and marginals are told apart slowly, and may not be within `ROUNDS_MAX`.
     Raises NoEstimate when nothing was counted by some detector or at some position.
     """
     n = len(positions)

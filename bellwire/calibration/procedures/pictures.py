@@ -1,18 +1,19 @@
-"""Pictures that several procedures draw: points with errors and the fitted curve, bars with errors.
+"""Pictures that several procedures draw: points and their fitted curve, bars with errors, a density matrix.
 
 Owns how they look. Refuses files: a procedure hands over a function that draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bellwire.calibration.estimates.curves import Curve
 from bellwire.calibration.records import Quantity
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -107,5 +108,25 @@ def steps(
         axes.set_title(title)
         axes.legend(frameon=False)
         axes.grid(alpha=0.2)
+
+    return draw
+
+
+def matrix(state: NDArray[np.complex128], *, names: Sequence[str], title: str) -> Draw:
+    """A density matrix, its real and its imaginary part. `names`: of the basis, row by row."""
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, 2)
+        for axes, part, label in zip(panels, (state.real, state.imag), ("real", "imaginary"), strict=True):
+            image = axes.imshow(part, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+            for row, column in np.ndindex(part.shape):
+                shade = "white" if abs(part[row, column]) > 0.3 else "black"
+                told = f"{part[row, column]:.3f}"
+                axes.text(column, row, told, ha="center", va="center", color=shade, fontsize="small")
+            axes.set_xticks(range(len(names)), names)
+            axes.set_yticks(range(len(names)), names)
+            axes.set_title(f"{label} part", fontsize="medium")
+        figure.colorbar(image, ax=panels, shrink=0.7)
+        figure.suptitle(title)
 
     return draw
