@@ -22,7 +22,9 @@ PAIRS = (("g1", "alice", "bob"), ("g2", "bob", "carol"), ("g3", "alice", "carol"
 
 
 def no_requests(sections: dict[str, Any]) -> None:
+    """Nor corrective actions: what a loaded machine makes of a rate is another test's."""
     sections["requests"] = []
+    sections["monitoring"] = {"enabled": False}
 
 
 def pairs(request_id: str, **terms: Any) -> EntanglementRequest:
