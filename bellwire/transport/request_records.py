@@ -5,6 +5,7 @@ from the execution monitor; a request that was suspended when its source died is
 suspended again for what is left.
 """
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from bellwire.core.bases import fault_of_choice
 from bellwire.core.events import Record
 from bellwire.core.graph_states import graph_fault, members_fault, vertices_fault, with_node_edges
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest, Offer, is_pre_distributed
 from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
@@ -99,6 +100,11 @@ def to_record(record: RequestRecord) -> Record:
 def from_record(record: Record) -> RequestRecord:
     """The request in a durable record. Raises msgspec.ValidationError for anything else."""
     return _decoder.decode(record.body)
+
+
+def newest(records: Iterable[Record]) -> dict[RequestId, RequestRecord]:
+    """The newest record of each request. Raises msgspec.ValidationError for a record that is none."""
+    return {each.key: from_record(each) for each in records if each.kind == "request"}
 
 
 def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: NodeId) -> str | None:

@@ -42,6 +42,11 @@ def refusal(request: RequestId, fault: str) -> RequestNotified:
     return RequestNotified(request_id=request, status="failed", generated_count=0, error_message=fault)
 
 
+def refused(request: RequestId, reason: str) -> Report:
+    """It is not taken, whatever is known under its name."""
+    return Report(name="request_refused", request=request, fields={"reason": reason})
+
+
 def plan_failure(failed: PlanFailed) -> Report:
     """A plan did not come about; it is not the end."""
     fields: dict[str, str | int | float | bool | None] = {"version": failed.version, "reason": failed.reason}

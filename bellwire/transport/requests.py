@@ -6,7 +6,6 @@ durable.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
@@ -36,14 +35,15 @@ from bellwire.core.notices import (
 from bellwire.core.plans import EntanglementRequest, Offer
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport import request_words as words
-from bellwire.transport.admission import Admission, admission_report, refusal_text, verdict
+from bellwire.transport.admission import admission_report, refusal_text, verdict
 from bellwire.transport.alarms import Alarms
+from bellwire.transport.request_lives import Life as Life
 from bellwire.transport.request_records import (
     REQUEST_ROWS,
     Outcome,
     RequestRecord,
     fault_of,
-    from_record,
+    newest,
     to_record,
 )
 from bellwire.transport.request_times import LIMITS, Limit, allowed_ns, due_times_ns, turn_ns
@@ -65,25 +65,6 @@ DUTIES: Final[tuple[Duty, ...]] = (*LIMITS, "replan", "resume")
 
 SERVED_IN: Final = frozenset({"planning", "queued", "in_progress", "suspended"})
 """States in which pairs may still arrive: those of a plan that is over were on their way."""
-
-
-@dataclass(slots=True, eq=False)
-class Life:
-    """One request as its source knows it."""
-
-    record: RequestRecord
-    state: str
-    version: int = 0
-    failures: int = 0  # plans that failed in a row
-    failure: str = ""  # why the last one did
-    told: Admission = "pending"  # what has been said of its admission
-    refusals: int = 0  # plans that nodes had no room for, before it was accepted
-    notified_count: int = 0
-    notified_ns: int = 0
-
-    @property
-    def request(self) -> EntanglementRequest:
-        return self.record.request
 
 
 class RequestProcessing:
@@ -170,11 +151,7 @@ class RequestProcessing:
 
     def _on_started(self, step: Step, event: Started) -> None:
         self._version = event.incarnation * VERSIONS_PER_INCARNATION
-        newest: dict[str, RequestRecord] = {}
-        for record in event.records:
-            if record.kind == "request":
-                newest[record.key] = from_record(record)
-        for request_id, known in newest.items():
+        for request_id, known in newest(event.records).items():
             if known.outcome is not None:
                 self.lives[request_id] = Life(known, known.outcome)
                 continue
@@ -188,7 +165,7 @@ class RequestProcessing:
         known = self.lives.get(request.request_id)
         if known is not None:
             if known.request != request:
-                self._report_refusal(step, request.request_id, "this request_id names another request")
+                step.order(words.refused(request.request_id, "this request_id names another request"))
             elif known.record.outcome is not None and not self._being_written(known):
                 step.tell(words.outcome(known.record))  # told again to whoever asks again
             return
@@ -196,7 +173,7 @@ class RequestProcessing:
         if fault is None and self.unfinished >= UNFINISHED_MAX:
             fault = f"{self.unfinished} requests are under way here, the limit is {UNFINISHED_MAX}: try later"
         if fault is not None:
-            self._report_refusal(step, request.request_id, fault)
+            step.order(words.refused(request.request_id, fault))
             step.tell(words.refusal(request.request_id, fault))
             return
         record = RequestRecord(
@@ -431,9 +408,6 @@ class RequestProcessing:
         life.notified_ns = step.now_ns
         life.notified_count = self.delivered(life.request.request_id)
         step.tell(words.progress(life.request.request_id, life.notified_count))
-
-    def _report_refusal(self, step: Step, request_id: RequestId, reason: str) -> None:
-        step.order(Report(name="request_refused", request=request_id, fields={"reason": reason}))
 
     def _move(self, life: Life, happened: str) -> None:
         life.state = self.transitions.after(life.state, happened)
