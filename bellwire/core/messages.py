@@ -49,11 +49,11 @@ from bellwire.core.link_messages import (
     WindowOpened,
 )
 from bellwire.core.plans import (
+    BestOffer,
     Circumstances,
     EntanglementRequest,
     LinkRoom,
     NodePlan,
-    Offer,
     RequestPlan,
 )
 from bellwire.core.record import TaggedWord
@@ -138,7 +138,9 @@ class PlanProposed(TaggedWord, frozen=True, kw_only=True):
     plan: RequestPlan | None
     reason: str  # "" when there is a plan
     final: bool  # nothing would help: no plan even on an idle network
-    offer: Offer | None = None  # the best that could be promised instead, None: nothing, or there is a plan
+    offer: BestOffer | None = (
+        None  # the best that could be promised instead, None: nothing, or there is a plan
+    )
 
 
 class PlanInstall(TaggedWord, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from bellwire.core.facts import Fact
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.link_messages import LinkAdvertised
-from bellwire.core.plans import EntanglementRequest, LinkPlan, NodePlan, Offer, RequestPlan, SequencePart
+from bellwire.core.plans import BestOffer, EntanglementRequest, LinkPlan, NodePlan, RequestPlan, SequencePart
 from bellwire.core.record import Word
 from bellwire.core.view import LedgerView
 
@@ -139,7 +139,7 @@ class PlanFailed(Word, frozen=True, kw_only=True):
     reason: str
     final: bool  # False: trying again later may help
     cause: PlanFault = "other"
-    offer: Offer | None = None  # the best that could be promised instead, None: nothing, or not known
+    offer: BestOffer | None = None  # the best that could be promised instead, None: nothing, or not known
 
 
 class PlanEnded(Word, frozen=True, kw_only=True):

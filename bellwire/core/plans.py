@@ -295,7 +295,7 @@ class ExecutionBatch(TaggedWord, frozen=True, kw_only=True):
     latency_s: float  # expected, until all are there
 
 
-class Offer(TaggedWord, frozen=True, kw_only=True):
+class BestOffer(Word, frozen=True, kw_only=True):
     """The best that the network could promise when a request got no plan."""
 
     rate_hz: float

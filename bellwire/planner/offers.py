@@ -14,7 +14,7 @@ import msgspec
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import LinkId
 from bellwire.core.modes import parse_mode
-from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, Offer
+from bellwire.core.plans import BestOffer, Circumstances, EntanglementRequest, LinkRoom
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner.lanes import fewest_lanes, lanes_left, rate_hz
 from bellwire.planner.plans import candidates, compute_plan
@@ -27,7 +27,7 @@ FIGURES: Final = 3
 
 def best_offer(
     network: NetworkSettings, request: EntanglementRequest, circumstances: Circumstances
-) -> Offer | None:
+) -> BestOffer | None:
     """The highest rate at the fidelity that was asked for; where that fidelity is out of reach, the highest
     fidelity with its rate. None: nothing could be promised."""
     if request.entanglement_type != "bipartite":
@@ -65,9 +65,9 @@ def _rate_hz(route: Route, request: EntanglementRequest, room: Mapping[LinkId, L
     return rate_hz(route, route.tree, left)
 
 
-def _rounded_down(made_hz: float, fidelity: float) -> Offer:
+def _rounded_down(made_hz: float, fidelity: float) -> BestOffer:
     step = 10.0 ** (math.floor(math.log10(made_hz)) + 1 - FIGURES)
-    return Offer(
+    return BestOffer(
         rate_hz=float(f"{math.floor(made_hz / step * (1.0 - 1e-12)) * step:.{FIGURES + 3}g}"),
         fidelity=math.floor(fidelity * 10**FIGURES) / 10**FIGURES,
     )

@@ -37,7 +37,14 @@ from bellwire.core.notices import (
     PlanFault,
     PlanRequested,
 )
-from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, Offer, RequestPlan, StoreNews
+from bellwire.core.plans import (
+    BestOffer,
+    Circumstances,
+    EntanglementRequest,
+    LinkRoom,
+    RequestPlan,
+    StoreNews,
+)
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.experience import Experience
@@ -48,7 +55,7 @@ __all__ = ["Compute", "Messaging", "PlanDispatch"]
 Compute = Callable[[EntanglementRequest, int, Circumstances], RequestPlan | str]
 """(request, version, circumstances) -> plan, or the reason why there is none. Pure."""
 
-Offering = Callable[[EntanglementRequest, Circumstances], Offer | None]
+Offering = Callable[[EntanglementRequest, Circumstances], BestOffer | None]
 """The best that could be promised instead of a plan that there is not. Pure."""
 
 NOTHING_KNOWN: Final = Circumstances()
@@ -326,7 +333,7 @@ class PlanDispatch:
         *,
         final: bool = False,
         cause: PlanFault = "other",
-        offer: Offer | None = None,
+        offer: BestOffer | None = None,
     ) -> None:
         """End a version that is not to be. An older one that is still in force goes on while nothing replaces
         it."""

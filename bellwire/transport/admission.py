@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from bellwire.core.effects import Report
 from bellwire.core.notices import PlanFailed
-from bellwire.core.plans import EntanglementRequest, Offer
+from bellwire.core.plans import BestOffer, EntanglementRequest
 
 Admission = Literal["pending", "accepted", "queued", "rejected"]
 """What has been said to whoever asked: nothing yet, yes, wait, or no."""
@@ -38,14 +38,14 @@ def verdict(request: EntanglementRequest, failed: PlanFailed, refusals: int, que
     return "reject" if request.when_full == "reject" or queued >= QUEUED_MAX else "queue"
 
 
-def refusal_text(reason: str, offer: Offer | None) -> str:
+def refusal_text(reason: str, offer: BestOffer | None) -> str:
     """The reason with the best that could be promised instead."""
     if offer is None:
         return reason
     return f"{reason}; could be promised now: {offer.rate_hz:g} pairs/s of fidelity {offer.fidelity:g}"
 
 
-def admission_report(request: str, admission: Admission, reason: str, offer: Offer | None) -> Report:
+def admission_report(request: str, admission: Admission, reason: str, offer: BestOffer | None) -> Report:
     """What is said to whoever asked."""
     return Report(
         name="request_admission",

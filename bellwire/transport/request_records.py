@@ -14,7 +14,7 @@ from bellwire.core.bases import fault_of_choice
 from bellwire.core.events import Record
 from bellwire.core.graph_states import graph_fault, members_fault, vertices_fault, with_node_edges
 from bellwire.core.ids import NodeId, RequestId
-from bellwire.core.plans import WEIGHTS_MAX, EntanglementRequest, Offer, is_pre_distributed
+from bellwire.core.plans import WEIGHTS_MAX, BestOffer, EntanglementRequest, is_pre_distributed
 from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
 from bellwire.core.settings import NetworkSettings
@@ -81,7 +81,7 @@ class RequestRecord(TaggedWord, frozen=True):
     reason: str  # "" unless failed or cancelled
     admission: Admission = "pending"
     queued_ns: int | None = None  # since when it waits for room, None: it never did
-    offer: Offer | None = None  # best that could be promised when it was last refused, None: nothing, or not
+    offer: BestOffer | None = None  # when it was last refused, None: nothing could be, or it was not
 
     def waited_ns(self, now_ns: int) -> int:
         """How long it has waited for room."""

@@ -32,7 +32,7 @@ from bellwire.core.notices import (
     SequenceTold,
     SequenceWanted,
 )
-from bellwire.core.plans import EntanglementRequest, Offer
+from bellwire.core.plans import BestOffer, EntanglementRequest
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport import request_words as words
 from bellwire.transport.admission import admission_report, refusal_text, verdict
@@ -278,7 +278,7 @@ class RequestProcessing:
             return 0
         return sum(1 for other in self.lives.values() if other.state == "queued")
 
-    def _queue(self, step: Step, life: Life, offer: Offer | None) -> None:
+    def _queue(self, step: Step, life: Life, offer: BestOffer | None) -> None:
         """There is no room: it waits and is planned again, whether or not others end meanwhile."""
         self._move(life, "room_awaited")
         first = life.record.admission != "queued"

@@ -7,14 +7,14 @@ import pytest
 
 from bellwire.core.events import RequestCancelled
 from bellwire.core.graph_states import with_node_edges
-from bellwire.core.plans import EntanglementRequest, Offer
+from bellwire.core.plans import BestOffer, EntanglementRequest
 from bellwire.transport import admission
 from bellwire.transport.admission import ROOM_TRIES
 from bellwire.transport.request_records import fault_of, from_record
 from tests.transport.bench import network
 from tests.transport.test_requests import SECOND, Source, ask, in_progress, queued
 
-OFFER = Offer(rate_hz=12.5, fidelity=0.93)
+OFFER = BestOffer(rate_hz=12.5, fidelity=0.93)
 
 
 def submitted(**changes: Any) -> Source:

@@ -33,7 +33,7 @@ from bellwire.core.notices import (
     PlanFault,
     PlanRequested,
 )
-from bellwire.core.plans import EntanglementRequest, Offer, RequestPlan
+from bellwire.core.plans import BestOffer, EntanglementRequest, RequestPlan
 from bellwire.node.routing import NodeMachine
 from bellwire.transport.monitoring import ExecutionMonitoring
 from bellwire.transport.request_records import REQUEST_ROWS
@@ -159,7 +159,7 @@ class Source:
         final: bool = False,
         reason: str = "relay: no answer",
         cause: PlanFault = "other",
-        offer: Offer | None = None,
+        offer: BestOffer | None = None,
     ) -> None:
         wanted = self.planner.requested[-1]
         notice = PlanFailed(
