@@ -57,6 +57,20 @@ REFUSED = [
     ([*STATES, "--graph", "alice bob, bob"], '"bob" in --graph is no edge; write two nodes each'),
     ([*STATES, "--graph", "alice bob, bob carol, carol alice"], "has a cycle: 3 edges between 3 vertices"),
     ([*STATES, "--graph", "alice bob, bob hub"], "hub is a repeater"),
+    ([*PAIRS, "--until-cancelled"], "until_cancelled: leave out count"),
+    ([*PAIRS, "--fidelity", "0.999"], "could be promised now: "),
+    ([*STATES, "--vertices", "x=alice"], "--vertices says where the vertices of --graph stand"),
+    ([*STATES, "--graph", "x y, y z", "--vertices", "x alice"], "write vertex=node each"),
+    (
+        [*STATES, "--graph", "x y, y z", "--vertices", "x=alice, y=bob, z=bob"],
+        "vertices y, z are all at bob",
+    ),
+    ([*PAIRS, "--order", "unknown"], "--order goes with --sequence"),
+    ([*STATES, "--sequence", "alice bob"], "count is not for an entanglement_sequence"),
+    (["ghz_star", "--sequence", "alice bob, bob"], '"bob" in --sequence is no pair'),
+    (["ghz_star", "--sequence", "alice hub"], "hub is no end node"),
+    (["ghz_star", "--sequence", "alice bob", "--after", "p1 p2"], "goes with a partial order"),
+    (["ghz_star", "--sequence", "alice bob", "--hold", "0.001"], "pair 1 of the order, alice-bob"),
     ([*STATES, "--graph", "alice bob, bob carl"], 'no node "carl" in the lab (did you mean "carol"?)'),
     ([*STATES, "--graph", "alice bob, bob carol", "--rate", "3"], "leave it out for graph states"),
     ([*PAIRS, "--graph", "alice bob, bob carol"], "--graph names all members"),
@@ -159,6 +173,30 @@ def test_graph_states_are_asked_at_the_first_node_of_the_first_edge() -> None:
     assert asked.target_nodes == ("carol", "bob", "alice")
     assert asked.edges == (("carol", "bob"), ("bob", "alice"))
     assert asked.entanglement_type == "graph"
+
+
+def test_pairs_of_a_sequence_are_numbered_and_coordinated_by_its_first_node() -> None:
+    lab = load_lab(LABS / "ghz_star.yaml", live=True)
+    wanted = typed(count=None, sequence="bob carol, alice bob", order="partial", after="p2 p1", hold_s=2.0)
+    asked = request_of(wanted, lab, "circuit")
+    assert asked.target_nodes == ("bob", "carol", "alice")
+    assert [(pair.pair_id, pair.nodes) for pair in asked.entanglement_sequence] == [
+        ("p1", ("bob", "carol")),
+        ("p2", ("alice", "bob")),
+    ]
+    assert (asked.sequence_order, asked.sequence_after) == ("partial", (("p2", "p1"),))
+    assert (asked.count, asked.hold_ns) == (None, 2_000_000_000)
+    elsewhere = request_of(typed(count=None, sequence="bob carol", source="alice"), lab, "circuit")
+    assert elsewhere.target_nodes == ("alice", "bob", "carol")
+
+
+def test_vertices_stand_where_the_map_says() -> None:
+    lab = load_lab(LABS / "ghz_star.yaml", live=True)
+    wanted = typed(graph="x y, y z", vertices="x=alice, y=bob,z=carol", mode="score")
+    asked = request_of(wanted, lab, None)
+    assert asked.target_nodes == ("alice", "bob", "carol")
+    assert asked.edges == (("x", "y"), ("y", "z"))
+    assert asked.vertices == (("x", "alice"), ("y", "bob"), ("z", "carol"))
 
 
 def test_check_shows_the_rounds_that_a_threshold_needs(tmp_path: Path) -> None:
