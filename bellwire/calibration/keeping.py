@@ -24,8 +24,8 @@ from bellwire.calibration.keeping_grants import Grant, Granted, GrantRefused
 from bellwire.calibration.keeping_window import held_window
 from bellwire.calibration.order import in_order, planned
 from bellwire.calibration.procedure import Procedure, unique
-from bellwire.calibration.records import NS_PER_S, CalibrationRecord, Outcome, Quantity
 from bellwire.calibration.procedures.references import References
+from bellwire.calibration.records import NS_PER_S, CalibrationRecord, Outcome, Quantity
 from bellwire.calibration.running import Keeper, RunTerms, run_procedure
 from bellwire.calibration.trackers.clock_keeper import ClockKeeper
 from bellwire.calibration.trackers.clock_look import KeepClock

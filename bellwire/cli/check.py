@@ -193,9 +193,13 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
 
 
 def _expected_in_order(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | str:
-    """Of a sequence: its batches, one after the other. Its pairs have plans of their own."""
+    """Of a sequence: its batches, one after the other, and the fidelity of its worst pair when it is delivered.
+    Its pairs have plans of their own."""
+    from bellwire.core.units import ns_from_s
+    from bellwire.planner.plans import predict
     from bellwire.planner.sequence_batches import divide, hold_s
     from bellwire.transport.request_records import fault_of
+    from bellwire.transport.sequence_records import ProcessedRequest
 
     fault = fault_of(request, lab.network, request.target_nodes[0])
     if fault is not None:
@@ -204,6 +208,13 @@ def _expected_in_order(lab: "Lab", request: "EntanglementRequest") -> dict[str, 
     batches = divide(lab.network, request, held_s, ())
     if isinstance(batches, str):
         return batches
+    worst = 1.0
+    for pair in request.entanglement_sequence:
+        part = ProcessedRequest(request=request, batches=batches).part(pair, 1, ns_from_s(held_s), 1)
+        expected = predict(lab.network, part)
+        if isinstance(expected, str):
+            return f'pair "{pair.pair_id}" of the sequence: {expected}'
+        worst = min(worst, expected.fidelity)
     pairs, total_s = sum(len(batch.pair_ids) for batch in batches), sum(batch.latency_s for batch in batches)
     return {
         "pairs_in_order": len(request.entanglement_sequence),
@@ -214,7 +225,7 @@ def _expected_in_order(lab: "Lab", request: "EntanglementRequest") -> dict[str, 
         "rate_hz": pairs / total_s,
         "latency_s": total_s / pairs,
         "age_s": None,
-        "fidelity": None,
+        "fidelity": worst,
         "purification": None,
     }
 

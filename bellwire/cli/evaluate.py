@@ -24,7 +24,10 @@ OUT = Path("bellwire_evaluation")
 
 def evaluate(
     experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT", help="default, near, far, fig6 to fig9, predistribution, chains or all.")
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="default, near, far, fig6 to fig9, predistribution, chains or all."
+        ),
     ],
     quick: Annotated[bool, typer.Option("--quick", help="Minutes: ends of the axes, few networks.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Hours: as the paper; the default.")] = False,

@@ -469,7 +469,6 @@ class Fold(Ledger):
         elif tree < chain.tree:
             chain.tree = tree  # trees of one request may join; the lowest names the product
 
-
     def _label_store(self, chain: ChainRecord, request: str, tree: int) -> None:
         """One of two different labels is that of a store: it gives way; of two, the earlier name stays."""
         known = chain.request

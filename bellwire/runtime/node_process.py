@@ -27,13 +27,13 @@ from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
 from bellwire.runtime.control import ControlServer, socket_path
 from bellwire.runtime.desk import InstrumentDesk
-from bellwire.runtime.link_rests import LinkRests
 from bellwire.runtime.equipment import AppliedSettings
 from bellwire.runtime.equipment_commands import equipment_commands
 from bellwire.runtime.health import Health
 from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.keys import Keyring, check_name
 from bellwire.runtime.lab_words import LabEntry
+from bellwire.runtime.link_rests import LinkRests
 from bellwire.runtime.network import Network
 from bellwire.runtime.parent import watch_parent
 from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation

@@ -104,7 +104,9 @@ class Claims:
         """Whether requests still have a product of what they took; True when a wish is open again."""
         due = [one for one in self.wishes.values() if one.state == "used" and one.look_ns <= now_ns]
         reopened = False
-        covered = _covered(view, due, self._node, now_ns) if due else {}
+        if not due:
+            return False
+        covered = _covered(view, due, self._node, now_ns)
         for wish in due:
             wish.look_ns = now_ns + self._pause_ns
             wish.absences = 0 if covered[wish.key] else wish.absences + 1

@@ -185,7 +185,7 @@ def _pooled(
     """Counts and exposures of the 36 settings: cells of one setting are one longer measurement of it."""
     places = {setting: place for place, setting in enumerate(SETTINGS_36)}
     at = [places[setting] for setting in _settings(positions, senses)]
-    return (
-        np.bincount(at, weights=cells.ravel(), minlength=36),
-        np.bincount(at, weights=exposures.ravel(), minlength=36),
-    )
+    pooled, exposed = np.zeros(36), np.zeros(36)
+    np.add.at(pooled, at, cells.ravel())
+    np.add.at(exposed, at, exposures.ravel())
+    return pooled, exposed
