@@ -193,8 +193,8 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
 
 
 def _expected_in_order(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | str:
-    """Of a sequence: its batches, one after the other, and the fidelity of its worst pair when it is delivered.
-    Its pairs have plans of their own."""
+    """Of a sequence: its batches, one after the other, and the fidelity at delivery of its worst pair. Each
+    pair has a plan of its own."""
     from bellwire.core.units import ns_from_s
     from bellwire.planner.plans import predict
     from bellwire.planner.sequence_batches import divide, hold_s

@@ -207,6 +207,7 @@ class Delivery:
         if circuit is None or circuit.version > notice.version:
             return
         del self.handover.circuits[notice.request]
+        self.handover.parts.pop(notice.request, None)
         self.head.withdraw(step, notice.request)
         self.tail.withdraw(step, notice.request)
         for end in self.handover.waiting(notice.request):
