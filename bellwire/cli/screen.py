@@ -212,7 +212,8 @@ class Drawing:
             columns.insert(1, "mode")
             for row, seen in zip(rows, self._picture.requests.values(), strict=True):
                 asked = seen.request
-                row.insert(1, show.what_of(asked.target_nodes, asked.generation_mode, asked.edges))
+                in_order = len(asked.entanglement_sequence)
+                row.insert(1, show.what_of(asked.target_nodes, asked.generation_mode, asked.edges, in_order))
         return show.table("Requests", columns, rows, one_line=True)
 
     def _links(self) -> "RenderableType":

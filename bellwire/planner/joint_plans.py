@@ -37,6 +37,7 @@ def can_join(request: EntanglementRequest) -> bool:
     """True for requests for pairs without a way of their own: the joint plan says which links they use."""
     return (
         request.entanglement_type == "bipartite"
+        and not request.entanglement_sequence
         and request.route is None
         and request.tree is None
         and request.purification is None

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from bellwire.cli import show
 from bellwire.cli.lab_status import LabStatus, link_counts, swap_counts
 from bellwire.cli.picture import LabPicture
+from bellwire.labs import load_lab
 from tests.cli.running import (
     SECOND_NS,
     answers,
@@ -188,3 +189,31 @@ def test_before_the_lab_is_up_nothing_is_called_degraded() -> None:
     assert str(status.link("alice-relay")) == "starting"
     status.look(0, answers(herald="connecting"), started=False)
     assert str(status.link("alice-relay")) == "starting: west herald connecting (no answer)"
+
+
+def of_a_part(name: str, node: str, request: str, **fields: object) -> dict[str, object]:
+    told = {"number": 1, "head_end": "e/1", "tail_end": "e/2", "frame": 0, "fidelity": 0.9, "role": "head"}
+    return {"node": node, "name": name, "request": request, "at_ns": SECOND_NS, "fields": told | fields}
+
+
+def test_pairs_of_a_sequence_count_when_they_are_used_where_they_were_given_away() -> None:
+    """Delivered at bob for alice's circuit; one is used at both of its nodes, one is let go."""
+    lab = load_lab("lab_configs/request_kinds.yaml")
+    picture = LabPicture(lab, tuple(one for one in lab.requests if one.request_id == "circuit"))
+    picture.take([of_a_part("pair_delivered", "bob", f"circuit/1/g{n}") for n in (2, 3)])
+    assert picture.rows()["circuit"]["delivered"] == 0
+    used = {"pair_id": "g2", "part": "circuit/1/g2", "round": 1, "age_ns": 5}
+    picture.take([of_a_part("pair_consumed", node, "circuit", **used) for node in ("carol", "bob", "bob")])
+    picture.take([of_a_part("pair_let_go", "bob", "circuit", **used | {"part": "circuit/1/g3"})])
+    row = picture.rows()["circuit"]
+    assert (row["delivered"], row["asked"], row["pairs_in_order"]) == (1, 4, 4)
+    assert row["fidelity_mean"] == pytest.approx(0.9)
+
+
+def test_what_a_source_says_of_admission_is_shown() -> None:
+    picture, _ = at_work(pairs=0)
+    fields = {"admission": "queued", "reason": "no room", "offer_rate_hz": 3.0, "offer_fidelity": 0.9}
+    report = {"node": "alice", "name": "request_admission", "request": "demo", "at_ns": 1, "fields": fields}
+    picture.take([report])
+    row = picture.rows()["demo"]
+    assert (row["status"], row["admission"], row["error"]) == ("queued", "queued", "no room")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan
+from bellwire.core.plans import Circumstances, EntanglementRequest, LinkRoom, RequestPlan, SequencePair
 from bellwire.core.request_kinds import is_standing, kind_of
 from bellwire.core.settings import NetworkSettings
+from bellwire.planner.joint_plans import can_join
 from bellwire.planner.lanes import lanes_for
 from bellwire.planner.offers import best_offer
 from bellwire.planner.plans import compute_plan
@@ -147,3 +148,13 @@ def test_an_offer_counts_with_the_room_that_is_left(tmp_path: Path) -> None:
 def test_without_a_route_nothing_is_offered(tmp_path: Path) -> None:
     net = network(tmp_path, {"ab": {"nodes": ["a", "b"]}, "yz": {"nodes": ["y", "z"]}})
     assert best_offer(net, asked(), Circumstances()) is None
+
+
+def test_a_sequence_is_planned_pair_by_pair_and_never_as_a_whole(tmp_path: Path) -> None:
+    pair = SequencePair(pair_id="p1", nodes=("a", "z"))
+    sequence = EntanglementRequest(request_id="q", target_nodes=("a", "z"), entanglement_sequence=(pair,))
+    assert kind_of(sequence) == "sequence"
+    assert not is_standing(sequence)
+    assert not can_join(sequence)
+    assert can_join(asked())
+    assert isinstance(compute_plan(two_ways(tmp_path), sequence, 1), str)
