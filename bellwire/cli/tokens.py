@@ -35,9 +35,10 @@ def new(
     as_json: JsonOption = False,
 ) -> None:
     """Make a token and show it, this once. Requests belong to NAME: tokens of one name share them."""
-    from bellwire.northbound.tokens import ROLES, TokenBook
+    from bellwire.northbound.tokens import ROLES, Role, TokenBook
 
-    chosen = next((one for one in ROLES if one == role), None)
+    roles: dict[str, Role] = {one: one for one in ROLES}
+    chosen = roles.get(role)
     if chosen is None:
         raise ConfigError(f'no role is called "{role}"; roles: {", ".join(ROLES)}')
     kept, text = TokenBook(state).make(name, chosen, time.time_ns(), round(days * DAY_NS))

@@ -38,7 +38,7 @@ def fingerprint(terms: RequestTerms) -> str:
 
 def request_of(terms: RequestTerms, request_id: str) -> EntanglementRequest:
     """As the lab takes it."""
-    fields = terms.model_dump(exclude_unset=True) | {"request_id": request_id}
+    fields: dict[str, Any] = terms.model_dump(exclude_unset=True) | {"request_id": request_id}
     for name in SECONDS:
         if (seconds := fields.pop(f"{name}_s", None)) is not None:
             fields[f"{name}_ns"] = ns_from_s(seconds)

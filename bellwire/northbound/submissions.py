@@ -95,7 +95,7 @@ class Submissions:
             raise Problem("request-refused", str(refusal)) from refusal
         standing = found["standing"]
         if standing is None:
-            refused = dict(found["refusal"] or {"reason": f"{source} does not say why"})
+            refused: dict[str, Any] = dict(found["refusal"] or {"reason": f"{source} does not say why"})
             raise Problem("request-refused", str(refused.pop("reason")), **refused)
         if msgspec.convert(standing["request"], EntanglementRequest) != request:
             raise self._taken(request_id)

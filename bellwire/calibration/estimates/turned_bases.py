@@ -141,19 +141,25 @@ def _fitted(cells: Floats, positions: Sequence[tuple[int, int]], senses: Senses,
     chances = np.full(cells.shape, 0.25)
     light = cells.sum(axis=(1, 2))
     weights = np.ones((2, 4))
+    exposures = _exposures(light, weights)
     state: Matrices | None = None
     for _ in range(rounds):
         before = weights
         weights, light = _scaled(cells, chances, weights, light)
-        exposures = np.einsum("c,i,j->cij", light, weights[0], weights[1])
+        exposures = _exposures(light, weights)
         scaled = effects * exposures.reshape(-1, 1, 1)
-        state = likeliest_states(cells.reshape(1, -1), scaled, start=state, tolerance=1e-6)[0]
-        chances = np.real(np.einsum("nij,ji->n", effects, state)).clip(1e-12).reshape(cells.shape)
+        likely = likeliest_states(cells.reshape(1, -1), scaled, start=state, tolerance=1e-6)[0]
+        state = likely
+        chances = np.real(np.einsum("nij,ji->n", effects, likely)).clip(1e-12).reshape(cells.shape)
         if float(np.max(np.abs(weights - before))) < CHANGE_MAX:
             break
     means = exposures * chances
     deviance = 2.0 * float(np.sum(xlogy(cells, cells / means) - cells + means))
     return _Fit(weights, exposures, deviance)
+
+
+def _exposures(light: Floats, weights: Floats) -> Floats:
+    return light[:, None, None] * weights[0][None, :, None] * weights[1][None, None, :]
 
 
 def _scaled(cells: Floats, chances: Floats, weights: Floats, light: Floats) -> tuple[Floats, Floats]:

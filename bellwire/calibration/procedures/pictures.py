@@ -117,6 +117,7 @@ def matrix(state: NDArray[np.complex128], *, names: Sequence[str], title: str) -
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, 2)
+        images = []
         for axes, part, label in zip(panels, (state.real, state.imag), ("real", "imaginary"), strict=True):
             image = axes.imshow(part, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
             for row, column in np.ndindex(part.shape):
@@ -126,7 +127,8 @@ def matrix(state: NDArray[np.complex128], *, names: Sequence[str], title: str) -
             axes.set_xticks(range(len(names)), names)
             axes.set_yticks(range(len(names)), names)
             axes.set_title(f"{label} part", fontsize="medium")
-        figure.colorbar(image, ax=panels, shrink=0.7)
+            images.append(image)
+        figure.colorbar(images[-1], ax=panels, shrink=0.7)
         figure.suptitle(title)
 
     return draw
