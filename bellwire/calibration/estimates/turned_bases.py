@@ -159,7 +159,7 @@ def _fitted(cells: Floats, positions: Sequence[tuple[int, int]], senses: Senses,
 
 
 def _exposures(light: Floats, weights: Floats) -> Floats:
-    return light[:, None, None] * weights[0][None, :, None] * weights[1][None, None, :]
+    return np.asarray(light[:, None, None] * weights[0][None, :, None] * weights[1][None, None, :])
 
 
 def _scaled(cells: Floats, chances: Floats, weights: Floats, light: Floats) -> tuple[Floats, Floats]:
