@@ -436,7 +436,14 @@ BAD = [
         "requests[0].from",
         'the key "from" stands twice, first on line 22',
     ),
-    ("missing key", "    count: 10\n", "", 21, "requests[0]", "give count (pairs), duration_s or until_cancelled"),
+    (
+        "missing key",
+        "    count: 10\n",
+        "",
+        21,
+        "requests[0]",
+        "give count (pairs), duration_s or until_cancelled",
+    ),
     ("missing name", "lab: small\n", "", 1, "lab", 'the key "lab" is missing in the file'),
     (
         "unused station",

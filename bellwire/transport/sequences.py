@@ -49,6 +49,10 @@ Divide = Callable[[EntanglementRequest, Collection[str], int | None], tuple[Exec
 FAILURES_MAX: Final = 8
 """Batches that may fail in a row before the sequence does."""
 
+STALL_LATENCIES: Final = 20.0
+STALL_LEAST_NS: Final = 10_000_000_000
+"""A batch of several pairs that is not whole after so many expected latencies, and this long, is stalled."""
+
 SILENCES_MAX: Final = 5
 """Questions without an answer before a node is not waited for: what it keeps ends at its limit."""
 
@@ -72,7 +76,7 @@ class Sequences:
         self.transitions = Transitions("sequence", SEQUENCE_ROWS)
         self.sequences: dict[RequestId, Sequence] = {}
         self.parts = SequenceParts(node, slots, self._say)
-        self._alarms: Alarms[tuple[RequestId, Literal["again", "old"]]] = Alarms()
+        self._alarms: Alarms[tuple[RequestId, Literal["again", "old", "stalled"]]] = Alarms()
         self._tokens: dict[int, Sequence] = {}
         self._records: dict[RequestId, SequenceRecord] = {}
 
@@ -113,7 +117,9 @@ class Sequences:
             sequence = self.sequences.get(request_id)
             if sequence is None:
                 continue
-            if kind == "old":
+            if kind == "stalled":
+                self._stalled(step, sequence)
+            elif kind == "old":
                 self._batch_failed(step, sequence, "its first pair grew too old before the last was there")
             else:
                 self._ask_again(step, sequence)
@@ -185,6 +191,9 @@ class Sequences:
             pairs = sequence.processed.pairs_of(sequence.batch)
             sequence.owed = {(pair.nodes[0], pair.pair_id): None for pair in pairs}
             sequence.lasts_ns, sequence.begun_ns = {}, step.now_ns
+            if len(pairs) > 1:
+                patience_ns = max(STALL_LEAST_NS, int(STALL_LATENCIES * sequence.batch.latency_s * 1e9))
+                self._alarms.set((sequence.request.request_id, "stalled"), step.now_ns + patience_ns)
             self._report(
                 step,
                 sequence,
@@ -266,7 +275,7 @@ class Sequences:
         self._alarms.set((told.sequence, "old"), first_ns)
         if not sequence.owed:
             self._move(sequence, "all_ready")
-            self._alarms.clear((told.sequence, "old"))
+            self._still(told.sequence)
             sequence.tries = 0
             pairs = sequence.processed.pairs_of(sequence.batch)
             sequence.owed = {(node, pair.pair_id): None for pair in pairs for node in pair.nodes}
@@ -334,18 +343,33 @@ class Sequences:
 
     # ---- failures and ends
 
-    def _batch_failed(self, step: Step, sequence: Sequence, reason: str) -> None:
+    def _batch_failed(self, step: Step, sequence: Sequence, reason: str, at_most: int | None = None) -> None:
         """All of it is let go, and what is left is divided anew, into smaller batches at first."""
         sequence.failures += 1
         sequence.reason = reason
-        sequence.at_most = max(1, len(sequence.batch.pair_ids) - 1)
+        sequence.at_most = at_most or max(1, len(sequence.batch.pair_ids) - 1)
         self._report(step, sequence, "batch_failed", pairs=" ".join(sequence.batch.pair_ids), reason=reason)
         self._move(sequence, "batch_failed")
         nodes = [node for pair in sequence.processed.pairs_of(sequence.batch) for node in pair.nodes]
         self._clear(step, sequence, nodes)
 
+    def _stalled(self, step: Step, sequence: Sequence) -> None:
+        """Kept pairs may stand in each other's way: half as many have room. Nobody has failed."""
+        waited_s = (step.now_ns - sequence.begun_ns) / 1e9
+        failures, half = sequence.failures, max(1, len(sequence.batch.pair_ids) // 2)
+        expected_s = sequence.batch.latency_s
+        self._batch_failed(
+            step, sequence, f"not whole after {waited_s:.3g} s, {expected_s:.3g} s expected", half
+        )
+        sequence.failures = failures
+
+    def _still(self, request: RequestId) -> None:
+        """Nobody watches the making of a batch any more."""
+        self._alarms.clear((request, "old"))
+        self._alarms.clear((request, "stalled"))
+
     def _clear(self, step: Step, sequence: Sequence, nodes: Collection[NodeId]) -> None:
-        self._alarms.clear((sequence.request.request_id, "old"))
+        self._still(sequence.request.request_id)
         sequence.tries = 0
         sequence.owed = {(node, ""): None for node in nodes}
         self._ask_again(step, sequence)

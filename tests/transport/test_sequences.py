@@ -83,6 +83,21 @@ def test_a_failed_pair_fails_its_batch_and_the_rest_is_divided_anew_into_smaller
     assert bench.taken() == 0
 
 
+def test_a_batch_that_does_not_become_whole_is_halved_and_one_pair_may_take_as_long_as_it_likes() -> None:
+    bench = begun(pairs=4, batches=(4,))
+    bench.run(9 * SECOND)
+    assert bench.of("batch_failed") == []
+    for pairs in (4, 2):
+        assert len(bench.of("batch_begun")[-1]["pairs"].split()) == pairs
+        bench.run(11 * SECOND)
+        assert "not whole after 10 s, 0.1 s expected" in bench.of("batch_failed")[-1]["reason"]
+        bench.nodes["a"].write()
+    bench.run(1_000 * SECOND)
+    assert bench.of("batch_begun")[-1]["pairs"] == "p1"
+    assert len(bench.of("batch_failed")) == 2
+    assert bench.nodes["a"].part.sequences["q"].failures == 0
+
+
 def test_the_other_pairs_of_a_failed_batch_are_withdrawn() -> None:
     bench = begun()
     first, second = bench.parts()
