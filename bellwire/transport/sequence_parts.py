@@ -6,11 +6,12 @@ other. Every kept qubit ends in exactly one report: pair_consumed or pair_let_go
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from bellwire.core.effects import ReleaseQubit, Report
+from bellwire.core.events import Record
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.messages import Message
@@ -27,6 +28,7 @@ from bellwire.core.sequence_messages import (
 )
 from bellwire.core.view import SlotBook
 from bellwire.transport.alarms import Alarms
+from bellwire.transport.request_records import newest
 
 REMEMBERED_MAX: Final = 4096
 """Uses and dropped rounds that are remembered for those who ask again."""
@@ -66,6 +68,15 @@ class SequenceParts:
         self._keys: dict[RequestId, PartKey] = {}
         self._used: OrderedDict[PartKey, None] = OrderedDict()
         self._dropped: OrderedDict[RequestId, int] = OrderedDict()  # the last round that was dropped
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Requests for pairs that an earlier life was making go on until their coordinator drops them."""
+        for known in newest(records).values():
+            part_of = known.request.part_of
+            if part_of is not None and known.outcome is None:
+                key = PartKey(part_of.request, part_of.round, part_of.pair_id)
+                self.parts[key] = Part(known.request, part_of.coordinator)
+                self._keys[known.request.request_id] = key
 
     def wanted(self, step: Step, wanted: PartWanted) -> None:
         """Make a pair, or say how it is with it."""

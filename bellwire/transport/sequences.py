@@ -133,6 +133,7 @@ class Sequences:
 
     def _on_started(self, step: Step, event: Started) -> None:
         self._records = restored(event.records)
+        self.parts.restore(event.records)
 
     def _on_wanted(self, step: Step, notice: SequenceWanted) -> None:
         request = notice.request

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bellwire.core.events import Received
 from bellwire.core.notices import MemoryLost, SequenceDropped, SequenceWanted
 from bellwire.core.sequence_messages import PairUse, PairUsed, PartsGone, PartTold
+from bellwire.transport.request_records import RequestRecord, to_record
 from bellwire.transport.sequence_faults import sequence_fault
 from bellwire.transport.sequence_records import SEQUENCE_ROWS
 from bellwire.transport.sequences import FAILURES_MAX
@@ -188,6 +189,21 @@ def test_a_restarted_coordinator_clears_what_it_had_begun_and_repeats_nothing_th
     bench.restart("a")
     bench.tell("a", SequenceWanted(request=request()))
     assert bench.told == ["done"]
+
+
+def test_a_restarted_node_still_drops_the_requests_that_it_made_pairs_by() -> None:
+    """Seed 251 of circuits with crashes: requests of a dropped round went on and held all memories."""
+    bench = begun()
+    node = bench.nodes["a"]
+    for part in bench.parts():
+        record = RequestRecord(
+            request=part, submitted_ns=0, started_ns=0, outcome=None, delivered=0, reason=""
+        )
+        node.store.append(to_record(record))
+    bench.restart("a")
+    bench.tell("a", SequenceWanted(request=request()))
+    bench.run(SECOND)
+    assert sorted(node.others.withdrawn) == ["q/1/p1", "q/1/p2"]
 
 
 def test_batches_that_fail_again_and_again_fail_the_sequence_with_the_reason() -> None:
