@@ -4,7 +4,6 @@ Owns the command. Refuses counting (transport/predistribution_history.py) and fo
 """
 
 import json
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,6 +74,8 @@ def demand(
 
 def _records(state: Path, nodes: tuple[str, ...]) -> "list[Record]":
     """What the agents of a lab remember; read only, so that a running lab is not disturbed."""
+    import sqlite3
+
     from bellwire.core.events import Record
 
     found: list[Record] = []

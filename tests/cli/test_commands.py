@@ -85,8 +85,9 @@ def test_check_says_what_requests_get_beside_each_other() -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert "ann-cat beside the requests before it: reserves lanes 3 of ann-hub, 3 of hub-cat" in lines
-    assert lines[-1].startswith("ben-cat beside the requests before it: reserves lanes ")
-    assert lines[-1].endswith(", over ((ben rim) (rim cat))")
+    (beside,) = [one for one in lines if one.startswith("ben-cat beside the requests before it: ")]
+    assert beside.startswith("ben-cat beside the requests before it: reserves lanes ")
+    assert beside.endswith(", over ((ben rim) (rim cat))")
     found = json.loads(bellwire("check", "shared_hub", "--json").stdout)
     assert found["requests"]["ann-cat"]["together"]["lanes"] == {"ann-hub": 3, "hub-cat": 3}
 
