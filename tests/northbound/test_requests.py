@@ -1,21 +1,35 @@
 """Requests over HTTP: from the submission to the pairs, on a lab with emulated instruments."""
 
 import secrets
+from math import exp
 
 import pytest
 
 from bellwire.client import Client, Conflict, Forbidden, NotFound, Refused, RequestTerms
+from bellwire.core.bell import COST_UNIT_PER_NEPER, decay_rates
+from bellwire.labs import load_lab
 from tests.northbound.conftest import Tokens
-from tests.northbound.serving import Served
+from tests.northbound.serving import RunningLab, Served
 
 ENDS = ["alice", "bob"]
+FRESH = 0.97498
+"""Of a pair of this lab's link when it is born."""
 
 
 def fresh(what: str) -> str:
     return f"{what}-{secrets.token_hex(4)}"
 
 
-def test_a_request_is_taken_served_and_its_pairs_are_read_page_by_page_at_both_ends(client: Client) -> None:
+def steepest_decay_hz(lab: RunningLab) -> float:
+    """No eigenvalue of a stored pair decays faster."""
+    _, memories = load_lab(lab.file).world()
+    rates = [decay_rates(one.t1_ns, one.t2_ns, one.depolarising_time_ns) for one in memories]
+    return max(map(sum, zip(*rates, strict=True))) / COST_UNIT_PER_NEPER * 1e9
+
+
+def test_a_request_is_taken_served_and_its_pairs_are_read_page_by_page_at_both_ends(
+    client: Client, lab: RunningLab
+) -> None:
     name = fresh("served")
     taken = client.submit(RequestTerms(request_id=name, target_nodes=ENDS, count=5, consumption="measure"))
     assert (taken.request_id, taken.source, taken.status, taken.fresh) == (name, "alice", "in_progress", True)
@@ -33,7 +47,8 @@ def test_a_request_is_taken_served_and_its_pairs_are_read_page_by_page_at_both_e
         assert (one.peer, other.peer) == ("bob", "alice")
         assert (one.head_end, one.frame, one.fidelity) == (other.head_end, other.frame, other.fidelity)
         assert one.outcome in (0, 1)
-        assert 0.25 < one.fidelity < 0.975  # 0.97498 when fresh, by the lab file; memories lose some of it
+        least = (1.0 + (4.0 * FRESH - 1.0) * exp(-steepest_decay_hz(lab) * one.age_ns / 1e9)) / 4.0
+        assert least - 1e-4 < one.fidelity < FRESH + 1e-4
         assert one.age_ns > 0
 
 
