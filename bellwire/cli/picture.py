@@ -249,7 +249,8 @@ class LabPicture:
                 continue
             entry = json.loads(line)
             if "group" in entry:
-                self._take_group(states, entry["group"])
+                if entry["operation"] == "release":  # a fusion measures in the midst of what it makes
+                    self._take_group(states, entry["group"])
                 continue
             truth = entry["truth"]
             if truth is None or entry["operation"].startswith(("pauli", "rotation")):

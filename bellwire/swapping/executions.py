@@ -80,7 +80,9 @@ class Execution:
                 if chain is None or chain.dead:
                     held.far = -1
                 else:
-                    held.oldest_ns = max(chain.oldest_ns, chain.claimed_ns)  # time in store does not count
+                    held.oldest_ns = chain.oldest_ns
+                    if chain.claimed_ns > 0:  # time in store does not count
+                        held.oldest_ns = max(chain.oldest_ns, chain.claimed_ns)
                     purification = self.purifications.get(owner or "")
                     # Rounds of a tree come before its swaps; where the ledger decides, a pair that could be
                     # better is swapped when it can be: holding it back costs more than it gains.

@@ -62,7 +62,7 @@ def test_a_dry_run_says_what_would_be_done_and_why_something_is_left_out(lab: Pa
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "say which procedures, or --all (the procedures are detector_bias, darks"),
+        ((), "say which procedures, or --all (the procedures are references, detector_bias, darks"),
         (("alice-bob", "darks", "--all"), "say which procedures, or --all"),
         (("alice-bob", "dark"), 'no procedure is called "dark" (did you mean "darks"?)'),
         (("alice-bbo", "darks"), 'no link is called "alice-bbo"'),

@@ -119,7 +119,7 @@ def test_a_request_to_a_lab_that_is_not_up_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("terms", "problem"),
     [
-        (["--to", "bob"], "give --count or --duration"),
+        (["--to", "bob"], "give --count, --duration or --until-cancelled"),
         (["--to", "bbo", "--count", "1"], 'no node "bbo" in the lab (did you mean "bob"?)'),
         (["--to", "bob", "--count", "1", "--fidelity", "0.99"], "fidelity 0.99 cannot be reached"),
         (["--to", "bob", "--count", "1", "--mode", "asap"], 'unknown generation mode "asap"'),

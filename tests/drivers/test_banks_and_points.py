@@ -20,6 +20,7 @@ from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.health import Health
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
 from bellwire.simulator_backend.emulation_process import emulation_commands
+from bellwire.simulator_backend.world_fusions import GroupTruth
 from tests.drivers.conftest import Lab, make_lab
 
 STATE: bell.Bell = (0.85, 0.06, 0.05, 0.04)
@@ -247,4 +248,8 @@ async def test_the_truth_of_a_turned_pair_is_logged_as_it_was_before_the_turn(no
     )
     await lab.eventually(lambda: bool(node.events), "the bit")
     assert before is not None
-    assert [(entry[2], entry[4]) for entry in lab.truth_log] == [("rotation_y", before), ("measure_X", None)]
+    turned, measured = lab.truth_log
+    assert (turned[2], turned[4]) == ("rotation_y", before)
+    assert measured[2] == "measure_X"
+    assert isinstance(measured[4], GroupTruth)  # turned off the axes, it is no Bell-diagonal pair any more
+    assert measured[4].ends == before.ends

@@ -118,6 +118,7 @@ async def measured_by_cli(lab_path: str, state: Path) -> dict[str, Any]:
     return measured
 
 
+@pytest.mark.slow
 async def test_a_live_link_learns_its_fidelity_and_notices_when_the_world_gets_worse(tmp_path: Path) -> None:
     """A 95 % interval misses now and then, and comes back with further tests; a biased one would not. After
     the fall it must hold the new truth and exclude the old one."""

@@ -218,7 +218,7 @@ def _groups(run_dir: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for line in (run_dir / "truth.jsonl").read_bytes().splitlines():
         entry = json.loads(line)
-        if "group" in entry:
+        if "group" in entry and entry["operation"] == "release":
             for link, run, attempt, lane, side in entry["group"]["ends"]:
                 found.setdefault(f"{link}/{run}.{attempt}.{lane}:{side}", entry["group"])
     return found

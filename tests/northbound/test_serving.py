@@ -118,7 +118,7 @@ def test_no_token_is_ever_written_to_the_log_or_the_state(lab: RunningLab, tmp_p
 
 
 def test_help_does_not_need_the_packages_of_the_server() -> None:
-    heavy = "fastapi uvicorn starlette limits httpx pydantic"
+    heavy = "fastapi uvicorn starlette limits httpx"
     script = (
         "import sys\n"
         "from bellwire.cli.main import app\n"

@@ -44,6 +44,7 @@ class FakeChain:
         self.request: RequestId | None = "r"
         self.tree = 0
         self.hops = 1
+        self.claimed_ns = 0
 
 
 class FakeView:

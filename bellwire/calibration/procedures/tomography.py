@@ -65,12 +65,12 @@ class StateTomography:
         )
 
     async def run(self, work: Work) -> Finding:
-        await light.lighten(work)
-        window = window_in_force(work)
         knobs = _quarters(work.bench)
         for knob in _halves(work.bench):
             await _rest(work, knob, HALF_RESTS_DEG)
         rests = [await _rest(work, knob, QUARTER_RESTS_DEG) for knob in knobs]
+        window = window_in_force(work)
+        await light.lighten(work)
         counts = np.zeros((len(POSITIONS), len(LABELS), len(LABELS)), np.int64)
         async with paired(work) as pairing:
             work.tell("finding the clock", 0.05)

@@ -297,6 +297,7 @@ TestHistories.settings = settings(max_examples=30, stateful_step_count=30, deadl
 WEIGHTS = {"come": 10, "end": 4, "take": 2, "refuse": 3, "fail": 3, "time": 4, "back": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("topology", "wait_s", "least"),
     [

@@ -350,6 +350,7 @@ def plainly(topology: Topology, requests: list[PairRequest]) -> dict[str, list[f
         made[best[1].request].append(best[0])
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=150)
 @given(batches())
 def test_the_total_is_that_of_the_printed_loop_although_most_searches_are_spared(

@@ -41,6 +41,7 @@ def chances_of(tree: Tree, topology: Topology) -> None:
         assert tree.success_probability == pytest.approx(whole, rel=1e-9)
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(
     batches(5),

@@ -191,7 +191,13 @@ def test_what_has_no_clock_refuses_one(tmp_path: Path) -> None:
     [
         (("clock: bob_clock}", "clock: bob_cloc}"), 'no clock "bob_cloc" - did you mean'),
         (("clock: bob_clock}", "clock: bob_pps}"), "no clock"),
-        (("{angle_deg.2: bob_plate.angle_2_deg}", "{clock: bob_clock}"), "has no clock of its own"),
+        (
+            (
+                "{angle_deg.1: bob_plate.angle_1_deg, angle_deg.2: bob_plate.angle_2_deg}",
+                "{clock: bob_clock}",
+            ),
+            "has no clock of its own",
+        ),
     ],
 )
 def test_a_wrong_clock_is_a_line_of_the_lab_file(
