@@ -208,11 +208,11 @@ def test_heralded_photons_come_one_at_a_time_but_for_other_pairs(seed: int) -> N
 
 # --- over sockets -------------------------------------------------------------------------------------------
 
-QUICK = (
+QUICK: tuple[Procedure, ...] = (
     DetectorEfficiency(windows=2, window_s=0.5, record_s=1.0),
     DetectorJitter(windows=3, window_s=0.5, record_s=1.0),
     PhotonStatistics(windows=3, window_s=0.5, record_s=1.0),
-    pytest.param(SourcePower(record_s=1.0), marks=pytest.mark.slow),
+    SourcePower(record_s=1.0),
 )
 
 
@@ -223,6 +223,7 @@ def pairs_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedProc
         yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", QUICK, ids=lambda one: str(one.name))
 async def test_each_finds_what_is_hidden_in_a_lab(
     procedure: Procedure, pairs_lab: EmulatedProcess, tmp_path: Path
