@@ -134,6 +134,7 @@ def test_repeaters_swap_and_rounds_between_ends_of_a_link_are_carried_out(chain:
     assert {event.ended for event in rounds} == {"done"}
 
 
+@pytest.mark.slow  # ages, and with them fidelities, are those of a machine with nothing else to do
 def test_a_tuned_request_is_as_fast_and_as_good_live_as_in_virtual_time(chain: LiveRun) -> None:
     assert chain.statuses["tuned"] == "completed"
     live = live_sample(chain.recorded, "tuned")
@@ -192,6 +193,7 @@ def test_every_member_lists_the_ghz_states_that_the_world_knows(star: LiveRun, m
     assert not any(star.taken[mode].values())
 
 
+@pytest.mark.slow  # ages, and with them fidelities, are those of a machine with nothing else to do
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graph_states_are_those_of_their_edges_in_the_emulated_world(star: LiveRun, name: str) -> None:
     """On the path from alice it is she who turns her qubit, as soon as it is born; carol turns hers last."""
