@@ -185,7 +185,14 @@ def _keep(kept: Path, intervals: list[Interval]) -> None:
     results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else dict(EMPTY)
     results["intervals"] = [*results["intervals"], *intervals]
     results["rows"] = summary(results["intervals"])
-    kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    kept.write_text(as_text(results), encoding="utf-8")
+
+
+def as_text(results: dict[str, Any]) -> str:
+    """JSON with an interval a line: there are thousands."""
+    head = json.dumps(results | {"intervals": []}, indent=1).removesuffix("[]\n}")
+    lines = ",\n".join(f"  {json.dumps(one)}" for one in results["intervals"])
+    return f"{head}[\n{lines}\n ]\n}}\n"
 
 
 def summary(intervals: list[Interval]) -> list[dict[str, Any]]:
