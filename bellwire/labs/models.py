@@ -1,7 +1,7 @@
 """The schema of a lab file: sections, keys with their units, ranges and catalogue defaults.
 
 Owns what one section may say on its own. Refuses references between sections (crosscheck.py) and any
-conversion (build.py): values here are still in the units of their keys.
+conversion (lab.py): values here are still in the units of their keys.
 """
 
 from typing import Annotated, Literal, Self

@@ -1,8 +1,7 @@
 """The ladder of corrective actions: Algorithm 1 of the stack paper as a pure decision (algorithms.md 9).
 
 Owns which action follows from what was observed, and the state of a request on the ladder. Refuses to observe
-(corrections_window.py), to say when it is time to judge (corrections_times.py) and to act: an action is a
-value.
+and to say when it is time to judge (corrections_window.py), and to act: an action is a value.
 
 Under-performance climbs the ladder, one rung an action, and ends above its last one; a window that reaches
 its thresholds goes back to the ground. The paper's "increase" is read as: a threshold that was lowered

@@ -24,42 +24,14 @@ from bellwire.planner.predistribution_forecast import (
 )
 from bellwire.transport.predistribution_history import asked_in, counts_of
 from bellwire.transport.request_records import RequestRecord, to_record
+from tests.planner.arrivals import DAY, errors_of
 
-DAY = 24
+HISTORIES = 8
 WINDOWS = 10 * DAY
-PAIRS = 8
-
-
-def daily(chance: np.random.Generator) -> np.ndarray:
-    """A pair that is wanted mostly at its own time of the day: mean 3 in an hour, between 0.3 and 5.7."""
-    phase = chance.uniform(0.0, 2.0 * math.pi)
-    hours = np.arange(WINDOWS)
-    return chance.poisson(3.0 + 2.7 * np.sin(2.0 * math.pi * hours / DAY + phase)).astype(float)
-
-
-def steady(chance: np.random.Generator) -> np.ndarray:
-    return chance.poisson(3.0, size=WINDOWS).astype(float)
-
-
-def wandering(chance: np.random.Generator) -> np.ndarray:
-    """A mean that takes steps of 10: what was last is the best that can be said."""
-    return np.abs(np.cumsum(chance.normal(0.0, 10.0, size=WINDOWS)) + 300.0).round()
-
-
-def errors_of(kind: str) -> dict[str, float]:
-    """Mean error of each forecast over PAIRS histories, and of the choice among them."""
-    make = {"daily": daily, "steady": steady, "wandering": wandering}[kind]
-    total: dict[str, float] = {}
-    for seed in range(PAIRS):
-        counts = make(np.random.default_rng([seed, len(kind)]))
-        every = {**forecasts(counts, DAY), "chosen": chosen(counts, DAY)}
-        for name, forecast in every.items():
-            total[name] = total.get(name, 0.0) + absolute_error(forecast, counts, WINDOWS // 2) / PAIRS
-    return total
 
 
 def test_a_season_is_found_where_there_is_one() -> None:
-    found = errors_of("daily")
+    found = errors_of("daily", histories=HISTORIES, windows=WINDOWS)
     assert found["seasonal"] < 0.85 * found["last"]
     assert found["chosen"] < 0.9 * found["last"]
 
@@ -67,14 +39,14 @@ def test_a_season_is_found_where_there_is_one() -> None:
 def test_smoothing_beats_the_last_window_where_only_chance_changes_it() -> None:
     """Two Poisson counts differ by sqrt(2) times what one differs from its mean: errors in the ratio 0.71,
     and more by sqrt(1 + 1/9), since the mean is known from about nine windows."""
-    found = errors_of("steady")
+    found = errors_of("steady", histories=HISTORIES, windows=WINDOWS)
     expected = math.sqrt((1.0 + 0.2 / 1.8) / 2.0)
     assert found["smoothed"] / found["last"] == pytest.approx(expected, rel=0.05)
     assert found["chosen"] < 0.85 * found["last"]
 
 
 def test_where_the_last_window_is_the_best_forecast_the_choice_keeps_to_it() -> None:
-    found = errors_of("wandering")
+    found = errors_of("wandering", histories=HISTORIES, windows=WINDOWS)
     assert found["last"] < found["smoothed"]
     assert found["chosen"] <= 1.05 * found["last"]
 

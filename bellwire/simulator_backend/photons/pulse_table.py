@@ -1,6 +1,6 @@
 """Which detectors click in one pulse of down-conversion sources: every pattern with its exact probability.
 
-Owns the closed form for Gaussian light. Refuses single photons of memories (emitter_table.py), continuous
+Owns the closed form for Gaussian light. Refuses single photons of memories (emitter_sampler.py), continuous
 light (poisson) and detectors' dead time: ends here only fire or stay silent.
 
 A source makes exp(a+ T b+)|0> up to norm. That a set S of ends stays silent is the expectation of
