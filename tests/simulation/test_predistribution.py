@@ -182,6 +182,7 @@ def test_stores_give_their_memories_to_requests_that_have_none() -> None:
     assert lab.network.stores.super_links[0].target == 1
     seen = Seen(replace(lab, requests=(near,)), 2)
     assert seen.delivered.keys() == seen.submitted.keys()
+    assert sum(seen.counters(name)["made_room"] for name in lab.network.nodes) > 0
 
 
 def test_equal_seeds_give_equal_histories_with_stores() -> None:
