@@ -8,14 +8,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "${PYTHON311:-python3.11}" -m venv "$work/oldest"
-"$work/oldest/bin/pip" install -q hatchling editables ".[test,check]"
-"$work/oldest/bin/pip" freeze | grep -v '^bellwire' > "$work/pins"
+"$work/oldest/bin/pip" install -q hatchling editables setuptools ".[test,check]"
+"$work/oldest/bin/pip" freeze --all | grep -vE '^(bellwire|pip)\b' > "$work/pins"
 for python in "${PYTHON312:-python3.12}" "${PYTHON313:-python3.13}"; do
     rm -rf "$work/newer"
     "$python" -m venv "$work/newer"
-    "$work/newer/bin/pip" install -q -c "$work/pins" hatchling editables ".[test,check]"
+    "$work/newer/bin/pip" install -q -c "$work/pins" hatchling editables setuptools ".[test,check]"
     "$work/newer/bin/pip" check
-    "$work/newer/bin/pip" freeze | grep -v '^bellwire' | diff "$work/pins" - || {
+    "$work/newer/bin/pip" freeze --all | grep -vE '^(bellwire|pip)\b' | diff "$work/pins" - || {
         echo "$python resolves another set than 3.11" >&2
         exit 1
     }

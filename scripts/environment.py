@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 EXTRAS = {"demo": "", "test": "[test,check]"}
-#: The build back end is pinned too: the build runs in this environment, not in an isolated, unpinned one.
-BUILD_TOOLS = ("hatchling", "editables")
+#: The build back ends are pinned too: builds run in this environment, not in an isolated, unpinned one.
+#: tinyrpc (of pulsestreamer) has no wheel on the index and is built by setuptools, which newer Pythons lack.
+BUILD_TOOLS = ("hatchling", "editables", "setuptools")
 
 
 def requirement_digest() -> str:

@@ -126,8 +126,12 @@ class SessionInstrument(Instrument):
             on_stray=self._take_stray(),
             on_fault=lambda fault: self._fell_out(session, fault),
         )
-        self.session = session
-        await session.open()
+        try:
+            await session.open()
+        except BaseException:
+            await session.close()
+            raise
+        self.session = session  # not before: whoever asks meanwhile shall hear that nothing is connected
 
     def _fell_out(self, session: Session, fault: DeviceFault) -> None:
         """Nobody shall take the instrument for ready until the supervising task has noticed."""

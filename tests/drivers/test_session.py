@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bellwire.core.errors import DeviceFault
+from bellwire.drivers.boostik import Boostik
 from bellwire.drivers.faults import Disconnected, LinkTimeout, ProtocolFault
 from bellwire.drivers.replies import line, lines
 from bellwire.drivers.session import Session, SessionSettings, Transport
@@ -22,7 +23,8 @@ QUICK = SessionSettings(timeout_s=0.15, reply_bytes_max=64, quiet_s=0.001, hang_
 
 
 class Stage(Transport):
-    """The other end of a line. `answers`: what each request makes come; `gate`: holds writes while closed."""
+    """The other end of a line. `answers`: what each request makes come; `way`, `gate`: hold opening and writes
+    while closed."""
 
     def __init__(self, answers: dict[bytes, list[bytes]] | None = None) -> None:
         self.answers = answers or {}
@@ -30,6 +32,8 @@ class Stage(Transport):
         self.arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.gate = threading.Event()
         self.gate.set()
+        self.way = threading.Event()
+        self.way.set()
         self.opened = 0
         self.closed = 0
         self.problem: Exception | None = None
@@ -37,6 +41,7 @@ class Stage(Transport):
 
     def open(self, timeout_s: float) -> None:
         self.opened += 1
+        self.way.wait(10)
         if self.problem is not None:
             raise self.problem
 
@@ -57,6 +62,17 @@ class Stage(Transport):
             return self.arrived.get(timeout=timeout_s)
         except queue.Empty:
             return b""
+
+
+class Amplifier(Boostik):
+    """An instrument whose line a test plays."""
+
+    def __init__(self, name: str, stage: Stage) -> None:
+        super().__init__(name, "nowhere", settings=QUICK)
+        self._stage = stage
+
+    def _transport(self) -> Transport:
+        return self._stage
 
 
 @asynccontextmanager
@@ -243,6 +259,20 @@ async def test_a_call_that_hangs_costs_its_thread_and_never_the_loop() -> None:
         await in_turn(lambda: stage.written == [b"a\n"])
         assert await session.exchange(b"b\n", line()) == b"fine"
     assert len(stage.threads) == 2
+
+
+async def test_an_instrument_whose_line_is_being_opened_is_not_connected_yet() -> None:
+    stage = Stage()
+    stage.way.clear()
+    amplifier = Amplifier("thing", stage)
+    connecting = asyncio.create_task(amplifier.connect())
+    await in_turn(lambda: stage.opened == 1)
+    await refused(amplifier.read_parameter("current_ma"), Disconnected, "not connected")
+    connecting.cancel()
+    stage.way.set()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    await in_turn(lambda: stage.closed == 1)
 
 
 async def test_closing_ends_the_thread() -> None:
