@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from bellwire.calibration.bench import LinkBench, Receiver
 from bellwire.calibration.estimates.attempt_of_pairs import PairTotals
 from bellwire.calibration.estimates.counting import weighted_sum
+from bellwire.calibration.estimates.curves import FWHM_PER_SIGMA
 from bellwire.calibration.estimates.link_quality import CORRELATION_SIGNS, BasisCounts
 from bellwire.calibration.pairing import Times, Together, merged, needs_two
 from bellwire.calibration.records import Quantity
 from bellwire.calibration.work import Work
 from bellwire.drivers.tags.pairs import count_pairs
 
-FWHM_PER_SIGMA = 2.3548200450309493
 OFF_PEAK_WINDOWS = 40
 OFF_PEAK_AWAY = 20
 """Accidentals are counted so many window widths away from the peak, on both sides."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from bellwire.calibration.bench import LinkBench
 from bellwire.calibration.estimates.counting import poisson_rate
+from bellwire.calibration.estimates.curves import FWHM_PER_SIGMA
 from bellwire.calibration.pairing import merged, needs_two, paired
 from bellwire.calibration.procedure import Finding, unique
 from bellwire.calibration.records import Check, Quantity
@@ -20,7 +21,6 @@ from bellwire.calibration.trackers.joining import joined
 from bellwire.calibration.work import Work
 from bellwire.drivers.tags.pairs import pair_indices
 
-FWHM_PER_SIGMA = 2.3548200450309493
 NORMAL_MEDIAN = 1.2533141373155001
 """A median of normal values errs by so much more than their mean."""
 
