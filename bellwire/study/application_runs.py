@@ -50,10 +50,16 @@ class Truths:
 
     pairs: dict[frozenset[str], TruePair] = field(default_factory=dict[frozenset[str], TruePair])
     groups: dict[str, GroupTruth] = field(default_factory=dict[str, GroupTruth])  # by each of its ends
+    turning: dict[frozenset[str], TruePair] = field(default_factory=dict[frozenset[str], TruePair])
 
     def see_pair(self, ends: frozenset[str], pair: TruePair) -> None:
         """A qubit of a pair is about to be used up. Only the first sight counts."""
         self.pairs.setdefault(ends, pair)
+
+    def see_turn(self, ends: frozenset[str], pair: TruePair) -> None:
+        """A qubit of a pair is about to be turned: after that it is no Bell-diagonal pair any more, and where
+        the turn belongs to its measurement, it is not seen again. The last sight counts."""
+        self.turning[ends] = pair
 
     def see_group(self, truth: GroupTruth, members: int) -> None:
         """The same, of a state of three and more, once it is the wanted one."""
@@ -63,7 +69,7 @@ class Truths:
 
     def of(self, delivery: Delivery) -> TruePair | None:
         """The pair of a delivery, None: the World did not tell."""
-        return self.pairs.get(delivery.ends)
+        return self.pairs.get(delivery.ends) or self.turning.get(delivery.ends)
 
 
 @dataclass(slots=True)
@@ -161,12 +167,20 @@ def _read_truths(path: Path, begin: int, members: int, truths: Truths) -> None:
 
 
 def _take_truth(entry: dict[str, Any], members: int, truths: Truths) -> None:
-    if entry["operation"].startswith(("pauli", "rotation")):
+    if entry["operation"].startswith("pauli"):
         return
     group, truth = entry.get("group"), entry["truth"]
-    if group is not None and "density" in group:
+    if entry["operation"].startswith("rotation"):
+        if truth is not None:
+            truths.see_turn(*_pair_of(entry))
+    elif group is not None and "density" in group:
         ends = tuple(End(*end) for end in group["ends"])
         truths.see_group(GroupTruth.of_parts(ends, tuple(group["nodes"]), group["density"]), members)
     elif truth is not None:
-        pair = frozenset(str(End(*end)) for end in truth["ends"])
-        truths.see_pair(pair, TruePair(entry["at_ns"], truth["frame"], tuple(truth["state"])))
+        truths.see_pair(*_pair_of(entry))
+
+
+def _pair_of(entry: dict[str, Any]) -> tuple[frozenset[str], TruePair]:
+    truth = entry["truth"]
+    ends = frozenset(str(End(*end)) for end in truth["ends"])
+    return ends, TruePair(entry["at_ns"], truth["frame"], tuple(truth["state"]))
