@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.northbound.serving import lab_up, served, token  # noqa: E402  the folder above is on the path now
 
-CONNECTIONS = 32
+CONNECTIONS = 64
 ANSWER_S = 30.0
 
 

@@ -46,6 +46,7 @@ class Gate:
         self._failures = RateLimitItemPerSecond(limits.failures_per_s)
         self._windows = MovingWindowRateLimiter(MemoryStorage())
         self._open = 0
+        self._submitting = 0
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,15 +65,19 @@ class Gate:
             await send(message)
 
         self._open += 1
+        submitting = 0
         try:
             principal = self._admit(scope)
             scope.setdefault("state", {})["principal"] = principal
+            submitting = int(_is_submission(scope))
+            self._submitting += submitting
             await self._app(scope, self._measured(receive), sending)
         except Problem as problem:
             self._service.health.count(problem.kind.name.replace("-", "_"))
             await problem.response()(scope, receive, sending)
         finally:
             self._open -= 1
+            self._submitting -= submitting
             self._note(scope, answered, begun_s)
 
     def _admit(self, scope: Scope) -> Principal | None:
@@ -84,7 +89,9 @@ class Gate:
         principal = self._principal(headers, address, scope)
         whose = address if principal is None else f"{principal.token_id} {principal.name}"
         self._take(self._calls, "calls", whose, "calls")
-        if scope["method"] == "POST" and scope["path"] == SUBMISSIONS:
+        if _is_submission(scope):
+            if self._submitting >= limits.submissions_open_max:
+                raise later("overloaded", f"{self._submitting} submissions are being taken", 1)
             self._take(self._submissions, "submissions", whose, "submissions")
         try:
             announced = int(headers.get("content-length", "0"))
@@ -150,6 +157,10 @@ class Gate:
             principal=None if principal is None else principal.name,
             took_ms=round((time.monotonic() - begun_s) * 1e3, 1),
         )
+
+
+def _is_submission(scope: Scope) -> bool:
+    return bool(scope["method"] == "POST" and scope["path"] == SUBMISSIONS)
 
 
 def _is_loopback(address: str) -> bool:

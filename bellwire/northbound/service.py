@@ -25,6 +25,7 @@ class Limits:
     """What one client, or all of them together, may ask of a server."""
 
     submissions_per_s: int = 50  # of one token
+    submissions_open_max: int = 8  # of all: their sources are asked meanwhile, who have other work as well
     calls_per_s: int = 500  # of one token, submissions included
     failures_per_s: int = 10  # refusals for want of a valid token, by address
     body_bytes_max: int = 65_536

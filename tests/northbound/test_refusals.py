@@ -1,5 +1,6 @@
 """Every documented refusal is met on a real server, in its documented form, and changes nothing."""
 
+import asyncio
 import json
 import re
 import socket
@@ -230,6 +231,22 @@ def test_more_submissions_than_a_token_may_make_are_refused_and_say_when_to_come
             problem(one, "rate-limited")
             assert int(one.headers["retry-after"]) >= 1
         assert made.get("/v1/lab").status_code == 200  # only submissions are at their limit
+
+
+async def test_what_comes_while_enough_submissions_are_being_taken_is_refused_at_once(
+    server: Served, tokens: Tokens
+) -> None:
+    """Sixty at the same moment, of which eight may be at work: the ninth need not wait for its refusal."""
+    bearer = {"Authorization": f"Bearer {tokens.operator}"}
+    limits = httpx.Limits(max_connections=60)
+    async with httpx.AsyncClient(base_url=server.url, headers=bearer, limits=limits, timeout=60) as made:
+        answers = await asyncio.gather(*(made.post("/v1/requests", json=TERMS) for _ in range(60)))
+        refused = [one for one in answers if one.status_code != 202]
+        assert 0 < len(refused) <= 52
+        for one in refused:
+            problem(one, "overloaded")
+            assert int(one.headers["retry-after"]) >= 1
+        assert (await made.post("/v1/requests", json=TERMS)).status_code == 202
 
 
 def test_guessing_tokens_is_slowed_down(alone: Served) -> None:
