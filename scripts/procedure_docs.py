@@ -24,6 +24,7 @@ from bellwire.calibration.procedures import (
     detector_delays,
     detector_efficiency,
     detector_jitter,
+    memory_lifetime,
     oven_scan,
 )
 from bellwire.calibration.table import procedures
@@ -69,6 +70,8 @@ ACCEPTS = {
     "as wide as expected, within the scan",
     "bsm_patterns": "Psi+ and Psi- alike, and visibility as of the HOM scan, within 3 sigma",
     "herald_rate": "heralds counted >= the setting `heralds_min`",
+    "memory_lifetime": f"not below what the lab file says by more than {memory_lifetime.BELOW:g} sigma; one "
+    f"law fits; at most {memory_lifetime.LOST_MAX:.0%} of the states lost",
     "link_quality": f"errors in Z and X <= {link_quality.BBM92_LIMIT:g}",
     "bell_test": "S > 2 by 3 sigma, and not above 2.828 by more than 4",
     "tomography": "lower end of the fidelity >= the setting `fidelity_min`; concurrence above 0; one state "

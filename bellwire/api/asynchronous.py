@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -127,6 +128,8 @@ class Lab:
             raise ConfigError(
                 f"{name} has no calibration section, so nothing says how to measure it", where=self.file.path
             )
+        if not self._reach.lends_memories:
+            bench = replace(bench, memories=())
         return Link(bench, self._reach.access, store_in(self.state), self._operator)
 
     # -- light ----------------------------------------------------------------------------------------------

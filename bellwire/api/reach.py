@@ -72,6 +72,11 @@ class Reach(Protocol):
     def access(self) -> Access: ...
 
     @property
+    def lends_memories(self) -> bool:
+        """Whether states can be stored in the memories of nodes, which belong to their agents."""
+        ...
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Which can be reached."""
         ...
@@ -110,6 +115,11 @@ class ThroughAgents:
     def access(self) -> Access:
         """The console."""
         return self._console
+
+    @property
+    def lends_memories(self) -> bool:
+        """As of `Reach`."""
+        return True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -240,6 +250,11 @@ class OwnConnections:
     def access(self) -> Access:
         """Drivers of this process."""
         return self._access
+
+    @property
+    def lends_memories(self) -> bool:
+        """As of `Reach`."""
+        return False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.link_words import Basis
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import TeleportOutcome
-from bellwire.core.notices import MemoryLost, PlanInstalled, QubitDelivered, SlotFreed
+from bellwire.core.notices import MemoryLost, OwnSlotFreed, PlanInstalled, QubitDelivered, SlotFreed
+from bellwire.core.own_slots import OwnSlots
 from bellwire.core.qubit_uses import MeasureUse, QubitUse
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
@@ -59,7 +60,7 @@ class _Used:
 class QubitUses:
     """The applications of one end node that use kept qubits."""
 
-    def __init__(self, settings: NetworkSettings, node: NodeId, slots: SlotBook) -> None:
+    def __init__(self, settings: NetworkSettings, node: NodeId, slots: SlotBook, own: OwnSlots) -> None:
         memory = settings.nodes[node].memory
         if memory is None:
             raise LocalMisuse(f"{node} has no memory: only end nodes use qubits")
@@ -67,7 +68,7 @@ class QubitUses:
         self._slots = slots
         self._limit_ns = memory.operation_limit_ns
         self._patience_ns = settings.timers.delivery_ns
-        self._free = list(range(memory.slots, memory.slots + memory.own_slots))
+        self._own = own
         self._requests: dict[RequestId, _Known] = {}
         self._qubits: dict[tuple[RequestId, int], _Used] = {}
         self._operations: dict[int, _Used] = {}
@@ -88,11 +89,12 @@ class QubitUses:
         return {
             PlanInstalled: self._on_plan,
             QubitDelivered: self._on_delivered,
+            OwnSlotFreed: self._on_own_slot_freed,
             MemoryLost: self._on_memory_lost,
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset((SlotFreed,))
+        return frozenset((SlotFreed, OwnSlotFreed))
 
     def deadline_ns(self) -> int | None:
         return min((one.give_up_ns for one in self._qubits.values() if one.stage == "waiting"), default=None)
@@ -131,9 +133,9 @@ class QubitUses:
     def _prepare(self, step: Step, one: _Used) -> None:
         """Make the state of this delivery, as soon as a slot is free for it."""
         use = one.known.use
-        if isinstance(use, MeasureUse) or not self._free:
+        if isinstance(use, MeasureUse) or not self._own.any_free:
             return
-        one.stage, one.own_slot = "preparing", self._free.pop(0)
+        one.stage, one.own_slot = "preparing", self._own.take()
         order = PrepareQubit(
             operation=step.operation(),
             slot=one.own_slot,
@@ -260,11 +262,18 @@ class QubitUses:
         step.tell(SlotFreed(slot=one.slot))
         if one.own_slot is None:
             return
-        self._free.append(one.own_slot)
-        for other in self._qubits.values():
-            if other.stage == "waiting" and other.known.place == 0:
-                self._prepare(step, other)
-                return
+        self._own.give_back(one.own_slot)
+        self._prepare_waiting(step)
+        if self._own.any_free:
+            step.tell(OwnSlotFreed())
+
+    def _on_own_slot_freed(self, step: Step, notice: OwnSlotFreed) -> None:
+        self._prepare_waiting(step)
+
+    def _prepare_waiting(self, step: Step) -> None:
+        for one in self._qubits.values():
+            if one.stage == "waiting" and one.known.place == 0:
+                self._prepare(step, one)
 
     def _report(self, step: Step, one: _Used, bit: int | None) -> None:
         step.order(
@@ -287,7 +296,7 @@ class QubitUses:
         lost, self._qubits = list(self._qubits.values()), {}
         for one in lost:
             if one.own_slot is not None:
-                self._free.append(one.own_slot)
+                self._own.give_back(one.own_slot)
             self._slots.lose(one.slot)
             one.basis, one.outcome = None, None
             self._report(step, one, None)

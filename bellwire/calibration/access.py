@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from bellwire.calibration.records import InstrumentSeen
+from bellwire.drivers.qubit_storage import Preparation, Stored
 from bellwire.drivers.readings import Value
 from bellwire.drivers.time_tags import Counts, TagBlock
 
@@ -44,6 +45,14 @@ class Held(Protocol):
         """Blocks of tags of a time tagger from now on until `duration_s` of its time are covered.
 
         `channels`: only these; empty: all. Use contextlib.aclosing.
+        """
+        ...
+
+    async def store(self, node: str, state: Preparation, storage_s: float) -> Stored:
+        """Have the memory of a node keep a state and measure it, in a slot that no link uses.
+
+        Such a slot is lent for this one state, beside entanglement and without a lease; whatever becomes of
+        whoever asked, it is free afterwards. Raises LocalMisuse where there is none, DeviceFault.
         """
         ...
 

@@ -191,6 +191,18 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryPlace:
+    """The memory of a node, as far as a calibration may use it. `slots`: that no link uses. `t1_s`, `t2_s`:
+    what plans rest on; None: nothing is lost that way.
+    """
+
+    node: str
+    slots: int
+    t1_s: float | None = None
+    t2_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
     """When photons of memories come: once in each `period_ps`, within `window_ps` of it."""
 
@@ -219,7 +231,8 @@ class LinkBench:
     `kind`: "meeting" where light of both nodes meets at one receiver, "distribution" where a source sends
     pairs to two. `delay`: the line in the arm of one of the photons that meet. `attempts`: of memories;
     None: unknown, or none. `entangled`: the Bell state that the source is built to make. `pairs_per_attempt`:
-    of the source, on average, as the link is planned; None: the lab file does not say one number. `limits`:
+    of the source, on average, as the link is planned; None: the lab file does not say one number. `memories`:
+    of its nodes, those with slots that no link uses. `limits`:
     acceptance limits that the operator has set, by "procedure.quantity", in place of the usual ones.
     """
 
@@ -233,6 +246,7 @@ class LinkBench:
     attempts: Attempts | None = None
     entangled: str = "phi_plus"
     pairs_per_attempt: float | None = None
+    memories: tuple[MemoryPlace, ...] = ()
     references: tuple[ClockReference, ...] = ()
     required: tuple[str, ...] = ()
     limits: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)

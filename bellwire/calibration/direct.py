@@ -19,6 +19,7 @@ from bellwire.core.errors import LocalMisuse
 from bellwire.core.registry import nearest
 from bellwire.drivers.equipment import Equipment
 from bellwire.drivers.leases import Lease
+from bellwire.drivers.qubit_storage import Preparation, Stored
 from bellwire.drivers.readings import Value
 from bellwire.drivers.roles import TimeTagger
 from bellwire.drivers.time_tags import Counts, TagBlock
@@ -110,6 +111,10 @@ class DirectHeld:
                 covered_ps += block.stop_ps - block.start_ps
                 if covered_ps >= duration_s * PS_PER_S:
                     return
+
+    async def store(self, node: str, state: Preparation, storage_s: float) -> Stored:
+        """As of `Held`, but refused: memories belong to their agents."""
+        raise LocalMisuse(f"the memory of {node} is reached through its agent only: bring the lab up")
 
     async def safe(self, instrument: str) -> None:
         """As of `Held`."""

@@ -15,6 +15,7 @@ from bellwire.calibration.access import Access, Held, OnLoss
 from bellwire.calibration.records import InstrumentSeen
 from bellwire.core.errors import DeviceFault, LocalMisuse
 from bellwire.drivers.faults import LinkTimeout
+from bellwire.drivers.qubit_storage import Preparation, Stored
 from bellwire.drivers.readings import Value
 from bellwire.drivers.time_tags import Counts, TagBlock
 
@@ -106,6 +107,10 @@ class SharedHeld:
         async with aclosing(stream.blocks(duration_s)) as blocks:
             async for block in blocks:
                 yield block
+
+    async def store(self, node: str, state: Preparation, storage_s: float) -> Stored:
+        """As of `Held`."""
+        return await self._held.store(node, state, storage_s)
 
     async def safe(self, instrument: str) -> None:
         """As of `Held`."""

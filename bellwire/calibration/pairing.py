@@ -301,7 +301,8 @@ def has_one_delay(bench: LinkBench) -> str | None:
 
 def needs_two(bench: LinkBench) -> str | None:
     """Why pairs between two receivers cannot be seen, or None."""
-    return None if len(bench.receivers) == 2 else "it compares two receivers, this link has one"
+    has = len(bench.receivers)
+    return None if has == 2 else f"it compares two receivers, this link has {has or 'none'}"
 
 
 def _measured(first: TagBlock, piece: TagBlock, order: Measure) -> OffsetMeasurement | None:

@@ -27,6 +27,7 @@ PROCEDURE_NAMES: Final = (
     "hom",
     "bsm_patterns",
     "herald_rate",
+    "memory_lifetime",
     "link_quality",
     "bell_test",
     "tomography",

@@ -23,6 +23,7 @@ from bellwire.calibration.procedures.detector_jitter import DetectorJitter
 from bellwire.calibration.procedures.herald_rate import HeraldRate
 from bellwire.calibration.procedures.hom import Hom
 from bellwire.calibration.procedures.link_quality import LinkQualityCheck
+from bellwire.calibration.procedures.memory_lifetime import MemoryLifetimes
 from bellwire.calibration.procedures.oven_scan import OvenScan
 from bellwire.calibration.procedures.photon_statistics import PhotonStatistics
 from bellwire.calibration.procedures.polarisation import Polarisation
@@ -60,6 +61,7 @@ def procedures() -> Mapping[str, Procedure]:
         Hom(),
         BsmPatterns(),
         HeraldRate(),
+        MemoryLifetimes(),
         LinkQualityCheck(),
         BellTest(),
         StateTomography(),

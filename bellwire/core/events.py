@@ -121,6 +121,7 @@ class QubitMeasured(TaggedWord, frozen=True, kw_only=True):
     ended: Ended
     bit: int | None
     at_ns: int
+    stamp_ns: int | None = None  # of the instrument, when it measured; None: it has not said
 
 
 class QubitPrepared(TaggedWord, frozen=True, kw_only=True):
@@ -129,6 +130,7 @@ class QubitPrepared(TaggedWord, frozen=True, kw_only=True):
     operation: int
     ended: Ended
     at_ns: int
+    stamp_ns: int | None = None  # of the instrument, when the last turn was done; None: it has not said
 
 
 class PairPurified(TaggedWord, frozen=True, kw_only=True):
@@ -222,6 +224,16 @@ class LinkRestGivenUp(TaggedWord, frozen=True, kw_only=True):
     number: int
 
 
+class StorageAsked(TaggedWord, frozen=True, kw_only=True):
+    """A calibration beside this node wants a state kept in a slot of its own, and then measured."""
+
+    number: int  # of the calibration's own; it finds the report by it
+    turns: tuple[int, int, int]  # of |0>, X-Y-X in units of 2 pi / 256
+    basis: Literal["X", "Y", "Z"]
+    storage_ns: int
+    within_ns: int  # it is not begun later than that
+
+
 class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
@@ -258,4 +270,5 @@ Event = (
     | LinkQubitReleased
     | LinkRestAsked
     | LinkRestGivenUp
+    | StorageAsked
 )

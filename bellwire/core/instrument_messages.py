@@ -130,6 +130,18 @@ class LinkRestWanted(InstrumentWord, frozen=True, kw_only=True):
     within_ns: int
 
 
+class StorageWanted(InstrumentWord, frozen=True, kw_only=True):
+    """The memory of the agent's node shall keep a state of one qubit for so long, and then measure it.
+
+    It takes a slot that no link uses, as soon as one is free, and gives it back whatever happens.
+    """
+
+    turns: tuple[int, int, int]  # of |0>, X-Y-X in units of 2 pi / 256
+    basis: Literal["X", "Y", "Z"]
+    storage_ns: int
+    within_ns: int
+
+
 class InstrumentDescribe(InstrumentWord, frozen=True, kw_only=True):
     """Who is this instrument, how does it stand, and what can be read and set?"""
 
@@ -221,6 +233,15 @@ class LinkRestGranted(InstrumentWord, frozen=True, kw_only=True):
     ends_ns: int
 
 
+class StorageTold(InstrumentWord, frozen=True, kw_only=True):
+    """What came of it. `bit` None: the qubit was lost, or no slot was free in time. `stored_ns`: by the
+    memory's own time; None: it has not said.
+    """
+
+    bit: int | None
+    stored_ns: int | None
+
+
 class InstrumentRefused(InstrumentWord, frozen=True, kw_only=True):
     """Terminal: it was not carried out, or no further."""
 
@@ -247,6 +268,7 @@ InstrumentQuestion = (
     | InstrumentSafe
     | InstrumentDescribe
     | LinkRestWanted
+    | StorageWanted
 )
 
 InstrumentAnswer = (
@@ -257,6 +279,7 @@ InstrumentAnswer = (
     | TagsEnded
     | InstrumentDescribed
     | LinkRestGranted
+    | StorageTold
     | InstrumentRefused
     | InstrumentFaulted
 )

@@ -83,6 +83,10 @@ class SlotFreed(Word, frozen=True, kw_only=True):
     slot: int
 
 
+class OwnSlotFreed(Word, frozen=True, kw_only=True):
+    """A slot that no link uses is free again: whoever waits for one may take it, applications first."""
+
+
 class PlanInstalled(Word, frozen=True, kw_only=True):
     """This node's part of a plan is in force."""
 
@@ -275,6 +279,7 @@ Notice = (
     | ViewWanted
     | ViewReady
     | SlotFreed
+    | OwnSlotFreed
     | PlanInstalled
     | PlanRemoved
     | LinkRequested

@@ -311,7 +311,7 @@ class MemoryEvent(IntEnum):
 class MemoryWords:
     """Record of the memory controller, 32 bytes. Fields that a kind does not use are 0.
 
-    HELD: slot, port, lane, run, attempt, stamp. OPERATION: slot = state, operation, result = result.
+    HELD: slot, port, lane, run, attempt, stamp. OPERATION: slot = state, operation, result = result, stamp.
     DISARMED: slot, result = reason (1 lease expired). Stamp: unix second and nanoseconds inside it.
     """
 

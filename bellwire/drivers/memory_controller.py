@@ -41,6 +41,8 @@ from bellwire.drivers.memory_words import (
 
 SECOND_NS = 1_000_000_000
 READ_SLOTS_MAX = 64
+_End = tuple[int, int, int | None]
+"""State, result or reason, and the device's time."""
 POST_TRIES = 3
 
 
@@ -53,6 +55,16 @@ class BellResult:
 
     status: Literal["ok", "failed"]
     outcome: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """End of an operation that was carried out. `at_ns`: unix time of the device when it was; None: its
+    record went astray and the device was asked, which tells the result alone.
+    """
+
+    result: int
+    at_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +135,7 @@ class MemoryController(FramedInstrument):
         self._settings: MemorySettings | None = None
         self._operation_timeout_s = operation_timeout_s
         self._next_operation: int | None = None
-        self._pending: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._pending: dict[int, asyncio.Future[_End]] = {}
         self._post_lock = asyncio.Lock()
 
     # -- configuration --------------------------------------------------------------------------------------
@@ -210,17 +222,17 @@ class MemoryController(FramedInstrument):
         """Stop attempting. A herald that came before has been reported by `on_held` when this returns."""
         await self._operate(Operation.DISARM, slot)
 
-    async def initialise(self, slot: int) -> None:
+    async def initialise(self, slot: int) -> Done:
         """Prepare |0>; whatever was in the slot is lost."""
-        await self._operate(Operation.INITIALISE, slot)
+        return await self._operate(Operation.INITIALISE, slot)
 
     async def hadamard(self, slot: int) -> None:
         """Hadamard gate."""
         await self._operate(Operation.HADAMARD, slot)
 
-    async def rotation(self, slot: int, axis: Literal["x", "y", "z"], angle_rad: float) -> None:
+    async def rotation(self, slot: int, axis: Literal["x", "y", "z"], angle_rad: float) -> Done:
         """Rotation about an axis by an angle (resolution 1.5 nrad)."""
-        await self._operate(Operation.ROTATION, slot, AXES.index(axis), angle_word(angle_rad))
+        return await self._operate(Operation.ROTATION, slot, AXES.index(axis), angle_word(angle_rad))
 
     async def pauli(self, slot: int, index: int) -> None:
         """Pauli gate by index 0..3 = I, Z, X, Y."""
@@ -238,11 +250,15 @@ class MemoryController(FramedInstrument):
 
     async def bell_measure(self, a: int, b: int) -> BellResult:
         """Bell measurement on two slots; both are empty afterwards, also when it did not succeed."""
-        result = await self._operate(Operation.BELL, a, b)
+        result = (await self._operate(Operation.BELL, a, b)).result
         return BellResult("failed", None) if result == BELL_FAILED else BellResult("ok", result)
 
     async def measure(self, slot: int, basis: Literal["X", "Y", "Z"]) -> int:
         """Measure in a Pauli basis: 0 for the +1, 1 for the -1 eigenstate. The slot is empty afterwards."""
+        return (await self.measure_timed(slot, basis)).result
+
+    async def measure_timed(self, slot: int, basis: Literal["X", "Y", "Z"]) -> Done:
+        """The same, with the time at which the device did it."""
         return await self._operate(Operation.MEASURE, slot, BASES.index(basis))
 
     async def release(self, slot: int, tag: int = 0) -> None:
@@ -283,8 +299,8 @@ class MemoryController(FramedInstrument):
             if slot.state is SlotState.ARMED:
                 await self.disarm(slot.slot)
 
-    async def _operate(self, code: Operation, *arguments: int) -> int:
-        """Post an operation and wait for its end; the result word when done."""
+    async def _operate(self, code: Operation, *arguments: int) -> Done:
+        """Post an operation and wait for its end."""
         if not self.link.is_open:
             raise Disconnected(self.name, f"{code.name.lower()} not sent: {self.state.reason}")
         async with self._post_lock:
@@ -292,7 +308,7 @@ class MemoryController(FramedInstrument):
                 self._next_operation = await self.link.read("LAST_OPERATION") + 1
             operation = self._next_operation
             self._next_operation += 1
-            ended: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+            ended: asyncio.Future[_End] = asyncio.get_running_loop().create_future()
             self._pending[operation] = ended
             try:
                 await self._post(operation, code, arguments)
@@ -300,11 +316,11 @@ class MemoryController(FramedInstrument):
                 self._pending.pop(operation, None)
                 raise
         try:
-            state, result = await self._wait_for_end(operation, code, ended)
+            state, result, at_ns = await self._wait_for_end(operation, code, ended)
         finally:
             self._pending.pop(operation, None)
         if state == OperationState.DONE:
-            return result
+            return Done(result, at_ns)
         if state == OperationState.FAILED:
             raise OperationRefused(self.name, code.name.lower(), spoken(Reason, result))
         if state == OperationState.NEVER_SEEN:
@@ -329,9 +345,7 @@ class MemoryController(FramedInstrument):
         except (DeviceRestarted, Disconnected) as fault:
             raise OperationUnknown(self.name, code.name.lower(), fault.detail) from fault
 
-    async def _wait_for_end(
-        self, operation: int, code: Operation, ended: asyncio.Future[tuple[int, int]]
-    ) -> tuple[int, int]:
+    async def _wait_for_end(self, operation: int, code: Operation, ended: asyncio.Future[_End]) -> _End:
         lost = asyncio.ensure_future(self.link.failed())
         waited: set[asyncio.Future[Any]] = {
             ended,
@@ -348,7 +362,7 @@ class MemoryController(FramedInstrument):
                     raise OperationUnknown(self.name, code.name.lower(), lost.result().detail)
                 state, result = await self._query(operation, code)
                 if state != OperationState.PENDING:
-                    return state, result
+                    return state, result, None
         finally:
             lost.cancel()
 
@@ -371,14 +385,15 @@ class MemoryController(FramedInstrument):
         for raw in events.records:
             words = MemoryWords.unpack(raw)
             if words.kind == MemoryEvent.HELD:
-                stamp_ns = words.stamp_s * SECOND_NS + words.stamp_sub_ns
-                self.on_held(words.slot, words.port, words.lane, words.run_short, words.attempt, stamp_ns)
+                self.on_held(
+                    words.slot, words.port, words.lane, words.run_short, words.attempt, _stamp_ns(words)
+                )
             elif words.kind == MemoryEvent.DISARMED:
                 self.on_disarmed(words.slot)
             elif words.kind == MemoryEvent.OPERATION:
                 ended = self._pending.get(words.operation)
                 if ended is not None and not ended.done():
-                    ended.set_result((words.slot, words.result))
+                    ended.set_result((words.slot, words.result, _stamp_ns(words)))
 
     def _take_bound(self, bound: Bound) -> None:
         if self._lost_count is None:
@@ -393,3 +408,7 @@ class MemoryController(FramedInstrument):
         """A missing record may have been a herald: our picture of the slots is wrong, as after a restart."""
         self._picture_lost = True
         self.link.end(DeviceRestarted(self.name, why))
+
+
+def _stamp_ns(words: MemoryWords) -> int:
+    return words.stamp_s * SECOND_NS + words.stamp_sub_ns

@@ -21,6 +21,7 @@ from bellwire.calibration.bench import (
     Detector,
     Knob,
     LinkBench,
+    MemoryPlace,
     Oven,
     Pump,
     PumpedCrystal,
@@ -152,7 +153,7 @@ class LinkCalibration(Section):
     """What stands around a link; procedures that need a part which is not named do not apply to it."""
 
     kind: Literal["meeting", "distribution"]
-    receivers: dict[Name, ReceiverSection] = Field(min_length=1)
+    receivers: dict[Name, ReceiverSection] = Field(default_factory=dict)  # none: of its memories alone
     arms: dict[Name, ArmSection] = Field(default_factory=dict)  # by node
     source: str | None = None  # OWNER-NAME of a composite
     delay: str | None = None  # OWNER-NAME of a delay line
@@ -262,6 +263,7 @@ def link_bench(
     composites: Iterable[CompositeSettings],
     *,
     pairs_per_attempt: float | None = None,
+    memories: Iterable[MemoryPlace] = (),
 ) -> LinkBench:
     """What procedures get. Raises ConfigError for a name or a role that is not there."""
     parts = _Parts(
@@ -280,6 +282,7 @@ def link_bench(
         else Attempts(section.attempts.period_ps, section.attempts.window_ps),
         entangled=section.entangled,
         pairs_per_attempt=pairs_per_attempt,
+        memories=tuple(memories),
         references=tuple(_reference(parts, name, one) for name, one in section.references.items()),
         required=section.required,
         limits=dict(section.limits),

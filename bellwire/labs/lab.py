@@ -6,12 +6,12 @@ them (load.py).
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from bellwire.baselines.centre import with_centre
-from bellwire.calibration.bench import LinkBench
+from bellwire.calibration.bench import LinkBench, MemoryPlace
 from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.photonics import HeraldPhysics
 from bellwire.core.plans import EntanglementRequest
@@ -180,7 +180,15 @@ class Lab:
             self.equipment,
             self.composites,
             pairs_per_attempt=None if source is None else source.mean_pair_number,
+            memories=self._own_memories(link),
         )
+
+    def _own_memories(self, link: LinkId) -> Iterator[MemoryPlace]:
+        """Of the nodes of a link, those with slots that no link uses."""
+        for node in self.network.links[link].nodes:
+            memory = self._file.nodes[node].memory
+            if memory.own_slots and self.network.nodes[node].memory is not None:
+                yield MemoryPlace(node, memory.own_slots, memory.t1_s, memory.t2_s)
 
     def request(self, request_id: RequestId) -> EntanglementRequest | None:
         """The request of that name in the lab file, or None."""

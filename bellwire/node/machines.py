@@ -12,8 +12,10 @@ from bellwire.applications.qubit_uses import QubitUses
 from bellwire.applications.requests import RequestGenerator
 from bellwire.baselines.centre import CentralLedger
 from bellwire.baselines.protocols import Baselines
+from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Part
+from bellwire.core.own_slots import OwnSlots
 from bellwire.core.plans import Circumstances, EntanglementRequest, ExecutionBatch, RequestPlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import ns_from_s
@@ -22,6 +24,7 @@ from bellwire.gem.replica import FactSource
 from bellwire.link_layer.advertising import LinkAdvertising
 from bellwire.link_layer.service import LinkService
 from bellwire.link_layer.station import HeraldingStation
+from bellwire.link_layer.stored_states import StoredStates
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
@@ -70,6 +73,10 @@ class QuantumNode(NodeMachine):
         self.sequences: Sequences | None = None
         self.advertised: AdvertisedLinks | None = None
         self.predistribution: PreDistribution | None = None
+        memory = network.nodes[node].memory
+        if memory is None:
+            raise LocalMisuse(f"{node} has no memory")
+        own_slots = OwnSlots(memory)
         messaging = Messaging(network, node, self.slots)
         parts: list[Part] = [
             *self.gem.parts,
@@ -113,10 +120,12 @@ class QuantumNode(NodeMachine):
                 self.monitoring,  # first: a restored request is planned by the terms that it remembers
                 self.requests,
                 self.sequences,
-                QubitUses(network, node, self.slots),
+                QubitUses(network, node, self.slots, own_slots),
                 RequestGenerator(network, node),
                 StatusNotification(network, node),
             ]
+        if memory.own_slots:
+            parts.append(StoredStates(network, node, own_slots))  # behind applications, which come first
         super().__init__(node, parts, self.gem.flush, together, seldom)
         self._step.notices_max += NOTICES_PER_SLOT * len(self.slots.slots())
 

@@ -45,7 +45,7 @@ from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers.faults import OperationRefused
 from bellwire.drivers.herald_fpga import HeraldRecord
-from bellwire.drivers.memory_controller import MemoryController
+from bellwire.drivers.memory_controller import Done, MemoryController
 from bellwire.drivers.memory_words import SlotState
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_orders import DeviceOrderBook
@@ -189,32 +189,38 @@ class MemoryBindings:
         self._to_one_end(slots, order.within_ns, measure, lambda ended: told(ended, None))
 
     def _measure_qubit(self, order: MeasureQubit) -> None:
-        def told(ended: Ended, bit: int | None) -> QubitMeasured:
-            return QubitMeasured(operation=order.operation, ended=ended, bit=bit, at_ns=self._clock.now_ns())
+        def told(ended: Ended, bit: int | None, stamp_ns: int | None = None) -> QubitMeasured:
+            at_ns = self._clock.now_ns()
+            return QubitMeasured(
+                operation=order.operation, ended=ended, bit=bit, at_ns=at_ns, stamp_ns=stamp_ns
+            )
 
         async def measure() -> QubitMeasured:
             await self._turn(order.slot, order.rotation)
-            return told("done", await self._memory.measure(order.slot, order.basis))
+            done = await self._memory.measure_timed(order.slot, order.basis)
+            return told("done", done.result, done.at_ns)
 
         self._to_one_end((order.slot,), order.within_ns, measure, lambda ended: told(ended, None))
 
     def _prepare_qubit(self, order: PrepareQubit) -> None:
-        def told(ended: Ended) -> QubitPrepared:
-            return QubitPrepared(operation=order.operation, ended=ended, at_ns=self._clock.now_ns())
+        def told(ended: Ended, stamp_ns: int | None = None) -> QubitPrepared:
+            at_ns = self._clock.now_ns()
+            return QubitPrepared(operation=order.operation, ended=ended, at_ns=at_ns, stamp_ns=stamp_ns)
 
         async def prepare() -> QubitPrepared:
-            await self._memory.initialise(order.slot)
-            await self._turn(order.slot, order.turns)
-            return told("done")
+            done = await self._memory.initialise(order.slot)
+            return told("done", (await self._turn(order.slot, order.turns) or done).at_ns)
 
         self._to_one_end((order.slot,), order.within_ns, prepare, told)
 
-    async def _turn(self, slot: int, turns: tuple[int, int, int]) -> None:
-        """Turns about X, Y and X, in units of a full turn / ROTATION_STEPS."""
+    async def _turn(self, slot: int, turns: tuple[int, int, int]) -> Done | None:
+        """Turns about X, Y and X, in units of a full turn / ROTATION_STEPS; the last one made."""
         axes: tuple[Literal["x", "y"], ...] = ("x", "y", "x")
+        last = None
         for axis, steps in zip(axes, turns, strict=True):
             if steps % ROTATION_STEPS:
-                await self._memory.rotation(slot, axis, steps * math.tau / ROTATION_STEPS)
+                last = await self._memory.rotation(slot, axis, steps * math.tau / ROTATION_STEPS)
+        return last
 
     def _purify_pair(self, order: PurifyPair) -> None:
         kept, measured = order.kept_slot, order.measured_slot

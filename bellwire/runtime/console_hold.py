@@ -30,6 +30,8 @@ from bellwire.core.instrument_messages import (
     ParameterTold,
     ParameterWrite,
     QuestionDone,
+    StorageTold,
+    StorageWanted,
     TagsCredit,
     TagsEnded,
     TagsStop,
@@ -37,6 +39,7 @@ from bellwire.core.instrument_messages import (
 )
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers.leases import LeaseLost
+from bellwire.drivers.qubit_storage import Preparation, Stored
 from bellwire.drivers.readings import Value
 from bellwire.drivers.time_tags import Counts, TagBlock
 from bellwire.runtime.console_answers import NoAnswer, expect
@@ -49,6 +52,8 @@ READ_S: Final = 30.0
 WRITE_S: Final = 120.0
 """Settings that move something return when they have arrived."""
 COUNT_MORE_S: Final = 15.0
+STORE_MORE_S: Final = 30.0
+"""Beyond the storage: for a slot to become free, and for operations."""
 TAGS_MORE_S: Final = 60.0
 """Beyond the duration: a tagger may be away for half a minute and come back."""
 END_S: Final = 5.0
@@ -159,6 +164,25 @@ class HeldOverBus:
             if not answer.done():
                 self._console.post(agent, TagsStop(number=stream))
                 await asyncio.wait({answer})
+
+    async def store(self, node: str, state: Preparation, storage_s: float) -> Stored:
+        """As of `Held`."""
+        storage_ns = _ns(storage_s)
+        answer = await self._console.ask(
+            node,
+            lambda number: StorageWanted(
+                number=number,
+                turns=state.turns,
+                basis=state.basis,
+                storage_ns=storage_ns,
+                within_ns=storage_ns + _ns(STORE_MORE_S),
+            ),
+            about=f"the memory of {node}",
+            owner=self,
+        )
+        told = self._expect(answer, StorageTold, f"the memory of {node}")
+        stored_s = None if told.stored_ns is None else told.stored_ns / NS_PER_S
+        return Stored(told.bit, stored_s)
 
     async def safe(self, instrument: str) -> None:
         """As of `Held`."""

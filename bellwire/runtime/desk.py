@@ -38,6 +38,8 @@ from bellwire.core.instrument_messages import (
     ParameterWrite,
     QuestionDone,
     Refusal,
+    StorageTold,
+    StorageWanted,
     TagsChunk,
     TagsCredit,
     TagsEnded,
@@ -55,6 +57,7 @@ from bellwire.runtime.health import Health
 from bellwire.runtime.link_rests import LinkRests
 from bellwire.runtime.liveness import PeerState
 from bellwire.runtime.outbox import Urgency
+from bellwire.runtime.storage_trials import StorageTrials
 
 QUESTIONS_MAX: Final = 256
 """Under way at the same time; more are refused as busy."""
@@ -76,10 +79,12 @@ class InstrumentDesk:
         console: NodeId = CONSOLE,
         *,
         rests: LinkRests | None = None,
+        trials: StorageTrials | None = None,
     ) -> None:
-        """`rests`: of the links of the agent's node; None: it has none."""
+        """`rests`: of the links of the agent's node; `trials`: of its memory; None: it has none."""
         self.console = console
         self._rests = rests
+        self._trials = trials
         self._health = health
         self._post = post
         self._holds = Holds(equipment, health, self._on_hold_end)
@@ -131,6 +136,7 @@ class InstrumentDesk:
                 | TagsChunk()
                 | InstrumentDescribed()
                 | LinkRestGranted()
+                | StorageTold()
                 | InstrumentRefused()
                 | InstrumentFaulted()
             ):
@@ -269,6 +275,14 @@ class InstrumentDesk:
                     raise LocalMisuse("no node with links answers here")
                 rest = await self._rests.rest(question.link, question.length_ns)
                 return LinkRestGranted(number=number, begins_ns=rest.begins_ns, ends_ns=rest.ends_ns)
+            case StorageWanted():
+                if self._trials is None:
+                    raise LocalMisuse("no node with a memory answers here")
+                begun_ns = question.within_ns - question.storage_ns
+                bit, stored_ns = await self._trials.store(
+                    question.turns, question.basis, question.storage_ns, begun_ns
+                )
+                return StorageTold(number=number, bit=bit, stored_ns=stored_ns)
             case InstrumentDescribe():
                 return _described(number, holds.driver(question.instrument))
             case _:
@@ -301,6 +315,8 @@ def _of(question: InstrumentQuestion) -> str:
             return ", ".join(question.tokens)
         case LinkRestWanted():
             return question.link
+        case StorageWanted():
+            return "memory"
         case _:
             return question.instrument
 

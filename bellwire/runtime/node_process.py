@@ -36,6 +36,7 @@ from bellwire.runtime.lab_words import LabEntry
 from bellwire.runtime.link_rests import LinkRests
 from bellwire.runtime.network import Network
 from bellwire.runtime.parent import watch_parent
+from bellwire.runtime.storage_trials import StorageTrials
 from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation
 from bellwire.runtime.trace import AgentTrace
 
@@ -160,7 +161,9 @@ async def _run_locked(
         network.add_peer(CONSOLE, lab.console, takes_facts=False, calls=True)
         post = functools.partial(network.post, CONSOLE)
         rests = LinkRests(agent.machine, agent.feed)
-        agent.desk = desk = InstrumentDesk(instruments.equipment, health, post, rests=rests)
+        trials = StorageTrials(lab.network, name, agent.feed)
+        agent.on_report.append(trials.on_report)
+        agent.desk = desk = InstrumentDesk(instruments.equipment, health, post, rests=rests, trials=trials)
     commands = {**agent_commands(agent, instruments, clock), **equipment_commands(instruments.equipment)}
     control = ControlServer(socket_path(state_dir, name), commands)
     await control.start()

@@ -222,7 +222,10 @@ class VirtualBindings:
         if order.tag:
             self._witness_group(node, order.slot)
         bit = self._world.measure(node, order.slot, order.basis, now_ns, order.rotation)
-        self._tell(node, QubitMeasured(operation=order.operation, ended="done", bit=bit, at_ns=now_ns))
+        self._tell(
+            node,
+            QubitMeasured(operation=order.operation, ended="done", bit=bit, at_ns=now_ns, stamp_ns=now_ns),
+        )
 
     def prepare_qubit(self, node: NodeId, order: PrepareQubit) -> None:
         """Prepare |0> and turn it."""
@@ -231,7 +234,9 @@ class VirtualBindings:
         for name, steps in zip(("rx", "ry", "rx"), order.turns, strict=True):
             if steps:
                 self._world.gate(node, order.slot, name, steps * tau / ROTATION_STEPS, now_ns)
-        self._tell(node, QubitPrepared(operation=order.operation, ended="done", at_ns=now_ns))
+        self._tell(
+            node, QubitPrepared(operation=order.operation, ended="done", at_ns=now_ns, stamp_ns=now_ns)
+        )
 
     def purify_pair(self, node: NodeId, order: PurifyPair) -> None:
         """The local half of a purification round."""

@@ -18,6 +18,7 @@ from bellwire.core.events import BellMeasured, PauliApplied, QubitMeasured, Qubi
 from bellwire.core.machine import Step
 from bellwire.core.messages import TeleportOutcome
 from bellwire.core.notices import MemoryLost, PlanInstalled, QubitDelivered, SlotFreed
+from bellwire.core.own_slots import OwnSlots
 from bellwire.core.plans import NodePlan
 from bellwire.core.qubit_uses import MeasureUse, QubitUse, TeleportUse, fault_of_use
 from bellwire.node.slots import SlotTable
@@ -32,7 +33,9 @@ class Node:
     def __init__(self, node: str, use: QubitUse) -> None:
         self.network = own_slot_network()
         self.slots = SlotTable(self.network, node)
-        self.part = QubitUses(self.network, node, self.slots)
+        memory = self.network.nodes[node].memory
+        assert memory is not None
+        self.part = QubitUses(self.network, node, self.slots, OwnSlots(memory))
         self.now_ns = 0
         self.step = Step(node)
         role = "source" if node == "alice" else "destination"

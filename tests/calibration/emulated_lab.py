@@ -55,10 +55,10 @@ class EmulatedProcess:
 
     @property
     def bench(self) -> LinkBench:
-        """What stands around the link of the lab."""
+        """What stands around the link of the lab, and can be reached without agents."""
         found = self.lab.calibration_bench(LINK)
         assert found is not None
-        return found
+        return replace(found, memories=())
 
 
 @contextmanager

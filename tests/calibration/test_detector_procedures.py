@@ -73,7 +73,7 @@ def test_a_link_that_lacks_a_part_is_told_which() -> None:
     dark = replace(MEETING, alignment=replace(MEETING.alignment, source=None))
     assert DetectorJitter().obstacle(dark) == "no source of alignment light is named"
     one = replace(DISTRIBUTION, receivers=DISTRIBUTION.receivers[:1])
-    assert "this link has one" in (DetectorJitter().obstacle(one) or "")
+    assert "this link has 1" in (DetectorJitter().obstacle(one) or "")
 
 
 # --- an analyser --------------------------------------------------------------------------------------------

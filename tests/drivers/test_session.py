@@ -23,8 +23,8 @@ QUICK = SessionSettings(timeout_s=0.15, reply_bytes_max=64, quiet_s=0.001, hang_
 
 
 class Stage(Transport):
-    """The other end of a line. `answers`: what each request makes come; `way`, `gate`: hold opening and writes
-    while closed."""
+    """The other end of a line. `answers`: what each request makes come; `way`, `gate`: hold opening, and
+    writes, while closed."""
 
     def __init__(self, answers: dict[bytes, list[bytes]] | None = None) -> None:
         self.answers = answers or {}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bellwire.calibration.records import Outcome
 from bellwire.calibration.store import store_in
@@ -50,6 +53,34 @@ async def test_a_link_is_measured_over_the_bus_and_neither_ctrl_c_nor_a_dead_age
         await darks_are_counted_and_the_light_is_on_again(lab, live)
         await ctrl_c_brings_the_oven_back(lab, live)
         await a_dead_agent_ends_it_and_says_so(lab, live)
+
+
+def memories_of_their_own(sections: dict[str, Any]) -> None:
+    """A link that makes pairs, and memories with slots beside it, which lose a phase in 40 ms."""
+    sections["console"] = {"address": "tcp://127.0.0.1:27399"}
+    sections["links"][LINK]["calibration"] = {"kind": "meeting"}
+    for node in ("alice", "bob"):
+        sections["nodes"][node]["memory"] = {"own_slots": 4, "t1_s": 0.1, "t2_s": 0.04}
+
+
+@pytest.mark.slow
+async def test_lifetimes_of_memories_are_measured_beside_entanglement(tmp_path: Path) -> None:
+    """Two values of T1 and two of T2, within five standard errors: a false alarm in 400,000 runs. The times
+    are the memories' own, so that a slow machine stores longer, and knows it."""
+    lab = live_lab(tmp_path, "two_node_link", memories_of_their_own)
+    async with lab_up(lab, tmp_path / "state") as live:
+        process = await started(lab, live, "memory_lifetime")
+        told, _ = await process.communicate()
+        assert process.returncode == 0, told
+        (step,) = json.loads(told)["steps"]
+        for kind, truth_s in (("t1_s", 0.1), ("t2_s", 0.04)):
+            for node in ("alice", "bob"):
+                found = step["quantities"][f"{kind}.{node}"]
+                sigmas = math.log(found["value"] / truth_s) * found["value"] / found["sigma"]
+                assert abs(sigmas) < 5.0, (kind, node, found)
+        for name, found in step["quantities"].items():
+            if "contrast" in name:  # it begins at 1: what is stored for no time is what was prepared
+                assert abs(found["value"] - 1.0) < 0.1 + 5.0 * found["sigma"]
 
 
 async def darks_are_counted_and_the_light_is_on_again(lab: Lab, live: LiveLab) -> None:

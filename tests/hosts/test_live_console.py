@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from bellwire.core.errors import ConfigError
+from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers.leases import LeaseLost
+from bellwire.drivers.qubit_storage import Preparation
 from bellwire.drivers.tag_counting import joined
 from bellwire.labs import Lab
 from bellwire.labs.free_ports import free_ports
@@ -52,6 +53,8 @@ def with_console(sections: dict[str, Any]) -> None:
         "wiring": {"channel_1": "detector_1", "channel_2": "detector_2"},
     }
     sections["stations"]["midpoint"]["composites"]["analyser"]["tagger"] = "tagger"
+    alice = sections["nodes"]["alice"]
+    alice["memory"] = {**alice.get("memory", {}), "own_slots": 2}
 
 
 async def delay_ps(live: LiveLab) -> float:
@@ -72,9 +75,30 @@ async def test_instruments_of_a_running_lab_are_moved_and_neither_a_killed_conso
 ) -> None:
     lab = live_lab(tmp_path, LAB, with_console)
     async with lab_up(lab, tmp_path / "state") as live:
+        await states_are_stored_beside_entanglement(lab, live)
         await instruments_are_held_moved_and_given_back(lab, live)
         await a_killed_console_leaves_nothing_moved(lab, live)
         await a_killed_agent_ends_its_leases(lab, live)
+
+
+async def states_are_stored_beside_entanglement(lab: Lab, live: LiveLab) -> None:
+    """Three at once in two slots; each tells by the memory's clock how long it was kept."""
+    one, minus = Preparation((128, 0, 0), "Z", 1), Preparation((0, 192, 0), "X", 1)
+    async with (
+        Console(lab, live.supervisor.state_dir) as console,
+        console.hold([], "storage") as held,
+    ):
+        told = await asyncio.gather(
+            held.store("alice", one, 0.05), held.store("alice", one, 0.02), held.store("alice", minus, 0.0)
+        )
+        for stored, asked_s in zip(told, (0.05, 0.02, 0.0), strict=True):
+            assert stored.bit in (0, 1)
+            assert stored.stored_s is not None
+            assert stored.stored_s >= asked_s
+        with pytest.raises(LocalMisuse, match="memory of bob has no slots of its own"):
+            await held.store("bob", one, 0.01)
+        with pytest.raises(LocalMisuse, match="stored for 0 to 60 s"):
+            await held.store("alice", one, 100.0)
 
 
 async def instruments_are_held_moved_and_given_back(lab: Lab, live: LiveLab) -> None:

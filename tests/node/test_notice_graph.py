@@ -73,6 +73,11 @@ LOOPS: dict[Edge, str] = {
     ("Sequences", "RequestGenerated", "RequestProcessing"): "a pair of a round is asked for once",
     ("Sequences", "RequestWithdrawn", "RequestProcessing"): "a pair of a round is withdrawn once",
     ("Sequences", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
+    **{
+        (giver, "OwnSlotFreed", taker): "a state is prepared by an order to the device, which tells nobody"
+        for giver in ("QubitUses", "StoredStates")
+        for taker in ("QubitUses", "StoredStates")
+    },
     ("ExecutionMonitoring", "CorrectiveAction", "RequestProcessing"): "told at a deadline, and then not soon",
 }
 
@@ -98,6 +103,13 @@ def parts_of(node: str) -> tuple[Part, ...]:
     )
     stores = StoreSettings(continuous=True, super_links=(link,))
     network = msgspec.structs.replace(with_centre(chain()), stores=stores)
+    nodes = {
+        name: one
+        if one.memory is None
+        else msgspec.structs.replace(one, memory=msgspec.structs.replace(one.memory, own_slots=1))
+        for name, one in network.nodes.items()
+    }
+    network = msgspec.structs.replace(network, nodes=nodes)
     return make_machine(network, node, lambda request, version, news: "no plan").parts
 
 

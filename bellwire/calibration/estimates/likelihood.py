@@ -29,6 +29,8 @@ Model = Callable[[Floats], Floats]
 NORMAL_95: Final = 1.959963984540054
 FEW: Final = 20
 """Below so many expected counts the deviance of a point is not chi square of one degree."""
+_ROUNDED: Final = 1e-15
+"""A probability nearer to 0 or to 1 than this cannot be told from it in double precision."""
 _FLOOR: Final = 1e-9
 """Expectations below this are continued smoothly, so that a trial step into the impossible is turned back."""
 
@@ -142,8 +144,8 @@ class BinomialCounts:
     def _chance(expected: Floats) -> tuple[Floats, Floats]:
         low, inner_low = _kept_positive(expected)
         high, inner_high = _kept_positive(1.0 - low)
-        high = np.maximum(high, 1e-15)
-        return 1.0 - high, inner_low * inner_high
+        high = np.maximum(high, _ROUNDED)
+        return np.maximum(1.0 - high, _ROUNDED), inner_low * inner_high
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,7 +42,8 @@ def does_not_meet(bench: LinkBench) -> str | None:
     """Why there is no Bell-state analyser, or None."""
     if bench.kind != "meeting":
         return "photons of a distribution link do not meet"
-    return None if len(bench.receivers) == 1 else "photons meet at one receiver, this link has several"
+    has = len(bench.receivers)
+    return None if has == 1 else f"photons meet at one receiver, this link has {has or 'none'}"
 
 
 # -- the pair source ----------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ class OperationFailed(Exception):
 
 
 class Mailbox:
-    """`execute(code, arguments)` gives the result; `ended(id, state, result)` is told of each end.
+    """`execute(code, arguments)` gives the result; `ended(id, state, result, at_ns)` is told of each end, and
+    again, with the time at which it was, when its operation is posted again. `now`: in ns.
 
     `schedule(duration_ns, callback)` calls back after the duration, and not at all once the power is gone.
     """
@@ -36,16 +37,18 @@ class Mailbox:
     def __init__(
         self,
         execute: Callable[[Operation, tuple[int, ...]], int],
-        ended: Callable[[int, OperationState, int], None],
+        ended: Callable[[int, OperationState, int, int], None],
+        now: Callable[[], int],
         schedule: Callable[[int, Callable[[], None]], None],
         durations: OperationDurations,
     ) -> None:
         self.last_operation = 0
         self._execute = execute
         self._ended = ended
+        self._now = now
         self._schedule = schedule
         self._durations = durations
-        self._ends: OrderedDict[int, tuple[OperationState, int]] = OrderedDict()
+        self._ends: OrderedDict[int, tuple[OperationState, int, int]] = OrderedDict()
         self._queue: deque[tuple[int, Operation, tuple[int, ...]]] = deque()
         self._busy = False
         self._forgotten_to = 0
@@ -61,9 +64,9 @@ class Mailbox:
             return Status.RANGE
         operation = words[0]
         if operation in self._ends:
-            state, result = self._ends[operation]
-            if state is not OperationState.PENDING:
-                self._ended(operation, state, result)
+            end = self._ends[operation]
+            if end[0] is not OperationState.PENDING:
+                self._ended(operation, *end)
             return Status.OK
         if operation <= self.last_operation:
             return Status.RANGE
@@ -76,7 +79,7 @@ class Mailbox:
         if len(words) - 2 != ARGUMENTS_OF[code]:
             return Status.RANGE
         self.last_operation = operation
-        self._ends[operation] = (OperationState.PENDING, 0)
+        self._ends[operation] = (OperationState.PENDING, 0, 0)
         while len(self._ends) > ENDS_KEPT:
             self._forgotten_to = self._ends.popitem(last=False)[0]
         self._queue.append((operation, code, words[2:]))
@@ -86,7 +89,7 @@ class Mailbox:
     def end_of(self, operation: int) -> tuple[OperationState, int]:
         """Where an operation stands, and its result or reason."""
         if operation in self._ends:
-            return self._ends[operation]
+            return self._ends[operation][:2]
         # An id that was jumped over can never run any more (`post` refuses it): never seen, for good.
         forgotten = 0 < operation <= self._forgotten_to
         return (OperationState.FORGOTTEN if forgotten else OperationState.NEVER_SEEN), 0
@@ -114,5 +117,5 @@ class Mailbox:
         except LocalMisuse:
             # The World refuses what no hardware could do (a gate on a qubit that is not there).
             state, result = OperationState.FAILED, int(Reason.REFUSED_BY_HARDWARE)
-        self._ends[operation] = (state, result)
-        self._ended(operation, state, result)
+        self._ends[operation] = (state, result, self._now())
+        self._ended(operation, *self._ends[operation])

@@ -93,7 +93,13 @@ class MemoryCore:
         self._schedule = schedule
         self._planned = planned
         self._truth_log = truth_log
-        self._mailbox = Mailbox(self._execute, self._tell_end, self._later, durations or OperationDurations())
+        self._mailbox = Mailbox(
+            self._execute,
+            self._tell_end,
+            lambda: self.now_ns,
+            self._later,
+            durations or OperationDurations(),
+        )
         self._heard_ns = boot_ns
         self._fence = 0
         self._lost_count = 0
@@ -172,8 +178,18 @@ class MemoryCore:
             return None
         return self._mailbox.post(words)
 
-    def _tell_end(self, operation: int, state: OperationState, result: int) -> None:
-        self._push(MemoryWords(MemoryEvent.OPERATION, slot=int(state), operation=operation, result=result))
+    def _tell_end(self, operation: int, state: OperationState, result: int, at_ns: int) -> None:
+        stamp_s, sub_ns = divmod(at_ns, SECOND_NS)
+        self._push(
+            MemoryWords(
+                MemoryEvent.OPERATION,
+                slot=int(state),
+                stamp_s=stamp_s,
+                stamp_sub_ns=sub_ns,
+                operation=operation,
+                result=result,
+            )
+        )
 
     def _later(self, duration_ns: int, callback: Callable[[], None]) -> None:
         """Schedule work of the mailbox; nothing of it happens once the power is gone."""
