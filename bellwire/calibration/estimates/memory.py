@@ -36,9 +36,8 @@ class Decay(StrEnum):
     GAUSSIAN = "gaussian"
 
 
-CLEARLY: Final = 6.0
-"""Twenty times likelier: a law that is right is given up for another one of as many parameters in less than
-one of a hundred measurements."""
+CLEARLY: Final = 10.0
+"""Of deviance: 150 times likelier. The lifetime of the wrong law would be wrong by more than its interval."""
 
 _POWERS: Final = {Decay.EXPONENTIAL: 1, Decay.GAUSSIAN: 2}
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
 
 from bellwire.calibration.bench import LinkBench, MemoryPlace
+from bellwire.calibration.estimates.curves import Curve
 from bellwire.calibration.estimates.memory import Decay, MemoryLifetime, NoDecay, lifetime_from_trials
 from bellwire.calibration.procedure import Finding, Unfit
 from bellwire.calibration.procedures import pictures
@@ -45,8 +46,11 @@ TIMES: Final[tuple[float, ...]] = (0.0, 0.4, 0.7, 1.0, 1.0, 1.5)
 LEFT_MIN, LEFT_MAX = 0.05, 0.9
 """Of the contrast at the end of the ladder, which a few states tell badly."""
 UNSEEN_TIMES: Final[tuple[float, ...]] = (0.0, 0.5, 0.8, 1.0)
-UNSEEN_SHARE: Final = 3
-"""Where the ladder saw no end: in longest times, and one in so many of the states is enough for a bound."""
+"""In longest times, where no end of it is seen. One round of that is enough for a bound."""
+ROUNDS: Final = 3
+"""What a round has found says where the next looks."""
+SEEN_TIMES: Final = 5.0
+"""A lifetime of more of the longest times is told by the least that it may be."""
 BELOW: Final = 3.0
 """Standard errors below the figure of plans that a lifetime may lie."""
 LOST_MAX: Final = 0.1
@@ -60,6 +64,9 @@ class _Trials:
     stored_s: list[float]
     right: list[bool]
     lost: int
+
+    def __add__(self, other: _Trials) -> _Trials:
+        return _Trials(self.stored_s + other.stored_s, self.right + other.right, self.lost + other.lost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,35 +111,27 @@ class MemoryLifetimes:
     def _finding(self, work: Work, trials: dict[tuple[MemoryPlace, str], _Trials]) -> Finding:
         quantities: dict[str, Quantity] = {}
         checks: list[Check] = []
-        curves = {}
+        curves: dict[str, dict[str, Curve]] = {kind: {} for kind in STATES}
         for (place, kind), one in trials.items():
-            name = f"{kind}_s.{place.node}"
+            node, what = place.node, f"{kind} of {place.node}"
+            lost = one.lost / (one.lost + len(one.right))
+            checks.append(Check(f"states lost, {what}", lost, None, LOST_MAX))
             found = _lifetime(one, kind)
-            if isinstance(found, MemoryLifetime) and found.lifetime.value <= 5.0 * found.longest:
-                quantities[name] = found.lifetime
-                quantities[f"{kind}_contrast.{place.node}"] = Quantity(
-                    2.0 * found.start.value - 1.0, 2.0 * found.start.sigma
-                )
-            else:
-                shortest = found if isinstance(found, float) else found.lifetime.interval[0]
-                quantities[f"{kind}_at_least_s.{place.node}"] = Quantity(
-                    shortest, 0.0, "s", shortest, math.inf
-                )
-            if isinstance(found, MemoryLifetime):
-                curves[f"{kind} of {place.node}"] = found.curve
-                checks.append(found.goodness.check(None, 2.5))
-            checks.append(
-                Check(
-                    f"states lost, {kind} of {place.node}",
-                    one.lost / (one.lost + len(one.right)),
-                    None,
-                    LOST_MAX,
-                )
-            )
+            if isinstance(found, float):
+                quantities[f"{kind}_at_least_s.{node}"] = _bound(found)
+                continue
+            curves[kind][node] = found.curve
+            checks.append(replace(found.goodness.check(None, 2.5), quantity=f"reduced deviance, {what}"))
             wanted_s = place.t2_s if kind == "t2" else place.t1_s
-            if wanted_s is not None and isinstance(found, MemoryLifetime):
-                # As the lab file has it, plans rest on it: less would be promised too much.
-                checks.append(Check(name, _at_most(found.lifetime), wanted_s, None, "s"))
+            if wanted_s is not None:  # plans rest on it: with less, too much would be promised
+                most_s = found.lifetime.value * math.exp(BELOW * found.lifetime.sigma / found.lifetime.value)
+                checks.append(Check(f"{kind}_at_most_s.{node}", most_s, wanted_s, None, "s"))
+            if found.lifetime.value > SEEN_TIMES * found.longest:
+                quantities[f"{kind}_at_least_s.{node}"] = _bound(found.lifetime.interval[0])
+                continue
+            contrast = Quantity(2.0 * found.start.value - 1.0, 2.0 * found.start.sigma)
+            quantities |= {f"{kind}_s.{node}": found.lifetime, f"{kind}_contrast.{node}": contrast}
+            checks.append(Check(f"{kind}_s.{node}", found.lifetime.value, None, None, "s"))
         return Finding(
             quantities=quantities,
             checks=tuple(checks),
@@ -140,31 +139,49 @@ class MemoryLifetimes:
                 f"{kind}_{place.node}": np.array([one.stored_s, one.right], np.float64)
                 for (place, kind), one in trials.items()
             },
-            draw=pictures.curves(curves, title=f"Memories of {work.bench.link}") if curves else None,
+            draw=pictures.families(
+                {kind.upper(): family for kind, family in curves.items() if family},
+                title=f"Memories of {work.bench.link}",
+            ),
         )
 
     # -- one lifetime of one memory -------------------------------------------------------------------------
 
     async def _measured(self, work: Work, lent: asyncio.Semaphore, node: str, kind: str) -> _Trials:
         """Without those of the ladder: it ends where many were wrong, which would shorten the lifetime."""
+        scale_s = await self._ladder(work, lent, node, kind)
+        trials = _Trials([], [], 0)
+        for _ in range(ROUNDS):
+            seen = scale_s <= self.longest_s
+            factors = TIMES if seen else UNSEEN_TIMES
+            unit_s = min(scale_s, self.longest_s / max(factors))
+            each = self.states // ROUNDS // len(factors)
+            chosen_s = [factor * unit_s for factor in factors for _ in range(each)]
+            work.chance.shuffle(chosen_s)
+            trials += await _stored(work, lent, node, kind, chosen_s)
+            found = _lifetime(trials, kind)
+            scale_s = found if isinstance(found, float) else found.lifetime.value
+            if scale_s > self.longest_s:
+                break
+        return trials
+
+    async def _ladder(self, work: Work, lent: asyncio.Semaphore, node: str, kind: str) -> float:
+        """About how long it keeps a state, in s; infinite where that is not seen. Raises Unfit."""
         storage_s = self.first_s
         while True:
             found = await _stored(work, lent, node, kind, [storage_s] * self.pilots)
             if not found.right:
                 raise Unfit(f"the memory of {node} lost {found.lost} of {self.pilots} states")
             share = sum(found.right) / len(found.right)
-            if share <= HALF_LOST or storage_s >= self.longest_s:
-                break
+            if share <= HALF_LOST:
+                return storage_s / -math.log(min(max(2.0 * share - 1.0, LEFT_MIN), LEFT_MAX))
+            if storage_s >= self.longest_s:
+                return math.inf
             storage_s = min(STEP * storage_s, self.longest_s)
-        if share > HALF_LOST:
-            scale_s, factors, states = self.longest_s, UNSEEN_TIMES, self.states // UNSEEN_SHARE
-        else:
-            left = min(max(2.0 * share - 1.0, LEFT_MIN), LEFT_MAX)
-            scale_s, factors, states = storage_s / -math.log(left), TIMES, self.states
-            scale_s = min(scale_s, self.longest_s / max(TIMES))
-        chosen_s = [factor * scale_s for factor in factors for _ in range(states // len(factors))]
-        work.chance.shuffle(chosen_s)
-        return await _stored(work, lent, node, kind, chosen_s)
+
+
+def _bound(shortest_s: float) -> Quantity:
+    return Quantity(shortest_s, 0.0, "s", shortest_s, math.inf)
 
 
 async def _together(parts: Sequence[Coroutine[None, None, T]]) -> list[T]:
@@ -192,11 +209,6 @@ async def _stored(
     told = await _together([trial(*one) for one in enumerate(storages_s)])
     whole = [(stored_s, right) for stored_s, right in told if stored_s is not None]
     return _Trials([stored_s for stored_s, _ in whole], [right for _, right in whole], len(told) - len(whole))
-
-
-def _at_most(lifetime: Quantity) -> float:
-    """A rate is what is normally distributed: its logarithm serves for both."""
-    return lifetime.value * math.exp(BELOW * lifetime.sigma / lifetime.value)
 
 
 def _lifetime(trials: _Trials, kind: str) -> MemoryLifetime | float:

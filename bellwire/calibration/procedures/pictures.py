@@ -55,6 +55,27 @@ def _draw_curve(axes: Axes, one: Curve, mark: float | None) -> None:
     axes.grid(alpha=0.2)
 
 
+def families(panels: Mapping[str, Mapping[str, Curve]], *, title: str) -> Draw:
+    """Several fits in each panel, told apart by colour: what is measured alike at several places."""
+
+    def draw(figure: Figure) -> None:
+        rows = figure.subplots(max(len(panels), 1), 1, squeeze=False)[:, 0]
+        for axes, (panel, many) in zip(rows, panels.items(), strict=False):
+            for number, (name, one) in enumerate(many.items()):
+                colour = f"C{number}"
+                axes.errorbar(one.x, one.measured, one.errors, fmt="o", color=colour, ms=4, lw=1, label=name)
+                axes.plot(one.fine_x, one.fitted, color=colour, lw=1.5)
+                axes.set_xlabel(one.x_label)
+                axes.set_ylabel(one.y_label)
+            axes.set_ylim(0.4, 1.05)
+            axes.set_title(panel, loc="left", fontsize="medium")
+            axes.legend(frameon=False)
+            axes.grid(alpha=0.2)
+        figure.suptitle(title)
+
+    return draw
+
+
 def bars(values: Mapping[str, Quantity], *, title: str, label: str, line: float | None = None) -> Draw:
     """Quantities side by side with their 95 % intervals. `line`: a limit."""
 
