@@ -24,7 +24,7 @@ async def test_twenty_kills_at_random_moments_lose_no_request_and_count_no_pair_
     run = await killed_at(tmp_path, 20, seed=77)
     assert faults_of(run) == []
     assert sum(run.kills.values()) == 20
-    assert run.figures()["pairs_settled"] > 0
+    assert run.figures()["pairs settled"] > 0
 
 
 def in_order() -> KilledRun:
