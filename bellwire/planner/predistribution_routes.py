@@ -79,7 +79,7 @@ def through_stores(
     """The request with the route and tree of each way through a super-link with a pair in store that should
     be faster than its plain way, the fastest first. A request with a way or a rate of its own keeps it."""
     stores = network.stores
-    told = {each.super_link for each in circumstances.stores if each.pairs > 0}
+    told = {each.super_link: each.pairs for each in circumstances.stores if each.pairs > 0}
     if stores is None or not told or request.route is not None or request.tree is not None:
         return
     if request.rate_threshold_hz is not None or request.routes_max > 1:
@@ -95,7 +95,7 @@ def through_stores(
     found = [
         detour
         for link, turned in _nearest(usable, request, full)
-        if (detour := _detour(usable, request, link, turned=turned)) is not None
+        if (detour := _detour(usable, request, link, told[link.request], turned=turned)) is not None
         and detour.latency_s < plain[0].tree.latency_s
     ]
     mode = _at_full_speed(request.generation_mode)
@@ -113,7 +113,7 @@ _FULL_SPEED: Final = {"fixed_tree": "fixed_tree(links=full)"}
 
 
 class _Detour(NamedTuple):
-    latency_s: float
+    latency_s: float  # expected, with so many pairs in store and none after them
     route: tuple[NodeId, ...]
     tree: str
 
@@ -152,9 +152,10 @@ def _nearest(
 
 
 def _detour(
-    usable: UsableNetwork, request: EntanglementRequest, link: SuperLinkSettings, *, turned: bool
+    usable: UsableNetwork, request: EntanglementRequest, link: SuperLinkSettings, pairs: int, *, turned: bool
 ) -> _Detour | None:
-    """The way of a request through a super-link, without going any node twice; None: there is none."""
+    """The way of a request through a super-link with so many pairs, without going any node twice; None: there
+    is none."""
     source, destination = request.target_nodes
     within = link.route[::-1] if turned else link.route
     x, y = within[0], within[-1]
@@ -175,15 +176,29 @@ def _detour(
         return _Detour(0.0, route, inner or "")
     join = _Joining(usable, x, y)
     if left is None:
-        return _Detour(join.at_y(_made_s(usable, after), x, destination), route, f"({inner} {right})")
+        ready_s, kept = join.at_y(_made_s(usable, after), x, destination), join.chance(y)
+        return _Detour(_expected_s(usable, route, ready_s, kept, pairs), route, f"({inner} {right})")
     if right is None:
-        return _Detour(join.at_x(_made_s(usable, before), source, y), route, f"({left} {inner})")
+        ready_s, kept = join.at_x(_made_s(usable, before), source, y), join.chance(x)
+        return _Detour(_expected_s(usable, route, ready_s, kept, pairs), route, f"({left} {inner})")
     t1_s, t2_s = _made_s(usable, before), _made_s(usable, after)
     x_first_s = join.at_y(THREE_HALVES * max(join.at_x(t1_s, source, y), t2_s), source, destination)
     y_first_s = join.at_x(THREE_HALVES * max(t1_s, join.at_y(t2_s, x, destination)), source, destination)
-    if x_first_s <= y_first_s:
-        return _Detour(x_first_s, route, f"(({left} {inner}) {right})")
-    return _Detour(y_first_s, route, f"({left} ({inner} {right}))")
+    tree = f"(({left} {inner}) {right})" if x_first_s <= y_first_s else f"({left} ({inner} {right}))"
+    kept = join.chance(x) * join.chance(y)
+    return _Detour(_expected_s(usable, route, min(x_first_s, y_first_s), kept, pairs), route, tree)
+
+
+def _expected_s(
+    usable: UsableNetwork, route: tuple[NodeId, ...], ready_s: float, kept: float, pairs: int
+) -> float:
+    """Latency of a way through a super-link that has so many pairs and then none.
+
+    `ready_s`: while it has one each time; `kept`: chance that one of them is enough. A pair that a failed swap
+    has used up is not there again soon: then the links below the super-link have to make one.
+    """
+    empty = (1.0 - kept) ** pairs
+    return (1.0 - empty) * ready_s + empty * _made_s(usable, route)
 
 
 class _Joining(NamedTuple):
@@ -200,6 +215,12 @@ class _Joining(NamedTuple):
     def at_y(self, wait_s: float, *ends: NodeId) -> float:
         """The same at y."""
         return self._swapped_s(self.y, wait_s, ends)
+
+    def chance(self, at: NodeId) -> float:
+        """That a swap there succeeds."""
+        memory = self.usable.nodes[at].memory
+        assert memory is not None  # it relays
+        return memory.bsm_success_probability
 
     def _swapped_s(self, at: NodeId, wait_s: float, ends: tuple[NodeId, ...]) -> float:
         memory = self.usable.nodes[at].memory
