@@ -47,7 +47,7 @@ class Predistribution(Section):
     budget_attempts: Positive = 1e4  # link attempts for one pair of every super-link together
     stock: Count = 2  # pairs kept by each; fewer where memories would be missing for requests
     threshold: Count | None = None  # refilled when fewer are there; null: whenever one is gone
-    fidelity_min: Fidelity | None = None  # a pair that has become worse is let go
+    fidelity_min: Fidelity | None = 0.5  # a pair that has become worse is let go; null: none is
     age_max_s: Positive | None = None  # an older pair is let go; null: the compulsory maximum age
     generation: str = "swap_asap"  # generation mode of pairs for the store
     pause_ms: NotNegative = 5.0  # a request that has used a pair gets the next one no sooner

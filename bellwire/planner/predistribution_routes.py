@@ -194,8 +194,8 @@ def _expected_s(
 ) -> float:
     """Latency of a way through a super-link that has so many pairs and then none.
 
-    `ready_s`: while it has one each time; `kept`: chance that one of them is enough. A pair that a failed swap
-    has used up is not there again soon: then the links below the super-link have to make one.
+    `ready_s`: while it has one each time; `kept`: chance that one of them is enough. A pair that a failed
+    swap has used up is not there again soon: then the links below the super-link have to make one.
     """
     empty = (1.0 - kept) ** pairs
     return (1.0 - empty) * ready_s + empty * _made_s(usable, route)

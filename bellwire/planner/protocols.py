@@ -231,8 +231,8 @@ class PlanDispatch:
             step.send(dispatch.request.target_nodes[-1], wanted)
             return
         assert dispatch.plan is not None
-        for name in dispatch.pending:
-            step.send(name, PlanInstall(plan=dispatch.plan.nodes[name]))
+        for name in dispatch.pending:  # before an offer of a pair from store, which this very step may make
+            step.send(name, PlanInstall(plan=dispatch.plan.nodes[name]), "delivery")
 
     def _on_proposed(self, step: Step, received: Received) -> None:
         proposed = received.message

@@ -249,6 +249,8 @@ class Agent:
 
     def _carry_out(self, now_ns: int, effect: Effect) -> None:
         match effect:
+            case Send() if effect.to == self.name:  # to another part of this node: after this step
+                self.feed(Received(source=self.name, incarnation=self.incarnation, message=effect.message))
             case Send():
                 if self.network is not None:
                     self.network.send(effect)

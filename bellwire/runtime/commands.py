@@ -157,6 +157,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
             "instruments": instruments.states(),
             "slots": _slots(agent),
             **machine_counters(agent.machine),
+            "stores": _stores(agent),
         }
 
     async def ledger(_fields: dict[str, Any]) -> list[dict[str, Any]]:
@@ -205,6 +206,15 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
 def _require_links(agent: Agent) -> None:
     if getattr(agent.machine, "links", None) is None:
         raise ConfigError(f"{agent.name} has no link layer for users: ask an end node or a repeater")
+
+
+def _stores(agent: Agent) -> dict[str, Any]:
+    """Pairs in store by the super-link that they belong to, where the node is its head; and what became of
+    those that have ended, at this node."""
+    part = getattr(agent.machine, "predistribution", None)
+    if part is None:
+        return {}
+    return {"pairs": {name: len(store.pairs) for name, store in part.stores.items()}, **part.counters}
 
 
 def _slots(agent: Agent) -> list[dict[str, Any]]:

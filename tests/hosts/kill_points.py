@@ -258,8 +258,8 @@ def main() -> None:
         "title": "Agents killed at random moments of a live emulated lab",
         "command": f"python -m tests.hosts.kill_points --kills {chosen.kills} --seed {chosen.seed}",
         "rows": [run.figures() | {"faults": len(faults)}],
-        "note": "Afterwards the durable records of both ends are held against what was acknowledged: a fault is "
-        "a request that is missing or without an end, or a pair counted twice or by one end only.",
+        "note": "Afterwards the durable records of both ends are held against what was acknowledged: a fault "
+        "is a request that is missing or without an end, or a pair counted twice or by one end only.",
         "faults": faults,
     }
     chosen.results.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
