@@ -17,6 +17,7 @@ from bellwire.core.settings import NetworkSettings, SuperLinkSettings
 from bellwire.core.units import s_from_ns
 from bellwire.planner.intervals import THREE_HALVES, SwapTree
 from bellwire.planner.routes import hop_cost, route_along
+from bellwire.planner.tree_texts import read_tree
 from bellwire.planner.usable import UsableNetwork, usable_network
 from bellwire.planner.ways import Choice, Way
 
@@ -177,28 +178,30 @@ def _detour(
     join = _Joining(usable, x, y)
     if left is None:
         ready_s, kept = join.at_y(_made_s(usable, after), x, destination), join.chance(y)
-        return _Detour(_expected_s(usable, route, ready_s, kept, pairs), route, f"({inner} {right})")
+        return _expected(usable, route, f"({inner} {right})", ready_s, kept, pairs)
     if right is None:
         ready_s, kept = join.at_x(_made_s(usable, before), source, y), join.chance(x)
-        return _Detour(_expected_s(usable, route, ready_s, kept, pairs), route, f"({left} {inner})")
+        return _expected(usable, route, f"({left} {inner})", ready_s, kept, pairs)
     t1_s, t2_s = _made_s(usable, before), _made_s(usable, after)
     x_first_s = join.at_y(THREE_HALVES * max(join.at_x(t1_s, source, y), t2_s), source, destination)
     y_first_s = join.at_x(THREE_HALVES * max(t1_s, join.at_y(t2_s, x, destination)), source, destination)
     tree = f"(({left} {inner}) {right})" if x_first_s <= y_first_s else f"({left} ({inner} {right}))"
     kept = join.chance(x) * join.chance(y)
-    return _Detour(_expected_s(usable, route, min(x_first_s, y_first_s), kept, pairs), route, tree)
+    return _expected(usable, route, tree, min(x_first_s, y_first_s), kept, pairs)
 
 
-def _expected_s(
-    usable: UsableNetwork, route: tuple[NodeId, ...], ready_s: float, kept: float, pairs: int
-) -> float:
-    """Latency of a way through a super-link that has so many pairs and then none.
+def _expected(
+    usable: UsableNetwork, nodes: tuple[NodeId, ...], tree: str, ready_s: float, kept: float, pairs: int
+) -> _Detour:
+    """A way through a super-link that has so many pairs and then none.
 
     `ready_s`: while it has one each time; `kept`: chance that one of them is enough. A pair that a failed
     swap has used up is not there again soon: then the links below the super-link have to make one.
     """
+    route = route_along(usable, nodes, read_tree(tree))
+    assert not isinstance(route, str)  # it is made of usable links
     empty = (1.0 - kept) ** pairs
-    return (1.0 - empty) * ready_s + empty * _made_s(usable, route)
+    return _Detour((1.0 - empty) * ready_s + empty * route.tree.latency_s, nodes, tree)
 
 
 class _Joining(NamedTuple):
