@@ -4,9 +4,9 @@ Owns the demand, the series of requests and their latencies. Refuses the choice 
 own (labs/stores.py): what is measured is what a lab file with a section `predistribution` does.
 
 The paper leaves open how many pairs of nodes ask, how often, and how much is kept. Here DEMANDS random pairs
-of nodes of a network ask in turn, super-links are chosen for them within BUDGET_ATTEMPTS (algorithms.md 3), no
-two of which share a node, and each keeps STOCK_PAIRS. A one-time batch is made before the first request; later requests find
-what is left of it.
+of nodes of a network ask in turn, super-links are chosen for them within BUDGET_ATTEMPTS, no two of which share
+a node, and each keeps STOCK_PAIRS. A one-time batch is made before the first request; later requests find what
+is left of it.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ DEMANDS: Final = 6
 """Pairs of nodes of a network that ask for pairs."""
 
 BUDGET_ATTEMPTS: Final = 10_000.0
-"""Link attempts for one pair of every super-link together, the planner's default. With a fifth of it super-links
-are single links, and bring nothing that could be told from chance."""
+"""Link attempts for one pair of every super-link together, the planner's default. With a fifth of it
+super-links are single links, and bring nothing that could be told from chance."""
 
 STOCK_PAIRS: Final = 2
 """Pairs kept by each super-link: a node then has three of its five memories for requests."""
