@@ -4,9 +4,9 @@ Owns the demand, the series of requests and their latencies. Refuses the choice 
 own (labs/stores.py): what is measured is what a lab file with a section `predistribution` does.
 
 The paper leaves open how many pairs of nodes ask, how often, and how much is kept. Here DEMANDS random pairs
-of nodes of a network ask in turn, super-links are chosen for them within BUDGET_ATTEMPTS, no two of which share
-a node, and each keeps STOCK_PAIRS. A one-time batch is made before the first request; later requests find what
-is left of it.
+of nodes of a network ask in turn, super-links are chosen for them within BUDGET_ATTEMPTS, no two of which
+share a node, and each keeps STOCK_PAIRS. A one-time batch is made before the first request; later requests
+find what is left of it.
 """
 
 from collections.abc import Mapping
