@@ -22,7 +22,7 @@ def ghz(
         str | None,
         typer.Option("--members", metavar="A,B,C", help="Default: those of the lab's first GHZ request."),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=16, help="States.")] = 400,
+    count: Annotated[int, typer.Option("--count", min=16, help="States.")] = 1000,
     mode: Annotated[
         str | None, typer.Option("--mode", help="How states are fused: docs/policies.md.")
     ] = None,
