@@ -18,6 +18,7 @@ from bellwire.calibration.order import planned
 from bellwire.calibration.procedure import Procedure
 from bellwire.calibration.procedures.clock import Clock
 from bellwire.calibration.procedures.darks import Darks
+from bellwire.calibration.procedures.detector_delays import DetectorDelays
 from bellwire.calibration.procedures.herald_rate import HeraldRate
 from bellwire.calibration.procedures.link_quality import LinkQualityCheck
 from bellwire.calibration.procedures.window import Window
@@ -46,7 +47,8 @@ MEAN_PAIRS = 0.02
 PAIRS: tuple[Procedure, ...] = (
     Darks(window_s=0.5, windows=2),
     replace(Clock(record_s=1.5, looks=2), needs=()),
-    replace(Window(record_s=1.5, windows=2, window_s=0.5), needs=("clock",)),
+    DetectorDelays(record_s=1.5, windows=3, window_s=0.5),
+    Window(record_s=1.5, windows=2, window_s=0.5),
     replace(LinkQualityCheck(record_s=1.5, windows=3, window_s=0.5), needs=("clock", "window")),
 )
 

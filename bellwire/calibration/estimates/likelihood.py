@@ -10,6 +10,7 @@ Source: Baker and Cousins, Nucl. Instrum. Methods 221, 437 (1984).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -241,11 +242,18 @@ class Goodness:
     reduced: float
     degrees: int
 
-    def check(self, low: float | None, high: float) -> Check:
-        """Within the limits, widened to what the right curve exceeds once in 1000 at so few degrees."""
+    @property
+    def sigmas(self) -> float:
+        """About how many standard deviations it lies from 1, for telling the worst of several."""
+        return abs(self.reduced - 1.0) * math.sqrt(max(self.degrees, 0) / 2.0)
+
+    def check(self, low: float | None, high: float, *, of: int = 1) -> Check:
+        """Within the limits, widened to what the right curve exceeds once in 1000 at so few degrees. `of`: it
+        is the worst of so many."""
         if self.degrees > 0:
-            low = None if low is None else min(low, float(chdtri(self.degrees, 0.999)) / self.degrees)
-            high = max(high, float(chdtri(self.degrees, 0.001)) / self.degrees)
+            rare = 0.001 / of
+            low = None if low is None else min(low, float(chdtri(self.degrees, 1.0 - rare)) / self.degrees)
+            high = max(high, float(chdtri(self.degrees, rare)) / self.degrees)
         return Check("reduced deviance", self.reduced, low, high)
 
 

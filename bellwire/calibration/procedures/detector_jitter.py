@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -141,14 +141,15 @@ class DetectorJitter:
         )
 
     def _checks(self, shares: JitterShares, peaks: Mapping[tuple[str, str], Peak]) -> tuple[Check, ...]:
-        worst = max((peak.goodness.reduced for peak in peaks.values()), key=lambda one: abs(one - 1.0))
+        worst = max((peak.goodness for peak in peaks.values()), key=lambda one: one.sigmas)
+        shape = worst.check(0.4, 1.6, of=len(peaks))
         return (
             *(
                 Check(f"least jitter FWHM of {name}", one.interval[0], None, self.fwhm_max_ps, "ps")
                 for name, one in shares.fwhm.items()
             ),
             Check("joint jitters as sums of two", shares.misfit_z, None, MISFIT_SIGMAS_MAX, "sigma"),
-            Check("worst reduced deviance of a peak", worst, 0.4, 1.6),
+            replace(shape, quantity="worst reduced deviance of a peak"),
         )
 
 

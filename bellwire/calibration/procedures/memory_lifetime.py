@@ -121,7 +121,8 @@ class MemoryLifetimes:
                 quantities[f"{kind}_at_least_s.{node}"] = _bound(found)
                 continue
             curves[kind][node] = found.curve
-            checks.append(replace(found.goodness.check(None, 2.5), quantity=f"reduced deviance, {what}"))
+            shape = found.goodness.check(None, 2.5, of=len(trials))
+            checks.append(replace(shape, quantity=f"reduced deviance, {what}"))
             wanted_s = place.t2_s if kind == "t2" else place.t1_s
             if wanted_s is not None:  # plans rest on it: with less, too much would be promised
                 most_s = found.lifetime.value * math.exp(BELOW * found.lifetime.sigma / found.lifetime.value)

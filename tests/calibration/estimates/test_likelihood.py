@@ -116,3 +116,15 @@ def test_limits_of_the_reduced_deviance_widen_where_there_are_few_degrees() -> N
     assert (many.low, many.high) == (0.7, 1.5)
     assert not many.passed
     assert not Goodness(float("nan"), 0).check(None, 2.0).passed
+
+
+def test_the_worst_of_many_right_curves_is_not_taken_for_a_wrong_one() -> None:
+    """16 peaks of 20 degrees: with a limit for one, every third set has a peak beyond 1.6."""
+    chance = np.random.default_rng(171)
+    refused = 0
+    for _ in range(500):
+        found = [Goodness(float(chance.chisquare(20)) / 20.0, 20) for _ in range(16)]
+        worst = max(found, key=lambda one: one.sigmas)
+        refused += not worst.check(0.4, 1.6, of=16).passed
+    assert refused <= 5  # 0.001 and its like below: more than 5 of 500 once in ten thousand sets of seeds
+    assert not Goodness(3.5, 20).check(0.4, 1.6, of=16).passed
