@@ -127,8 +127,8 @@ class StoredStates:
         if event.ended != "done":
             self._lose(step, one)
             return
-        stamped = one.stamp_ns is not None and event.stamp_ns is not None
-        stored_ns = event.stamp_ns - one.stamp_ns if stamped else None  # type: ignore[operator]  # both are there
+        begun_ns, ended_ns = one.stamp_ns, event.stamp_ns
+        stored_ns = None if begun_ns is None or ended_ns is None else ended_ns - begun_ns
         self._end(step, one, event.bit, stored_ns)
 
     # ---- the end

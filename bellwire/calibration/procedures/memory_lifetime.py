@@ -117,7 +117,7 @@ class MemoryLifetimes:
             lost = one.lost / (one.lost + len(one.right))
             checks.append(Check(f"states lost, {what}", lost, None, LOST_MAX))
             found = _lifetime(one, kind)
-            if isinstance(found, float):
+            if not isinstance(found, MemoryLifetime):
                 quantities[f"{kind}_at_least_s.{node}"] = _bound(found)
                 continue
             curves[kind][node] = found.curve
@@ -161,7 +161,7 @@ class MemoryLifetimes:
             work.chance.shuffle(chosen_s)
             trials += await _stored(work, lent, node, kind, chosen_s)
             found = _lifetime(trials, kind)
-            scale_s = found if isinstance(found, float) else found.lifetime.value
+            scale_s = found.lifetime.value if isinstance(found, MemoryLifetime) else found
             if scale_s > self.longest_s:
                 break
         return trials
