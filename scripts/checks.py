@@ -47,15 +47,13 @@ def pytest_step(name: str, *arguments: str) -> Step:
 STYLED = [name for name in ("bellwire", "tests", "scripts", "bench") if (ROOT / name).is_dir()]
 #: Neighbours stay with one worker, which makes what they share once; whoever is done takes work from others.
 SPREAD = ("--dist", "worksteal")
-#: One more than there are cores: tests of instruments wait for most of their time.
-WORKERS = str((os.cpu_count() or 1) + 1)
 TEST_STEPS = [
     Step("ruff check", tool("ruff", "check", *STYLED)),
     Step("ruff format", tool("ruff", "format", "--check", *STYLED)),
     Step("import floors", tool("lint-imports", "--no-logo", "--no-cache")),
     Step("mypy --strict", tool("mypy", "--strict", "bellwire")),
     Step("pyright", tool("pyright", "bellwire")),
-    pytest_step("test", "-n", WORKERS, *SPREAD),
+    pytest_step("test", "-n", "auto", *SPREAD),
 ]
 PROOF_STEPS = [pytest_step("proofs", "-n", "auto", *SPREAD, "-m", "slow", "--durations=0")]
 

@@ -12,6 +12,7 @@ from bellwire.core.effects import (
     FuseQubits,
     MeasureBell,
     MeasureQubit,
+    PrepareQubit,
     PurifyPair,
     ReleaseQubit,
     StartAttempts,
@@ -27,6 +28,7 @@ from bellwire.core.events import (
     PauliApplied,
     QubitHeld,
     QubitMeasured,
+    QubitPrepared,
     QubitsFused,
     StationDecided,
     StationHeralded,
@@ -36,7 +38,7 @@ from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings
 from bellwire.drivers.faults import Disconnected, OperationRefused, OperationUnknown
 from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
 from bellwire.drivers.instrument import Condition, InstrumentState
-from bellwire.drivers.memory_controller import BellResult, MemoryController, MemoryStatus, SlotStatus
+from bellwire.drivers.memory_controller import BellResult, Done, MemoryController, MemoryStatus, SlotStatus
 from bellwire.drivers.memory_words import SlotState
 from bellwire.runtime.bindings import MemoryBindings, StationBindings
 from bellwire.runtime.clock import LiveClock
@@ -110,14 +112,22 @@ class FakeMemory:
     async def measure(self, slot: int, basis: str) -> int:
         return cast(int, await self._do("measure", slot, basis, result=1))
 
+    async def measure_timed(self, slot: int, basis: str) -> Done:
+        return Done(await self.measure(slot, basis), 2_000)
+
+    async def initialise(self, slot: int) -> Done:
+        await self._do("initialise", slot)
+        return Done(0, 500)
+
     async def hadamard(self, slot: int) -> None:
         await self._do("hadamard", slot)
 
     async def pauli(self, slot: int, index: int) -> None:
         await self._do("pauli", slot, index)
 
-    async def rotation(self, slot: int, axis: str, angle_rad: float) -> None:
+    async def rotation(self, slot: int, axis: str, angle_rad: float) -> Done:
         await self._do("rotation", slot, axis, angle_rad)
+        return Done(0, 1_000)
 
     async def cnot(self, control: int, target: int) -> None:
         await self._do("cnot", control, target)
@@ -260,7 +270,19 @@ async def test_a_measurement_is_turned_about_x_y_and_x_first_and_turns_by_nothin
         ("measure", 2, "Z"),
         ("measure", 2, "Z"),
     ]
-    assert [event.bit for event in bench.events if isinstance(event, QubitMeasured)] == [1, 1, 1]
+    told = [event for event in bench.events if isinstance(event, QubitMeasured)]
+    assert [(event.bit, event.stamp_ns) for event in told] == [(1, 2_000)] * 3
+
+
+@pytest.mark.parametrize(("turns", "stamp_ns"), [((0, 0, 0), 500), ((128, 0, 0), 1_000)])
+async def test_a_state_is_prepared_when_its_last_turn_is_done_by_the_time_of_the_memory(
+    turns: tuple[int, int, int], stamp_ns: int
+) -> None:
+    bench = Bench()
+    bench.bindings.carry_out(PrepareQubit(operation=1, slot=2, turns=turns, within_ns=SECOND_NS))
+    (event,) = await bench.ended()
+    assert isinstance(event, QubitPrepared)
+    assert (event.ended, event.stamp_ns) == ("done", stamp_ns)
 
 
 def purify_order(**changes: Any) -> PurifyPair:

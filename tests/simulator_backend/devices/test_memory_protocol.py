@@ -126,13 +126,13 @@ DIRECTED = [
 PLANTED: dict[str, tuple[Any, str, str]] = {
     "id carried out again": (
         mailbox,
-        "if operation in self._ends:\n            state",
-        "if False:\n            state",
+        "if operation in self._ends:\n            end =",
+        "if False:\n            end =",
     ),
     "id taken again": (
         mailbox,
-        "if operation in self._ends:\n            state, result = self._ends[operation]\n",
-        "if operation in self._ends:\n            state, result = self._ends[operation]\n"
+        "if operation in self._ends:\n            end = self._ends[operation]\n",
+        "if operation in self._ends:\n            end = self._ends[operation]\n"
         "            self._queue.append((operation, Operation(words[1]), words[2:]))\n"
         "            self._start_next()\n",
     ),
