@@ -186,6 +186,10 @@ async def test_tags_without_room_are_a_stated_loss(tagger: FpgaTagger, emulator:
             expected = photons_of(emulator, block, channel)
             missing = np.setdiff1d(expected, block.time_ps[block.channel == channel])
             assert all(any(a <= at < b for a, b in block.lost) for at in missing)
+    for _ in range(100):  # a host that reads too late has losses of its own: there is room again, so they end
+        if not block.lost:
+            break
+        block = await anext(stream)
     assert block.lost == ()
     assert lost > 0
     await stream.aclose()
