@@ -232,8 +232,8 @@ class LinkBench:
     pairs to two. `delay`: the line in the arm of one of the photons that meet. `attempts`: of memories;
     None: unknown, or none. `entangled`: the Bell state that the source is built to make. `pairs_per_attempt`:
     of the source, on average, as the link is planned; None: the lab file does not say one number. `memories`:
-    of its nodes, those with slots that no link uses. `limits`:
-    acceptance limits that the operator has set, by "procedure.quantity", in place of the usual ones.
+    of its nodes, those with slots that no link uses. `limits`: acceptance limits that the operator has set,
+    by "procedure.quantity", in place of the usual ones.
     """
 
     link: str

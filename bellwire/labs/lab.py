@@ -35,7 +35,7 @@ from bellwire.labs.optics import (
     memory_settings,
 )
 from bellwire.labs.request_terms import request_of
-from bellwire.labs.storage import memory_times_ns
+from bellwire.labs.storage import lifetimes_s, memory_times_ns
 from bellwire.labs.stores import with_stores
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Lab:
         for node in self.network.links[link].nodes:
             memory = self._file.nodes[node].memory
             if memory.own_slots and self.network.nodes[node].memory is not None:
-                yield MemoryPlace(node, memory.own_slots, memory.t1_s, memory.t2_s)
+                yield MemoryPlace(node, memory.own_slots, *lifetimes_s(memory))
 
     def request(self, request_id: RequestId) -> EntanglementRequest | None:
         """The request of that name in the lab file, or None."""

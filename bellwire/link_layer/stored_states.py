@@ -94,12 +94,17 @@ class StoredStates:
         self._operations[order.operation] = one
         step.order(order)
 
-    def _on_prepared(self, step: Step, event: QubitPrepared) -> None:
+    def _done(self, step: Step, event: QubitPrepared | QubitMeasured) -> _State | None:
+        """The state with which the memory did as ordered; None: it is not of here, or is lost."""
         one = self._operations.pop(event.operation, None)
-        if one is None:
-            return
-        if event.ended != "done":
+        if one is not None and event.ended != "done":
             self._lose(step, one)
+            return None
+        return one
+
+    def _on_prepared(self, step: Step, event: QubitPrepared) -> None:
+        one = self._done(step, event)
+        if one is None:
             return
         one.stage, one.stamp_ns = "storing", event.stamp_ns
         # Its age is the memory's to tell: it has waited already while the word of it was under way.
@@ -121,11 +126,8 @@ class StoredStates:
         step.order(order)
 
     def _on_measured(self, step: Step, event: QubitMeasured) -> None:
-        one = self._operations.pop(event.operation, None)
+        one = self._done(step, event)
         if one is None:
-            return
-        if event.ended != "done":
-            self._lose(step, one)
             return
         begun_ns, ended_ns = one.stamp_ns, event.stamp_ns
         stored_ns = None if begun_ns is None or ended_ns is None else ended_ns - begun_ns

@@ -207,16 +207,17 @@ class Console:
                 f'no equipment is called "{instrument}"{nearest(instrument, self._entries)}',
                 where=self._lab.path,
             )
-        if entry.owner not in self._lab.addresses:
-            raise ConfigError(
-                f"{entry.owner} has no bus address, so {instrument} cannot be reached", where=self._lab.path
-            )
         return entry.owner
 
     # ---- questions
 
     async def reach(self, agent: NodeId, about: str) -> None:
-        """Return when the agent is there. Raises Disconnected after `reach_s`."""
+        """Return when the agent is there. Raises ConfigError for one that cannot be, Disconnected after
+        `reach_s`."""
+        if agent not in self._lab.addresses:
+            raise ConfigError(
+                f"{agent} has no bus address, so {about} cannot be reached", where=self._lab.path
+            )
         try:
             async with asyncio.timeout(self._reach_s):
                 while agent not in self._lives:

@@ -111,6 +111,20 @@ async def test_a_memory_that_is_worse_than_plans_take_it_for_does_not_pass(tmp_p
     assert failed((await found(lab, bench=promised)).checks) == {"t2_at_most_s.alice", "t2_at_most_s.bob"}
 
 
+async def test_what_plans_take_from_the_lab_file_counts_every_way_in_which_a_state_is_lost(
+    tmp_path: Path,
+) -> None:
+    """T1, T2 and depolarising add up: 1/0.1 + 1/0.2 and 1/0.05 + 1/0.2 per second."""
+    lab = lab_with(tmp_path, {"t1_s": 0.1, "t2_s": 0.05, "depolarising_time_s": 0.2})
+    for one in bench_of(lab).memories:
+        assert (one.t1_s, one.t2_s) == pytest.approx((1 / 15.0, 1 / 25.0))
+    assert failed((await found(lab)).checks) == set()
+    relaxing = bench_of(lab_with(tmp_path, {"t1_s": 0.1, "t2_s": None})).memories
+    assert [one.t2_s for one in relaxing] == pytest.approx([0.2, 0.2])
+    lasting = bench_of(lab_with(tmp_path, {"t1_s": None, "t2_s": None})).memories
+    assert [(one.t1_s, one.t2_s) for one in lasting] == [(None, None)] * 2
+
+
 async def test_a_lifetime_beyond_all_times_is_told_by_the_least_it_may_be(tmp_path: Path) -> None:
     """T1 of a minute, stored for 0.3 s at most: nothing is lost in it that could be told from readout."""
     finding = await found(lab_with(tmp_path, {"t1_s": 60.0, "t2_s": 0.05}))

@@ -29,7 +29,8 @@ SIGNIFICANCE_MIN = 6.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """`record_s`: of tags for the search. `looks`, `look_s`: windows in which it is followed afterwards."""
+    """`record_s`: of tags for the search. `looks`, `look_s`: windows in which it is followed afterwards, two
+    at least."""
 
     record_s: float = 3.0
     looks: int = 4
