@@ -14,6 +14,7 @@ from bellwire.study.evaluation_policies import POLICIES
 from bellwire.study.evaluation_statistics import Estimate, mean, mean_paired_ratio
 from bellwire.study.experiments import AXIS_TITLES, Axis, Experiment
 from bellwire.study.figures_point import draw_point
+from bellwire.study.figures_stocks import draw_stocks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,10 @@ Quantity = Callable[[Sequence[Row], str], Estimate | None]
 
 def draw(seen: Evaluated, experiment: Experiment, path: Path) -> None:
     """The figure of an experiment, as PNG."""
-    if len(experiment.points) == 1 and not experiment.stocks:
+    if len(experiment.points) == 1 and experiment.stocks:
+        draw_stocks(seen, experiment, latency, path)
+        return
+    if len(experiment.points) == 1:
         draw_point(seen, experiment, path)
         return
     if experiment.stocks:

@@ -23,7 +23,7 @@ from bellwire.study.evaluation_statistics import (
     mean_paired_ratio,
     ratio_of_means,
 )
-from bellwire.study.experiments import DEFAULT, QUICK, experiments_named
+from bellwire.study.experiments import DEFAULT, EXPERIMENTS, FULL, QUICK, experiments_named
 from bellwire.study.figures import draw
 from bellwire.study.report import report
 
@@ -262,6 +262,40 @@ def test_the_report_has_every_claim_both_baselines_and_the_sizes() -> None:
     assert DEFAULT in {setting for setting, _ in seen.by_setting}
     assert "| links of the route, in the default network | 3 |" in text
     assert "| score, x strongest tree | 1.0" in text.split("| links of the route, in the default network")[1]
+
+
+def test_stores_at_one_setting_are_drawn_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From none over once to filled again, whatever the order of the experiment; policies beside another."""
+    drawn: dict[str, tuple[list[float], list[float]]] = {}
+    errorbar = Axes.errorbar
+
+    def noted(panel: Axes, x: Any, y: Any, *args: Any, **look: Any) -> Any:
+        drawn[look["label"]] = (list(x), list(y))
+        return errorbar(panel, x, y, *args, **look)
+
+    monkeypatch.setattr(Axes, "errorbar", noted)
+    experiment = EXPERIMENTS["predistribution"](FULL)
+    (point,) = experiment.points
+    latencies = {"none": 0.4, "one_time": 0.2, "continuous": 0.1}
+    by_setting: dict[Any, tuple[Row, ...]] = {
+        (point.setting, stock): tuple(
+            {"policy": policy, "seed": seed, "route_index": 0, "latency_mean_s": latency * factor}
+            for policy, factor in (("score", 1.0), ("swap_asap", 2.0))
+            for seed in range(6)
+        )
+        for stock, latency in latencies.items()
+    }
+    policies = tuple(POLICIES[name] for name in ("score", "swap_asap"))
+    seen = Evaluated((experiment,), policies, FULL, (), by_setting)
+    draw(seen, experiment, tmp_path / "stores.png")
+    assert (tmp_path / "stores.png").read_bytes().startswith(b"\x89PNG")
+    assert drawn["score"][1] == pytest.approx([0.4, 0.2, 0.1])
+    assert drawn["swap at once"][1] == pytest.approx([0.8, 0.4, 0.2])
+    places = sorted(drawn["score"][0] + drawn["swap at once"][0])
+    assert [round(place) for place in places] == [0, 0, 1, 1, 2, 2]
+    assert len(set(places)) == 6
 
 
 def test_one_setting_is_drawn_as_one_line_a_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
