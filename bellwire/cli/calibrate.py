@@ -4,6 +4,7 @@ Owns the command and what is shown meanwhile. Refuses to start agents: the lab m
 the instruments.
 """
 
+import difflib
 import getpass
 import json
 import time
@@ -72,7 +73,7 @@ def calibrate(
     from bellwire.labs import load_lab
 
     loaded = load_lab(find_lab(lab), live=True)
-    if link is not None and link in PROCEDURE_NAMES and link not in loaded.network.links:
+    if link is not None and link not in loaded.network.links and _is_rather_a_procedure(link, loaded):
         chosen = [link, *(chosen or ())]  # the only link need not be named
         link = None
     bench = bench_of(loaded, link)
@@ -108,6 +109,12 @@ def calibrate(
         typer.echo(json.dumps({"link": bench.link, "steps": [_told(one) for one in ended]}, allow_nan=False))
     if not all(one.passed for one in ended):
         raise typer.Exit(UNSUCCESSFUL)
+
+
+def _is_rather_a_procedure(word: str, lab: "Lab") -> bool:
+    """It is the name of a procedure, or nearer to one than to that of a link."""
+    known = (*lab.network.links, *PROCEDURE_NAMES)
+    return any(name in PROCEDURE_NAMES for name in difflib.get_close_matches(word, known, n=1))
 
 
 async def _run(

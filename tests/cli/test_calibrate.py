@@ -66,6 +66,7 @@ def test_a_dry_run_says_what_would_be_done_and_why_something_is_left_out(lab: Pa
         (("alice-bob", "darks", "--all"), "say which procedures, or --all"),
         (("alice-bob", "dark"), 'no procedure is called "dark" (did you mean "darks"?)'),
         (("alice-bbo", "darks"), 'no link is called "alice-bbo"'),
+        (("memory_liftime",), 'no procedure is called "memory_liftime" (did you mean "memory_lifetime"?)'),
         (("alice-bob", "hom"), "hom of alice-bob: "),
         (("darks", "--override", "clok"), 'no procedure is called "clok" (did you mean "clock"?)'),
     ],

@@ -288,7 +288,9 @@ def test_stores_at_one_setting_are_drawn_side_by_side(
         for stock, latency in latencies.items()
     }
     policies = tuple(POLICIES[name] for name in ("score", "swap_asap"))
-    seen = Evaluated((experiment,), policies, FULL, (), by_setting)
+    seen = Evaluated(
+        experiments=(experiment,), policies=policies, effort=FULL, rows=(), by_setting=by_setting
+    )
     draw(seen, experiment, tmp_path / "stores.png")
     assert (tmp_path / "stores.png").read_bytes().startswith(b"\x89PNG")
     assert drawn["score"][1] == pytest.approx([0.4, 0.2, 0.1])
