@@ -171,7 +171,8 @@ class StreamedPatterns(TagCounter):
         clicks = self._room[:count]
         if len(self._clicks):
             waiting = self._clicks + ((self._base - base) << self._bits)
-            ordered = ordered and (count == 0 or waiting[-1] <= clicks[0])
+            # By attempt, as within a piece: which place of an attempt clicked first is all the same.
+            ordered = ordered and (count == 0 or waiting[-1] >> self._bits <= clicks[0] >> self._bits)
             clicks = np.concatenate([waiting, clicks])
         self._clicks, self._base = clicks if ordered else np.sort(clicks), base
 
