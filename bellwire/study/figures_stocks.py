@@ -28,7 +28,7 @@ def draw_stocks(seen: Evaluated, experiment: Experiment, latency: Quantity, path
     from matplotlib.figure import Figure
 
     (point,) = experiment.points
-    kinds = [kind for kind in KINDS if kind in experiment.stocks]
+    kinds = sorted(experiment.stocks, key=list(KINDS).index)
     picture = Figure(figsize=(6.4, 3.6), layout="constrained")
     FigureCanvasAgg(picture)
     panel = picture.subplots()
