@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs bench judges figures fresh constraints clean venv-demo venv-test
+.PHONY: help demo test proofs soak bench judges figures fresh constraints clean venv-demo venv-test
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -21,6 +21,11 @@ test: venv-test ## style, import floors, types, then all quick tests; stops at t
 
 proofs: venv-test ## the long statistical tests; results into bench/results/
 	@$(BIN)/python scripts/checks.py proofs
+
+soak: venv-test ## 10,000 networks under faults and all planted faults; results into bench/results/
+	@$(BIN)/bellwire soak --mutants --out bench/results/soak_mutants.json
+	@$(BIN)/bellwire soak --seeds 10000 --out bench/results/soak.json
+	@$(BIN)/python scripts/render_figures.py
 
 bench: venv-test ## every benchmark in bench/, results into bench/results/
 	@$(BIN)/python scripts/benchmarks.py

@@ -31,6 +31,7 @@ from bellwire.cli import (
     replay,
     serve,
     simulate,
+    soak,
     sweep,
     tags,
     tokens,
@@ -89,6 +90,7 @@ app.command()(simulate.simulate)
 app.command()(tune.tune)
 app.command()(demand.demand)
 app.command()(evaluate.evaluate)
+app.command()(soak.soak)
 app.command()(sweep.sweep)
 app.command()(experiment.experiment)
 app.command()(replay.replay)

@@ -210,11 +210,7 @@ class VirtualHost:
         """Kill a node with everything volatile, and bring it back later with a higher incarnation."""
         if node not in self.machines:
             return
-        del self.machines[node]
-        reader = self._readers.pop(node, None)
-        if reader is not None:
-            self.logs.leave(reader)
-            self.bindings.power_loss(node)
+        self._end_life(node)
         now_ns = self.clock.now_ns
         if down_ns > PEER_SILENCE_NS:
             for peer in self.network.nodes:
@@ -228,6 +224,15 @@ class VirtualHost:
                         self.incarnations[node],
                     )
         self.clock.at(now_ns + down_ns, HOUSEKEEPING, self._restart, node)
+
+    def _end_life(self, node: NodeId) -> None:
+        """A node is gone, and what its memory held with it."""
+        machine = self.machines.pop(node)
+        reader = self._readers.pop(node, None)
+        if reader is not None:
+            self.logs.leave(reader)
+        if isinstance(machine, QuantumNode):
+            self.bindings.power_loss(node)
 
     def _peer_down(self, peer: NodeId, node: NodeId, incarnation: int) -> None:
         self._tell(peer, PeerChanged(peer=node, state="down", incarnation=incarnation))

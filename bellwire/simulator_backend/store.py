@@ -27,6 +27,10 @@ class VirtualStore:
         records.pop((record.kind, record.key), None)
         records[record.kind, record.key] = record
 
+    def lose_records(self, node: NodeId) -> None:
+        """The node gets a new disk. Its incarnation is not repeated, for its peers would refuse it."""
+        self._records.pop(node, None)
+
     def records(self, node: NodeId) -> tuple[Record, ...]:
         """What a restarting node finds, in the order in which it was written."""
         return tuple(self._records.get(node, {}).values())

@@ -1,12 +1,12 @@
 """What must hold after every step of every machine, whatever the order of simultaneous things.
 
-Attached to a virtual host as its `watch`; raises `Broken` with the name of the rule at the first step
-that breaks one. Knows the World's truth and every fact, so it can compare what machines believe with
-both.
+Owns the rules of single steps. Refuses what must hold at the end of a history (histories.py). Attached to a
+virtual host as its `watch`; raises `Broken` with the name of the rule at the first step that breaks one.
+Knows the World's truth and every fact, so it can compare what machines believe with both.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bellwire.core.effects import (
@@ -19,6 +19,7 @@ from bellwire.core.effects import (
     Publish,
     PurifyPair,
     ReleaseQubit,
+    Report,
     Send,
     StartAttempts,
     StopAttempts,
@@ -28,6 +29,7 @@ from bellwire.core.events import (
     Event,
     PairPurified,
     PauliApplied,
+    PeerChanged,
     Persisted,
     QubitMeasured,
     QubitsFused,
@@ -36,14 +38,20 @@ from bellwire.core.events import (
     TimerFired,
 )
 from bellwire.core.facts import Began, Born, Fact, Released, Swapped
-from bellwire.core.ids import End, NodeId
-from bellwire.core.messages import PlanInstall
+from bellwire.core.ids import End, NodeId, RequestId
+from bellwire.core.messages import FactBatch, PlanInstall
 from bellwire.gem.fold import Fold
 from bellwire.node.machines import QuantumNode
 from bellwire.simulator_backend.host import VirtualHost
 
+STEPS_AT_ONCE_MAX = 20_000
+"""Steps of all machines at one moment; more go round in a circle."""
+
 LEDGER_EVERY = 400
 """Every so many steps the acting node's replica is compared with a fold made anew from its watermarks."""
+
+LEDGER_SELDOM = 2_000
+"""The same where thousands of histories are played."""
 
 QUEUES_MAX = {"waiting": 200, "heap": 3_000, "touched": 200, "ends": 1_500, "unread": 20_000}
 """Lengths that the queues of a small lab never reach; they do not grow with time."""
@@ -51,13 +59,14 @@ QUEUES_MAX = {"waiting": 200, "heap": 3_000, "touched": 200, "ends": 1_500, "unr
 
 def end_in(place: Any) -> End | None:
     """The end whose qubit a slot of the World holds."""
+    end: End | None = None
     if place.pair is not None:
-        return place.pair.ends[place.side]
-    if place.lone is not None:
-        return place.lone.end
-    if place.cluster is not None:
-        return next(member.end for member in place.cluster.members if member.slot is place)
-    return None
+        end = place.pair.ends[place.side]
+    elif place.lone is not None:
+        end = place.lone.end
+    elif place.cluster is not None:
+        end = next(member.end for member in place.cluster.members if member.slot is place)
+    return end
 
 
 def far_is_gone(place: Any) -> bool:
@@ -76,47 +85,95 @@ class Broken(AssertionError):
 class Invariants:
     """The rules, and counts of what happened (an empty history proves nothing)."""
 
-    def __init__(self, offsets_ns: Mapping[NodeId, int] | None = None, *, dead_for_ns: int) -> None:
-        """`dead_for_ns`: how long a held qubit may outlive the far qubit before its owner knows."""
+    def __init__(
+        self,
+        offsets_ns: Mapping[NodeId, int] | None = None,
+        *,
+        dead_for_ns: int,
+        calm_ns: int = 0,
+        own_time: Callable[[NodeId, int], int] | None = None,
+        facts_sent: bool = False,
+    ) -> None:
+        """`dead_for_ns`: how long a held qubit may outlive the far qubit before its owner knows; counted from
+        `calm_ns` on, before which news may be cut off. `own_time`: what the clock of a node shows at a true
+        time, instead of constant `offsets_ns`. `facts_sent`: facts come as messages, which may be lost with
+        the life of their author, and messages of a life that is over count until the receiver knows."""
         self.counts: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
         self.fired: set[tuple[str, str, str]] = set()
         self.born_at: dict[tuple[str, int, int], set[End]] = defaultdict(set)  # by link, run and attempt
         self._offsets_ns = offsets_ns or {}
         self._dead_for_ns = dead_for_ns
+        self._calm_ns = calm_ns
+        self._own_time = own_time
+        self._facts_sent = facts_sent
+        self._known_lives: dict[tuple[NodeId, NodeId], int] = {}
+        self._taken: dict[tuple[NodeId, NodeId], dict[int, int]] = defaultdict(dict)  # by reader and author
+        self._excused_ns: dict[NodeId, int] = {}  # when a node came back from standing still
         self._lives: dict[NodeId, int] = {}
         self._machines: dict[NodeId, Any] = {}
         self._deadlines: dict[NodeId, int | None] = {}
-        self._orders: dict[tuple[NodeId, str, int], str] = {}
+        self._orders: dict[tuple[NodeId, str, int], tuple[int, ...]] = {}  # slots that they empty
         self._empty: set[tuple[NodeId, int]] = set()
         self._sent: dict[tuple[int, NodeId, NodeId], tuple[int, Any]] = {}
         self._published: dict[NodeId, list[tuple[int, int, int]]] = defaultdict(list)
         self._facts: dict[NodeId, dict[int, list[Fact]]] = defaultdict(dict)
         self._seen_until: dict[tuple[NodeId, NodeId], int] = defaultdict(int)
-        self._cutoffs_ns: dict[NodeId, int] = {}
+        self._cutoffs_ns: dict[tuple[NodeId, RequestId], int] = {}  # where pairs of a request are swapped
+        self._requests: dict[End, RequestId | None] = {}  # for which each end was born
+        self._given: set[End] = set()  # ends that users have had
         self._first_held_ns: dict[tuple[NodeId, End], int] = {}
         self._dead_since_ns: dict[tuple[NodeId, End], int] = {}
         self._swapped_at: dict[End, tuple[NodeId, int]] = {}
+        self._turning: dict[tuple[NodeId, int], int] = {}  # slots with a Pauli under way, or in doubt
+        self._moment_ns = -1
+        self._steps_now = 0
         self._host: VirtualHost | None = None
 
     def attach(self, host: VirtualHost) -> None:
+        """The host whose World is the truth."""
         self._host = host
+
+    def follow_clocks(self, own_time: Callable[[NodeId, int], int]) -> None:
+        """What clocks show, see `own_time`."""
+        self._own_time = own_time
+
+    def rescheduled(self, node: NodeId) -> None:
+        """The clock of a node was set: its deadline lies at another true time now."""
+        machine = self._machines.get(node)
+        self._deadlines[node] = None if machine is None else machine.next_deadline_ns
+
+    def excuse(self, node: NodeId, now_ns: int) -> None:
+        """The node has stood still until now: what should have happened meanwhile happens now."""
+        self._excused_ns[node] = now_ns
 
     def __call__(self, now_ns: int, node: NodeId, event: Event, effects: list[Effect]) -> None:
         host = self._host
         assert host is not None
         self.counts["steps"] += 1
+        self._moving(now_ns, node, event)
         machine = host.machines[node]
         self._event(now_ns, node, event, machine)
         for effect in effects:
             self._effect(now_ns, node, effect)
+        self._handed_over(node, effects)
         self._deadlines[node] = machine.next_deadline_ns
         if isinstance(machine, QuantumNode):
             self._slots(now_ns, node, machine, host)
-            self._visible(now_ns, node, machine, host)
-            if self.counts["steps"] % LEDGER_EVERY == 0:
+            if not self._facts_sent:
+                self._visible(now_ns, node, machine, host, machine.replica.streams.authors)
+            elif isinstance(event, Received) and isinstance(event.message, FactBatch):
+                self._visible(now_ns, node, machine, host, (event.source,))
+            if self.counts["steps"] % (LEDGER_SELDOM if self._facts_sent else LEDGER_EVERY) == 0:
                 self.compare_ledger(node)
         self._queues(machine, host)
+
+    def _moving(self, now_ns: int, node: NodeId, event: Event) -> None:
+        if now_ns != self._moment_ns:
+            self._moment_ns, self._steps_now = now_ns, 0
+        self._steps_now += 1
+        if self._steps_now > STEPS_AT_ONCE_MAX:
+            raise Broken("time goes on", f"{self._steps_now} steps at {now_ns}, now {node}: {event}")
 
     # ---- what machines are told
 
@@ -130,8 +187,13 @@ class Invariants:
                 raise Broken("early timer", f"{node} at {now_ns}, deadline {deadline_ns}")
         elif isinstance(event, Received):
             self._received(now_ns, node, event)
+        elif isinstance(event, PeerChanged):
+            life = self._known_lives.get((node, event.peer), 0)
+            self._known_lives[node, event.peer] = max(life, event.incarnation or 0)
         elif isinstance(event, (BellMeasured, QubitMeasured, PairPurified, QubitsFused, PauliApplied)):
             self._answered(node, "order", event.operation, event)
+            if isinstance(event, PauliApplied) and event.ended == "done":
+                self._turning.pop((node, event.operation), None)
         elif isinstance(event, Persisted):
             self._answered(node, "record", event.token, event)
 
@@ -143,21 +205,28 @@ class Invariants:
         self._lives[node] = event.incarnation
         self._machines[node] = machine
         self._deadlines[node] = None
+        self._turning = {key: slot for key, slot in self._turning.items() if key[0] != node}
         self._orders = {key: order for key, order in self._orders.items() if key[0] != node}
         self._empty = {key for key in self._empty if key[0] != node}
         self._seen_until = defaultdict(int, {key: n for key, n in self._seen_until.items() if key[0] != node})
-        for table in (self._first_held_ns, self._dead_since_ns):
+        by_node: list[dict[Any, Any]] = [self._first_held_ns, self._dead_since_ns]
+        by_node += [self._known_lives, self._taken]
+        for table in by_node:
             for key in [key for key in table if key[0] == node]:
                 del table[key]
 
     def _answered(self, node: NodeId, kind: str, number: int, event: Event) -> None:
-        if self._orders.pop((node, kind, number), None) is None:
+        slots = self._orders.pop((node, kind, number), None)
+        if slots is None:
             raise Broken("one answer", f"{node}: nobody waits for {event}")
+        if getattr(event, "ended", "done") == "unknown":  # they are emptied once more, to be sure
+            self._empty.difference_update((node, slot) for slot in slots)
 
     def _received(self, now_ns: int, node: NodeId, event: Received) -> None:
         self.counts["messages"] += 1
         source = event.source
-        if event.incarnation != self._lives[source]:
+        current = self._known_lives.get((node, source), 0) if self._facts_sent else self._lives[source]
+        if event.incarnation < current:
             raise Broken("old incarnation", f"{node} heard life {event.incarnation} of {source}")
         sent = self._sent.get((id(event.message), source, node))
         if sent is None:
@@ -176,18 +245,24 @@ class Invariants:
             if isinstance(effect.message, PlanInstall) and effect.message.plan.swaps:
                 cutoff_ns = effect.message.plan.cutoff_ns
                 if cutoff_ns is not None:
-                    self._cutoffs_ns[effect.to] = cutoff_ns
+                    self._cutoffs_ns[effect.to, effect.message.plan.request] = cutoff_ns
         elif isinstance(effect, Publish):
             batch = effect.batch
             last = batch.first + len(batch.facts) - 1
             self._published[node].append((now_ns, batch.incarnation, last))
             self._facts[node].setdefault(batch.incarnation, []).extend(batch.facts)
+            if self._facts_sent:
+                assert self._host is not None
+                for other in self._host.network.nodes:
+                    self._sent.setdefault((id(batch), node, other), (now_ns, batch))
             for fact in batch.facts:
                 self._fact(now_ns, node, fact)
         elif isinstance(effect, Persist):
-            self._orders[node, "record", effect.token] = "Persist"
+            self._orders[node, "record", effect.token] = ()
         elif isinstance(effect, StartAttempts):
             self._empty.discard((node, effect.slot))
+            if self._turning:
+                self._turned_anew(node, effect.slot)
         elif isinstance(effect, StopAttempts):
             self._empty.add((node, effect.slot))
         elif isinstance(effect, ReleaseQubit):
@@ -195,21 +270,32 @@ class Invariants:
         elif isinstance(effect, MeasureBell):
             self._use(node, effect.left_slot, "MeasureBell", consume=True)
             self._use(node, effect.right_slot, "MeasureBell", consume=True)
-            self._orders[node, "order", effect.operation] = "MeasureBell"
+            self._orders[node, "order", effect.operation] = (effect.left_slot, effect.right_slot)
         elif isinstance(effect, MeasureQubit):
             self._use(node, effect.slot, "MeasureQubit", consume=True)
-            self._orders[node, "order", effect.operation] = "MeasureQubit"
+            self._orders[node, "order", effect.operation] = (effect.slot,)
         elif isinstance(effect, PurifyPair):
             self._use(node, effect.kept_slot, "PurifyPair", consume=False)
             self._use(node, effect.measured_slot, "PurifyPair", consume=True)
-            self._orders[node, "order", effect.operation] = "PurifyPair"
+            self._orders[node, "order", effect.operation] = (effect.measured_slot,)
         elif isinstance(effect, FuseQubits):
             self._use(node, effect.kept_slot, "FuseQubits", consume=False)
             self._use(node, effect.measured_slot, "FuseQubits", consume=True)
-            self._orders[node, "order", effect.operation] = "FuseQubits"
+            self._orders[node, "order", effect.operation] = (effect.measured_slot,)
         elif isinstance(effect, ApplyPauli):
             self._use(node, effect.slot, "ApplyPauli", consume=False)
-            self._orders[node, "order", effect.operation] = "ApplyPauli"
+            self._turning[node, effect.operation] = effect.slot
+            self._orders[node, "order", effect.operation] = ()
+
+    def _handed_over(self, node: NodeId, effects: list[Effect]) -> None:
+        """A pair that is told as delivered and kept leaves its memory in the same step, under its number."""
+        released = {(effect.slot, effect.tag) for effect in effects if isinstance(effect, ReleaseQubit)}
+        for effect in effects:
+            if isinstance(effect, Report) and effect.name == "pair_delivered":
+                told = effect.fields
+                if told["basis"] is None and (told["slot"], told["number"]) not in released:
+                    raise Broken("handed over", f"{node}: {told}")
+                self.counts["pairs handed over or measured"] += 1
 
     def _use(self, node: NodeId, slot: int, order: str, *, consume: bool) -> None:
         if (node, slot) in self._empty:
@@ -222,9 +308,12 @@ class Invariants:
     def _fact(self, now_ns: int, node: NodeId, fact: Fact) -> None:
         self.counts[type(fact).__name__] += 1
         if isinstance(fact, Born):
+            self._requests[fact.end] = fact.request
             self.born_at[fact.end.link, fact.end.run, fact.end.attempt].add(fact.end)
         elif isinstance(fact, Released):
             self.counts[f"Released {fact.reason}"] += 1
+            if fact.reason == "delivered":
+                self._given.add(fact.end)
         elif isinstance(fact, Swapped):
             self.counts[f"Swapped {fact.result}"] += 1
             for end in (fact.left, fact.right):
@@ -239,7 +328,10 @@ class Invariants:
 
     def _slots(self, now_ns: int, node: NodeId, machine: QuantumNode, host: VirtualHost) -> None:
         places = host.world._memory(node).slots
-        local_ns = now_ns + self._offsets_ns.get(node, 0)
+        if self._own_time is None:
+            local_ns = now_ns + self._offsets_ns.get(node, 0)
+        else:
+            local_ns = self._own_time(node, now_ns)
         for slot in machine.slots.slots():
             place = places[slot.index]
             present = end_in(place)
@@ -249,8 +341,12 @@ class Invariants:
                     raise Broken("slot and World", f"{node}: {slot!r} still holds {present} in the World")
             elif state in ("held", "offered", "locked"):
                 assert end is not None
-                if present != end:
+                # The sacrificed qubit of a round is measured; its slot stays locked until the verdict.
+                spent = state == "locked" and present is None and (node, slot.index) in self._empty
+                if present != end and not spent:
                     raise Broken("slot and World", f"{node}: {slot!r} holds {present} in the World")
+                if spent:
+                    continue
                 self._held(now_ns, local_ns, node, slot, machine, host)
             elif state == "measuring" and present is not None and present != end:
                 raise Broken("slot and World", f"{node}: {slot!r} measures {present} in the World")
@@ -261,8 +357,10 @@ class Invariants:
         key = (node, slot.end)
         if slot.state == "held":
             first_ns = self._first_held_ns.setdefault(key, local_ns)
-            cutoff_ns = self._cutoffs_ns.get(node)
-            if cutoff_ns is not None and local_ns > max(slot.born_ns + cutoff_ns, first_ns):
+            request = self._requests.get(slot.end)
+            cutoff_ns = None if request is None else self._cutoffs_ns.get((node, request))
+            late = cutoff_ns is not None and local_ns > max(slot.born_ns + cutoff_ns, first_ns)
+            if late and self._excused_ns.get(node) != now_ns:
                 raise Broken(
                     "cutoff", f"{node}: {slot!r} born at {slot.born_ns}, now {local_ns}, cutoff {cutoff_ns}"
                 )
@@ -275,10 +373,14 @@ class Invariants:
                 if chain is not None and grouped
                 else far_is_gone(host.world._memory(node).slots[slot.index])
             )
+            if gone and not grouped and fold.far_end(slot.end) in self._given:
+                gone = False  # its user has the far half, or its result
             if gone:
-                since_ns = self._dead_since_ns.setdefault(key, now_ns)
+                since_ns = self._dead_since_ns.setdefault(key, max(now_ns, self._calm_ns))
                 if now_ns - since_ns > self._dead_for_ns:
                     raise Broken("dead pair held", f"{node}: {slot!r} since {since_ns}, now {now_ns}")
+        else:  # an offer or a round that comes to nothing gives the qubit back, whatever its age by then
+            self._first_held_ns.pop(key, None)
         self._truth(now_ns, node, slot, machine, host)
 
     def _truth(self, now_ns: int, node: NodeId, slot: Any, machine: QuantumNode, host: VirtualHost) -> None:
@@ -299,6 +401,12 @@ class Invariants:
         if truth is None or truth.ends != (end, far):
             raise Broken("ledger and World", f"{node}: ledger joins {end} and {far}, the World {truth}")
         self.counts["pairs compared"] += 1
+        if slot.state == "offered" and self._corrected_here(node, slot, machine):
+            self.counts["corrections compared"] += 1
+            if truth.frame != chain.frame:
+                raise Broken(
+                    "ledger and World", f"{end}: corrected to frame {chain.frame}, true {truth.frame}"
+                )
         far_fold = other.replica.fold
         there = far_fold.chain(far)
         if (
@@ -311,10 +419,27 @@ class Invariants:
             if truth.frame != chain.frame:
                 raise Broken("ledger and World", f"{end}-{far}: frame {chain.frame}, true {truth.frame}")
 
+    def _turned_anew(self, node: NodeId, slot: int) -> None:
+        """The slot is prepared for another qubit: what was done to the one before is of no interest."""
+        for key in [key for key, turned in self._turning.items() if key[0] == node and turned == slot]:
+            del self._turning[key]
+
+    def _corrected_here(self, node: NodeId, slot: Any, machine: QuantumNode) -> bool:
+        """The tail of a delivery has answered: whatever it had to correct is corrected, and in its ledger."""
+        if machine.delivery is None or slot.end not in machine.delivery.tail.table.by_own:
+            return False
+        return all(key[0] != node or turned != slot.index for key, turned in self._turning.items())
+
     # ---- the ledger
 
-    def _visible(self, now_ns: int, node: NodeId, machine: QuantumNode, host: VirtualHost) -> None:
-        for author, stream in machine.replica.streams.authors.items():
+    def _visible(
+        self, now_ns: int, node: NodeId, machine: QuantumNode, host: VirtualHost, authors: Iterable[NodeId]
+    ) -> None:
+        for author in authors:
+            stream = machine.replica.streams.authors.get(author)
+            if stream is None:
+                continue
+            self._taken[node, author][stream.incarnation] = stream.next - 1
             entries = self._published[author]
             horizon_ns = now_ns - host.network.delay_ns(author, node)
             index = self._seen_until[node, author]
@@ -339,7 +464,10 @@ class Invariants:
             for life, facts in sorted(self._facts[author].items()):
                 if life > incarnation or (author == node and life < incarnation):
                     continue
-                for fact in facts[: last if life == incarnation else None]:
+                until = last if life == incarnation else None
+                if until is None and self._facts_sent:
+                    until = self._taken[node, author].get(life, 0)
+                for fact in facts[:until]:
                     # Where nodes never crash, logs do not keep what was written before somebody followed.
                     if not isinstance(fact, Began) or author in machine.replica.fold.began:
                         fold.apply(author, life, fact)
@@ -354,8 +482,9 @@ class Invariants:
         if isinstance(machine, QuantumNode):
             lengths["touched"] = len(machine.replica.touched)
             lengths["ends"] = len(machine.replica.fold.ends)
-            if not host.lab.scenario.crashes:
-                places = host._readers[machine.node].places.values()
+            reader = host._readers.get(machine.node)
+            if reader is not None and not host.lab.scenario.crashes:
+                places = reader.places.values()
                 lengths["unread"] = max((len(place.queue) for place in places), default=0)
         for name, length in lengths.items():
             if length > self.peaks[name]:

@@ -9,7 +9,7 @@ from bellwire.node.machines import make_machine
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.simulation import Observer
-from tests.hosts.invariants import Invariants
+from bellwire.soak.rules import Invariants
 from tests.hosts.perturbing import skewed
 from tests.simulation.faulty import History
 

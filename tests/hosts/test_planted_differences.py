@@ -23,9 +23,9 @@ from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.network import Post
 from bellwire.simulator_backend.store import VirtualStore
 from bellwire.simulator_backend.world import World
+from bellwire.soak.rules import Broken
 from bellwire.swapping.protocols import Swapping
 from tests.hosts.checked import CheckedHistory
-from tests.hosts.invariants import Broken
 from tests.hosts.perturbing import asap_chain, permuted
 from tests.simulation.faulty import crash
 

@@ -7,7 +7,7 @@ from bellwire.labs import Lab
 from bellwire.labs.fusion_tree import PERFECT, Edges, fusion_tree_lab
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
-from tests.hosts.invariants import Invariants
+from bellwire.soak.rules import Invariants
 
 PERIOD_US = 100.0
 

@@ -1,0 +1,111 @@
+"""What must hold when a history is over and everything has drained.
+
+Owns the rules of the end. Refuses those of single steps (rules.py).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from bellwire.core.ids import NodeId, RequestId
+from bellwire.node.machines import QuantumNode
+from bellwire.simulator_backend.simulation import Observer
+from bellwire.soak.rules import Broken
+from bellwire.soak.troubled_host import TroubledHost
+
+FOR_EVER_NS = 1 << 63
+
+
+def check_end(
+    host: TroubledHost,
+    observer: Observer,
+    ended: Mapping[RequestId, Sequence[tuple[NodeId, str]]],
+    *,
+    whole: bool,
+) -> None:
+    """`ended`: final reports of requests. `whole`: the history was long enough for all requests to end.
+
+    Raises:
+        Broken: something is left over, counted twice, or known to one and not to the other.
+    """
+    forgetful = {node for _, node, forgets in host.restarts if forgets}
+    for request in host.lab.requests:
+        name = request.request_id
+        reports = ended.get(name, ())
+        asked_of = request.target_nodes[0]
+        if whole and not reports and asked_of not in forgetful:
+            raise Broken("definite end", f"{name} has no final status")
+        if len(reports) > 1 and asked_of not in forgetful:
+            raise Broken("one end", f"{name}: {list(reports)}")
+        if request.count is not None and asked_of not in forgetful:
+            _check_count(host, name, request.count, asked_of, [status for _, status in reports])
+        _check_lists(host, name, request.target_nodes, forgetful)
+        if observer.outcomes[name].frame_errors:
+            raise Broken("frames", f"{name}: {observer.outcomes[name].frame_errors} with a wrong frame")
+    if whole:
+        _check_rest(host)
+
+
+def _check_count(
+    host: TroubledHost, request: RequestId, count: int, source: NodeId, statuses: Sequence[str]
+) -> None:
+    """What was told as completed is complete, and not more than was asked for and under way."""
+    machine = host.machines[source]
+    assert isinstance(machine, QuantumNode)
+    assert machine.delivery is not None
+    settled = machine.delivery.delivered_count(request)
+    if "completed" in statuses and settled < count:
+        raise Broken("complete", f"{request}: {settled} of {count}")
+    if settled > count:
+        raise Broken("no more than asked for", f"{request}: {settled} of {count}")
+
+
+def _check_lists(
+    host: TroubledHost, request: RequestId, members: Sequence[NodeId], forgetful: set[NodeId]
+) -> None:
+    """Both ends have the same list of pairs, and no end in it twice."""
+    lists = {}
+    for name in members:
+        machine = host.machines[name]
+        assert isinstance(machine, QuantumNode)
+        if machine.delivery is None:
+            continue
+        lists[name] = [
+            (record.number, record.head_end, record.tail_end, record.frame)
+            for record in machine.delivery.records(request)
+            if record.state != "void"
+        ]
+        ends = [end for _, head, tail, _ in lists[name] for end in (head, tail)]
+        if len(ends) != len(set(ends)):
+            raise Broken("delivered once", f"{request} at {name}: an end was delivered twice")
+        numbers = [number for number, *_ in lists[name]]
+        if numbers != sorted(set(numbers)):
+            raise Broken("numbered once", f"{request} at {name}: {numbers}")
+    if forgetful.isdisjoint(members) and len({tuple(one) for one in lists.values()}) > 1:
+        texts = {name: [str(pair) for pair in one][-5:] for name, one in lists.items()}
+        raise Broken("equal lists", f"{request}: {texts}")
+
+
+def _check_rest(host: TroubledHost) -> None:
+    """No slot is taken, no qubit is left, and all replicas are one."""
+    views: dict[str, list[NodeId]] = {}
+    for name, settings in host.network.nodes.items():
+        if settings.memory is None:
+            continue
+        machine = host.machines[name]
+        assert isinstance(machine, QuantumNode)
+        stuck = [slot for slot in machine.slots.slots() if slot.state != "free"]
+        if stuck:
+            raise Broken("slots free", f"{name}: {stuck}")
+        if host.world.occupied(name):
+            raise Broken("memory empty", f"{name} still holds qubits in the World")
+        alive = [str(end) for end, record in machine.replica.fold.ends.items() if record.born is not None]
+        if alive:
+            raise Broken("nothing left in the ledger", f"{name}: {alive[:10]}")
+        if machine.replica.fold.labels_differ:
+            raise Broken(
+                "halves agree", f"{name}: {machine.replica.fold.labels_differ} pairs of two requests"
+            )
+        machine.replica.fold.forget(FOR_EVER_NS)
+        marks = sorted(machine.replica.watermarks().items())
+        views.setdefault(f"{marks} {machine.replica.fold.digest()}", []).append(name)
+    if len(views) > 1:
+        raise Broken("one ledger", "; ".join(f"{nodes}: {view}" for view, nodes in views.items()))
