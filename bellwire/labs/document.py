@@ -53,6 +53,10 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+VALUES_MAX = 1_000_000
+"""Of one file, aliases written out: a few lines of aliases can stand for more than any memory holds."""
+
+
 def read_document(
     path: Path,
     what: str = "lab file",
@@ -72,6 +76,11 @@ def read_document(
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"cannot read this {what}: {reason}", where=str(path)) from None
+    unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if unprintable is not None:
+        line = text.count("\n", 0, unprintable.start()) + 1
+        character = f"U+{ord(unprintable.group()):04X}"
+        raise ConfigError(f"not valid YAML: the character {character}", where=f"{path.name}:{line}")
     loader = _Loader(text.replace("\t", " ") if path.suffix == ".json" else text)
     lines: dict[KeyPath, int] = {}
     try:
@@ -85,6 +94,8 @@ def read_document(
         raise ConfigError(
             f"not valid YAML: {error.problem or error.context}", where=f"{path.name}:{line}"
         ) from None
+    except RecursionError:
+        raise ConfigError("not valid YAML: lists within lists without end", where=path.name) from None
     except yaml.YAMLError as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"not valid YAML: {first}", where=f"{path.name}:1") from None
@@ -99,6 +110,8 @@ def read_document(
 
 def _value(loader: _Loader, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name: str) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > VALUES_MAX:
+        raise ConfigError(f"more than {VALUES_MAX} values; do aliases repeat aliases?", where=name)
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)  # merge keys (<<) may repeat what stands here; what stands here wins
         mapping: dict[str, Any] = {}

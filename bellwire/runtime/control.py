@@ -88,9 +88,10 @@ class ControlServer:
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             return {"ok": False, "error": f"not JSON: {problem}"}
-        command = self._commands.get(request.get("do", "")) if isinstance(request, dict) else None
+        name = request.get("do") if isinstance(request, dict) else None
+        command = self._commands.get(name) if isinstance(name, str) else None
         if command is None:
             return {"ok": False, "error": f"unknown command; known: {', '.join(sorted(self._commands))}"}
         try:

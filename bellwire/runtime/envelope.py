@@ -48,4 +48,7 @@ def decode_frame(raw: bytes | memoryview) -> Frame:
 
     Raises msgspec.DecodeError (or its subclass ValidationError) for anything else.
     """
-    return _decoder.decode(raw)
+    try:
+        return _decoder.decode(raw)
+    except (UnicodeDecodeError, RecursionError) as problem:  # a name that is no text, words within words
+        raise msgspec.DecodeError(str(problem)) from problem

@@ -1,16 +1,19 @@
 """CURVE keys of a lab, and the answer to every handshake: which node does this key belong to?
 
-Owns the key files (`keys/NODE.key` mode 0600, `keys/public/NODE.key`, `keys/revoked/NODE.key`) and the ZAP
-handler. Refuses cryptography of its own: keys and handshakes are libzmq's.
+Owns the key files (`keys/NODE.key` mode 0600, `keys/public/NODE.key`, `keys/revoked/NODE.FINGERPRINT.key`,
+`keys/waiting/FINGERPRINT.key`) and the ZAP handler. Refuses cryptography of its own: keys and handshakes are
+libzmq's.
 
 A node's public key is trusted because it lies in the lab's `keys/public` folder; copying that folder is how
-computers of one lab get to know each other.
+computers of one lab get to know each other. A key that was refused waits, by its fingerprint, until an
+operator says whose it is (`bellwire keys trust`).
 """
 
 import asyncio
 import os
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import zmq
@@ -23,6 +26,10 @@ from bellwire.runtime.health import Health
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 ZAP_DOMAIN = "bellwire"
 KEY_CHARACTERS = 40  # Z85 of 32 bytes
+Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+FINGERPRINT_CHARACTERS = 16
+WAITING_MAX = 32
+"""Refused keys that are remembered; the one refused longest ago gives way, so that strangers fill no disk."""
 
 
 class Keyring:
@@ -76,8 +83,7 @@ class Keyring:
             for path in sorted(public.glob("*.key"))
             if NAME_PATTERN.fullmatch(path.stem)
         }
-        revoked = self.folder / "revoked"
-        ended = {_read_key(path, path.stem).decode("ascii") for path in revoked.glob("*.key")}
+        ended = {key.decode("ascii") for key in self._revoked()}
         self._nodes = {key: node for key, node in nodes.items() if key not in ended}
         self._seen = self._changes()
 
@@ -101,10 +107,69 @@ class Keyring:
         key = self.public_of(node)
         if key is None:
             raise ConfigError(f"{node} has no public key to revoke", where=str(self.folder / "public"))
-        revoked = self.folder / "revoked" / f"{node}.key"
+        revoked = self.folder / "revoked" / f"{node}.{fingerprint(key)}.key"
         revoked.parent.mkdir(parents=True, exist_ok=True)
         _write_once(revoked, key, mode=0o644)
         self.reload()
+
+    def trust(self, node: NodeId, key: bytes) -> None:
+        """From now on this is the node's public key (Z85).
+
+        Raises:
+            ConfigError: it is no key, it was revoked, another node has it, or the node has another one.
+        """
+        where = str(self.folder / "public")
+        if not Z85.fullmatch(key.decode("ascii", "replace")):
+            raise ConfigError("a public key has 40 characters of Z85", where=where)
+        self.reload()
+        present, owner = self.public_of(node), self._nodes.get(key.decode("ascii"))
+        if owner is not None and owner != node:
+            raise ConfigError(f"this is the key of {owner}", where=where)
+        if key in self._revoked():
+            raise ConfigError("this key was revoked; the node needs a new one", where=where)
+        if present is not None and present != key:
+            if present not in self._revoked():
+                raise ConfigError(f"{node} has another key; revoke that one first", where=where)
+            self._public_path(node).unlink()
+        self._public_path(node).parent.mkdir(parents=True, exist_ok=True)
+        _write_once(self._public_path(node), key, mode=0o644)
+        self._waiting_path(key).unlink(missing_ok=True)
+        self.reload()
+
+    def renew(self, node: NodeId) -> None:
+        """Revoke the node's keys here and make new ones. Its agent is to be started again."""
+        self.revoke(node)
+        (self.folder / f"{check_name(node)}.key").unlink(missing_ok=True)
+        self._public_path(node).unlink()
+        self.make(node)
+        self.reload()
+
+    def waiting(self) -> dict[str, bytes]:
+        """Keys that were refused, by their fingerprints, the latest last."""
+        found = sorted((self.folder / "waiting").glob("*.key"), key=lambda path: path.stat().st_mtime_ns)
+        return {path.stem: _read_key(path, path.stem) for path in found}
+
+    def refused(self, key: bytes) -> None:
+        """Remember a key that asked to come in. What is trusted or revoked needs no decision."""
+        if key in self._revoked():
+            return
+        path = self._waiting_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.touch()
+            return
+        _write_once(path, key, mode=0o644)
+        for old in list(self.waiting())[:-WAITING_MAX]:
+            (path.parent / f"{old}.key").unlink(missing_ok=True)
+
+    def _revoked(self) -> set[bytes]:
+        return {_read_key(path, path.stem) for path in (self.folder / "revoked").glob("*.key")}
+
+    def _public_path(self, node: NodeId) -> Path:
+        return self.folder / "public" / f"{check_name(node)}.key"
+
+    def _waiting_path(self, key: bytes) -> Path:
+        return self.folder / "waiting" / f"{fingerprint(key)}.key"
 
 
 class ZapHandler(Authenticator):
@@ -123,7 +188,8 @@ class ZapHandler(Authenticator):
         self._keyring.reload()
         if self._keyring.node_of(key.decode("ascii")) is not None:
             return True
-        self._health.tell("key_refused", key=key.decode("ascii")[:8])
+        self._keyring.refused(key)
+        self._health.tell("key_refused", fingerprint=fingerprint(key))
         return False
 
     def listen(self) -> Callable[[], None]:
@@ -155,6 +221,11 @@ class ZapHandler(Authenticator):
         return close
 
 
+def fingerprint(key: bytes) -> str:
+    """A short name of a public key (Z85), that two people can compare and a file can have."""
+    return sha256(key).hexdigest()[:FINGERPRINT_CHARACTERS]
+
+
 def check_name(node: str) -> str:
     """The name, if it can be a file name and a bus name. Raises ConfigError otherwise."""
     if not NAME_PATTERN.fullmatch(node):
@@ -166,7 +237,9 @@ def _read_key(path: Path, node: str) -> bytes:
     try:
         key = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        raise ConfigError(f"no key of {node}; run `bellwire keys` for this lab", where=str(path)) from None
+        raise ConfigError(
+            f"no key of {node}; run `bellwire keys new` for this lab", where=str(path)
+        ) from None
     if len(key) != KEY_CHARACTERS:
         raise ConfigError(f"not a key: {len(key)} characters instead of {KEY_CHARACTERS}", where=str(path))
     return key.encode("ascii")

@@ -175,24 +175,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
             "(best is None or window.fence > best.fence)",
             "(best is None or window.fence < best.fence)",
         ),
-        (
-            "an answer to an older offer is taken for an agreement",
-            "link_layer.dialogue",
-            "(answer.run, answer.fence) != (window.run, window.fence)",
-            "False",
-        ),
-        (
-            "side 1 follows a new run without leaving the old one",
-            "link_layer.dialogue",
-            "if not reason and window.run != self._book.run:\n            self._owner.run_left(step)",
-            "if not reason and window.run != self._book.run:\n            pass",
-        ),
-        (
-            "windows that give way stay",
-            "link_layer.agreement",
-            "kept for kept in self.windows if kept.fence < window.fence and kept.first < window.first",
-            "kept for kept in self.windows",
-        ),
         # ---- delivery
         (
             "a void commit counts at the tail",

@@ -21,6 +21,7 @@ from bellwire.cli.main import app
 from bellwire.core.errors import DeviceFault, LocalMisuse
 from bellwire.drivers import cards
 from bellwire.labs.crosscheck import DRIVERS_BY_ROLE
+from bellwire.runtime.keys import Keyring, fingerprint
 
 LABS = Path(__file__).parents[2] / "lab_configs"
 PROGRAM = [sys.executable, "-c", "from bellwire.cli.main import app; app()"]
@@ -236,18 +237,49 @@ def test_one_driver_is_shown_with_what_nobody_has_verified() -> None:
 
 
 def test_keys_are_made_once_listed_and_revoked(tmp_path: Path) -> None:
-    first = json.loads(bellwire("keys", "two_node_link", "--state", str(tmp_path), "--json").stdout)
+    def keys(*words: str) -> Result:
+        return bellwire("keys", *words, "--state", str(tmp_path), "--json")
+
+    nobody = json.loads(keys("show", "two_node_link").stdout)
+    assert {row["state"] for row in nobody["nodes"]} == {"missing"}
+    first = json.loads(keys("new", "two_node_link").stdout)["nodes"]
     assert [row["node"] for row in first] == ["alice", "bob", "midpoint"]
     assert {row["state"] for row in first} == {"trusted"}
     secret = (tmp_path / "keys" / "alice.key").read_text(encoding="ascii").strip()
-    again = bellwire("keys", "two_node_link", "--state", str(tmp_path), "--revoke", "alice", "--json")
-    second = json.loads(again.stdout)
+    again = keys("revoke", "two_node_link", "alice")
+    second = json.loads(again.stdout)["nodes"]
     assert [row["public_key"] for row in second] == [row["public_key"] for row in first]
     assert [row["state"] for row in second] == ["revoked", "trusted", "trusted"]
     assert secret not in again.output
-    unknown = bellwire("keys", "two_node_link", "--state", str(tmp_path), "--revoke", "alcie")
+    unknown = keys("revoke", "two_node_link", "alcie")
     assert unknown.exit_code == 2
     assert unknown.stderr == 'two_node_link: unknown node "alcie" (did you mean "alice"?)\n'
+    third = json.loads(keys("new", "two_node_link", "alice", "--replace").stdout)["nodes"]
+    assert [row["state"] for row in third] == ["trusted"] * 3
+    assert third[0]["public_key"] != first[0]["public_key"]
+
+
+def test_a_key_that_was_refused_comes_in_once_somebody_says_whose_it_is(tmp_path: Path) -> None:
+    ring, elsewhere = Keyring(tmp_path / "keys"), Keyring(tmp_path / "elsewhere")
+    ring.make("alice")
+    elsewhere.make("bob")
+    key = elsewhere.public_of("bob")
+    assert key is not None
+    ring.refused(key)
+    state = ("--state", str(tmp_path))
+    shown = json.loads(bellwire("keys", "show", "two_node_link", *state, "--json").stdout)
+    assert shown["waiting"] == [{"fingerprint": fingerprint(key), "public_key": key.decode("ascii")}]
+    assert "whose are they" in bellwire("keys", "show", "two_node_link", *state).stdout
+    mistyped = bellwire("keys", "trust", "two_node_link", "bob", "0" + fingerprint(key)[1:], *state)
+    assert mistyped.exit_code == 2
+    assert fingerprint(key) in mistyped.stderr
+    told = bellwire("keys", "trust", "two_node_link", "bob", fingerprint(key), *state, "--json")
+    assert json.loads(told.stdout)["waiting"] == []
+    ring.reload()
+    assert ring.node_of(key.decode("ascii")) == "bob"
+    taken = bellwire("keys", "trust", "two_node_link", "alice", key.decode("ascii"), *state)
+    assert taken.exit_code == 2
+    assert "this is the key of bob" in taken.stderr
 
 
 def test_every_demo_asks_under_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

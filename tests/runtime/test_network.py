@@ -13,6 +13,7 @@ from bellwire.core.ids import End
 from bellwire.core.messages import SCHEMA_VERSION, FactBatch
 from bellwire.runtime.channel import CREDIT_FRAMES
 from bellwire.runtime.envelope import HELLO, MESSAGE, Frame, encode_frame
+from bellwire.runtime.keys import WAITING_MAX, Keyring, fingerprint
 from tests.runtime.buses import BusEnd, buses, join, until
 
 
@@ -126,8 +127,12 @@ async def test_a_key_that_the_lab_does_not_know_is_refused_and_counted(tmp_path:
         await until(lambda: stranger.health.counts["peer_handshake_failed_auth"] >= 1, "the stranger sees it")
         await until(lambda: b.health.counts["listener_handshake_failed_auth"] >= 1, "b's monitor sees it")
         assert b.host.opinions == []
-        # Once the lab trusts the key, the two meet without a restart.
-        (home / "public" / "a.key").write_bytes((elsewhere / "public" / "a.key").read_bytes())
+        # Once an operator has said whose key it is, the two meet without a restart.
+        operator = Keyring(home)
+        ((mark, key),) = operator.waiting().items()
+        assert b.health.recent[-1][1].get("fingerprint", mark) == mark == fingerprint(key)
+        operator.trust("a", key)
+        assert operator.waiting() == {}
         await until(lambda: stranger.knows(b) and b.knows(stranger), "they meet after the key was added")
     finally:
         for end in (b, stranger):
@@ -149,6 +154,37 @@ async def test_frames_of_a_revoked_key_are_dropped_on_the_live_connection(tmp_pa
         a.network.flush()
         await until(lambda: ("a", "down", 1) in b.host.opinions, "b judges a down")
         assert b.host.numbers_from("a") == [1]
+
+
+def test_strangers_fill_no_disk_and_a_revoked_key_waits_for_nobody(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path)
+    ring.make("a")
+    old = ring.public_of("a")
+    assert old is not None
+    ring.renew("a")
+    ring.refused(old)
+    assert ring.waiting() == {}
+    for _ in range(WAITING_MAX + 5):
+        ring.refused(zmq.curve_keypair()[0])
+    assert len(ring.waiting()) == WAITING_MAX
+    with pytest.raises(ConfigError, match="was revoked"):
+        ring.trust("a", old)
+    with pytest.raises(ConfigError, match="revoke that one first"):
+        ring.trust("a", zmq.curve_keypair()[0])
+    with pytest.raises(ConfigError, match="40 characters"):
+        ring.trust("b", b"short")
+
+
+def test_a_second_key_of_a_node_can_be_revoked_too(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path)
+    ring.make("a")
+    for _ in range(2):
+        ring.renew("a")
+    newest = ring.public_of("a")
+    assert newest is not None
+    assert ring.node_of(newest.decode("ascii")) == "a"
+    ring.revoke("a")
+    assert ring.node_of(newest.decode("ascii")) is None
 
 
 async def test_a_frame_under_the_name_of_another_node_is_dropped(tmp_path: Path) -> None:
