@@ -313,6 +313,14 @@ def _check_ports(lab: LabFile, problems: ProblemList) -> None:
     places: list[tuple[KeyPath, str]] = []
     places += [(("nodes", name, "address"), node.address) for name, node in lab.nodes.items() if node.address]
     places += [(("stations", name, "address"), at.address) for name, at in lab.stations.items() if at.address]
+    for section, machines in (("nodes", lab.nodes), ("stations", lab.stations)):
+        for name, at in machines.items():
+            if at.listen is not None:
+                places.append(((section, name, "listen"), at.listen))
+                if at.address is None:
+                    problems.add(
+                        (section, name, "listen"), "listen goes with an address, by which others come"
+                    )
     if lab.console is not None:
         places.append((("console", "address"), lab.console.address))
     places += [

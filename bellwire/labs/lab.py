@@ -102,6 +102,7 @@ class Lab:
     plan_together: Literal["total", "max_min"] | None  # None: each request is planned for itself
     scenario: Scenario
     addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
+    listens: dict[NodeId, str]  # where agents listen that are reached by another address
     console: str | None  # where the console listens; None: the lab has none
     instruments: tuple[InstrumentSettings, ...]
     equipment: tuple[EquipmentSettings, ...]
@@ -214,6 +215,9 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
         plan_together=file.plan_together,
         scenario=_scenario(file.scenario),
         addresses=addresses,
+        listens={
+            name: at.listen for name, at in (file.nodes | file.stations).items() if at.listen is not None
+        },
         console=None if file.console is None else file.console.address,
         instruments=_instruments(file),
         equipment=tuple(

@@ -125,7 +125,8 @@ class Memory(Section):
 
 class Node(Section):
     role: Literal["end", "repeater"]
-    address: BusAddress | None = None  # where the node's agent listens; None: only virtual time
+    address: BusAddress | None = None  # where others reach the node's agent; None: only virtual time
+    listen: BusAddress | None = None  # where the agent listens, if that is another address; null: `address`
     memory: Memory = Memory()
     instruments: NodeInstruments = NodeInstruments()
     equipment: dict[Name, Equipment] = Field(default_factory=dict)
@@ -159,6 +160,7 @@ class Detectors(Section):
 
 class Station(Section):
     address: BusAddress | None = None
+    listen: BusAddress | None = None  # as of a node
     detectors: Detectors = Detectors()
     instruments: StationInstruments = StationInstruments()
     equipment: dict[Name, Equipment] = Field(default_factory=dict)

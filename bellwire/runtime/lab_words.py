@@ -129,6 +129,11 @@ class LabEntry(Protocol):
     def addresses(self) -> Mapping[NodeId, str]: ...
 
     @property
+    def listens(self) -> Mapping[NodeId, str]:
+        """Where agents listen that are reached by another address, through a relay or a changed port."""
+        ...
+
+    @property
     def console(self) -> str | None:
         """Where the console listens; None: the lab has none."""
         ...

@@ -132,7 +132,7 @@ async def _run_locked(
     agent = Agent(name, incarnation, make(name), clock, health, AgentTrace(run_dir, name, incarnation))
     loop.set_exception_handler(lambda _, context: agent.on_unforeseen(_told(context)))
     network = Network(name, incarnation, agent, clock, health, keyring, bus)
-    network.start(lab.addresses[name])
+    network.start(lab.listens.get(name, lab.addresses[name]))
     agent.network = network
     agent.store = RecordStore(
         state_dir / "agents" / f"{name}.sqlite",

@@ -54,6 +54,8 @@ def _check_count(
     settled = machine.delivery.delivered_count(request)
     if "completed" in statuses and settled < count:
         raise Broken("complete", f"{request}: {settled} of {count}")
+    if "failed" in statuses and settled >= count:
+        raise Broken("complete", f"{request} failed with {settled} of {count}")
     if settled > count:
         raise Broken("no more than asked for", f"{request}: {settled} of {count}")
 

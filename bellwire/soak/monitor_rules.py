@@ -68,5 +68,6 @@ class MonitorRules:
         lowered = percent < 0.0
         if lowered and -percent > 100.0 * rules.change + ROUNDING:
             raise Broken("step of a threshold", f"{request}: {metric} by {percent} %")
-        if not lowered and value is not None and value < before * (1.0 - ROUNDING):
+        tolerance = rules.rate_tolerance if metric == "rate" else rules.fidelity_tolerance
+        if not lowered and value is not None and value < before * (1.0 - tolerance - ROUNDING):
             raise Broken("raised while it falls short", f"{request}: {metric} {value} below {before}")

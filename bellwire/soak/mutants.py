@@ -177,10 +177,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         # ---- delivery
         (
-            "a void commit counts at the tail",
+            "what a source has made void still counts at the tail",
             "transport.tail",
-            'pair.void = pair.void or commit.void or before == "asked"',
-            'pair.void = pair.void or before == "asked"',
+            'amend = before == "settled" and (commit.void or commit.head_end in self._doubtful)',
+            "amend = False",
         ),
         (
             "the tail counts a commit of a pair it never had",
@@ -203,25 +203,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
             "pair.pauli = 0",
         ),
         (
-            "a failed correction counts",
-            "transport.tail",
-            'if event.ended != "done":\n            self.table.move(pair, "correction_failed")',
-            'if False:\n            self.table.move(pair, "correction_failed")',
-        ),
-        (
-            "a kept pair counts although its source restarted",
-            "transport.head",
-            'void = record.mode == "keep"',
-            "void = False",
-        ),
-        (
-            "a settled delivery is told twice",
-            "transport.head",
-            "if following == before:\n            return",
-            "if following == before and pair is not None:\n            return",
-        ),
-        (
-            "one pair too many is delivered",
+            "a request waits for one pair too many",
             "transport.requests",
             "if self.delivered(life.request.request_id) < count:",
             "if self.delivered(life.request.request_id) <= count:",
