@@ -100,7 +100,10 @@ def _run(cases: "list[Case]", workers: int) -> dict[str, Any]:
 
         tell("histories", Progress(done=0, total=len(cases), kept=0))
         return run(
-            cases, workers, lambda done: tell("histories", Progress(done=done, total=len(cases), kept=0))
+            cases,
+            workers,
+            lambda done: tell("histories", Progress(done=done, total=len(cases), kept=0)),
+            lambda failed: typer.echo(f"seed {failed.seed} breaks a rule: {failed.rule}", err=True),
         )
 
 

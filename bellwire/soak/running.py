@@ -39,8 +39,11 @@ def _keyed(case: Case) -> tuple[Case, Told]:
     return case, play(case)
 
 
-def soak(cases: Sequence[Case], workers: int, tell: Callable[[int], None]) -> dict[str, Any]:
-    """Play all cases; ready for JSON. `tell` is called with how many are done."""
+def soak(
+    cases: Sequence[Case], workers: int, tell: Callable[[int], None], failed: Callable[[Told], None]
+) -> dict[str, Any]:
+    """Play all cases; ready for JSON. `tell` is called with how many are done, `failed` with each failure as
+    soon as it is known, long before it has been made small."""
     began_s = time.monotonic()
     sums = {name: Counter[str]() for name in ("fired", "counts", "statuses", "rules", "nodes")}
     peaks: Counter[str] = Counter()
@@ -60,6 +63,7 @@ def soak(cases: Sequence[Case], workers: int, tell: Callable[[int], None]) -> di
         if told.rule is not None:
             sums["rules"][told.rule] += 1
             failures.append((case, told))
+            failed(told)
         elif len(digests) < PLAYED_AGAIN_MAX and case.faults is None:
             digests[case.seed] = told.digest
         tell(done)
