@@ -227,6 +227,7 @@ class PairsHeld(TaggedWord, frozen=True, kw_only=True):
     link: LinkId
     run: int
     pairs: tuple[tuple[int, int], ...]  # (attempt, lane)
+    used: tuple[tuple[int, int], ...] = ()  # no longer held: swapped away, handed over, given up
 
 
 class PairsKnown(TaggedWord, frozen=True, kw_only=True):

@@ -66,7 +66,7 @@ from bellwire.core.sequence_messages import (
     PartWanted,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 

@@ -212,7 +212,10 @@ class Creates:
         link, origin, create = self._link.link, item.origin, item.asked.create
         answer: LinkAnswer
         if ending.code is None:
-            answer = LinkDone(link=link, origin=origin, create=create, pairs=serving.told)
+            # One that side 0 has replaced may have been told here, and the word of its void be on its way.
+            asked = item.asked.count
+            pairs = serving.told if asked is None else min(serving.told, asked)
+            answer = LinkDone(link=link, origin=origin, create=create, pairs=pairs)
         else:
             answer = LinkErr(
                 link=link,

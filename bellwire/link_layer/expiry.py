@@ -1,10 +1,13 @@
 """EXPIRE between the two ends of a link: a half that one end does not have is void at the other.
 
 Owns the void pairs that the other end has not heard of, those that it called void before we heard of them,
-and the question that is asked whenever a run is left: "these pairs of it I still hold; which do you know?"
+and the question that is asked whenever a run is left: "these pairs of it I hold, or had; which do you know?"
 (algorithms.md 10.2, EXPIRE and EXPIRE_ACK). Refuses to know what a pair is used for. Everything is repeated
 until it is answered, so on a channel that is good again both ends agree after one repetition and a round
 trip.
+
+A pair that was used here is asked about too: whoever swapped a half away whose partner never was has made a
+chain that leads nowhere longer, and its far end holds a qubit until somebody says so.
 """
 
 from collections import OrderedDict
@@ -28,6 +31,12 @@ the oldest is forgotten and counted, and the ledger's age limit does the rest.""
 
 VOID_BATCH_MAX: Final = 64
 """Void pairs in one message."""
+
+USED_ASKED_MAX: Final = 256
+"""The latest successes of a run that are asked about although nothing of them is held any more."""
+
+USED_REPEATS_MAX: Final = 50
+"""So often that question is repeated; then only pairs that are still held are asked about."""
 
 RUNS_KEPT: Final = 8
 """Runs that were left and whose successes are remembered."""
@@ -81,6 +90,7 @@ class Expiry:
         self._foretold: OrderedDict[tuple[int, int, int], None] = OrderedDict()
         self._left: dict[int, Successes] = {}  # runs that were left -> their successes
         self._asked: dict[int, tuple[Name, ...]] = {}  # runs that were left -> pairs still in question
+        self._repeats: dict[int, int] = {}  # how often the question about a run was repeated
         self._repeat_ns: int | None = None
 
     def on_messages(self) -> Mapping[type, LinkHandler]:
@@ -140,9 +150,11 @@ class Expiry:
             oldest = next(iter(self._left))
             del self._left[oldest]
             self._asked.pop(oldest, None)
-        held = self._held(run)
-        if held:
-            self._asked[run] = held
+            self._repeats.pop(oldest, None)
+        asked = tuple(dict.fromkeys((*self._held(run), *sorted(names)[-USED_ASKED_MAX:])))
+        if asked:
+            self._asked[run] = asked
+            self._repeats[run] = 0
             self._ask(step, run)
 
     def _held(self, run: int) -> tuple[Name, ...]:
@@ -150,7 +162,15 @@ class Expiry:
         return tuple((end.attempt, end.lane) for end in ends if end.link == self._link and end.run == run)
 
     def _ask(self, step: Step, run: int) -> None:
-        step.send(self._peer, PairsHeld(link=self._link, run=run, pairs=self._asked[run]), "outcome")
+        held = set(self._held(run))
+        asked = self._asked[run]
+        question = PairsHeld(
+            link=self._link,
+            run=run,
+            pairs=tuple(name for name in asked if name in held),
+            used=tuple(name for name in asked if name not in held),
+        )
+        step.send(self._peer, question, "outcome")
         self._repeat_soon(step)
 
     def _held_there(self, step: Step, source: NodeId, message: PairsHeld) -> None:
@@ -162,17 +182,19 @@ class Expiry:
         # ledger closes those by its own rule (Began).
         in_this_life = any(run <= message.run for run in self._left)
         strange = tuple(name for name in message.pairs if not had.had(name))
-        step.send(
-            self._peer,
-            PairsKnown(link=self._link, run=message.run, pairs=message.pairs, void=strange),
-            "outcome",
+        used = tuple(name for name in message.used if not had.had(name))  # its owner can give nothing up
+        known = PairsKnown(
+            link=self._link, run=message.run, pairs=(*message.pairs, *message.used), void=strange
         )
-        if strange:
-            self._left[message.run] = Successes(frozenset((*had.names, *strange)), had.forgotten_to)
+        step.send(self._peer, known, "outcome")
+        if strange or used:
+            names = frozenset((*had.names, *strange, *used))
+            self._left[message.run] = Successes(names, had.forgotten_to)
+        if in_this_life:
+            for attempt, lane in (*strange, *used):
+                self._never_had(step, End(self._link, message.run, attempt, lane, self._side))
         for attempt, lane in strange:
             self._counters["void"] += 1
-            if in_this_life:
-                self._never_had(step, End(self._link, message.run, attempt, lane, self._side))
             self._remember(self._untold, (message.run, attempt, lane))
         if strange:
             self._repeat_soon(step)
@@ -191,6 +213,7 @@ class Expiry:
             self._asked[message.run] = left
         else:
             del self._asked[message.run]
+            self._repeats.pop(message.run, None)
         self._rest()
 
     # ---- time
@@ -208,7 +231,7 @@ class Expiry:
         return self._repeat_ns
 
     def on_deadline(self, step: Step) -> None:
-        """Say unanswered words again: void pairs, the oldest first, and questions about pairs still held."""
+        """Say unanswered words again: void pairs, the oldest first, and questions about left runs."""
         self._repeat_ns = step.now_ns + self._timers.answer_ns
         if self._untold:
             run = next(iter(self._untold))[0]
@@ -216,13 +239,17 @@ class Expiry:
             pairs = tuple((attempt, lane) for _, attempt, lane in names)
             step.send(self._peer, PairsVoid(link=self._link, run=run, pairs=pairs), "outcome")
         for run, asked in list(self._asked.items()):
+            self._repeats[run] = repeats = self._repeats.get(run, 0) + 1
             held = set(self._held(run))
-            left = tuple(name for name in asked if name in held)
+            left = asked
+            if repeats > USED_REPEATS_MAX:
+                left = tuple(name for name in asked if name in held)
             if left:
                 self._asked[run] = left
                 self._ask(step, run)
             else:
                 del self._asked[run]
+                self._repeats.pop(run, None)
         self._rest()
 
 

@@ -73,11 +73,12 @@ class Statuses:
     """Final reports of requests, as their sources gave them."""
 
     def __init__(self) -> None:
-        self.ended: dict[RequestId, list[tuple[NodeId, str]]] = {}
+        self.ended: dict[RequestId, list[tuple[NodeId, str, int]]] = {}
 
     def __call__(self, now_ns: int, node: NodeId, report: Any) -> None:
         if report.name == "request_status" and report.fields["status"] in FINAL:
-            self.ended.setdefault(report.request, []).append((node, str(report.fields["status"])))
+            told = (node, str(report.fields["status"]), int(report.fields["generated_count"]))
+            self.ended.setdefault(report.request, []).append(told)
 
 
 def play(case: Case) -> Told:
@@ -116,7 +117,7 @@ def play(case: Case) -> Told:
     told.fired = dict(_fired(host))
     told.counts |= dict(rules.counts) | dict(monitored.counts)
     told.peaks = dict(rules.peaks)
-    told.statuses = dict(Counter(status for ends in statuses.ended.values() for _, status in ends))
+    told.statuses = dict(Counter(status for ends in statuses.ended.values() for _, status, _ in ends))
     told.events = host.events
     told.digest = host.digest.hexdigest()
     return told

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from bellwire.core.effects import Publish
+from bellwire.core.errors import PeerViolation
 from bellwire.core.events import (
     BellMeasured,
     DeviceChanged,
@@ -60,6 +61,14 @@ _RESULTS: Final = {BellMeasured: "outcome", QubitMeasured: "bit", PairPurified: 
 """The field of each end of an order that tells the result."""
 
 HEARTBEAT_NS: Final = BusSettings().interval_ns
+
+
+def _unknown(event: Event) -> Event:
+    """The same end of an order, without its result."""
+    result = _RESULTS.get(type(event))
+    changes: dict[str, Any] = {"ended": "unknown"} | ({} if result is None else {result: None})
+    unknown: Event = msgspec.structs.replace(event, **changes)
+    return unknown
 
 
 class TroubledPost(Post):
@@ -136,6 +145,7 @@ class TroubledHost(VirtualHost):
             )
             for node in lab.network.nodes
         }
+        self._new_disks = any(isinstance(one, Crash) and one.forgets for one in faults)
         super().__init__(lab, seed, compute, watch=watch, perturb=perturb, make=self._make_clocked)
         self.faults = tuple(faults)
         self.fired: Counter[str] = Counter()  # faults that acted, by kind
@@ -148,6 +158,7 @@ class TroubledHost(VirtualHost):
         self._persist_latency_ns = sum(one.latency_ns for one in faults if isinstance(one, SlowDisks))
         self._orders = [one for one in faults if isinstance(one, OrderTrouble)]
         self._answered = 0
+        self._resets: dict[NodeId, int] = {}  # when a memory was reset last
         self._own_deadlines_ns: dict[NodeId, int | None] = {}
         self._standing: dict[NodeId, int] = {}  # until when
         self._held_back: dict[NodeId, list[Event]] = {}
@@ -186,17 +197,23 @@ class TroubledHost(VirtualHost):
         """A machine that lives by its own clock and hears facts as messages; instruments keep true time."""
         machine = make_machine(network, node, compute, None)
         clock = self._clocks[node]
-        if clock.right:
-            return machine
         handle = machine.handle
 
         def handle_by_own_clock(now_ns: int, event: Event) -> list[Any]:
-            effects = handle(clock.own(now_ns), event)
+            try:
+                effects = handle(clock.own(now_ns), event)
+            except PeerViolation:
+                # A node with a new disk has forgotten what others speak of; its agent counts it and goes on.
+                if not self._new_disks:
+                    raise
+                self.fired["word that a new disk knows nothing of"] += 1
+                return []
             self._own_deadlines_ns[node] = own_ns = machine.next_deadline_ns
             machine.next_deadline_ns = None if own_ns is None else clock.true(own_ns)
             return effects
 
-        machine.__dict__["handle"] = handle_by_own_clock
+        if self._new_disks or not clock.right:
+            machine.__dict__["handle"] = handle_by_own_clock
         return machine
 
     def _boot(self, node: NodeId) -> None:
@@ -250,6 +267,8 @@ class TroubledHost(VirtualHost):
             self.clock.at(deadline_ns, TIMER, self._timer, node, machine, deadline_ns)
 
     def _tell(self, node: NodeId, event: Event) -> None:
+        if self._resets and isinstance(event, (BellMeasured, QubitsFused)):
+            event = self._reset_under_way(node, event)
         if self._orders and isinstance(event, _ENDS):
             troubled = self._troubled_end(node, event)
             if troubled is None:
@@ -287,11 +306,7 @@ class TroubledHost(VirtualHost):
                 self._answered += 1
                 if self._chance.uniform("order", node, self._answered) < fault.probability:
                     self.fired[f"order {fault.ended}"] += 1
-                    result = _RESULTS.get(type(event))
-                    changes: dict[str, Any] = {"ended": "unknown"} | (
-                        {} if result is None else {result: None}
-                    )
-                    unknown: Event = msgspec.structs.replace(event, **changes)
+                    unknown = _unknown(event)
                     if fault.ended == "unknown":
                         return unknown
                     memory = self.network.nodes[node].memory
@@ -300,6 +315,14 @@ class TroubledHost(VirtualHost):
                     self.clock.at(late_ns, HOUSEKEEPING, self._tell_late, node, life, unknown)
                     return None
         return event
+
+    def _reset_under_way(self, node: NodeId, event: BellMeasured | QubitsFused) -> Event:
+        """A memory that was reset in the middle of a measurement knows nothing of it."""
+        memory = self.network.nodes[node].memory
+        assert memory is not None
+        since_ns = self._resets.get(node)
+        began_ns = event.at_ns - memory.bsm_duration_ns
+        return _unknown(event) if since_ns is not None and began_ns <= since_ns <= event.at_ns else event
 
     def _tell_late(self, node: NodeId, life: int, event: Event) -> None:
         if self.incarnations[node] == life and node in self.machines:
@@ -314,6 +337,7 @@ class TroubledHost(VirtualHost):
             return
         self.fired["memory reset"] += 1
         self.bindings.power_loss(node)
+        self._resets[node] = self.clock.now_ns
         self._tell(node, DeviceChanged(role="memory", ready=False, lost_state=True, reason="planned reset"))
         back = DeviceChanged(role="memory", ready=True, lost_state=False, reason="after a planned reset")
         self.clock.at(self.clock.now_ns + fault.down_ns, HOUSEKEEPING, self._tell, node, back)

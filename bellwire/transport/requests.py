@@ -122,7 +122,8 @@ class RequestProcessing:
     def on_deadline(self, step: Step) -> None:
         for request_id, duty in self._alarms.take_due(step.now_ns):
             life = self.lives[request_id]
-            if self._serve(step, life):
+            # One that was due at the same moment may have ended it: a limit, and the end of a suspension.
+            if life.record.outcome is not None or self._serve(step, life):
                 continue
             if duty == "replan":
                 self._plan(step, life)

@@ -11,7 +11,7 @@ from bellwire.core.link_messages import (
     WindowOffer,
 )
 from bellwire.core.notices import EndDied
-from bellwire.link_layer.expiry import VOID_BATCH_MAX, VOID_MAX, Successes
+from bellwire.link_layer.expiry import USED_REPEATS_MAX, VOID_BATCH_MAX, VOID_MAX, Successes
 from tests.link_layer.bench import MS, PERIOD_NS
 from tests.link_layer.lone import RUN, LoneEnd, report, window
 
@@ -94,6 +94,39 @@ def test_pairs_held_are_asked_about_when_their_run_is_left_until_there_is_an_ans
     end.wait(1000 * MS)
     assert end.sent(PairsHeld) == []
     assert deaths(end) == []
+
+
+def test_a_pair_that_was_used_here_is_asked_about_too_but_not_for_ever() -> None:
+    """`bellwire soak --first 952`: a half was swapped away whose partner never was, and nobody said so."""
+    end = end_b()
+    end.hear(5 * MS, "m", report(1, 40))
+    (slot,) = [one for one in end.slots.slots() if one.end is not None]
+    end.slots.free(slot.index)  # somebody has swapped it away
+    end.take()
+    end.hear(7 * MS, "a", WindowClosed(link="a-b", run=RUN, fence=1))
+    question = PairsHeld(link="a-b", run=RUN, pairs=(), used=((40, 0),))
+    assert end.sent(PairsHeld, "a") == [question]
+    for repeat in range(1, USED_REPEATS_MAX + 20):
+        end.take()
+        end.wait(7 * MS + repeat * ANSWER_NS)
+        assert end.sent(PairsHeld, "a") == ([question] if repeat <= USED_REPEATS_MAX else [])
+
+
+def test_the_ledger_hears_of_a_half_that_never_was_when_its_partner_was_used() -> None:
+    end = end_b()
+    end.hear(6 * MS, "a", WindowClosed(link="a-b", run=RUN, fence=1))
+    end.take()
+    question = PairsHeld(link="a-b", run=RUN, pairs=(), used=((41, 1),))
+    end.hear(8 * MS, "a", question)
+    (answer,) = end.sent(PairsKnown, "a")
+    assert answer == PairsKnown(link="a-b", run=RUN, pairs=((41, 1),), void=())
+    assert [fact.end.attempt for fact in end.sink.born.values()] == [41]
+    assert list(end.sink.released.values()) == ["unusable"]
+    end.take()
+    end.hear(9 * MS, "a", question)
+    assert len(end.sink.born) == 1
+    end.wait(8 * MS + 2 * ANSWER_NS)
+    assert end.sent(PairsVoid) == []  # its owner has nothing to give up
 
 
 def test_a_held_pair_that_the_other_end_never_had_is_given_up() -> None:

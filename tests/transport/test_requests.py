@@ -483,6 +483,20 @@ def rows_of_corrective_actions() -> set[tuple[str, str]]:
     return fired
 
 
+@pytest.mark.parametrize("limit", [{"count": None, "duration_ns": 3 * SECOND}, {"deadline_ns": 3 * SECOND}])
+def test_a_request_whose_suspension_ends_with_its_time_ends_once(limit: dict[str, Any]) -> None:
+    """`bellwire soak --first 2094`: it was ended, and then resumed, and the agent gave up."""
+    source = in_progress(ask(**limit))
+    corrected(source, "suspend")
+    source.pass_time(2 * SECOND)
+    assert source.requests.status("q") == "suspended"
+    source.pass_time(2 * SECOND)
+    assert source.requests.status("q") in ("completed", "failed")
+    source.write()
+    ended = [report for report in source.reports if report.fields.get("status") in ("completed", "failed")]
+    assert len(ended) == 1
+
+
 def queued(**changes: Any) -> Source:
     source = Source()
     source.submit(ask(**changes))
