@@ -2,9 +2,9 @@
 
 What is timed: a peer publishes facts about its own qubits at a steady rate over the live bus (CURVE,
 envelope, credit, checks, fold into the ledger of a real node), and asks the agent every 10 ms how far its own
-stream goes. The answer waits behind the facts that came before the question. The highest rate with a p99 below
-10 ms counts. Beside it, in the same run: frames of the same number of bytes from a bare PUSH to a bare PULL
-with CURVE, read in batches. Both ends of both measurements share the machine's cores.
+stream goes. The answer waits behind the facts that came before the question. The highest rate with a p99
+below 10 ms counts. Beside it, in the same run: frames of the same number of bytes from a bare PUSH to a bare
+PULL with CURVE. Both ends of both measurements share the machine's cores.
 
 Usage: python bench/bus_facts.py  ->  bench/results/bus_facts.json
 """

@@ -5,7 +5,7 @@ envelope, checks, machine step, record of inputs, outbox, DEALER) answers with a
 the client and an EndNews behind it; the time ends when the frame of the urgent facts has arrived. Device
 time is excluded. The machine is a stand-in that answers at once, so that the figure is the host's and not
 the protocol's. Beside it, in the same run and in turns: a bare zmq.asyncio DEALER/ROUTER round trip of the
-same size between two processes. Only the ratio means anything (limits.md).
+same size between two processes, with CURVE. Only the ratio means anything (limits.md).
 
 Usage: python bench/bus_latency.py [COUNT]  ->  bench/results/bus_latency.json
 """
@@ -106,7 +106,9 @@ def run_echo(pipe: Connection) -> None:
     async def serve() -> None:
         context = zmq.asyncio.Context()
         router = context.socket(zmq.ROUTER)
-        pipe.send(router.bind_to_random_port("tcp://127.0.0.1"))
+        public, router.curve_secretkey = zmq.curve_keypair()
+        router.curve_server = True
+        pipe.send((router.bind_to_random_port("tcp://127.0.0.1"), public))
         while True:
             parts = await router.recv_multipart()
             if parts[-1] == b"END":
@@ -137,7 +139,9 @@ async def measure(count: int) -> dict[str, object]:
         ours.send(endpoint)
         context = zmq.asyncio.Context()
         dealer = context.socket(zmq.DEALER)
-        dealer.connect(f"tcp://127.0.0.1:{echo_ours.recv()}")
+        port, dealer.curve_serverkey = echo_ours.recv()
+        dealer.curve_publickey, dealer.curve_secretkey = zmq.curve_keypair()
+        dealer.connect(f"tcp://127.0.0.1:{port}")
         await client.up.wait()
         bus: list[int] = []
         bare: list[int] = []
@@ -186,11 +190,11 @@ def report(bus: list[int], bare: list[int]) -> dict[str, object]:
 
     ours, plain = percentiles(bus), percentiles(bare)
     return {
-        "title": "Herald to correction over the live bus (CURVE, no device time), and a bare round trip",
+        "title": "Herald to correction over the live bus (no device time), and a bare round trip, with CURVE",
         "command": "make bench",
         "rows": [
             {"what": "bellwire: herald frame in, urgent correction frame out", "count": len(bus)} | ours,
-            {"what": "zmq.asyncio DEALER/ROUTER round trip, no CURVE", "count": len(bare)} | plain,
+            {"what": "zmq.asyncio DEALER/ROUTER round trip, CURVE too", "count": len(bare)} | plain,
             {
                 "what": "ratio",
                 "count": None,
