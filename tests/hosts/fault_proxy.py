@@ -36,7 +36,7 @@ def behind_proxies(sections: dict[str, Any]) -> None:
 class Relay:
     """The way to one agent."""
 
-    outside: int  # ports
+    outside: int  # ports; 0: the system chooses
     inside: int
     delay_s: float = 0.0  # of every chunk
     bytes_per_s: float | None = None
@@ -44,10 +44,13 @@ class Relay:
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     server: asyncio.Server | None = None
+    cuts: int = 0
 
-    async def start(self) -> None:
+    async def start(self) -> str:
+        """Listen; returns the endpoint."""
         self.held.set()
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.outside)
+        return f"tcp://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -79,6 +82,7 @@ class Relay:
 
     def cut(self) -> None:
         """Reset every connection to this agent."""
+        self.cuts += 1
         for writer in self.writers:
             writer.transport.abort()
         self.writers.clear()

@@ -82,27 +82,30 @@ async def killed_at(folder: Path, kills: int, seed: int) -> KilledRun:
         state = folder / "state"
         async with lab_up(lab, state) as live:
             users = [
-                asyncio.create_task(_use(lab, live, state, found, Random(f"{seed} {number}"), number))
+                asyncio.create_task(use(lab, live, state, found, Random(f"{seed} {number}"), number))
                 for number in range(UNDER_WAY)
             ]
             for _ in range(kills):
                 await _kill(live, state, found, chance)
-                _raise_of(users)
+                raise_of(users)
             for user in users:
                 user.cancel()
             await asyncio.gather(*users, return_exceptions=True)
             for request in found.acknowledged:
-                await _ended(state, found, request)
+                await ended(state, found, request)
             await wait_for(live.all_slots_free, "all slots are free after the requests")
-        for node in ("alice", "bob"):
-            records = durable(state / "agents" / f"{node}.sqlite")
-            found.pairs[node] = [
-                delivery_records.from_record(one) for one in records if one.kind == "delivery"
-            ]
-            if node == "alice":
-                kept = [request_records.from_record(one) for one in records if one.kind == "request"]
-                found.requests = {one.request.request_id: one for one in kept}
+        read_records(state, found)
     return found
+
+
+def read_records(state: Path, found: KilledRun) -> None:
+    """What both ends have written; nobody writes any more."""
+    for node in ("alice", "bob"):
+        records = durable(state / "agents" / f"{node}.sqlite")
+        found.pairs[node] = [delivery_records.from_record(one) for one in records if one.kind == "delivery"]
+        if node == "alice":
+            kept = [request_records.from_record(one) for one in records if one.kind == "request"]
+            found.requests = {one.request.request_id: one for one in kept}
 
 
 async def _kill(live: LiveLab, state: Path, found: KilledRun, chance: Random) -> None:
@@ -130,7 +133,7 @@ async def _answers(state: Path, node: str) -> bool:
     return True
 
 
-async def _use(lab: Lab, live: LiveLab, state: Path, found: KilledRun, chance: Random, user: int) -> None:
+async def use(lab: Lab, live: LiveLab, state: Path, found: KilledRun, chance: Random, user: int) -> None:
     """One user: request after request, each submitted until it is acknowledged, some cancelled."""
     number = 0
     while True:
@@ -148,7 +151,7 @@ async def _use(lab: Lab, live: LiveLab, state: Path, found: KilledRun, chance: R
         if chance.random() < 0.15:
             await asyncio.sleep(chance.uniform(0.0, 1.0))
             await _asked_until_heard(state, "cancel", request=name)
-        await _ended(state, found, name)
+        await ended(state, found, name)
 
 
 async def _acknowledged(live: LiveLab, state: Path, request: EntanglementRequest) -> None:
@@ -177,7 +180,7 @@ async def _asked_until_heard(state: Path, do: str, **fields: Any) -> Mapping[str
             await asyncio.sleep(0.05)
 
 
-async def _ended(state: Path, found: KilledRun, request: str) -> None:
+async def ended(state: Path, found: KilledRun, request: str) -> None:
     """Wait until the source says how it ended. AssertionError: it has forgotten it."""
     until = time.monotonic() + DEADLINE_S
     while True:
@@ -190,7 +193,7 @@ async def _ended(state: Path, found: KilledRun, request: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def _raise_of(tasks: list[asyncio.Task[None]]) -> None:
+def raise_of(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         if task.done():
             task.result()

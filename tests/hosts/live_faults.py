@@ -28,10 +28,8 @@ import psutil
 import pytest
 
 from bellwire.runtime import supervisor as supervising
-from bellwire.transport import delivery_records, request_records
-from tests.hosts import kill_points
 from tests.hosts.fault_proxy import bad_network, behind_proxies
-from tests.hosts.kill_points import KilledRun, durable, faults_of
+from tests.hosts.kill_points import KilledRun, ended, faults_of, raise_of, read_records, use
 from tests.hosts.live import LiveLab, lab_up, live_lab, wait_for
 
 RESULTS = Path(__file__).parents[2] / "bench" / "results" / "live_faults.json"
@@ -68,9 +66,7 @@ async def faulty_run(folder: Path, seconds: float, seed: int, every_s: float = 6
             async with lab_up(lab, state) as live:
                 quiet = {name: _open_files(pid) for name, pid in live.supervisor.pids().items()}
                 users = [
-                    asyncio.create_task(
-                        kill_points._use(lab, live, state, found, Random(f"{seed} {number}"), number)
-                    )
+                    asyncio.create_task(use(lab, live, state, found, Random(f"{seed} {number}"), number))
                     for number in range(USERS)
                 ]
                 trouble = asyncio.create_task(network.trouble())
@@ -81,14 +77,14 @@ async def faulty_run(folder: Path, seconds: float, seed: int, every_s: float = 6
                     if not lasting and time.monotonic() > began_s + WARM_S:
                         lasting = _memories(live)
                     await _harm(live, found, chance)
-                    kill_points._raise_of([*users, trouble])
+                    raise_of([*users, trouble])
                 trouble.cancel()
                 network.calm()
                 for user in users:
                     user.cancel()
                 await asyncio.gather(trouble, *users, return_exceptions=True)
                 for request in found.acknowledged:
-                    await kill_points._ended(state, found, request)
+                    await ended(state, found, request)
                 await wait_for(live.all_slots_free, "all slots are free after the requests")
                 found.minutes = (time.monotonic() - began_s) / 60.0
                 found.network = network.fired
@@ -96,14 +92,7 @@ async def faulty_run(folder: Path, seconds: float, seed: int, every_s: float = 6
             after = len(psutil.Process().children(recursive=True))
             if after > before:
                 found.leaks.append(f"{after - before} processes are left")
-        for node in ("alice", "bob"):
-            records = durable(state / "agents" / f"{node}.sqlite")
-            found.pairs[node] = [
-                delivery_records.from_record(one) for one in records if one.kind == "delivery"
-            ]
-            if node == "alice":
-                kept = [request_records.from_record(one) for one in records if one.kind == "request"]
-                found.requests = {one.request.request_id: one for one in kept}
+        read_records(state, found)
     return found
 
 

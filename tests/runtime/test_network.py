@@ -1,6 +1,5 @@
 """The bus on real sockets: order, reconnection, credit, keys, incarnations, verdicts."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,64 +13,14 @@ from bellwire.core.messages import SCHEMA_VERSION, FactBatch
 from bellwire.runtime.channel import CREDIT_FRAMES
 from bellwire.runtime.envelope import HELLO, MESSAGE, Frame, encode_frame
 from bellwire.runtime.keys import WAITING_MAX, Keyring, fingerprint
+from tests.hosts.fault_proxy import Relay
 from tests.runtime.buses import BusEnd, buses, join, until
-
-
-class Doorkeeper:
-    """A TCP forwarder between two ends whose connections the test can cut."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._port = int(endpoint.rpartition(":")[2])
-        self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.open = True
-        self.cuts = 0
-
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.open:
-            writer.close()
-            return
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers += [writer, inner_writer]
-        for source, sink in ((reader, inner_writer), (inner_reader, writer)):
-            task = asyncio.get_running_loop().create_task(self._pump(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while octets := await source.read(4096):
-                sink.write(octets)
-                await sink.drain()
-        except ConnectionError:
-            pass
-        finally:
-            sink.close()
-
-    def cut(self) -> None:
-        self.cuts += 1
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def close(self) -> None:
-        self.cut()
-        if self._server is not None:
-            self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def test_no_message_is_lost_or_reordered_over_many_reconnections(tmp_path: Path) -> None:
     total, cuts = 12_000, 6
     a, b = BusEnd("a", keys=tmp_path), BusEnd("b", keys=tmp_path)
-    door = Doorkeeper(b.endpoint)
+    door = Relay(0, int(b.endpoint.rpartition(":")[2]))
     a.network.add_peer("b", await door.start())
     b.network.add_peer("a", a.endpoint)
     try:
@@ -96,7 +45,7 @@ async def test_no_message_is_lost_or_reordered_over_many_reconnections(tmp_path:
         assert a.health.counts["frames_resent"] >= 1
         assert {state for _, state, _ in b.host.opinions} <= {"up", "suspect"}
     finally:
-        await door.close()
+        await door.stop()
         for end in (a, b):
             end.network.close()
 
