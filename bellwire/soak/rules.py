@@ -9,40 +9,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from bellwire.core.effects import (
-    ApplyPauli,
-    Effect,
-    FuseQubits,
-    MeasureBell,
-    MeasureQubit,
-    Persist,
-    Publish,
-    PurifyPair,
-    ReleaseQubit,
-    Report,
-    Send,
-    StartAttempts,
-    StopAttempts,
-)
-from bellwire.core.events import (
-    BellMeasured,
-    Event,
-    PairPurified,
-    PauliApplied,
-    PeerChanged,
-    Persisted,
-    QubitMeasured,
-    QubitsFused,
-    Received,
-    Started,
-    TimerFired,
-)
+from bellwire.core.effects import Effect, Publish, ReleaseQubit, Report, Send
+from bellwire.core.events import Event, PeerChanged, Received, Started, TimerFired
 from bellwire.core.facts import Began, Born, Fact, Released, Swapped
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.messages import FactBatch, PlanInstall
 from bellwire.gem.fold import Fold
 from bellwire.node.machines import QuantumNode
 from bellwire.simulator_backend.host import VirtualHost
+from bellwire.soak.broken import Broken as Broken
+from bellwire.soak.order_rules import OrderRules
 
 STEPS_AT_ONCE_MAX = 20_000
 """Steps of all machines at one moment; more go round in a circle."""
@@ -72,14 +48,6 @@ def end_in(place: Any) -> End | None:
 def far_is_gone(place: Any) -> bool:
     """True when the World has no partner for this qubit any more."""
     return place.pair is None or None in place.pair.slots
-
-
-class Broken(AssertionError):
-    """A rule does not hold."""
-
-    def __init__(self, rule: str, text: str) -> None:
-        super().__init__(f"{rule}: {text}")
-        self.rule = rule
 
 
 class Invariants:
@@ -113,8 +81,7 @@ class Invariants:
         self._lives: dict[NodeId, int] = {}
         self._machines: dict[NodeId, Any] = {}
         self._deadlines: dict[NodeId, int | None] = {}
-        self._orders: dict[tuple[NodeId, str, int], tuple[int, ...]] = {}  # slots that they empty
-        self._empty: set[tuple[NodeId, int]] = set()
+        self._orders = OrderRules()
         self._sent: dict[tuple[int, NodeId, NodeId], tuple[int, Any]] = {}
         self._published: dict[NodeId, list[tuple[int, int, int]]] = defaultdict(list)
         self._facts: dict[NodeId, dict[int, list[Fact]]] = defaultdict(dict)
@@ -125,7 +92,6 @@ class Invariants:
         self._first_held_ns: dict[tuple[NodeId, End], int] = {}
         self._dead_since_ns: dict[tuple[NodeId, End], int] = {}
         self._swapped_at: dict[End, tuple[NodeId, int]] = {}
-        self._turning: dict[tuple[NodeId, int], int] = {}  # slots with a Pauli under way, or in doubt
         self._moment_ns = -1
         self._steps_now = 0
         self._host: VirtualHost | None = None
@@ -190,12 +156,8 @@ class Invariants:
         elif isinstance(event, PeerChanged):
             life = self._known_lives.get((node, event.peer), 0)
             self._known_lives[node, event.peer] = max(life, event.incarnation or 0)
-        elif isinstance(event, (BellMeasured, QubitMeasured, PairPurified, QubitsFused, PauliApplied)):
-            self._answered(node, "order", event.operation, event)
-            if isinstance(event, PauliApplied) and event.ended == "done":
-                self._turning.pop((node, event.operation), None)
-        elif isinstance(event, Persisted):
-            self._answered(node, "record", event.token, event)
+        else:
+            self._orders.told(node, event)
 
     def _begin_life(self, node: NodeId, event: Started, machine: Any) -> None:
         if event.incarnation != self._lives.get(node, 0) + 1:
@@ -205,22 +167,13 @@ class Invariants:
         self._lives[node] = event.incarnation
         self._machines[node] = machine
         self._deadlines[node] = None
-        self._turning = {key: slot for key, slot in self._turning.items() if key[0] != node}
-        self._orders = {key: order for key, order in self._orders.items() if key[0] != node}
-        self._empty = {key for key in self._empty if key[0] != node}
+        self._orders.begin_life(node)
         self._seen_until = defaultdict(int, {key: n for key, n in self._seen_until.items() if key[0] != node})
         by_node: list[dict[Any, Any]] = [self._first_held_ns, self._dead_since_ns]
         by_node += [self._known_lives, self._taken]
         for table in by_node:
             for key in [key for key in table if key[0] == node]:
                 del table[key]
-
-    def _answered(self, node: NodeId, kind: str, number: int, event: Event) -> None:
-        slots = self._orders.pop((node, kind, number), None)
-        if slots is None:
-            raise Broken("one answer", f"{node}: nobody waits for {event}")
-        if getattr(event, "ended", "done") == "unknown":  # they are emptied once more, to be sure
-            self._empty.difference_update((node, slot) for slot in slots)
 
     def _received(self, now_ns: int, node: NodeId, event: Received) -> None:
         self.counts["messages"] += 1
@@ -257,35 +210,8 @@ class Invariants:
                     self._sent.setdefault((id(batch), node, other), (now_ns, batch))
             for fact in batch.facts:
                 self._fact(now_ns, node, fact)
-        elif isinstance(effect, Persist):
-            self._orders[node, "record", effect.token] = ()
-        elif isinstance(effect, StartAttempts):
-            self._empty.discard((node, effect.slot))
-            if self._turning:
-                self._turned_anew(node, effect.slot)
-        elif isinstance(effect, StopAttempts):
-            self._empty.add((node, effect.slot))
-        elif isinstance(effect, ReleaseQubit):
-            self._use(node, effect.slot, "ReleaseQubit", consume=True)
-        elif isinstance(effect, MeasureBell):
-            self._use(node, effect.left_slot, "MeasureBell", consume=True)
-            self._use(node, effect.right_slot, "MeasureBell", consume=True)
-            self._orders[node, "order", effect.operation] = (effect.left_slot, effect.right_slot)
-        elif isinstance(effect, MeasureQubit):
-            self._use(node, effect.slot, "MeasureQubit", consume=True)
-            self._orders[node, "order", effect.operation] = (effect.slot,)
-        elif isinstance(effect, PurifyPair):
-            self._use(node, effect.kept_slot, "PurifyPair", consume=False)
-            self._use(node, effect.measured_slot, "PurifyPair", consume=True)
-            self._orders[node, "order", effect.operation] = (effect.measured_slot,)
-        elif isinstance(effect, FuseQubits):
-            self._use(node, effect.kept_slot, "FuseQubits", consume=False)
-            self._use(node, effect.measured_slot, "FuseQubits", consume=True)
-            self._orders[node, "order", effect.operation] = (effect.measured_slot,)
-        elif isinstance(effect, ApplyPauli):
-            self._use(node, effect.slot, "ApplyPauli", consume=False)
-            self._turning[node, effect.operation] = effect.slot
-            self._orders[node, "order", effect.operation] = ()
+        else:
+            self._orders.ordered(node, effect)
 
     def _handed_over(self, node: NodeId, effects: list[Effect]) -> None:
         """A pair that is told as delivered and kept leaves its memory in the same step, under its number."""
@@ -296,14 +222,6 @@ class Invariants:
                 if told["basis"] is None and (told["slot"], told["number"]) not in released:
                     raise Broken("handed over", f"{node}: {told}")
                 self.counts["pairs handed over or measured"] += 1
-
-    def _use(self, node: NodeId, slot: int, order: str, *, consume: bool) -> None:
-        if (node, slot) in self._empty:
-            raise Broken(
-                "empty slot", f"{order} at {node} on slot {slot}, which an earlier order has emptied"
-            )
-        if consume:
-            self._empty.add((node, slot))
 
     def _fact(self, now_ns: int, node: NodeId, fact: Fact) -> None:
         self.counts[type(fact).__name__] += 1
@@ -342,7 +260,7 @@ class Invariants:
             elif state in ("held", "offered", "locked"):
                 assert end is not None
                 # The sacrificed qubit of a round is measured; its slot stays locked until the verdict.
-                spent = state == "locked" and present is None and (node, slot.index) in self._empty
+                spent = state == "locked" and present is None and self._orders.is_empty(node, slot.index)
                 if present != end and not spent:
                     raise Broken("slot and World", f"{node}: {slot!r} holds {present} in the World")
                 if spent:
@@ -419,16 +337,11 @@ class Invariants:
             if truth.frame != chain.frame:
                 raise Broken("ledger and World", f"{end}-{far}: frame {chain.frame}, true {truth.frame}")
 
-    def _turned_anew(self, node: NodeId, slot: int) -> None:
-        """The slot is prepared for another qubit: what was done to the one before is of no interest."""
-        for key in [key for key, turned in self._turning.items() if key[0] == node and turned == slot]:
-            del self._turning[key]
-
     def _corrected_here(self, node: NodeId, slot: Any, machine: QuantumNode) -> bool:
         """The tail of a delivery has answered: whatever it had to correct is corrected, and in its ledger."""
         if machine.delivery is None or slot.end not in machine.delivery.tail.table.by_own:
             return False
-        return all(key[0] != node or turned != slot.index for key, turned in self._turning.items())
+        return not self._orders.is_turning(node, slot.index)
 
     # ---- the ledger
 
