@@ -11,8 +11,9 @@ from bellwire.soak.histories import Case, play
 
 SEEDS = 300
 CHUNK = 25
-WITHOUT_PAIRS_MAX = 4
-"""Of a chunk: histories whose end nodes are dead, cut off or out of memory for nearly all of their time."""
+WITHOUT_PAIRS_MAX = 8
+"""Of a chunk. One history in ten delivers nothing (1,018 of 10,000): its requests want a rate or a fidelity
+that no plan can promise, or an end node is dead or cut off for nearly all of its time."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -46,7 +47,7 @@ def test_no_rule_breaks_under_one_kind_of_faults(profile: str) -> None:
 def test_replicas_are_equal_soon_after_a_partition_has_healed() -> None:
     """Everything that had been written by then is known within two heartbeats and a round trip."""
     checked = 0
-    for seed in range(20):
+    for seed in range(30):
         told = play(Case(seed=seed, profile="partitions"))
         assert told.rule is None, told.problem
         checked += told.counts["convergences checked"]
