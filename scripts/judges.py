@@ -171,6 +171,12 @@ def attempt(command: list[str]) -> str | None:
     return f"`{' '.join(command)}` failed: {last_line}"
 
 
+def missing_modules(judge: Judge) -> list[str]:
+    """Its npm packages that are not in build/npm. A package may have a version: zeromq@6, @scope/name@1."""
+    names = [package[0] + package[1:].partition("@")[0] for package in judge.npm]
+    return [name for name in names if not (ROOT / "build" / "npm" / "node_modules" / name).is_dir()]
+
+
 def obstacle_after_installing(judge: Judge, refreshed: list[bool]) -> str | None:
     """Install what the judge lacks, when we may; returns the reason why it still cannot run, or None."""
     unset = [name for name in judge.paths if not os.environ.get(name)]
@@ -179,7 +185,7 @@ def obstacle_after_installing(judge: Judge, refreshed: list[bool]) -> str | None
     absent = missing_packages(judge)
     if absent:
         return f"not in {PEERS.name}: {', '.join(absent)}"
-    missing = missing_commands(judge)
+    missing = [*missing_commands(judge), *missing_modules(judge)]
     if not missing:
         return None
     lacking = f"not installed: {', '.join(missing)}"
@@ -199,7 +205,8 @@ def obstacle_after_installing(judge: Judge, refreshed: list[bool]) -> str | None
             reasons.append("npm is not installed")
         else:
             reasons.append(attempt(["npm", "install", "--prefix", "build/npm", *judge.npm]) or "")
-    return "; ".join(filter(None, reasons)) if missing_commands(judge) else None
+    still_missing = missing_commands(judge) or missing_modules(judge)
+    return "; ".join(filter(None, reasons)) if still_missing else None
 
 
 def table(verdicts: list[Verdict]) -> str:
