@@ -95,7 +95,7 @@ def trust(
     if key in waiting:
         public = waiting[key]
     elif Path(key).is_file():
-        public = Path(key).read_text(encoding="utf-8").strip().encode("utf-8")
+        public = Path(key).read_bytes().strip()
     elif len(key) == KEY_CHARACTERS:
         public = key.encode("utf-8")
     else:

@@ -58,6 +58,8 @@ def soak(
     from bellwire.soak.faults import PROFILES
 
     lookup("profile of --profile", profile, PROFILES)
+    if out is not None and not out.parent.is_dir():  # said now, and not after an hour
+        raise ConfigError("there is no such folder for --out", where=str(out.parent))
     number = os.cpu_count() or 1 if workers is None else workers
     result = _plant(number) if mutants else _run(_cases(first, seeds, profile, seconds, faults), number)
     if out is not None:

@@ -12,6 +12,7 @@ operator says whose it is (`bellwire keys trust`).
 import asyncio
 import os
 import re
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +31,8 @@ Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 FINGERPRINT_CHARACTERS = 16
 WAITING_MAX = 32
 """Refused keys that are remembered; the one refused longest ago gives way, so that strangers fill no disk."""
+WAITING_EVERY_S = 0.1
+"""At most one of them is written in so long: each is synced, while the agent waits. A peer tries again."""
 
 
 class Keyring:
@@ -181,6 +184,7 @@ class ZapHandler(Authenticator):
         self._keyring = keyring
         self._health = health
         self._answers: set[asyncio.Task[None]] = set()
+        self._kept_s = -WAITING_EVERY_S  # when a refused key was kept last
         self.configure_curve_callback(domain=ZAP_DOMAIN, credentials_provider=self)
 
     def callback(self, domain: str, key: bytes) -> bool:
@@ -188,9 +192,20 @@ class ZapHandler(Authenticator):
         self._keyring.reload()
         if self._keyring.node_of(key.decode("ascii")) is not None:
             return True
-        self._keyring.refused(key)
         self._health.tell("key_refused", fingerprint=fingerprint(key))
+        self._keep_waiting(key)
         return False
+
+    def _keep_waiting(self, key: bytes) -> None:
+        """Strangers may come as fast as they like, and the disk may be full: neither stops the agent."""
+        now_s = time.monotonic()
+        if now_s < self._kept_s + WAITING_EVERY_S:
+            return
+        self._kept_s = now_s
+        try:
+            self._keyring.refused(key)
+        except (OSError, ConfigError) as problem:
+            self._health.count("refused_key_not_kept", problem=str(problem))
 
     def listen(self) -> Callable[[], None]:
         """Start answering; the returned function ends it."""

@@ -107,9 +107,8 @@ def play(case: Case) -> Told:
         check_end(host, observer, statuses.ended, whole=case.until_s >= WATCHED_S)
     except Broken as broken:
         told.rule, told.problem = broken.rule, str(broken)
-    except (
-        Exception
-    ) as problem:  # a machine that gives up is a finding like any other, not the end of the run
+    except Exception as problem:
+        # A machine that gives up is a finding like any other, not the end of the run.
         told.rule = type(problem).__name__
         told.problem = (
             f"{told.rule}: {problem} at {host.clock.now_ns / NS_PER_S:.6f} s\n{_last_lines(problem)}"

@@ -254,7 +254,7 @@ def plant_all(workers: int, tell: Callable[[int], None]) -> dict[str, Any]:
     began_s = time.monotonic()
     found: dict[int, dict[str, Any]] = {}
     with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(_plant_apart, number): number for number in range(len(MUTANTS))}
+        running = {pool.submit(plant_apart, number): number for number in range(len(MUTANTS))}
         for done, future in enumerate(as_completed(running), 1):
             found[running[future]] = future.result()
             tell(done)
@@ -269,7 +269,8 @@ def plant_all(workers: int, tell: Callable[[int], None]) -> dict[str, Any]:
     }
 
 
-def _plant_apart(number: int) -> dict[str, Any]:
+def plant_apart(number: int) -> dict[str, Any]:
+    """Plant one bug of the list in a process of its own, and say which rule noticed it; None: no rule did."""
     command = [sys.executable, "-m", "bellwire.soak.planted", str(number), str(HISTORIES_MAX)]
     environment = dict(os.environ, PYTHONHASHSEED="0")
     other = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -59,13 +59,12 @@ class Invariants:
         *,
         dead_for_ns: int,
         calm_ns: int = 0,
-        own_time: Callable[[NodeId, int], int] | None = None,
         facts_sent: bool = False,
     ) -> None:
         """`dead_for_ns`: how long a held qubit may outlive the far qubit before its owner knows; counted from
-        `calm_ns` on, before which news may be cut off. `own_time`: what the clock of a node shows at a true
-        time, instead of constant `offsets_ns`. `facts_sent`: facts come as messages, which may be lost with
-        the life of their author, and messages of a life that is over count until the receiver knows."""
+        `calm_ns` on, before which news may be cut off. `facts_sent`: facts come as messages, which may be
+        lost with the life of their author, and messages of a life that is over count until the receiver
+        knows."""
         self.counts: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
         self.fired: set[tuple[str, str, str]] = set()
@@ -73,7 +72,7 @@ class Invariants:
         self._offsets_ns = offsets_ns or {}
         self._dead_for_ns = dead_for_ns
         self._calm_ns = calm_ns
-        self._own_time = own_time
+        self._own_time: Callable[[NodeId, int], int] | None = None  # instead of constant offsets
         self._facts_sent = facts_sent
         self._known_lives: dict[tuple[NodeId, NodeId], int] = {}
         self._taken: dict[tuple[NodeId, NodeId], dict[int, int]] = defaultdict(dict)  # by reader and author
@@ -101,7 +100,7 @@ class Invariants:
         self._host = host
 
     def follow_clocks(self, own_time: Callable[[NodeId, int], int]) -> None:
-        """What clocks show, see `own_time`."""
+        """own_time: what the clock of a node shows at a true time, instead of constant offsets."""
         self._own_time = own_time
 
     def rescheduled(self, node: NodeId) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from bellwire.core.errors import ConfigError
 from bellwire.soak.histories import WATCHED_S, Case, Told, drawn, play
 
 SHORTER: Final = (0.5, 0.7, 0.85, 0.95)
@@ -53,8 +54,17 @@ def replay_line(case: Case) -> str:
 
 
 def with_faults(case: Case, numbers: tuple[int, ...] | None) -> Case:
-    """The case with only these of its faults, by their place in the list; None: all."""
+    """The case with only these of its faults, by their place in the list; None: all.
+
+    Raises:
+        ConfigError: the seed draws no such fault.
+    """
     if numbers is None:
         return case
     everything = drawn(case)[1]
-    return replace(case, faults=tuple(everything[number] for number in numbers if number < len(everything)))
+    strange = [number for number in numbers if not 0 <= number < len(everything)]
+    if strange:
+        raise ConfigError(
+            f"seed {case.seed} draws {len(everything)} faults, from 0 on: there is no {strange[0]}"
+        )
+    return replace(case, faults=tuple(everything[number] for number in numbers))

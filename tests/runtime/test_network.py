@@ -105,6 +105,23 @@ async def test_frames_of_a_revoked_key_are_dropped_on_the_live_connection(tmp_pa
         assert b.host.numbers_from("a") == [1]
 
 
+async def test_a_stranger_is_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """A disk that is full must not make the agent give up because a stranger knocks."""
+    b = BusEnd("b", keys=tmp_path / "home")
+    (tmp_path / "home" / "waiting").write_text("no folder", encoding="utf-8")
+    stranger = BusEnd("a", keys=tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "public" / "b.key").write_bytes(
+        (tmp_path / "home" / "public" / "b.key").read_bytes()
+    )
+    stranger.network.add_peer("b", b.endpoint)
+    try:
+        await until(lambda: b.health.counts["refused_key_not_kept"] >= 2, "refused again and again")
+        assert b.health.counts["key_refused"] >= 2
+    finally:
+        for end in (b, stranger):
+            end.network.close()
+
+
 def test_strangers_fill_no_disk_and_a_revoked_key_waits_for_nobody(tmp_path: Path) -> None:
     ring = Keyring(tmp_path)
     ring.make("a")

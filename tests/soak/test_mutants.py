@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bellwire.soak.mutants import MUTANTS, Mutant, _plant_apart
+from bellwire.soak.mutants import MUTANTS, Mutant, plant_apart
 
 AT_ONCE = {
     "a swap forgets its outcome": "ledger and World",
@@ -37,10 +37,10 @@ def test_there_are_enough_of_them_in_every_room() -> None:
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_a_bug_is_noticed_by_its_rule(name: str) -> None:
     number = next(place for place, one in enumerate(MUTANTS) if one.name == name)
-    assert _plant_apart(number)["rule"] == AT_ONCE[name]
+    assert plant_apart(number)["rule"] == AT_ONCE[name]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[one.name for one in MUTANTS])
 def test_every_bug_is_noticed(number: int) -> None:
-    assert _plant_apart(number)["rule"] is not None
+    assert plant_apart(number)["rule"] is not None

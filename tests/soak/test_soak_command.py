@@ -56,6 +56,8 @@ def test_wrong_words_are_told_as_such() -> None:
     for words, wanted in (
         (("--profile", "partition"), "partitions"),
         (("--faults", "first"), "numbers from 0 on"),
+        (("--faults", "0,99", "--seeds", "1"), "there is no 99"),
+        (("--out", "nowhere/soak.json"), "no such folder"),
     ):
         code, _, told = run(*words)
         assert code == 2

@@ -4,7 +4,7 @@ Owns one such run: requests flow, the network fails (fault_proxy.py), a kill -9 
 seconds. Afterwards durable records are held against what was acknowledged (kill_points.py), and nothing may
 have leaked: slots, descriptors, memory, processes. As a program, into the results:
 
-    python -m tests.hosts.live_faults --minutes 60
+    python -m tests.hosts.bad_network_run --minutes 60
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.hosts.fault_proxy import bad_network, behind_proxies
 from tests.hosts.kill_points import KilledRun, ended, faults_of, raise_of, read_records, use
 from tests.hosts.live import LiveLab, lab_up, live_lab, wait_for
 
-RESULTS = Path(__file__).parents[2] / "bench" / "results" / "live_faults.json"
+RESULTS = Path(__file__).parents[2] / "bench" / "results" / "bad_network.json"
 VICTIMS: Final = ("alice", "alice", "bob", "relay", "west", "east")
 USERS: Final = 3
 WARM_S: Final = 10.0
@@ -162,7 +162,7 @@ def main() -> None:
     del row["moments"]
     document = {
         "title": "Five live agents on a bad network, killed and stopped",
-        "command": f"python -m tests.hosts.live_faults --minutes {chosen.minutes:g} --seed {chosen.seed}",
+        "command": f"python -m tests.hosts.bad_network_run --minutes {chosen.minutes:g} --seed {chosen.seed}",
         "rows": [row],
         "note": "Connections are cut, held and slowed by a relay in front of every agent. Afterwards durable "
         "records of both ends are held against what was acknowledged, and nothing may have leaked.",
