@@ -53,6 +53,8 @@ TEST_STEPS = [
     Step("import floors", tool("lint-imports", "--no-logo", "--no-cache")),
     Step("mypy --strict", tool("mypy", "--strict", "bellwire")),
     Step("pyright", tool("pyright", "bellwire")),
+    # Tests start some hundred processes: none of them should compile what another one has compiled.
+    Step("compile", [sys.executable, "-m", "compileall", "-q", "-j", "0", *STYLED]),
     pytest_step("test", "-n", "auto", *SPREAD),
 ]
 PROOF_STEPS = [pytest_step("proofs", "-n", "auto", *SPREAD, "-m", "slow", "--durations=0")]
@@ -60,12 +62,12 @@ PROOF_STEPS = [pytest_step("proofs", "-n", "auto", *SPREAD, "-m", "slow", "--dur
 
 def step_environment(purpose: str) -> dict[str, str]:
     """The caller's environment, with the type checker's engine held at the version of its pinned wheel."""
-    environment = dict(
-        os.environ,
-        PYRIGHT_PYTHON_FORCE_VERSION=version("pyright"),
-        PYRIGHT_PYTHON_IGNORE_WARNINGS="1",
-        PYTHONUNBUFFERED="1",
-    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {
+        "PYRIGHT_PYTHON_FORCE_VERSION": version("pyright"),
+        "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     if purpose == "proofs":
         environment |= {"BELLWIRE_RESULTS": str(RESULTS), "HYPOTHESIS_PROFILE": "proofs"}
     return environment

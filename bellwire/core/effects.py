@@ -10,7 +10,7 @@ from bellwire.core.events import Record
 from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.link_words import LinkAnswer
 from bellwire.core.messages import FactBatch, Message
-from bellwire.core.record import TaggedWord
+from bellwire.core.record import TaggedWord, Word
 
 Urgency = Literal["outcome", "delivery", "control", "facts", "digest"]
 """Classes of the outbox, most urgent first (architecture.md section 3, back-pressure)."""
@@ -24,11 +24,28 @@ class Send(TaggedWord, frozen=True, kw_only=True):
     urgency: Urgency
 
 
-class Publish(TaggedWord, frozen=True, kw_only=True):
-    """Send new facts of this node to every replica; `urgent_to` must have them before any later Send."""
+class Recipient(Word, frozen=True, kw_only=True):
+    """Who is sent facts, by which numbers: a node that hears only of its routes has a count of its own."""
 
-    batch: FactBatch
+    node: NodeId
+    first: int  # number of the first fact of the batch in this node's stream
+    base: int  # the oldest number of it that is still remembered
+
+
+class Publish(TaggedWord, frozen=True, kw_only=True):
+    """Send new facts of this node to replicas; `urgent_to` must have them before any later Send."""
+
+    batch: FactBatch  # as numbered by the author
     urgent_to: tuple[NodeId, ...]
+    audience: tuple[Recipient, ...] | None = None  # None: every replica, by the author's own numbers
+    again: bool = False  # the facts, not all consecutive, were published before, to others
+
+    def addressed(self, recipient: Recipient) -> FactBatch:
+        """The batch as one of the audience is sent it."""
+        batch = self.batch
+        return FactBatch(
+            incarnation=batch.incarnation, first=recipient.first, facts=batch.facts, base=recipient.base
+        )
 
 
 class StartAttempts(TaggedWord, frozen=True, kw_only=True):

@@ -139,3 +139,19 @@ class Began(TaggedWord, frozen=True, kw_only=True):
 
 
 Fact = Born | Swapped | Fused | Sacrificed | Verdict | Corrected | Claimed | Released | Began
+
+
+def ends_named(fact: Fact) -> tuple[End, ...]:
+    """The ends of its author that a fact is about."""
+    if type(fact) is Swapped:
+        return (fact.left, fact.right)
+    if type(fact) is Fused:
+        return (fact.kept, fact.measured)
+    if type(fact) is Born or type(fact) is Released or type(fact) is Corrected:
+        return (fact.end,)
+    if type(fact) is Sacrificed:
+        return (fact.end, fact.kept)
+    if type(fact) is Verdict or type(fact) is Claimed:
+        return (fact.end,)
+    assert isinstance(fact, Began)
+    return fact.survivors

@@ -66,7 +66,7 @@ from bellwire.core.sequence_messages import (
     PartWanted,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 
@@ -87,6 +87,7 @@ class FactsWanted(TaggedWord, frozen=True, kw_only=True):
 
     incarnation: int
     first: int
+    about: End | None = None  # an end of yours that I should have heard of, and of which I hear from now on
 
 
 class Watermark(TaggedWord, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class EndNews(TaggedWord, frozen=True, kw_only=True):
     """The chain of this end, which I believe you own, changed by fact `number` of `author`'s stream.
 
     A node that no longer owns the end passes the news on to the owner of the end that took its place.
+    Number 0: the sender does not know by which number the receiver knows the fact, if it does; it asks.
     """
 
     end: End

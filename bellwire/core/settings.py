@@ -134,6 +134,7 @@ class NodeSettings(Word, frozen=True, kw_only=True):
     links: tuple[LinkId, ...]  # incident links; at a station the link it serves
     purposes: tuple[int, ...] | None = None  # of CREATEs that this node takes part in, None: all
     relays: bool | None = None  # swaps for others; None: as its role says, repeaters do
+    region: str = ""  # where ledgers keep to routes: whose stores and links it hears of
 
     @property
     def may_relay(self) -> bool:
@@ -211,6 +212,10 @@ class StoreSettings(Word, frozen=True, kw_only=True):
     pause_ns: int = 5_000_000
 
 
+LedgerScope = Literal["network", "routes"]
+"""What a replica hears of: every fact, or those of requests that its node serves (docs/gem.md)."""
+
+
 class NetworkSettings(Word, frozen=True, kw_only=True):
     """The network as every node knows it."""
 
@@ -222,6 +227,7 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     # Where the one ledger is that is asked before each choice of a swap; None: every node reads its replica.
     centre: NodeId | None = None
     centre_service_ns: int = 0  # the centre answers one question in this time
+    ledgers: LedgerScope = "network"
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
     stores: StoreSettings | None = None  # None: no pairs are kept over several links
 
@@ -232,3 +238,16 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     def delay_ns(self, a: NodeId, b: NodeId) -> int:
         """One-way classical delay."""
         return self.delays_ns[a][b]
+
+    def hears_of_links(self, node: NodeId) -> tuple[NodeId, ...]:
+        """The end nodes, planners, that are told of links and stores of this node."""
+        if self.ledgers == "network":
+            return tuple(name for name, one in self.nodes.items() if one.role == "end")
+        return tuple(name for name in self.region_of(node) if self.nodes[name].role == "end")
+
+    def region_of(self, node: NodeId) -> tuple[NodeId, ...]:
+        """The nodes of this node's region with a memory, itself included."""
+        region = self.nodes[node].region
+        return tuple(
+            name for name, one in self.nodes.items() if one.region == region and one.memory is not None
+        )

@@ -92,6 +92,15 @@ class Ledger:
         record = self.ends.get(end)
         return record is not None and _complete(record.chain)
 
+    def awaited(self, end: End) -> tuple[End, ...]:
+        """Ends of the chain of an end that nobody has told of yet; none of a dead chain."""
+        record = self.ends.get(end)
+        if record is None or record.chain.dead or record.chain.taken:
+            return ()
+        chain = record.chain
+        halves = chain.members.values() if type(chain) is GroupRecord else (chain.x, chain.y)
+        return tuple(half.end for half in halves if half.born is None and not half.ended)
+
     def living(self, end: End) -> bool:
         """True when the end is born and has not ended; its chain may be dead."""
         record = self.ends.get(end)

@@ -8,18 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bellwire.core.errors import LocalMisuse, PeerViolation
-from bellwire.core.facts import (
-    Began,
-    Born,
-    Claimed,
-    Corrected,
-    Fact,
-    Fused,
-    Released,
-    Sacrificed,
-    Swapped,
-    Verdict,
-)
+from bellwire.core.facts import Began, Born, Corrected, Fact, ends_named
 from bellwire.core.ids import End, LinkId, NodeId
 from bellwire.core.machine import Step
 from bellwire.core.notices import EndChanged, EndDied
@@ -200,19 +189,3 @@ class Replica:
         """Look for records beyond the horizon, and again after FORGET_EVERY more facts."""
         self._forget_at = self.applied + FORGET_EVERY
         self.fold.forget(self.now_ns - self._horizon_ns)
-
-
-def ends_named(fact: Fact) -> tuple[End, ...]:
-    """The ends of its author that a fact is about."""
-    if type(fact) is Swapped:
-        return (fact.left, fact.right)
-    if type(fact) is Fused:
-        return (fact.kept, fact.measured)
-    if type(fact) is Born or type(fact) is Released or type(fact) is Corrected:
-        return (fact.end,)
-    if type(fact) is Sacrificed:
-        return (fact.end, fact.kept)
-    if type(fact) is Verdict or type(fact) is Claimed:
-        return (fact.end,)
-    assert isinstance(fact, Began)
-    return fact.survivors

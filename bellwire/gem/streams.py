@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from bellwire.core.errors import LocalMisuse
-from bellwire.core.facts import Fact
-from bellwire.core.ids import NodeId
+from bellwire.core.facts import Born, Fact, ends_named
+from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.messages import FactBatch
 
 FACTS_KEPT = 100_000
@@ -167,19 +167,60 @@ class OwnStream:
                 del self._facts[self.last - FACTS_KEPT]
         return self.last
 
+    def remembered(self, number: int) -> Fact:
+        """An own fact of `base` or above."""
+        return self._facts[number]
+
+    def about(self, request: RequestId, since_ns: int, through: int) -> tuple[list[int], list[Fact]]:
+        """Remembered facts about ends that were born for a request at this time or later, up to number
+        `through`; numbers and facts."""
+        ends: set[End] = set()
+        numbers: list[int] = []
+        facts: list[Fact] = []
+        for number in range(self.base, through + 1):
+            fact = self._facts[number]
+            if type(fact) is Born and fact.request == request and fact.at_ns >= since_ns:
+                ends.add(fact.end)
+            if not ends.isdisjoint(ends_named(fact)):
+                numbers.append(number)
+                facts.append(fact)
+        return numbers, facts
+
+    def about_end(self, end: End, born: int, through: int) -> tuple[list[int], list[Fact]]:
+        """Remembered facts up to number `through` about an end whose birth has number `born`, and about ends
+        that it was joined with; numbers and facts."""
+        ends = {end}
+        chosen: dict[int, Fact] = {}
+        # Twice: what became of the end may name another one, which was born before.
+        for first in (born, self.base):
+            for number in range(max(first, self.base), through + 1):
+                fact = self._facts[number]
+                named = ends_named(fact)
+                if not ends.isdisjoint(named):
+                    ends.update(named)
+                    chosen[number] = fact
+            if len(ends) == 1:
+                break
+        return sorted(chosen), [chosen[number] for number in sorted(chosen)]
+
     def chunks(self, first: int) -> Iterator[FactBatch]:
         """Remembered facts from `first` on, in batches of at most CHUNK_FACTS and about CHUNK_BYTES."""
         base = self.base
-        number = max(first, base) if self.remembering else self.last + 1
-        while number <= self.last:
-            start = number
-            facts: list[Fact] = []
-            size = 0
-            while number <= self.last and len(facts) < CHUNK_FACTS:
-                fact = self._facts[number]
-                size += len(self._encoder.encode(fact))
-                if facts and size > CHUNK_BYTES:
-                    break
-                facts.append(fact)
-                number += 1
-            yield FactBatch(incarnation=self.incarnation, first=start, facts=tuple(facts), base=base)
+        start = max(first, base) if self.remembering else self.last + 1
+        facts = (self._facts[number] for number in range(start, self.last + 1))
+        return self.in_batches(facts, start, base)
+
+    def in_batches(self, facts: Iterator[Fact], first: int, base: int) -> Iterator[FactBatch]:
+        """Facts that follow one another, cut to size; `first` and `base` by the numbers of who reads them."""
+        chunk: list[Fact] = []
+        size = 0
+        for fact in facts:
+            more = len(self._encoder.encode(fact))
+            if chunk and (len(chunk) == CHUNK_FACTS or size + more > CHUNK_BYTES):
+                yield FactBatch(incarnation=self.incarnation, first=first, facts=tuple(chunk), base=base)
+                first += len(chunk)
+                chunk, size = [], 0
+            chunk.append(fact)
+            size += more
+        if chunk:
+            yield FactBatch(incarnation=self.incarnation, first=first, facts=tuple(chunk), base=base)

@@ -75,6 +75,10 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     centre = None if lab.central_ledger is None else lab.central_ledger.node
     if centre is not None and centre not in lab.nodes:
         problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')
+    if lab.ledgers == "network":
+        for name, node in lab.nodes.items():
+            if node.region:
+                problems.add(("nodes", name, "region"), "regions mean something with `ledgers: routes` only")
     _check_instruments(lab, problems)
     check_heralds(lab, problems)
     check_equipment(lab, problems)

@@ -284,6 +284,7 @@ def _network(
             links=tuple(incident[name]),
             purposes=node.purposes,
             relays=node.relays,
+            region=node.region,
         )
         for name, node in file.nodes.items()
     }
@@ -296,6 +297,7 @@ def _network(
         timers=_timers(file.timers),
         monitor=file.monitoring.settings(),
         correct_frames=file.correct_frames,
+        ledgers=file.ledgers,
     )
     if file.central_ledger is not None:
         service_ns = round(file.central_ledger.service_ms * NS_PER_MS)

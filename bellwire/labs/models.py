@@ -135,6 +135,8 @@ class Node(Section):
     purposes: tuple[Annotated[int, Field(ge=0, le=65535)], ...] | None = None
     # plans may put the node between two others; null: as its role says, repeaters do, end nodes do not
     relays: bool | None = None
+    # where `ledgers` is routes: planners hear what links and stores of their own region can do
+    region: Name = ""
 
 
 class Detectors(Section):
@@ -326,6 +328,8 @@ class LabFile(Section):
     # the least of them; null: each is planned for itself when it comes
     plan_together: Literal["total", "max_min"] | None = None
     central_ledger: CentralLedger | None = None  # None: every node keeps a replica
+    # What a replica hears of: every fact of the network, or those of requests that its node serves
+    ledgers: Literal["network", "routes"] = "network"
     predistribution: Predistribution = Predistribution()
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()

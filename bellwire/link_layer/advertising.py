@@ -96,7 +96,7 @@ class LinkAdvertising:
     def __init__(self, network: NetworkSettings, node: NodeId, ends: Mapping[LinkId, AdvertisedEnd]) -> None:
         self.counters: dict[str, int] = dict.fromkeys(("adverts", "repeats"), 0)
         self._timers = network.timers
-        self._planners = tuple(name for name, one in network.nodes.items() if one.role == "end")
+        self._planners = network.hears_of_links(node)
         self._own = node in self._planners
         self._ends = {
             name: end for name, end in ends.items() if end.side == 0 and may_have_news(end.settings)

@@ -197,10 +197,16 @@ class Network:
         self.flush()
 
     def publish(self, order: Publish) -> None:
-        """Queue new facts for every peer that keeps a ledger."""
+        """Queue new facts for every peer that keeps a ledger, or for those whom they concern."""
         encoded = encode_facts(order.batch)
         now_ns = self._clock.now_ns()
         urgent = frozenset(order.urgent_to)
+        if order.audience is not None:
+            for one in order.audience:
+                batch = order.addressed(one)
+                self._peer(one.node).outbox.put_facts(batch, encoded, now_ns, urgent=one.node in urgent)
+                self._touched.add(one.node)
+            return
         for name in self._audience:
             self.peers[name].outbox.put_facts(order.batch, encoded, now_ns, urgent=name in urgent)
         self._touched.update(self._audience)

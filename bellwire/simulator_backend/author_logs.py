@@ -12,7 +12,7 @@ from bellwire.core.facts import Fact
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.messages import FactBatch
 from bellwire.core.settings import NetworkSettings
-from bellwire.simulator_backend.audiences import Audience, Audiences
+from bellwire.gem.audiences import Audience, Audiences
 
 VisibleFacts = tuple[NodeId, int, int, tuple[Fact, ...]]
 """Author, incarnation, number of the first fact, facts."""

@@ -101,7 +101,8 @@ class Observer:
         """The head's report comes just before it gives its qubit up, when all others still have theirs."""
         for end in truth.ends:
             outcome = self._untold_groups.pop(str(end), None)
-            if outcome is not None:
+            # A member whose memory has just failed has no qubit of it any more, and will say so.
+            if outcome is not None and len(truth.ends) == len(outcome.members):
                 if outcome.graph:
                     fidelity, plain = truth.of_graph(outcome.graph)
                 else:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bellwire.core.ids import NodeId
+from bellwire.core.messages import Watermark
 from bellwire.node.machines import QuantumNode
 from bellwire.simulator_backend.clock import HOUSEKEEPING
 from bellwire.soak.faults import (
@@ -44,24 +45,30 @@ class Convergence:
             ):
                 host.clock.at(cut.until_ns, HOUSEKEEPING, self._healed, cut.until_ns + granted_ns)
 
-    def _written(self) -> dict[NodeId, tuple[int, int]]:
+    def _written(self) -> dict[NodeId, dict[NodeId, Watermark]]:
+        """By author and reader."""
+        replicas = {
+            name: machine for name, machine in self._host.machines.items() if isinstance(machine, QuantumNode)
+        }
         return {
-            name: (machine.replica.own.incarnation, machine.replica.own.last)
-            for name, machine in self._host.machines.items()
-            if isinstance(machine, QuantumNode)
+            author: {
+                reader: machine.gem.publishing.watermark(reader) for reader in replicas if reader != author
+            }
+            for author, machine in replicas.items()
         }
 
     def _healed(self, until_ns: int) -> None:
         self._host.clock.at(until_ns, HOUSEKEEPING, self._look, self._written())
 
-    def _look(self, written: dict[NodeId, tuple[int, int]]) -> None:
+    def _look(self, written: dict[NodeId, dict[NodeId, Watermark]]) -> None:
         self.checked += 1
         for name, machine in self._host.machines.items():
             if not isinstance(machine, QuantumNode):
                 continue
             known = machine.replica.watermarks()
-            for author, mark in written.items():
-                if mark[1] and known.get(author, (0, 0)) < mark:
+            for author, marks in written.items():
+                mark = marks.get(name)
+                if mark and mark.last and known.get(author, (0, 0)) < (mark.incarnation, mark.last):
                     raise Broken(
                         "convergence", f"{name} knows {known.get(author)} of {author}, who had written {mark}"
                     )

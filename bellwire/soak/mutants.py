@@ -83,15 +83,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         (
             "a lost tail is never noticed",
-            "gem.protocols",
+            "gem.update",
             "self._questions.closed(step, event.source, mark.incarnation, mark.last)",
             "pass",
         ),
         (
             "the first missing fact is not sent",
-            "gem.protocols",
-            "enumerate(own.chunks(wanted.first))",
-            "enumerate(own.chunks(wanted.first + 1))",
+            "gem.broadcast",
+            "self._publishing.chunks(event.source, wanted.first)",
+            "self._publishing.chunks(event.source, wanted.first + 1)",
         ),
         (
             "a question is asked once",
@@ -101,9 +101,34 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         (
             "nobody says how far his facts go",
-            "gem.protocols",
+            "gem.broadcast",
             "if not self._digests or self._spoken_ns is None:",
             "if True:",
+        ),
+        # ---- ledgers that keep to routes
+        (
+            "readers are told a number too few",
+            "gem.reader_streams",
+            "stream.last += len(facts)",
+            "stream.last += min(len(facts), 1)",
+        ),
+        (
+            "a node of the route is not told",
+            "gem.interests",
+            "return tuple(dict.fromkeys((*serving, *more))) if more else serving",
+            "return serving[1:]",
+        ),
+        (
+            "who asks about an end hears no more of it",
+            "gem.interests",
+            "self._curious[end] = tuple(dict.fromkeys((*self._curious.get(end, ()), node)))",
+            "pass",
+        ),
+        (
+            "a half that did not come is not asked about",
+            "gem.awaited",
+            "for far in fold.awaited(end):",
+            "for far in ():",
         ),
         # ---- swapping and corrections
         (

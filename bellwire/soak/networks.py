@@ -69,7 +69,12 @@ def draw_lab(chance: Random) -> Lab:
         "monitoring": {"samples_min": 10, "duration_least_s": 0.3, "suspension_durations": 4.0},
         "classical": {"extra_ms": chance.choice((0.0, 0.2, 3.0))},
         "requests": _requests(chance, leaves, edges, cutoff_ms),
+        "ledgers": chance.choice(("network", "network", "routes")),
     }
+    if chance.random() < 0.1:
+        document["central_ledger"] = {}
+    if chance.random() < 0.15:
+        document["predistribution"] = {"mode": chance.choice(("one_time", "continuous")), "age_max_s": 2.0}
     return build_lab(LabFile.model_validate(document))
 
 
@@ -105,20 +110,51 @@ def _requests(
             "mode": chance.choice(("swap_asap", "score", "fixed_tree")),
             "deadline_s": REQUESTS_UNTIL_S,
         }
+        kind = chance.random()
+        others = [name for name in ends if name not in (source, target)]
+        if number and others and kind < 0.15:
+            _of_three(chance, request, chance.choice(others))
+        elif number and kind < 0.3:
+            _in_sequence(chance, request, ends)
+            requests.append(request)
+            continue
         if chance.random() < 0.7:
             request["count"] = chance.choice((10, 100, 400))
         else:
             request["duration_s"] = chance.choice((2.0, 6.0))
-        if chance.random() < 0.3:
+        # Terms that no plan may promise, but not of all requests of a network.
+        if number and chance.random() < 0.4:
             request["rate_min_hz"] = chance.choice((2.0, 20.0))
-        if chance.random() < 0.2:
+        if number and chance.random() < 0.3:
             request["fidelity_min"] = chance.choice((0.6, 0.85))
         if cutoff_ms is not None:
             request["cutoff_ms"] = cutoff_ms
-        elif chance.random() < 0.15:
+        elif chance.random() < 0.15 and "ghz_with" not in request and "graph" not in request:
             request["link_purification"] = 1
         requests.append(request)
     return tuple(requests)
+
+
+def _of_three(chance: Random, request: dict[str, Any], third: str) -> None:
+    """GHZ states or graph states with a third node, kept."""
+    request["consumption"] = "keep"
+    if chance.random() < 0.6:
+        request["ghz_with"] = (third,)
+    else:
+        request["graph"] = ((request["from"], third), (third, request["to"]))
+
+
+def _in_sequence(chance: Random, request: dict[str, Any], ends: list[str]) -> None:
+    """Pairs for the gates of a distributed circuit."""
+    request["consumption"] = "keep"
+    request["mode"] = "swap_asap"
+    pairs = [(request["from"], request["to"])] + [
+        chance.sample(ends, 2) for _ in range(chance.choice((2, 5)))
+    ]
+    request["sequence"] = tuple(
+        {"id": f"g{number}", "between": tuple(pair)} for number, pair in enumerate(pairs)
+    )
+    request["sequence_order"] = chance.choice(("total", "unknown"))
 
 
 def _nearest(chance: Random, ends: list[str], edges: list[Edge]) -> tuple[str, str]:

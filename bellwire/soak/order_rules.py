@@ -45,10 +45,14 @@ class OrderRules:
         self._open: dict[tuple[NodeId, str, int], tuple[int, ...]] = {}  # slots that each empties
         self._empty: set[tuple[NodeId, int]] = set()
         self._turning: dict[tuple[NodeId, int], int] = {}  # slots with a Pauli under way, or in doubt
+        self._fusing: dict[
+            tuple[NodeId, int], int
+        ] = {}  # slots whose qubit is to stay after a fusion under way
 
     def begin_life(self, node: NodeId) -> None:
         """What was ordered in an earlier life is nobody's any more."""
         self._turning = {key: slot for key, slot in self._turning.items() if key[0] != node}
+        self._fusing = {key: slot for key, slot in self._fusing.items() if key[0] != node}
         self._open = {key: order for key, order in self._open.items() if key[0] != node}
         self._empty = {key for key in self._empty if key[0] != node}
 
@@ -74,6 +78,8 @@ class OrderRules:
             self._open[node, "order", effect.operation] = slots
             if isinstance(effect, ApplyPauli):
                 self._turning[node, effect.operation] = effect.slot
+            if isinstance(effect, FuseQubits):
+                self._fusing[node, effect.operation] = effect.kept_slot
 
     def told(self, node: NodeId, event: Event) -> None:
         """The end of an order or a record. Raises Broken."""
@@ -85,6 +91,7 @@ class OrderRules:
                 self._empty.difference_update((node, slot) for slot in slots)
             if isinstance(event, PauliApplied) and event.ended == "done":
                 self._turning.pop((node, event.operation), None)
+            self._fusing.pop((node, event.operation), None)
 
     def is_empty(self, node: NodeId, slot: int) -> bool:
         """An earlier order has emptied it."""
@@ -93,6 +100,10 @@ class OrderRules:
     def is_turning(self, node: NodeId, slot: int) -> bool:
         """A Pauli is under way there, or was perhaps applied."""
         return any(key[0] == node and turned == slot for key, turned in self._turning.items())
+
+    def is_fusing(self, node: NodeId, slot: int) -> bool:
+        """A fusion is under way that leaves the qubit there, or takes it too if it fails."""
+        return any(key[0] == node and kept == slot for key, kept in self._fusing.items())
 
     def _answered(self, node: NodeId, kind: str, number: int, event: Event) -> tuple[int, ...]:
         slots = self._open.pop((node, kind, number), None)

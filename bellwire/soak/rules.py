@@ -84,6 +84,8 @@ class Invariants:
         self._sent: dict[tuple[int, NodeId, NodeId], tuple[int, Any]] = {}
         self._published: dict[NodeId, list[tuple[int, int, int]]] = defaultdict(list)
         self._facts: dict[NodeId, dict[int, list[Fact]]] = defaultdict(dict)
+        # By reader and author, where a reader hears of its routes only.
+        self._told: dict[tuple[NodeId, NodeId], dict[int, list[Fact]]] = defaultdict(dict)
         self._seen_until: dict[tuple[NodeId, NodeId], int] = defaultdict(int)
         self._cutoffs_ns: dict[tuple[NodeId, RequestId], int] = {}  # where pairs of a request are swapped
         self._requests: dict[End, RequestId | None] = {}  # for which each end was born
@@ -180,7 +182,10 @@ class Invariants:
         current = self._known_lives.get((node, source), 0) if self._facts_sent else self._lives[source]
         if event.incarnation < current:
             raise Broken("old incarnation", f"{node} heard life {event.incarnation} of {source}")
-        sent = self._sent.get((id(event.message), source, node))
+        message = event.message
+        sent = self._sent.get((id(message), source, node))
+        if sent is None and isinstance(message, FactBatch):  # numbered anew for each reader
+            sent = self._sent.get((id(message.facts), source, node))
         if sent is None:
             raise Broken("message from nowhere", f"{node}: {event}")
         assert self._host is not None
@@ -199,18 +204,32 @@ class Invariants:
                 if cutoff_ns is not None:
                     self._cutoffs_ns[effect.to, effect.message.plan.request] = cutoff_ns
         elif isinstance(effect, Publish):
-            batch = effect.batch
-            last = batch.first + len(batch.facts) - 1
-            self._published[node].append((now_ns, batch.incarnation, last))
-            self._facts[node].setdefault(batch.incarnation, []).extend(batch.facts)
-            if self._facts_sent:
-                assert self._host is not None
-                for other in self._host.network.nodes:
-                    self._sent.setdefault((id(batch), node, other), (now_ns, batch))
-            for fact in batch.facts:
-                self._fact(now_ns, node, fact)
+            self._published_facts(now_ns, node, effect)
         else:
             self._orders.ordered(node, effect)
+
+    def _published_facts(self, now_ns: int, node: NodeId, effect: Publish) -> None:
+        batch = effect.batch
+        for one in effect.audience or ():
+            stream = self._told[one.node, node].setdefault(batch.incarnation, [])
+            if len(stream) != one.first - 1:
+                raise Broken("streams of readers", f"{node} told {one.node} {len(stream)} facts, then {one}")
+            stream.extend(batch.facts)
+            self._sent.setdefault((id(batch.facts), node, one.node), (now_ns, batch))
+        if effect.again:
+            return
+        last = batch.first + len(batch.facts) - 1
+        self._published[node].append((now_ns, batch.incarnation, last))
+        own = self._facts[node].setdefault(batch.incarnation, [])
+        if len(own) != batch.first - 1:
+            raise Broken("own stream", f"{node} has published {len(own)} facts, then number {batch.first}")
+        own.extend(batch.facts)
+        if self._facts_sent and effect.audience is None:
+            assert self._host is not None
+            for other in self._host.network.nodes:
+                self._sent.setdefault((id(batch), node, other), (now_ns, batch))
+        for fact in batch.facts:
+            self._fact(now_ns, node, fact)
 
     def _handed_over(self, node: NodeId, effects: list[Effect]) -> None:
         """A pair that is told as delivered and kept leaves its memory in the same step, under its number."""
@@ -218,7 +237,8 @@ class Invariants:
         for effect in effects:
             if isinstance(effect, Report) and effect.name == "pair_delivered":
                 told = effect.fields
-                if told["basis"] is None and (told["slot"], told["number"]) not in released:
+                kept = effect.request is not None and "/" in effect.request  # until its sequence uses it
+                if told["basis"] is None and not kept and (told["slot"], told["number"]) not in released:
                     raise Broken("handed over", f"{node}: {told}")
                 self.counts["pairs handed over or measured"] += 1
 
@@ -258,8 +278,11 @@ class Invariants:
                     raise Broken("slot and World", f"{node}: {slot!r} still holds {present} in the World")
             elif state in ("held", "offered", "locked"):
                 assert end is not None
-                # The sacrificed qubit of a round is measured; its slot stays locked until the verdict.
-                spent = state == "locked" and present is None and self._orders.is_empty(node, slot.index)
+                # The sacrificed qubit of a round is measured; its slot stays locked until the verdict. A
+                # fusion that fails takes both its qubits, and nobody knows before it ends.
+                spent = (state == "locked" and present is None) and (
+                    self._orders.is_empty(node, slot.index) or self._orders.is_fusing(node, slot.index)
+                )
                 if present != end and not spent:
                     raise Broken("slot and World", f"{node}: {slot!r} holds {present} in the World")
                 if spent:
@@ -314,6 +337,8 @@ class Invariants:
             return
         if len(other.replica.fold.members(far)) > 2:
             return  # a fusion there has joined it to more; the news are on their way
+        if slot.state == "locked" and host.world._memory(node).slots[slot.index].cluster is not None:
+            return  # a fusion is under way, and its result known to the World only
         truth = host.world.truth(node, slot.index, now_ns)
         if truth is None or truth.ends != (end, far):
             raise Broken("ledger and World", f"{node}: ledger joins {end} and {far}, the World {truth}")
@@ -373,7 +398,7 @@ class Invariants:
         assert isinstance(machine, QuantumNode)
         fold = Fold(host.network.owner)
         for author, (incarnation, last) in machine.replica.watermarks().items():
-            for life, facts in sorted(self._facts[author].items()):
+            for life, facts in sorted(self._facts_for(node, author).items()):
                 if life > incarnation or (author == node and life < incarnation):
                     continue
                 until = last if life == incarnation else None
@@ -386,6 +411,13 @@ class Invariants:
         self.counts["ledgers compared"] += 1
         if fold.digest() != machine.replica.fold.digest():
             raise Broken("ledger and watermarks", f"{node}: the replica is not what its watermarks say")
+
+    def _facts_for(self, node: NodeId, author: NodeId) -> dict[int, list[Fact]]:
+        """What an author wrote for this node, by incarnation."""
+        assert self._host is not None
+        if author == node or self._host.network.ledgers == "network" or not self._facts_sent:
+            return self._facts[author]
+        return self._told[node, author]
 
     # ---- bounds and rows
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-from bellwire.core.effects import Publish
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import (
     BellMeasured,
@@ -32,13 +31,14 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_MS
 from bellwire.gem.replica import FactSource
 from bellwire.labs import Lab
-from bellwire.node.machines import Compute, make_machine
+from bellwire.node.machines import Compute
 from bellwire.node.routing import NodeMachine
 from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.liveness import Liveness
 from bellwire.simulator_backend.chance import Chance
 from bellwire.simulator_backend.clock import HOUSEKEEPING, TIMER, VirtualClock
-from bellwire.simulator_backend.host import VirtualHost, Watch
+from bellwire.simulator_backend.host import Watch
+from bellwire.simulator_backend.message_host import MessageHost, without_logs
 from bellwire.simulator_backend.network import MessageFaults, Post
 from bellwire.simulator_backend.world_changes import changed
 from bellwire.soak.faults import (
@@ -124,7 +124,7 @@ class TroubledPost(Post):
         super().send(source, incarnation, to, message)
 
 
-class TroubledHost(VirtualHost):
+class TroubledHost(MessageHost):
     """A lab in virtual time with a list of faults."""
 
     def __init__(
@@ -154,7 +154,6 @@ class TroubledHost(VirtualHost):
         self.on_resumed: list[Callable[[NodeId, int], None]] = []
         self.restarts: list[tuple[int, NodeId, bool]] = []  # when, who, whether it has forgotten
         self.post: TroubledPost = TroubledPost(lab.network, self.clock, self._chance, faults, self._arrive)
-        self._audience = [name for name, node in lab.network.nodes.items() if node.memory is not None]
         self._persist_latency_ns = sum(one.latency_ns for one in faults if isinstance(one, SlowDisks))
         self._orders = [one for one in faults if isinstance(one, OrderTrouble)]
         self._answered = 0
@@ -184,8 +183,12 @@ class TroubledHost(VirtualHost):
                     at(fault.at_ns, HOUSEKEEPING, self._reset_memory, fault)
                 case LinkTrouble():
                     self._plan_link_trouble(fault)
-                case MessageNoise() | Cut() | ClockSkew() | OrderTrouble() | SlowDisks():
-                    pass  # they act when something is sent, read, answered or written
+                case ClockSkew():
+                    self.fired["clock skew"] += 1  # all the time
+                case SlowDisks():
+                    self.fired["slow disks"] += 1
+                case MessageNoise() | Cut() | OrderTrouble():
+                    pass  # they act when something is sent or answered
 
     def own_time(self, node: NodeId, true_ns: int) -> int:
         """What the clock of a node shows at a true time."""
@@ -195,7 +198,7 @@ class TroubledHost(VirtualHost):
         self, network: NetworkSettings, node: NodeId, compute: Compute, source: FactSource | None
     ) -> NodeMachine:
         """A machine that lives by its own clock and hears facts as messages; instruments keep true time."""
-        machine = make_machine(network, node, compute, None)
+        machine = without_logs(network, node, compute, source)
         clock = self._clocks[node]
         handle = machine.handle
 
@@ -219,7 +222,6 @@ class TroubledHost(VirtualHost):
     def _boot(self, node: NodeId) -> None:
         self._opinions[node] = {}
         super()._boot(node)
-        self._readers.pop(node, None)
 
     def _kill(self, fault: Crash) -> None:
         node = fault.node
@@ -358,13 +360,6 @@ class TroubledHost(VirtualHost):
         self.clock.at(fault.at_ns, HOUSEKEEPING, partial(self.fired.update, ["link trouble"]))
 
     # ---- words
-
-    def _publish(self, node: NodeId, effect: Publish) -> None:
-        self.digest.add(self.clock.now_ns, node, effect.batch)
-        self.logs.facts += len(effect.batch.facts)
-        for other in self._audience:
-            if other != node:
-                self.post.send(node, self.incarnations[node], other, effect.batch)
 
     def _arrive(self, to: NodeId, source: NodeId, incarnation: int, message: Message) -> None:
         """As on the live bus: a word of a life that is over counts until the receiver knows better."""

@@ -52,7 +52,7 @@ class Store:
         self._network = network
         self._settings = settings
         self._next_version = next_version
-        self._planners = tuple(name for name, node in network.nodes.items() if node.role == "end")
+        self._planners = network.hears_of_links(link.route[0])
         self._filled = False  # it was full once
         self._version: int | None = None  # of the plan that is wanted or in force, None: nothing is made
         self._failures = 0

@@ -180,7 +180,8 @@ async def test_a_number_that_came_too_late_is_not_taken_for_another(
     with pytest.raises(LinkTimeout):
         await driver.read_ambient_temperature_c()
     await driver.close()
-    with pytest.raises(ProtocolFault, match=r"CDI answered '0\.321'"):
+    # A busy computer finds the number and the answer in one read.
+    with pytest.raises(ProtocolFault, match=r"CDI answered '0\.321'|more than one reply to b'CDI"):
         await driver.connect()
     task = asyncio.create_task(driver.supervise())
     await driver.wait_for(Condition.READY, 5)

@@ -137,7 +137,7 @@ async def test_a_lab_comes_up_without_one_instrument_says_why_and_is_whole_when_
             switched_off.append(say(state_dir, '{"do": "power_off", "device": "bob"}'))
         return [sys.executable, "-m", "bellwire", "node", str(lab.path), name, *where]
 
-    async with lab_up(lab, state, command_line=without_bobs_memory, ready_s=4.0) as live:
+    async with lab_up(lab, state, command_line=without_bobs_memory, ready_s=8.0) as live:
         # On a busy machine others may need longer as well, but they come.
         assert "bob-memory absent" in live.supervisor.degraded["bob"]
 

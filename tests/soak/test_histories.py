@@ -39,9 +39,9 @@ def test_no_rule_breaks_under_all_faults(first: int) -> None:
 
 @pytest.mark.parametrize("profile", ["messages", "partitions", "crashes", "clocks", "devices", "calm"])
 def test_no_rule_breaks_under_one_kind_of_faults(profile: str) -> None:
-    told = [play(Case(seed=seed, profile=profile)) for seed in range(10)]
+    told = [play(Case(seed=seed, profile=profile)) for seed in range(4)]
     assert [one.problem for one in told if one.rule is not None] == []
-    assert sum(one.delivered for one in told) > 200
+    assert sum(one.delivered for one in told) > 50
 
 
 def test_replicas_are_equal_soon_after_a_partition_has_healed() -> None:

@@ -7,8 +7,8 @@ import pytest
 from bellwire.core.facts import Began, Born, Corrected, Fact, Fused, Released, Sacrificed, Swapped, Verdict
 from bellwire.core.ids import End
 from bellwire.core.messages import FactBatch
+from bellwire.gem.audiences import Audiences
 from bellwire.labs.paper_network import PaperNetwork, paper_lab
-from bellwire.simulator_backend.audiences import Audiences
 from bellwire.simulator_backend.author_logs import AuthorLogs
 
 NO_COST = (0, 0, 0)

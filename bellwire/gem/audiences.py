@@ -1,4 +1,4 @@
-"""Which request a fact is about, so that in virtual time nodes skip facts of requests that they do not serve.
+"""Which request a fact is about, so that nodes need not hear of requests that they do not serve.
 
 Owns the requests of all ends that live, as their births named them. Refuses chains: the ledgers fold those.
 """
@@ -25,6 +25,14 @@ class Audiences:
 
     def __init__(self) -> None:
         self._requests: dict[End, RequestId] = {}
+
+    def living(self) -> set[RequestId]:
+        """The requests of ends that live."""
+        return set(self._requests.values())
+
+    def __contains__(self, end: End) -> bool:
+        """True for an end that lives and has a request."""
+        return end in self._requests
 
     def of_batch(self, facts: tuple[Fact, ...]) -> Audience:
         """The one request that all these facts are about; None where there is none, or several."""
