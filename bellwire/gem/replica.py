@@ -46,9 +46,9 @@ class Replica:
         self.node = node
         self.source = source
         links = settings.links
-        self._owners: dict[LinkId, tuple[NodeId, NodeId]] = {name: link.nodes for name, link in links.items()}
+        self._links = links
         self._sides: dict[LinkId, int] = {
-            name: link.nodes.index(node) for name, link in links.items() if node in link.nodes
+            name: links[name].nodes.index(node) for name in settings.nodes[node].links
         }
         self.fold = Fold(settings.owner)
         self.streams = Streams()
@@ -160,8 +160,8 @@ class Replica:
         """
         for fact in facts:
             for end in ends_named(fact):
-                owners = self._owners.get(end.link)
-                if owners is None or end.side not in (0, 1) or owners[end.side] != author:
+                link = self._links.get(end.link)
+                if link is None or end.side not in (0, 1) or link.nodes[end.side] != author:
                     raise PeerViolation(author, f"{type(fact).__name__} about {end}, which it does not own")
             fault = fault_of(fact)
             if fault is not None:

@@ -10,7 +10,7 @@ from bellwire.core.bell import Cost
 from bellwire.core.effects import Publish, Send
 from bellwire.core.events import Event, PeerChanged, Received, Started
 from bellwire.core.facts import Born, Fact, Released, ReleaseReason, Swapped
-from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step, run_notices
 from bellwire.core.messages import Message
 from bellwire.core.notices import (
@@ -19,10 +19,12 @@ from bellwire.core.notices import (
     Notice,
     PeerLost,
     PeerRestarted,
+    PlanInstalled,
     UpdatePair,
     ViewReady,
     ViewWanted,
 )
+from bellwire.core.plans import NodePlan
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
 from bellwire.gem.protocols import Gem
 from bellwire.gem.replica import FactSource
@@ -123,6 +125,25 @@ class GemNode:
 
         return self._work(now_ns, work)
 
+    def plan(
+        self, now_ns: int, *routes: tuple[NodeId, ...], request: RequestId = "r"
+    ) -> list[Publish | Send]:
+        """A plan for these routes is in force."""
+        plan = NodePlan(
+            request=request,
+            version=1,
+            source=routes[0][0],
+            destination=routes[0][-1],
+            role="inner",
+            routes=routes,
+            links=(),
+            swaps=(),
+            cutoff_ns=None,
+            rounds=False,
+            lease_ns=1,
+        )
+        return self._work(now_ns, lambda step: step.tell(PlanInstalled(plan=plan)))
+
     def read(self, now_ns: int) -> list[Publish | Send]:
         """A part asks for the view."""
         return self._work(now_ns, lambda step: step.tell(ViewWanted(purpose="test", request=None)))
@@ -188,7 +209,10 @@ class Mail:
     def post(self, sender: GemNode, effects: list[Publish | Send]) -> None:
         """Take the orders of one step."""
         for effect in effects:
-            if isinstance(effect, Publish):
+            if isinstance(effect, Publish) and effect.audience is not None:
+                for one in effect.audience:
+                    self._fly(sender, one.node, effect.addressed(one))
+            elif isinstance(effect, Publish):
                 for name in self.nodes:
                     if name != sender.name:
                         self._fly(sender, name, effect.batch)

@@ -12,8 +12,8 @@ import pytest
 from bellwire.core.effects import ReleaseQubit
 from bellwire.core.events import Persisted, Received, TimerFired
 from bellwire.gem.fold import Fold
-from bellwire.gem.update import Update
 from bellwire.gem.replica import Replica
+from bellwire.gem.update import Update
 from bellwire.labs import Lab, Scenario
 from bellwire.simulator_backend.author_logs import AuthorLogs
 from bellwire.simulator_backend.bindings import VirtualBindings
