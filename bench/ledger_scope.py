@@ -6,9 +6,9 @@ on the live bus. Per node and second: messages and bytes received; and the bytes
 (records, streams, remembered facts) holds in memory at the end. The same seed in both runs of one size: the
 pairs that are delivered are compared, for decisions rest on the same rows.
 
-A replicated run of N nodes is N times the traffic of one node; above `PLAYED_MAX` nodes it is not played. What
-it costs there follows from the other run: every node is sent every published batch, and one replica that is
-told all its facts is measured.
+A replicated run of N nodes is N times the traffic of one node; above `PLAYED_MAX` nodes it is not played.
+What it costs there follows from the other run: every node is sent every published batch, and one replica that
+is told all its facts is measured.
 
 Usage: python bench/ledger_scope.py  ->  bench/results/ledger_scope.json
 """
@@ -110,9 +110,7 @@ def ring(size: int, scope: LedgerScope) -> Ring:
     network = changed(
         lab.network,
         nodes={
-            name: changed(
-                node, name=name, links=(f"l{(at - 1) % size}", f"l{at}"), region=f"r{at // REGION}"
-            )
+            name: changed(node, name=name, links=(f"l{(at - 1) % size}", f"l{at}"), region=f"r{at // REGION}")
             for at, name in enumerate(names)
         },
         links={name: changed(link, link=name, nodes=pair) for name, pair in ends.items()},
@@ -213,9 +211,7 @@ def played(size: int, scope: LedgerScope) -> dict[str, Any]:
     """One run."""
     lab = ring(size, scope)
     seen: list[Counting] = []
-    host = MessageHost(
-        lab, SEED, planner(lab.network), watch=lambda *step: seen[0].watch(*step)
-    )
+    host = MessageHost(lab, SEED, planner(lab.network), watch=lambda *step: seen[0].watch(*step))
     seen.append(Counting(host))
     observer = Observer(host)
     began_s = time.perf_counter()
@@ -314,7 +310,7 @@ def main() -> None:
         title="What a ledger costs as the network grows, by what it hears of",
         command="python bench/ledger_scope.py",
         rows=rows,
-        note="A ring, a request over three links from every third node. Pairs of the same seed, so that equal "
+        note="A ring, a request over three links from every third node. Pairs of the same seed: equal "
         "numbers are equal decisions. Above 100 nodes the network-wide ledger is computed from the published "
         f"facts; where both are there, they agree. {surroundings()}.",
     )

@@ -118,12 +118,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
             "return tuple(dict.fromkeys((*serving, *more))) if more else serving",
             "return serving[1:]",
         ),
-        (
-            "a half that did not come is not asked about",
-            "gem.awaited",
-            "for far in fold.awaited(end):",
-            "for far in ():",
-        ),
         # ---- swapping and corrections
         (
             "an unknown swap counts as done",
