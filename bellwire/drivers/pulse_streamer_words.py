@@ -56,6 +56,8 @@ def whole_bytes(buffer: bytes | bytearray) -> int | None:
 
 def sequence_of(message: bytes) -> Sequence:
     """The sequence in a stream or upload message. Raises ValueError when lengths do not agree."""
+    if len(message) < HEADER_BYTES:
+        raise ValueError(f"a message of {len(message)} bytes has no header")
     _, _, command, _, length, _ = COMMAND.unpack_from(message)
     layout = STREAM if command == STREAM_COMMAND else UPLOAD
     if length < HEADER_BYTES or len(message) != HEADER_BYTES + length:

@@ -4,7 +4,6 @@ Cases are bytes that never were a word, and real words with a few bytes changed,
 fixed, so the cases are always the same.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -21,6 +20,7 @@ from bellwire.core.messages import EndNews, FactBatch, FactsWanted, Watermark
 from bellwire.labs import load_lab
 from bellwire.runtime.control import ControlServer
 from bellwire.runtime.envelope import MESSAGE, Frame, decode_frame, encode_frame
+from tests.fuzzing import damaged, fuzzed
 
 CASES = 20_000
 END = End("a-b", 1 << 20, 7, 0, 1)
@@ -50,49 +50,14 @@ WORDS = [
 FRAMES = [encode_frame(Frame("a", 1, 6, 1, MESSAGE, 5, 4, word)) for word in WORDS]
 
 
-def damaged(chance: Random, words: list[bytes]) -> bytes:
-    """A word with up to four changes, or none at all but noise."""
-    if chance.random() < 0.2:
-        return chance.randbytes(chance.randint(0, 200))
-    octets = bytearray(chance.choice(words))
-    for _ in range(chance.randint(1, 4)):
-        place = chance.randrange(len(octets)) if octets else 0
-        match chance.randrange(5):
-            case 0 if octets:
-                octets[place] = chance.randrange(256)
-            case 1:
-                octets[place:place] = chance.randbytes(chance.randint(1, 9))
-            case 2:
-                del octets[place : place + chance.randint(1, 9)]
-            case 3:
-                octets[place:place] = octets[max(0, place - 16) : place]
-            case _:
-                octets[place:place] = b"\x91" * chance.randint(1, 3000)  # arrays within arrays
-    return bytes(octets)
-
-
-def fuzzed(read: Callable[[bytes], Any], words: list[bytes], foreseen: tuple[type[Exception], ...]) -> int:
-    """How many of the cases were read as words; everything else ended in a foreseen error."""
-    chance = Random(20261126)
-    read_as_words = 0
-    for _ in range(CASES):
-        octets = damaged(chance, words)
-        try:
-            read(octets)
-            read_as_words += 1
-        except foreseen:
-            pass
-    return read_as_words
-
-
 def test_frames() -> None:
     """A name that was no UTF-8 once passed every check as an unforeseen exception, and ended the agent."""
-    read = fuzzed(decode_frame, FRAMES, (msgspec.DecodeError,))
+    read = fuzzed(decode_frame, FRAMES, (msgspec.DecodeError,), CASES)
     assert 0 < read < CASES
 
 
 def test_messages() -> None:
-    read = fuzzed(lambda octets: decode_message("a", octets), WORDS, (PeerViolation,))
+    read = fuzzed(lambda octets: decode_message("a", octets), WORDS, (PeerViolation,), CASES)
     assert 0 < read < CASES
 
 

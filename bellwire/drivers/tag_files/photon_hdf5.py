@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -90,12 +91,23 @@ def open_photon_hdf5(path: Path, settings: ReadSettings) -> ChunkSource:
     return ChunkSource(path, description, chunks, settings)
 
 
-def _opened(h5py: Any, path: Path) -> Any:
+@contextmanager
+def _opened(h5py: Any, path: Path) -> Iterator[Any]:
+    """The file; whatever HDF5 or a type that nobody expects there stumbles over is damage."""
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
-        problem = f"HDF5 cannot open it ({str(error).splitlines()[0]})"
+        problem = f"HDF5 cannot open it ({_first_line(error)})"
         raise DamagedTagFile(path, size_of(path), problem) from None
+    with file:
+        try:
+            yield file
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise DamagedTagFile(path, None, f"HDF5 cannot read it ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _offset_of(dataset: Any, row: int) -> int | None:
