@@ -48,6 +48,7 @@ async def _node(chosen: argparse.Namespace) -> int:
 
     from bellwire.cli.calibrated_runs import applied_settings, lab_of_run, station_standing
     from bellwire.labs import load_lab
+    from bellwire.runtime.log_lines import log_lines
     from bellwire.runtime.node_process import run_agent
 
     structlog.configure(
@@ -55,7 +56,8 @@ async def _node(chosen: argparse.Namespace) -> int:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(default=str),
-        ]
+        ],
+        logger_factory=log_lines,
     )
     lab = lab_of_run(load_lab(chosen.lab, live=True), chosen.state, chosen.run)
     standing = station_standing(lab, chosen.name, chosen.state)

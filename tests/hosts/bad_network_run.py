@@ -1,8 +1,9 @@
 """A live emulated lab of five agents on a bad network, with agents killed and stopped all the time.
 
-Owns one such run: requests flow, the network fails (fault_proxy.py), a kill -9 or a SIGSTOP comes every few
-seconds. Afterwards durable records are held against what was acknowledged (kill_points.py), and nothing may
-have leaked: slots, descriptors, memory, processes. As a program, into the results:
+Owns one such run: requests flow, the network fails (fault_proxy.py), a kill -9, a SIGSTOP or a disk without
+room comes every few seconds. Afterwards durable records are held against what was acknowledged
+(kill_points.py), and nothing may have leaked: slots, descriptors, memory, processes. As a program, into the
+results:
 
     python -m tests.hosts.bad_network_run --minutes 60
 """
@@ -39,6 +40,8 @@ WARM_S: Final = 10.0
 """After so long the memory of a process that lives through the run is taken as its beginning."""
 GROWTH_MAX: Final = 1.25
 """Resident memory of such a process at the end against then; heaps settle, leaks go on."""
+DISK_NOTICED_S: Final = 10.0
+"""An agent writes its record four times a second."""
 DESCRIPTORS_SPARE: Final = 12
 """More open descriptors at the end than in the same process when all was quiet."""
 
@@ -48,6 +51,7 @@ class FaultyRun(KilledRun):
     """As a run with kills, and what happened beside them."""
 
     stops: int = 0
+    full_disks: int = 0
     network: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
     minutes: float = 0.0
@@ -97,20 +101,35 @@ async def faulty_run(folder: Path, seconds: float, seed: int, every_s: float = 6
 
 
 async def _harm(live: LiveLab, found: FaultyRun, chance: Random) -> None:
-    """Kill an agent, or stop it for a while."""
+    """Kill an agent, fill its disk, or stop it for a while."""
     victim = chance.choice(VICTIMS)
     pid = live.supervisor.pids().get(victim)
     if pid is None:
         return  # it is just being started
-    if chance.random() < 0.6:
+    kind = chance.random()
+    if kind < 0.5:
         found.kills[victim] += 1
         live.supervisor.kill(victim)
+        return
+    if kind < 0.65:
+        await _fill_disk(live, found, victim, pid)
         return
     found.stops += 1
     os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(chance.uniform(0.1, 2.5))
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+
+
+async def _fill_disk(live: LiveLab, found: FaultyRun, victim: str, pid: int) -> None:
+    """No file of the agent takes another byte: it says so and ends, and the next one finds room again."""
+    found.full_disks += 1
+    psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, (0, psutil.RLIM_INFINITY))
+
+    async def has_ended() -> bool:
+        return live.supervisor.pids().get(victim) != pid
+
+    await wait_for(has_ended, f"{victim} has ended, for its disk is full", within_s=DISK_NOTICED_S)
 
 
 def _open_files(pid: int) -> int:
@@ -142,6 +161,7 @@ def figures(run: FaultyRun) -> dict[str, Any]:
     return {
         "minutes": round(run.minutes, 1),
         "stops": run.stops,
+        "full disks": run.full_disks,
         "faults of the network": ", ".join(f"{name} {n}" for name, n in sorted(run.network.items())),
         **run.figures(),
         "leaks": "; ".join(run.leaks) or "none",
@@ -161,7 +181,7 @@ def main() -> None:
     row = figures(run)
     del row["moments"]
     document = {
-        "title": "Five live agents on a bad network, killed and stopped",
+        "title": "Five live agents on a bad network, killed, stopped and without room on their disks",
         "command": f"python -m tests.hosts.bad_network_run --minutes {chosen.minutes:g} --seed {chosen.seed}",
         "rows": [row],
         "note": "Connections are cut, held and slowed by a relay in front of every agent. Afterwards durable "

@@ -19,10 +19,11 @@ def all_is_well(run: FaultyRun) -> None:
     assert run.acknowledged
 
 
-async def test_half_a_minute_of_cuts_kills_and_stops_loses_nothing(tmp_path: Path) -> None:
-    run = await faulty_run(tmp_path, 25.0, seed=3, every_s=5.0)
+async def test_half_a_minute_of_cuts_kills_stops_and_full_disks_loses_nothing(tmp_path: Path) -> None:
+    run = await faulty_run(tmp_path, 25.0, seed=28, every_s=5.0)
     all_is_well(run)
-    assert sum(run.kills.values()) + run.stops >= 2
+    assert run.full_disks >= 1
+    assert sum(run.kills.values()) + run.stops >= 1
     assert sum(run.network.values()) >= 5
 
 
@@ -31,7 +32,7 @@ async def test_three_minutes_of_cuts_kills_and_stops_lose_nothing(tmp_path: Path
     """An hour is run by `python -m tests.hosts.bad_network_run`."""
     run = await faulty_run(tmp_path, 180.0, seed=4, every_s=12.0)
     all_is_well(run)
-    assert sum(run.kills.values()) + run.stops >= 8
+    assert sum(run.kills.values()) + run.stops + run.full_disks >= 8
 
 
 class OneProcess:
