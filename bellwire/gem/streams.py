@@ -72,14 +72,20 @@ class Streams:
         if first == expected and not stream.held:
             stream.next = expected + len(facts)
             return facts
+        ready = _drain(stream)
         for number, fact in enumerate(facts, first):
-            if number < expected or number in stream.held:
+            if number == stream.next:
+                # At once: what fills the hole must not need room behind it.
+                stream.next += 1
+                ready.append(fact)
+                ready += _drain(stream)
+            elif number < stream.next or number in stream.held:
                 self.repeated += 1
-            elif number > expected and len(stream.held) >= FACTS_HELD:
+            elif len(stream.held) >= FACTS_HELD:
                 self.dropped += 1
             else:
                 stream.held[number] = fact
-        return _drain(stream)
+        return ready
 
     def reached(self, author: NodeId, incarnation: int, number: int) -> bool:
         """True when this fact has been handed out, or never will be because its incarnation is over."""
@@ -113,7 +119,7 @@ class Streams:
         stream.held = {number: fact for number, fact in stream.held.items() if number >= base}
 
 
-def _drain(stream: Stream) -> Sequence[Fact]:
+def _drain(stream: Stream) -> list[Fact]:
     ready: list[Fact] = []
     number = stream.next
     held = stream.held

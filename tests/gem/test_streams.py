@@ -9,7 +9,7 @@ from bellwire.core.errors import LocalMisuse
 from bellwire.core.facts import Began, Corrected, Fact
 from bellwire.core.ids import End
 from bellwire.gem import streams as streams_module
-from bellwire.gem.streams import CHUNK_BYTES, CHUNK_FACTS, OwnStream, Streams
+from bellwire.gem.streams import CHUNK_BYTES, CHUNK_FACTS, FACTS_HELD, OwnStream, Streams
 
 
 def fact(number: int) -> Corrected:
@@ -127,3 +127,14 @@ def test_an_own_stream_needs_a_higher_incarnation_to_begin() -> None:
         own.begin(2)
     own.begin(3)
     assert own.add(fact(1)) == 1
+
+
+def test_a_hole_is_filled_as_fast_as_its_facts_come_although_everything_behind_it_is_full() -> None:
+    """Once, of each batch that filled a hole only the first fact was taken after a flood."""
+    streams = Streams()
+    assert tuple(streams.offer("a", 1, 1, facts(1, 1))) == facts(1, 1)
+    streams.offer("a", 1, 100_001, facts(100_001, 100_000 + FACTS_HELD))
+    assert len(streams.authors["a"].held) == FACTS_HELD
+    assert tuple(streams.offer("a", 1, 2, facts(2, 257))) == facts(2, 257)
+    assert streams.next_number("a", 1) == 258
+    assert streams.dropped == 0
