@@ -352,3 +352,15 @@ class LinkAdvertised(TaggedWord, frozen=True, kw_only=True):
     duty: float  # share of the time in which the link may attempt, 0..1
     point: int  # in force
     figures: tuple[LinkFigures, ...]
+
+
+class RegionTold(TaggedWord, frozen=True, kw_only=True):
+    """A planner tells planners of the regions beside its own how links of its region differ from their lab
+    file, on average. A later `number` replaces an earlier one."""
+
+    region: str
+    number: int  # counted by the sender in its incarnation
+    links: int  # that were measured
+    success_ratio: float  # success probability over that of the lab file, geometric mean
+    fidelity_change: float  # fidelity of fresh pairs less that of the lab file, mean
+    at_ns: int  # of the newest measurement behind it

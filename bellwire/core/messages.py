@@ -41,6 +41,7 @@ from bellwire.core.link_messages import (
     QueueAnswer,
     QueueRemove,
     QueueRemoved,
+    RegionTold,
     StockAssigned,
     StockTaken,
     WindowAnswer,
@@ -322,6 +323,7 @@ Message = (
     | PurifyHeard
     | PairsChecked
     | LinkAdvertised
+    | RegionTold
     | PlanWanted
     | PlanProposed
     | PlanInstall

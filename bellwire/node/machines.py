@@ -30,6 +30,7 @@ from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
 from bellwire.planner.offers import best_offer
 from bellwire.planner.protocols import Messaging, PlanDispatch
+from bellwire.planner.regions import RegionNews
 from bellwire.planner.sequence_batches import divide, hold_s
 from bellwire.swapping.fusion import Fusion
 from bellwire.swapping.protocols import Swapping
@@ -111,10 +112,13 @@ class QuantumNode(NodeMachine):
             self.requests = RequestProcessing(network, node, self._served_count, terms)
             self.advertised = AdvertisedLinks(network, node)
             offer = partial(best_offer, network)
-            dispatch = PlanDispatch(network, node, compute, messaging, self.advertised, heard.news, offer)
+            regions = [RegionNews(network, node, self.advertised)] if network.ledgers == "routes" else []
+            links = regions[0] if regions else self.advertised
+            dispatch = PlanDispatch(network, node, compute, messaging, links, heard.news, offer)
             together.append((messaging, dispatch))  # a node's own part of a plan is installed by a call
             parts += [
                 self.advertised,
+                *regions,
                 dispatch,
                 self.delivery,
                 self.monitoring,  # first: a restored request is planned by the terms that it remembers

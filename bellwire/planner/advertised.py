@@ -11,7 +11,7 @@ half of their weight every EVIDENCE_HALF_NS: a link that was measured yesterday 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
@@ -35,6 +35,14 @@ EVIDENCE_HALF_NS: Final = 300 * NS_PER_S
 
 AGE_MAX_NS: Final = 12 * EVIDENCE_HALF_NS
 """An hour: older measurements count for nothing."""
+
+
+class KnowsLinks(Protocol):
+    """What a planner asks before it plans."""
+
+    def news(self, now_ns: int) -> tuple[LinkNews, ...]:
+        """What was learnt of links beyond the lab file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

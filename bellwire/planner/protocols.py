@@ -46,7 +46,7 @@ from bellwire.core.plans import (
     StoreNews,
 )
 from bellwire.core.settings import NetworkSettings
-from bellwire.planner.advertised import AdvertisedLinks
+from bellwire.planner.advertised import KnowsLinks
 from bellwire.planner.experience import Experience
 from bellwire.planner.messaging import Messaging
 
@@ -95,7 +95,7 @@ class PlanDispatch:
         node: NodeId,
         compute: Compute,
         messaging: Messaging,
-        advertised: AdvertisedLinks | None = None,
+        advertised: KnowsLinks | None = None,
         stores: Callable[[], tuple[StoreNews, ...]] = tuple,
         offer: Offering = lambda request, circumstances: None,
     ) -> None:
