@@ -22,12 +22,14 @@ Edge = tuple[str, str]
 
 
 def draw_lab(chance: Random) -> Lab:
-    """A lab with one to three requests."""
+    """A lab with one to three requests, and one that is served whatever happens."""
     shape = chance.choice(("chain", "chain", "star", "ring", "tree"))
     wanted = chance.choice((3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 12))
     with_stations = wanted >= 5 and chance.random() < 0.4
     names, edges = _shape(chance, shape, (wanted + 1) // 2 if with_stations else wanted)
     leaves = [name for name in names if sum(name in edge for edge in edges) == 1] or names
+    leaf, beside = _neighbours(chance, leaves, edges)
+    ends = [*leaves, *({beside} - set(leaves))]
     cutoff_ms = chance.choice((None, None, 100.0, 400.0))
     links: dict[str, Any] = {}
     stations: dict[str, Any] = {}
@@ -57,7 +59,7 @@ def draw_lab(chance: Random) -> Lab:
         "lab": f"soak_{shape}_{len(names)}",
         "nodes": {
             name: {
-                "role": "end" if name in leaves else "repeater",
+                "role": "end" if name in ends else "repeater",
                 "relays": True,
                 "memory": memory,
             }
@@ -68,7 +70,7 @@ def draw_lab(chance: Random) -> Lab:
         # Judgement comes ten times sooner than by default, so that it comes at all.
         "monitoring": {"samples_min": 10, "duration_least_s": 0.3, "suspension_durations": 4.0},
         "classical": {"extra_ms": chance.choice((0.0, 0.2, 3.0))},
-        "requests": _requests(chance, leaves, edges, cutoff_ms),
+        "requests": (_near(chance, leaf, beside), *_requests(chance, leaves, edges, cutoff_ms)),
         "ledgers": chance.choice(("network", "network", "routes")),
     }
     if chance.random() < 0.1:
@@ -97,7 +99,6 @@ def _requests(
     chance: Random, ends: list[str], edges: list[Edge], cutoff_ms: float | None
 ) -> tuple[dict[str, Any], ...]:
     requests: list[dict[str, Any]] = []
-    # The first goes to the nearest, so that nearly every history delivers pairs.
     source, target = _nearest(chance, ends, edges)
     for number in range(chance.choice((1, 1, 2, 3))):
         if number:
@@ -133,6 +134,25 @@ def _requests(
             request["link_purification"] = 1
         requests.append(request)
     return tuple(requests)
+
+
+def _neighbours(chance: Random, leaves: list[str], edges: list[Edge]) -> tuple[str, str]:
+    """A leaf and a node that is linked to it."""
+    leaf = chance.choice(leaves)
+    one, other = chance.choice([edge for edge in edges if leaf in edge])
+    return leaf, other if leaf == one else one
+
+
+def _near(chance: Random, leaf: str, beside: str) -> dict[str, Any]:
+    """Pairs of one link: every history delivers some, while longer ways may never work out."""
+    return {
+        "id": "near",
+        "from": leaf,
+        "to": beside,
+        "consumption": chance.choice(("keep", "measure")),
+        "count": 20,
+        "deadline_s": REQUESTS_UNTIL_S,
+    }
 
 
 def _of_three(chance: Random, request: dict[str, Any], third: str) -> None:
