@@ -4,15 +4,17 @@ Owns the comparison. Refuses to repair: a difference is reported with the node, 
 step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bellwire.core.codec import decode_event
+from bellwire.core.effects import Publish
 from bellwire.core.errors import BellwireError, ConfigError
 from bellwire.core.events import Event, TimerFired
+from bellwire.core.facts import Fact
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Machine
 from bellwire.core.messages import FactBatch
@@ -22,10 +24,10 @@ from bellwire.runtime.agent import ALWAYS_NS
 from bellwire.runtime.runs import CONFIGURATION
 from bellwire.runtime.trace import effects_digest, read_framed, read_steps
 
-_batch_decoder = msgspec.msgpack.Decoder(FactBatch)
+_batch_decoder = msgspec.msgpack.Decoder(FactBatch | Publish)
 
-FactLogs = dict[NodeId, dict[int, list[FactBatch]]]
-"""Every author's published batches by incarnation."""
+FactLogs = dict[NodeId, dict[int, list[FactBatch | Publish]]]
+"""What every author published, by incarnation: to everybody, or to whom it says."""
 
 
 def replay_run(run_dir: Path, network: NetworkSettings, make: Callable[[NodeId], Machine]) -> dict[str, Any]:
@@ -78,11 +80,27 @@ def _replay_steps(node: NodeId, path: Path, make: Callable[[NodeId], Machine]) -
     return report
 
 
-def _fact_logs(folder: Path) -> dict[int, list[FactBatch]]:
+def _fact_logs(folder: Path) -> dict[int, list[FactBatch | Publish]]:
     return {
         _incarnation(path): [_batch_decoder.decode(entry) for entry in read_framed(path)]
         for path in sorted(folder.glob("facts-*.bin"))
     }
+
+
+def _numbered_for(
+    node: NodeId, author: NodeId, published: Iterable[FactBatch | Publish]
+) -> Iterator[tuple[int, Fact]]:
+    """The facts that a node was told, by the numbers by which it was told them."""
+    for one in published:
+        batch = one if isinstance(one, FactBatch) else one.batch
+        first: int | None = batch.first
+        if isinstance(one, Publish):
+            if author == node:
+                first = None if one.again else batch.first
+            else:
+                first = next((each.first for each in one.audience or () if each.node == node), None)
+        if first is not None:
+            yield from enumerate(batch.facts, first)
 
 
 def _replay_ledger(node: NodeId, path: Path, network: NetworkSettings, logs: FactLogs) -> dict[str, Any]:
@@ -93,10 +111,8 @@ def _replay_ledger(node: NodeId, path: Path, network: NetworkSettings, logs: Fac
         for number, batches in sorted(logs.get(author, {}).items()):
             if number > incarnation:
                 continue
-            for batch in batches:
-                for offset, fact in enumerate(batch.facts):
-                    if number == incarnation and batch.first + offset > last:
-                        break
+            for place, fact in _numbered_for(node, author, batches):
+                if number < incarnation or place <= last:
                     fold.apply(author, number, fact)
                     facts += 1
     fold.forget(ALWAYS_NS)

@@ -72,8 +72,8 @@ class AgentTrace:
         self._steps.append_framed(_pack(StepEntry(now_ns, encode(event), effects_digest(effects))))
 
     def published(self, order: Publish) -> None:
-        """Facts of this node were published."""
-        self._facts.append_framed(_pack(order.batch))
+        """Facts of this node were published; with whom they concern, unless that is everybody."""
+        self._facts.append_framed(_pack(order.batch if order.audience is None else order))
 
     def reported(self, now_ns: int, report: Report) -> None:
         """A report was made."""

@@ -83,7 +83,11 @@ class Statuses:
 
 def play(case: Case) -> Told:
     """Run a case. A rule that breaks is told, and so is every exception: neither is raised."""
-    lab, faults = drawn(case)
+    return play_on(*drawn(case), case)
+
+
+def play_on(lab: Lab, faults: tuple[Fault, ...], case: Case) -> Told:
+    """Run a lab with these faults, whatever the seed of the case would draw: it is the World's seed."""
     told = Told(seed=case.seed, nodes=len(lab.network.nodes))
     rules = Invariants(dead_for_ns=DEAD_FOR_NS, calm_ns=CALM_NS, facts_sent=True)
     host = TroubledHost(lab, case.seed, partial(compute_plan, lab.network), faults, watch=rules)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bellwire.core.units import ns_from_s
 from bellwire.labs import Lab
-from tests.hosts.live import asked, lab_up, live_lab, wait_for
+from tests.hosts.live import Change, asked, lab_up, live_lab, wait_for
 
 REQUEST = "through-a-crash"
 DEADLINE_S = 50
@@ -34,9 +34,11 @@ def measurements_fail(sections: dict[str, Any]) -> None:
     sections["nodes"]["relay"]["memory"] = {"bsm_success_probability": 0.7}
 
 
-async def interrupt(folder: Path, *, pairs: int, before_kill: int) -> InterruptedRun:
+async def interrupt(
+    folder: Path, *, pairs: int, before_kill: int, change: Change = measurements_fail
+) -> InterruptedRun:
     """Ask for `pairs`, kill the relay after `before_kill`, wait for the request's end and its slots."""
-    lab = live_lab(folder, change=measurements_fail)
+    lab = live_lab(folder, change=change)
     async with lab_up(lab, folder / "state") as live:
         supervisor = live.supervisor
         await supervisor.submit(asked(lab, REQUEST, count=pairs, deadline_ns=ns_from_s(DEADLINE_S)))
