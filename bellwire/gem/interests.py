@@ -86,9 +86,9 @@ class Interests:
                 for store in self._borrowed.pop(request):
                     self._serve(store)
 
-    def serves_with(self, node: NodeId) -> bool:
+    def serves_with(self, peer: NodeId) -> bool:
         """True when this node and that one serve a request together."""
-        return any(node in nodes for nodes in self._serving.values())
+        return any(peer in nodes for nodes in self._serving.values())
 
     def asked_about(self, end: End, node: NodeId) -> None:
         """What is written about this end concerns that node too, whatever plans say."""

@@ -1,18 +1,15 @@
 """Where ledgers keep to routes: who is told what, by which numbers, and how the rest is found out."""
 
-from random import Random
-
 from msgspec.structs import replace
 
 from bellwire.core.effects import Publish
 from bellwire.core.events import PeerChanged, Received, Started
-from bellwire.core.facts import Began, Born, Claimed, Fact
+from bellwire.core.facts import Began, Claimed, Fact
 from bellwire.core.messages import EndNews, FactBatch, FactsWanted, Watermark
 from bellwire.core.notices import EndDied
 from bellwire.core.plans import store_request
 from bellwire.core.settings import NetworkSettings, StoreSettings, SuperLinkSettings
-from tests.gem.bench import GemNode, Mail, born, end, line, released, settings_of, swapped
-from tests.gem.histories import live, story_of
+from tests.gem.bench import GemNode, Mail, born, end, line, released, swapped
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -205,36 +202,6 @@ def test_nodes_of_a_request_that_may_claim_from_a_store_hear_of_the_store_until_
     chain = fold.chain(end("l1", 0))
     assert chain is not None
     assert chain.request == "r"
-
-
-def test_replicas_of_one_request_agree_bit_for_bit_after_loss_repetition_and_reordering() -> None:
-    """As replicas that hear everything do; 12 lives, fixed seeds, as many chances as there."""
-    agreed = 0
-    for seed in range(12):
-        random = Random(seed)
-        net = live(random, 4, 160, ring=seed % 3 == 0, restarts=False)
-        names = [node.name for node in net.nodes]
-        settings = routes_only(settings_of(names, net.links))
-        mail = Mail({name: GemNode(settings, name) for name in names}, random, lossy=0.2)
-        mail.start()
-        story = story_of(net)
-        requests = {fact.request for told in story.values() for _, fact in told if isinstance(fact, Born)}
-        for name in names:
-            for request in sorted(requests - {None}, key=str):
-                mail.post(mail.nodes[name], mail.nodes[name].plan(0, tuple(names), request=str(request)))
-        left = {author: [fact for _, fact in told[1:]] for author, told in story.items()}
-        while any(left.values()):
-            author = random.choice([name for name in names if left[name]])
-            size = random.randrange(1, 4)
-            mail.write(author, *left[author][:size])
-            del left[author][:size]
-            if random.random() < 0.5:
-                mail.deliver(random.choice(names), random.choice(names))
-        mail.settle(rounds=60)
-        digests = {node.gem.replica.fold.digest() for node in mail.nodes.values()}
-        assert len(digests) == 1
-        agreed += len(mail.nodes)
-    assert agreed == 48
 
 
 def test_a_question_of_one_who_was_told_nothing_is_answered_with_the_beginning() -> None:

@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from bellwire.core.bell import COST_MAX
 from bellwire.core.effects import Publish, Send
@@ -11,6 +12,7 @@ from bellwire.core.events import PeerChanged, Received, Started
 from bellwire.core.facts import Began, Corrected, Swapped
 from bellwire.core.messages import EndNews, FactBatch
 from bellwire.core.notices import EndChanged, EndDied, PeerRestarted, ViewReady
+from bellwire.core.settings import LedgerScope
 from bellwire.gem.replica import TOLD_PER_STEP
 from tests.gem.bench import GemNode, Logs, Mail, born, end, line, mail_of, released, settings_of, swapped
 from tests.gem.histories import live, story_of
@@ -231,15 +233,19 @@ def test_word_about_an_end_that_nobody_knows_is_dropped_and_counted() -> None:
     assert b.gem.forwarding.dropped == 1
 
 
-def test_replicas_agree_bit_for_bit_after_loss_repetition_and_reordering() -> None:
+@pytest.mark.parametrize("scope", ["network", "routes"])
+def test_replicas_agree_bit_for_bit_after_loss_repetition_and_reordering(scope: LedgerScope) -> None:
+    """Of one request, which all nodes serve."""
     agreed = lost = repeated = 0
     for seed in range(12):
         random = Random(seed)
         net = live(random, 4, 160, ring=seed % 3 == 0, restarts=False)
         names = [node.name for node in net.nodes]
-        settings = settings_of(names, net.links)
+        settings = replace(settings_of(names, net.links), ledgers=scope)
         mail = Mail({name: GemNode(settings, name) for name in names}, random, lossy=0.2)
         mail.start()
+        for node in mail.nodes.values():
+            assert node.plan(0, tuple(names)) == []
         left = {author: [fact for _, fact in told[1:]] for author, told in story_of(net).items()}
         while any(left.values()):
             author = random.choice([name for name in names if left[name]])
