@@ -519,6 +519,14 @@ BAD = [
         "central_ledger.node",
         'unknown node "west"',
     ),
+    (
+        "region without ledgers of routes",
+        "bob: {role: end",
+        "bob: {region: north, role: end",
+        10,
+        "nodes.bob.region",
+        "regions mean something with `ledgers: routes` only",
+    ),
     ("request to itself", "to: bob", "to: alice", 21, "requests[0]", 'from and to are both "alice"'),
     (
         "route over no link",
@@ -709,3 +717,13 @@ def test_a_central_ledger_lies_where_the_file_says_or_in_the_middle(tmp_path: Pa
     network = load_lab(written(tmp_path, named)).network
     assert (network.centre, network.centre_service_ns) == ("bob", 250_000)
     assert load_lab(written(tmp_path, GOOD + "central_ledger: {}\n")).network.centre == "relay"
+
+
+def test_ledgers_of_routes_and_regions_are_read(tmp_path: Path) -> None:
+    assert good(tmp_path).network.ledgers == "network"
+    text = GOOD.replace("bob: {role: end", "bob: {region: north, role: end") + "ledgers: routes\n"
+    network = load_lab(written(tmp_path, text)).network
+    assert network.ledgers == "routes"
+    assert [network.nodes[name].region for name in ("alice", "bob")] == ["", "north"]
+    assert network.region_of("alice") == ("alice", "relay")
+    assert network.hears_of_links("relay") == ("alice",)

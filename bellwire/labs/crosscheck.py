@@ -77,7 +77,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
         problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')
     if lab.ledgers == "network":
         for name, node in lab.nodes.items():
-            if node.region:
+            if node.region is not None:
                 problems.add(("nodes", name, "region"), "regions mean something with `ledgers: routes` only")
     _check_instruments(lab, problems)
     check_heralds(lab, problems)

@@ -284,7 +284,7 @@ def _network(
             links=tuple(incident[name]),
             purposes=node.purposes,
             relays=node.relays,
-            region=node.region,
+            region=node.region or "",
         )
         for name, node in file.nodes.items()
     }

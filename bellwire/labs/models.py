@@ -135,8 +135,9 @@ class Node(Section):
     purposes: tuple[Annotated[int, Field(ge=0, le=65535)], ...] | None = None
     # plans may put the node between two others; null: as its role says, repeaters do, end nodes do not
     relays: bool | None = None
-    # where `ledgers` is routes: planners hear what links and stores of their own region can do
-    region: Name = ""
+    # where `ledgers` is routes: planners hear what links and stores of their own region can do; null: of the
+    # region of all nodes that name none
+    region: Name | None = None
 
 
 class Detectors(Section):
