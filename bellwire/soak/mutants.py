@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bellwire.core.errors import ConfigError
 
-HISTORIES_MAX: Final = 600
+HISTORIES_MAX: Final = 300
 """A bug that no rule notices in so many histories counts as not noticed."""
 
 

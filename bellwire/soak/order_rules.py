@@ -44,6 +44,8 @@ class OrderRules:
     def __init__(self) -> None:
         self._open: dict[tuple[NodeId, str, int], tuple[int, ...]] = {}  # slots that each empties
         self._empty: set[tuple[NodeId, int]] = set()
+        self._keys: dict[tuple[NodeId, int], str] = {}  # of records on their way to the disk
+        self._written: set[tuple[NodeId, str]] = set()
         self._turning: dict[tuple[NodeId, int], int] = {}  # slots with a Pauli under way, or in doubt
         self._fusing: dict[
             tuple[NodeId, int], int
@@ -68,6 +70,7 @@ class OrderRules:
             self._use(node, effect.slot, effect, consume=True)
         elif type(effect) is Persist:
             self._open[node, "record", effect.token] = ()
+            self._keys[node, effect.token] = effect.record.key
         elif isinstance(effect, (MeasureBell, MeasureQubit, PurifyPair, FuseQubits, ApplyPauli)):
             emptied, kept = _EMPTIES[type(effect)]
             for name in kept:
@@ -85,6 +88,7 @@ class OrderRules:
         """The end of an order or a record. Raises Broken."""
         if isinstance(event, Persisted):
             self._answered(node, "record", event.token, event)
+            self._written.add((node, self._keys.pop((node, event.token))))
         elif isinstance(event, (BellMeasured, QubitMeasured, PairPurified, QubitsFused, PauliApplied)):
             slots = self._answered(node, "order", event.operation, event)
             if event.ended == "unknown":  # they are emptied once more, to be sure
@@ -92,6 +96,10 @@ class OrderRules:
             if isinstance(event, PauliApplied) and event.ended == "done":
                 self._turning.pop((node, event.operation), None)
             self._fusing.pop((node, event.operation), None)
+
+    def is_written(self, node: NodeId, key: str) -> bool:
+        """A record of this key was on the disk once."""
+        return (node, key) in self._written
 
     def is_empty(self, node: NodeId, slot: int) -> bool:
         """An earlier order has emptied it."""

@@ -237,6 +237,8 @@ class Invariants:
         for effect in effects:
             if isinstance(effect, Report) and effect.name == "pair_delivered":
                 told = effect.fields
+                if not self._orders.is_written(node, f"{effect.request}|{told['role']}|{told['head_end']}"):
+                    raise Broken("written first", f"{node}: {told}")
                 kept = effect.request is not None and "/" in effect.request  # until its sequence uses it
                 if told["basis"] is None and not kept and (told["slot"], told["number"]) not in released:
                     raise Broken("handed over", f"{node}: {told}")
