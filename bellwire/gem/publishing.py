@@ -239,6 +239,7 @@ class ToThoseConcerned:
 
     def listeners(self, now_ns: int) -> Iterable[NodeId]:
         """Those who were sent nothing for an interval."""
+        self._readers.forget()
         silent_ns = {name: now_ns - self._readers.told_ns(name) for name in self._readers}
         return [
             name

@@ -59,13 +59,18 @@ class ReaderStreams:
         stream = self._streams.get(reader)
         if stream is None:
             stream = self._streams[reader] = ReaderStream()
-        numbers, oldest = stream.numbers, self._own.base
-        while numbers and numbers[0] < oldest:
-            numbers.popleft()
         stream.told_ns = now_ns
-        numbers.extend(facts)
+        stream.numbers.extend(facts)
         stream.last += len(facts)
         return stream.last + 1 - len(facts), stream.base
+
+    def forget(self) -> None:
+        """What the author has forgotten need not be numbered any more."""
+        oldest = self._own.base
+        for stream in self._streams.values():
+            numbers = stream.numbers
+            while numbers and numbers[0] < oldest:
+                numbers.popleft()
 
     def last(self, reader: NodeId) -> int:
         """How far the stream of a reader goes; 0 for who was never told anything."""

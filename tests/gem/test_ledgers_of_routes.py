@@ -1,14 +1,18 @@
 """Where ledgers keep to routes: who is told what, by which numbers, and how the rest is found out."""
 
+import pytest
 from msgspec.structs import replace
 
 from bellwire.core.effects import Publish
+from bellwire.core.errors import LocalMisuse
 from bellwire.core.events import PeerChanged, Received, Started
 from bellwire.core.facts import Began, Claimed, Fact
 from bellwire.core.messages import EndNews, FactBatch, FactsWanted, Watermark
 from bellwire.core.notices import EndDied
 from bellwire.core.plans import store_request
 from bellwire.core.settings import NetworkSettings, StoreSettings, SuperLinkSettings
+from bellwire.gem import streams
+from bellwire.gem.reader_streams import ReaderStreams
 from tests.gem.bench import GemNode, Mail, born, end, line, released, swapped
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -211,3 +215,23 @@ def test_a_question_of_one_who_was_told_nothing_is_answered_with_the_beginning()
     mail.post(b, answer)
     mail.deliver()
     assert mail.nodes["e"].gem.replica.watermarks() == {"b": (1, 1), "e": (1, 1)}
+
+
+def test_a_reader_is_given_numbers_of_remembered_facts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that serves nothing any more: what an author keeps does not grow with its past."""
+    monkeypatch.setattr(streams, "FACTS_KEPT", 10)
+    own = streams.OwnStream()
+    own.begin(1)
+    readers = ReaderStreams(own)
+    for number in range(1, 26):
+        assert own.add(born("l0", 0, attempt=number)) == number
+        readers.append("a" if number <= 5 else "b", (number,), now_ns=number)
+    readers.forget()
+    assert list(readers.sent("a")) == []
+    assert list(readers.sent("b")) == list(range(16, 26))
+    assert (readers.last("a"), readers.last("b")) == (5, 20)
+    (batch,) = readers.chunks("b", 1)
+    assert (batch.first, batch.base, len(batch.facts)) == (11, 11, 10)
+    assert list(readers.chunks("a", 1)) == []
+    with pytest.raises(LocalMisuse):
+        readers.number("a", 3)
