@@ -226,10 +226,9 @@ class ToThoseConcerned:
     def asked(self, step: Step, reader: NodeId, about: End | None) -> None:
         """Who asks may hold something of an older incarnation: it learns that this one began, if no more."""
         self._meet(step, (reader,))
-        born = None if about is None else self._born.get(about)
-        if about is not None and born is not None:
+        if about is not None and about in self._born:
             self._interests.asked_about(about, reader)
-            self._tell_missed(step, reader, *self._own.about_end(about, born, self._own.last))
+            self._tell_missed(step, reader, *self._own.about_end(about, self._born, self._own.last))
 
     def _meet(self, step: Step, readers: Sequence[NodeId]) -> None:
         newcomers = [name for name in readers if name not in self._readers]

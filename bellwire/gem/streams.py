@@ -4,7 +4,7 @@ Owns sequence numbers, facts held behind a hole, watermarks, and the node's memo
 the meaning of facts (`fold.py`) and messages (`protocols.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -192,21 +192,21 @@ class OwnStream:
                 facts.append(fact)
         return numbers, facts
 
-    def about_end(self, end: End, born: int, through: int) -> tuple[list[int], list[Fact]]:
-        """Remembered facts up to number `through` about an end whose birth has number `born`, and about ends
-        that it was joined with; numbers and facts."""
+    def about_end(self, end: End, born: Mapping[End, int], through: int) -> tuple[list[int], list[Fact]]:
+        """Remembered facts up to number `through` about an own end, and about ends that it was joined with;
+        numbers and facts. `born`: the number of the birth of each end; of an end without, nothing."""
         ends = {end}
         chosen: dict[int, Fact] = {}
-        # Twice: what became of the end may name another one, which was born before.
-        for first in (born, self.base):
-            for number in range(max(first, self.base), through + 1):
+        # Again as long as what became of an end names another one, which may have been born before.
+        looked_at: set[End] = set()
+        while new := {one for one in ends - looked_at if one in born}:
+            looked_at |= ends
+            for number in range(max(min(born[one] for one in new), self.base), through + 1):
                 fact = self._facts[number]
                 named = ends_named(fact)
                 if not ends.isdisjoint(named):
                     ends.update(named)
                     chosen[number] = fact
-            if len(ends) == 1:
-                break
         return sorted(chosen), [chosen[number] for number in sorted(chosen)]
 
     def chunks(self, first: int) -> Iterator[FactBatch]:

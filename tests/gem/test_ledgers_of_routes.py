@@ -235,3 +235,16 @@ def test_a_reader_is_given_numbers_of_remembered_facts_alone(monkeypatch: pytest
     assert list(readers.chunks("a", 1)) == []
     with pytest.raises(LocalMisuse):
         readers.number("a", 3)
+
+
+def test_what_is_told_about_an_end_is_what_became_of_it_and_of_those_it_was_joined_with() -> None:
+    own = streams.OwnStream()
+    own.begin(1)
+    first, second, other = born("l0", 1), born("l1", 0), born("l1", 0, attempt=2)
+    joined = swapped(end("l0", 1), end("l1", 0))
+    for fact in (first, other, second, joined, released(end("l1", 0, attempt=2), "cutoff")):
+        own.add(fact)
+    births = {end("l0", 1): 1, end("l1", 0, attempt=2): 2, end("l1", 0): 3}
+    assert own.about_end(end("l1", 0), births, own.last) == ([1, 3, 4], [first, second, joined])
+    assert own.about_end(end("l1", 0, attempt=2), births, own.last)[0] == [2, 5]
+    assert own.about_end(end("l0", 1, attempt=9), births, own.last) == ([], [])
