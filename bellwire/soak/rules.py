@@ -47,6 +47,8 @@ def end_in(place: Any) -> End | None:
 
 def far_is_gone(place: Any) -> bool:
     """True when the World has no partner for this qubit any more."""
+    if place.cluster is not None:  # a pair of which one qubit was turned, for a graph state
+        return len(place.cluster.members) < 2
     return place.pair is None or None in place.pair.slots
 
 

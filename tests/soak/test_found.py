@@ -12,7 +12,7 @@ import pytest
 from bellwire.labs import Lab, build_lab
 from bellwire.labs.lab import file_of_document
 from bellwire.soak import faults as kinds
-from bellwire.soak.histories import Case, play_on
+from bellwire.soak.histories import Case, play, play_on
 
 FOUND = {
     952: "a half was swapped away whose partner never was; the far end of its chain held a qubit for nothing",
@@ -42,3 +42,9 @@ def test_a_history_that_once_broke_a_rule_holds(seed: int) -> None:
     told = play_on(lab, faults, Case(seed=seed, profile="all"))
     assert told.rule is None, f"{FOUND[seed]}: {told.problem}"
     assert told.fired
+
+
+def test_a_pair_of_a_graph_state_whose_qubit_was_turned_lives() -> None:
+    """Seed 1312 of today's draws: the rule on dead pairs once took it for a qubit alone."""
+    told = play(Case(seed=1312, profile="all"))
+    assert told.rule is None, told.problem
