@@ -128,7 +128,8 @@ class RegionNews:
             region=region,
             number=self._number,
             links=counted,
-            success_ratio=exp(ratios / len(own)),
+            # A region that is dark is told as slow as a region can be, not as what nobody would believe.
+            success_ratio=min(RATIO_MAX, max(1.0 / RATIO_MAX, exp(ratios / len(own)))),
             fidelity_change=changes / len(own),
             at_ns=newest_ns,
         )

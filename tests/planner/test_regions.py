@@ -98,6 +98,21 @@ def test_who_follows_speaks_while_those_before_are_lost_and_nobody_without_news(
     assert len(second.summaries()) == 2
 
 
+@pytest.mark.parametrize("factor", [1e-5, 15.0])
+def test_what_a_region_tells_is_believed_however_slow_or_fast_it_is(factor: float) -> None:
+    """Once a region whose links were dark said what those beside it took for a violation."""
+    net = six_nodes()
+    speaker = Planner("a", net)
+    for link, source in (("ab", "a"), ("bc", "b"), ("cd", "c")):
+        speaker.hears(source, measured(link, factor))
+    speaker.fire(net.timers.advert_repeat_ns)
+    ((_, summary), *_) = speaker.summaries()
+    listener = Planner("d", net)
+    listener.hears("a", summary)
+    assert listener.part.counters["heard"] == 1
+    assert 1 / RATIO_MAX <= summary.success_ratio <= RATIO_MAX
+
+
 def test_links_of_a_region_beside_count_as_it_says_and_own_ones_as_they_say() -> None:
     net = six_nodes()
     one = Planner("a", net)
