@@ -22,7 +22,7 @@ Edge = tuple[str, str]
 
 
 def draw_lab(chance: Random) -> Lab:
-    """A lab with one to three requests, and one that is served whatever happens."""
+    """A lab with one to three requests, and one for pairs of a single link."""
     shape = chance.choice(("chain", "chain", "star", "ring", "tree"))
     wanted = chance.choice((3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 12))
     with_stations = wanted >= 5 and chance.random() < 0.4
@@ -144,7 +144,7 @@ def _neighbours(chance: Random, leaves: list[str], edges: list[Edge]) -> tuple[s
 
 
 def _near(chance: Random, leaf: str, beside: str) -> dict[str, Any]:
-    """Pairs of one link: every history delivers some, while longer ways may never work out."""
+    """Pairs of one link: nearly every history delivers some, while longer ways may never work out."""
     return {
         "id": "near",
         "from": leaf,
