@@ -27,7 +27,7 @@ from bellwire.core.notices import (
 from bellwire.core.settings import NetworkSettings
 from bellwire.gem.awaited import HalvesAwaited
 from bellwire.gem.news import Forwarding
-from bellwire.gem.publishing import Publishing
+from bellwire.gem.publishing import Publishing, Wake
 from bellwire.gem.replica import Replica
 
 CHUNKS_PER_ANSWER = 8
@@ -55,8 +55,7 @@ class Broadcast:
         self._interval_ns = settings.timers.answer_ns
         self._facts: list[Fact] = []  # authored in this step
         self._first = 0  # number of the first of them
-        self._woken: list[tuple[int, NodeId]] = []  # number of a fact of this step, and who gets word of it
-        self._news: list[End | None] = []  # for each of these the end that it is about, None: a group
+        self._woken: list[Wake] = []  # who gets word of facts of this step
         self._spoken_ns: int | None = None  # when this stream last said how far it goes; None: not started
         self._awaited: HalvesAwaited | None = None
         if publishing.selective:
@@ -79,7 +78,7 @@ class Broadcast:
         }
 
     def gives(self) -> frozenset[type]:
-        """Word about own ends that an own fact touched, such as a half born into a dead chain."""
+        """Wake about own ends that an own fact touched, such as a half born into a dead chain."""
         return frozenset({EndChanged, EndDied})
 
     def deadline_ns(self) -> int | None:
@@ -121,15 +120,15 @@ class Broadcast:
 
     def _send_word(self, step: Step) -> None:
         incarnation = self._replica.own.incarnation
-        for (number, owner), end in zip(self._woken, self._news, strict=True):
-            known = self._publishing.number(owner, number)
-            word: EndNews | GroupNews = (
+        for wake in self._woken:
+            known = self._publishing.number(wake.owner, wake.number)
+            news: EndNews | GroupNews = (
                 GroupNews(incarnation=incarnation, number=known)
-                if end is None
-                else EndNews(end=end, author=self._node, incarnation=incarnation, number=known)
+                if wake.end is None
+                else EndNews(end=wake.end, author=self._node, incarnation=incarnation, number=known)
             )
-            step.send(owner, word, "outcome")
-        self._woken, self._news = [], []
+            step.send(wake.owner, news, "outcome")
+        self._woken = []
 
     def _on_started(self, step: Step, event: Started) -> None:
         began = self._replica.begin(event.incarnation, step.now_ns)
@@ -185,9 +184,7 @@ class Broadcast:
         replica.refresh(step.now_ns)
         concerned = dict.fromkeys((*notice.audience, *group))
         number = replica.author(notice.fact)
-        others = [owner for owner in concerned if owner != self._node]
-        self._woken += [(number, owner) for owner in others]
-        self._news += [None] * len(others)
+        self._woken += [Wake(number, owner, None) for owner in concerned if owner != self._node]
 
     def _record(self, step: Step, fact: Fact) -> None:
         if not self._facts:
@@ -203,8 +200,7 @@ class Broadcast:
     def _wake(self, far: tuple[End, NodeId] | None, number: int) -> None:
         if far is None or far[1] == self._node:
             return  # nobody holds it any more, or this node was told by its own fold
-        self._woken.append((number, far[1]))
-        self._news.append(far[0])
+        self._woken.append(Wake(number, far[1], far[0]))
 
     def _on_facts_wanted(self, step: Step, event: Received) -> None:
         wanted = event.message

@@ -5,7 +5,7 @@ Owns the orders to publish, answers to who missed something, and digests. Refuse
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from bellwire.core.effects import Publish, Recipient
 from bellwire.core.facts import Born, Fact
@@ -18,8 +18,14 @@ from bellwire.gem.interests import Interests
 from bellwire.gem.reader_streams import ReaderStreams
 from bellwire.gem.streams import FACTS_KEPT, OwnStream
 
-Woken = Sequence[tuple[int, NodeId]]
-"""Number of a fact, and who is sent word of it."""
+
+class Wake(NamedTuple):
+    """That somebody is to look at a fact."""
+
+    number: int  # of the fact, as its author counts
+    owner: NodeId  # of the far end, or of a qubit of the group
+    end: End | None  # which that owner has, None: one of the group
+
 
 QUIET_ANSWERS: Final = 50
 """A reader who serves nothing with the author any more is sent digests for so many intervals, then none."""
@@ -34,7 +40,7 @@ class Publishing(Protocol):
         """The first fact of a new incarnation."""
         ...
 
-    def publish(self, step: Step, first: int, facts: Sequence[Fact], woken: Woken) -> None:
+    def publish(self, step: Step, first: int, facts: Sequence[Fact], woken: Sequence[Wake]) -> None:
         """Order a step's facts to be sent."""
         ...
 
@@ -94,10 +100,10 @@ class ToEverybody:
     def begin(self, began: Fact) -> None:
         pass
 
-    def publish(self, step: Step, first: int, facts: Sequence[Fact], woken: Woken) -> None:
+    def publish(self, step: Step, first: int, facts: Sequence[Fact], woken: Sequence[Wake]) -> None:
         own = self._own
         batch = FactBatch(incarnation=own.incarnation, first=first, facts=tuple(facts), base=own.base)
-        step.order(Publish(batch=batch, urgent_to=tuple(dict.fromkeys(owner for _, owner in woken))))
+        step.order(Publish(batch=batch, urgent_to=tuple(dict.fromkeys(wake.owner for wake in woken))))
 
     def asked(self, step: Step, reader: NodeId, about: End | None) -> None:
         pass
@@ -152,7 +158,7 @@ class ToThoseConcerned:
         self._readers.clear()
         self._born.clear()
 
-    def publish(self, step: Step, first: int, facts: Sequence[Fact], woken: Woken) -> None:
+    def publish(self, step: Step, first: int, facts: Sequence[Fact], woken: Sequence[Wake]) -> None:
         """Facts that follow one another and concern the same nodes go together."""
         runs: list[tuple[tuple[NodeId, ...], int, list[Fact]]] = []
         for number, fact in enumerate(facts, first):
@@ -160,7 +166,7 @@ class ToThoseConcerned:
                 self._born[fact.end] = number
             concerned = self._interests.concerned(fact, self._readers)
             if woken:
-                more = (owner for told, owner in woken if told == number)
+                more = (wake.owner for wake in woken if wake.number == number)
                 concerned = tuple(dict.fromkeys((*concerned, *more)))
             if runs and runs[-1][0] == concerned:
                 runs[-1][2].append(fact)
@@ -198,7 +204,7 @@ class ToThoseConcerned:
         concerned: Sequence[NodeId],
         numbers: Sequence[int],
         facts: Sequence[Fact],
-        woken: Woken = (),
+        woken: Sequence[Wake] = (),
         *,
         again: bool = False,
     ) -> None:
@@ -208,7 +214,7 @@ class ToThoseConcerned:
             number, base = self._readers.append(name, numbers, step.now_ns)
             audience.append(Recipient(node=name, first=number, base=base))
         batch = FactBatch(incarnation=own.incarnation, first=numbers[0], facts=tuple(facts), base=own.base)
-        urgent = tuple(dict.fromkeys(owner for number, owner in woken if number in numbers))
+        urgent = tuple(dict.fromkeys(wake.owner for wake in woken if wake.number in numbers))
         step.order(Publish(batch=batch, urgent_to=urgent, audience=tuple(audience), again=again))
 
     def number(self, reader: NodeId, number: int) -> int:
