@@ -78,7 +78,7 @@ class Broadcast:
         }
 
     def gives(self) -> frozenset[type]:
-        """Wake about own ends that an own fact touched, such as a half born into a dead chain."""
+        """Word about own ends that an own fact touched, such as a half born into a dead chain."""
         return frozenset({EndChanged, EndDied})
 
     def deadline_ns(self) -> int | None:
