@@ -42,6 +42,13 @@ class WhenFull(StrEnum):
     reject = "reject"
 
 
+class WhenUnreachable(StrEnum):
+    """What to do while every way is broken."""
+
+    wait = "wait"
+    end = "end"
+
+
 def request(
     lab: LabArgument,
     source: Annotated[
@@ -138,6 +145,10 @@ def request(
     when_full: Annotated[
         WhenFull, typer.Option("--when-full", help="Wait for room beside other requests, or be turned away.")
     ] = WhenFull.queue,
+    when_unreachable: Annotated[
+        WhenUnreachable,
+        typer.Option("--when-unreachable", help="Wait for repair while every way is broken, or end."),
+    ] = WhenUnreachable.wait,
     queue_s: Annotated[
         float | None,
         typer.Option("--queue", metavar="SECONDS", min=0.001, help="Longest wait for room."),
@@ -177,6 +188,7 @@ def request(
         weight=weight,
         until_cancelled=until_cancelled,
         when_full=when_full.value,
+        when_unreachable=when_unreachable.value,
         queue_s=queue_s,
         vertices=vertices,
         sequence=sequence,

@@ -40,6 +40,7 @@ class Terms:
     weight: int
     until_cancelled: bool = False
     when_full: Literal["queue", "reject"] = "queue"
+    when_unreachable: Literal["wait", "end"] = "wait"
     queue_s: float | None = None  # longest wait in the queue, None: until the deadline
     vertices: str | None = None  # of the graph, "x=a, y=b"; None: edges name nodes
     sequence: str | None = None  # pairs in the order of their consumption, "a b, b c"
@@ -95,6 +96,7 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         vertices=vertices,
         until_cancelled=terms.until_cancelled,
         when_full=terms.when_full,
+        when_unreachable=terms.when_unreachable,
         queue_ns=None if terms.queue_s is None else ns_from_s(terms.queue_s),
         entanglement_sequence=pairs,
         sequence_order=terms.order,

@@ -100,6 +100,10 @@ class RequestTerms(Asked):
     when_full: Literal["queue", "reject"] = Field(
         "queue", description="What to do while there is no room beside other plans."
     )
+    when_unreachable: Literal["wait", "end"] = Field(
+        "wait",
+        description="What to do while every way is broken: wait for repair until the deadline, or end.",
+    )
     queue_s: Seconds | None = Field(
         None, description="Longest wait in the queue; absent: until the deadline."
     )

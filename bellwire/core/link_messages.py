@@ -342,6 +342,21 @@ class LinkFigures(Word, frozen=True, kw_only=True):
         return (self.fidelity_high - self.fidelity_low) / (2.0 * 1.959964)
 
 
+class AttemptsWanted(TaggedWord, frozen=True, kw_only=True):
+    """Side 0 of a link has missed heralds for long, and asks whether both ends attempt."""
+
+    link: LinkId
+    run: int
+
+
+class AttemptsTold(TaggedWord, frozen=True, kw_only=True):
+    """Since which attempt side 1 has been attempting on each lane without a break."""
+
+    link: LinkId
+    run: int
+    leases: tuple[int | None, ...]  # by lane, None: it does not attempt now
+
+
 class LinkAdvertised(TaggedWord, frozen=True, kw_only=True):
     """Side 0 of a link tells planners what the link can do. A later `number` replaces an earlier one."""
 
@@ -352,6 +367,7 @@ class LinkAdvertised(TaggedWord, frozen=True, kw_only=True):
     duty: float  # share of the time in which the link may attempt, 0..1
     point: int  # in force
     figures: tuple[LinkFigures, ...]
+    down: str = ""  # why no pair can be had of the link at present; "": as far as is known, pairs can
 
 
 class RegionTold(TaggedWord, frozen=True, kw_only=True):

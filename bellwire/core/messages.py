@@ -19,6 +19,8 @@ from bellwire.core.facts import Fact
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.instrument_messages import InstrumentMessage
 from bellwire.core.link_messages import (
+    AttemptsTold,
+    AttemptsWanted,
     HeraldBound,
     HeraldReport,
     HeraldUnknown,
@@ -67,7 +69,7 @@ from bellwire.core.sequence_messages import (
     PartWanted,
 )
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 
@@ -131,6 +133,7 @@ class PlanWanted(TaggedWord, frozen=True, kw_only=True):
     request: EntanglementRequest
     version: int
     circumstances: Circumstances
+    strict: bool = False  # a way that is known to be broken is none; else it is taken where there is no other
 
 
 class PlanProposed(TaggedWord, frozen=True, kw_only=True):
@@ -144,6 +147,7 @@ class PlanProposed(TaggedWord, frozen=True, kw_only=True):
     offer: BestOffer | None = (
         None  # the best that could be promised instead, None: nothing, or there is a plan
     )
+    unreachable: bool = False  # there would be a way, but it is known to be broken
 
 
 class PlanInstall(TaggedWord, frozen=True, kw_only=True):
@@ -323,6 +327,8 @@ Message = (
     | PurifyHeard
     | PairsChecked
     | LinkAdvertised
+    | AttemptsWanted
+    | AttemptsTold
     | RegionTold
     | PlanWanted
     | PlanProposed

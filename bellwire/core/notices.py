@@ -17,8 +17,9 @@ CorrectiveActionType = Literal["continue", "replan", "adjust_rate", "adjust_fide
 """"continue" changes nothing and is told to nobody."""
 
 
-PlanFault = Literal["planner", "room", "other"]
-"""Who stood in a plan's way: the planner knows none now, a node has no room, or anything else."""
+PlanFault = Literal["planner", "room", "unreachable", "other"]
+"""Who stood in a plan's way: the planner knows none now, a node has no room, every way is broken, or anything
+else."""
 
 
 class UpdatePair(Word, frozen=True, kw_only=True):
@@ -127,6 +128,7 @@ class PlanRequested(Word, frozen=True, kw_only=True):
     version: int
     avoid: tuple[NodeId, ...]
     differs: bool = True  # from the plan in force, which is at fault; False: only the terms have changed
+    strict: bool = False  # a way that is known to be broken is none
 
 
 class PlanActive(Word, frozen=True, kw_only=True):
@@ -144,6 +146,14 @@ class PlanFailed(Word, frozen=True, kw_only=True):
     final: bool  # False: trying again later may help
     cause: PlanFault = "other"
     offer: BestOffer | None = None  # the best that could be promised instead, None: nothing, or not known
+
+
+class RouteBroken(Word, frozen=True, kw_only=True):
+    """A plan that is in force uses a node or link that is known to be gone."""
+
+    request: RequestId
+    version: int
+    reason: str
 
 
 class PlanEnded(Word, frozen=True, kw_only=True):
@@ -220,6 +230,21 @@ class LinkFiguresTold(Word, frozen=True, kw_only=True):
     advertised: LinkAdvertised
 
 
+class LinkStateTold(Word, frozen=True, kw_only=True):
+    """The link layer, side 0: a link of this node makes no pairs, or does again."""
+
+    link: LinkId
+    state: Literal["up", "down"]
+    reason: str  # "" when it is up
+
+
+class LinkStateHeard(Word, frozen=True, kw_only=True):
+    """A planner has heard that a link anywhere makes no pairs, or does again."""
+
+    link: LinkId
+    down: str  # why; "": it makes pairs
+
+
 class QubitDelivered(Word, frozen=True, kw_only=True):
     """A kept qubit of a request with a use is the application's: it empties the slot and sets it free."""
 
@@ -288,6 +313,7 @@ Notice = (
     | PlanRequested
     | PlanActive
     | PlanFailed
+    | RouteBroken
     | PlanEnded
     | RequestGenerated
     | RequestWithdrawn
@@ -298,6 +324,8 @@ Notice = (
     | PeerRestarted
     | PeerLost
     | LinkFiguresTold
+    | LinkStateTold
+    | LinkStateHeard
     | QubitDelivered
     | PairKept
     | SequenceWanted

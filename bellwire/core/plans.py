@@ -262,6 +262,7 @@ class LinkNews(Word, frozen=True, kw_only=True):
     measured: int  # heralds behind the success probabilities
     tested: int  # test rounds behind the fidelities
     age_ns: int  # of the newest measurement
+    down: str = ""  # why no pair can be had of it; "": as far as is known, pairs can
 
 
 class StoreNews(Word, frozen=True, kw_only=True):
@@ -279,6 +280,7 @@ class Circumstances(Word, frozen=True, kw_only=True):
     failed: tuple[str, ...] = ()  # shapes of plans that failed lately, the oldest first
     links: tuple[LinkNews, ...] = ()  # what links advertise; all others are taken to be as in the lab file
     stores: tuple[StoreNews, ...] = ()  # of super-links; all others are taken to be empty
+    down: tuple[LinkId, ...] = ()  # links that are told to make no pairs
 
 
 class SequencePair(TaggedWord, frozen=True, kw_only=True):
@@ -332,6 +334,8 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     bases: tuple[BasisChoice, ...] = ()
     use: QubitUse | None = None  # consumption = keep: what the members do with their qubits, None: nothing
     when_full: Literal["queue", "reject"] = "queue"  # what to do while there is no room beside other plans
+    # what to do while every way is broken: wait for repair until the deadline, or end at once with the reason
+    when_unreachable: Literal["wait", "end"] = "wait"
     queue_ns: int | None = None  # longest wait in the queue, None: until the deadline
     vertices: tuple[tuple[str, NodeId], ...] = ()  # of a graph state: vertex and its node; none: named alike
     # pairs that a distributed circuit consumes; target_nodes then names the coordinator and all their nodes

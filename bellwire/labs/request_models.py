@@ -35,6 +35,8 @@ class Request(Section):
     duration_s: Positive | None = None
     until_cancelled: bool = False  # neither count nor duration: it runs until it is withdrawn
     when_full: Literal["queue", "reject"] = "queue"  # what to do while there is no room beside other plans
+    # what to do while every way is broken: wait for repair until the deadline, or end with the reason
+    when_unreachable: Literal["wait", "end"] = "wait"
     queue_s: Positive | None = None  # longest wait in the queue; null: until the deadline
     fidelity_min: Annotated[float, Field(gt=0.25, le=1)] | None = None
     rate_min_hz: Positive | None = None

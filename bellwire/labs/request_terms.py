@@ -35,6 +35,7 @@ def request_of(file: LabFile, request: Request) -> EntanglementRequest:
         duration_ns=_optional(request.duration_s, ns_from_s),
         until_cancelled=request.until_cancelled,
         when_full=request.when_full,
+        when_unreachable=request.when_unreachable,
         queue_ns=_optional(request.queue_s, ns_from_s),
         deadline_ns=_optional(request.deadline_s, ns_from_s),
         rate_threshold_hz=request.rate_min_hz,

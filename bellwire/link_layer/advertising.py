@@ -2,23 +2,32 @@
 
 Owns when figures are worth telling, their numbering, and who is told. Refuses to measure (the figures are the
 link end's own) and to judge what a planner makes of them. A link of which nothing was measured and which may
-attempt all the time says nothing: its figures are those of the lab file, which every planner has.
+attempt all the time says nothing: its figures are those of the lab file, which every planner has. A link that
+makes no pairs any more says so at once, and says when it does again; sources and destinations of plans that
+use it hear of that too, wherever they are.
 
 Bounds: each link is looked at once every `advert_look_ns` and then sends at most one advertisement to each
 planning node, and one more to a node that has just restarted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bellwire.core.bell import Walsh, fidelity_of
 from bellwire.core.effects import Report
 from bellwire.core.events import Started
-from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.link_messages import LinkAdvertised, LinkFigures
 from bellwire.core.machine import Handler, Step
-from bellwire.core.notices import LinkFiguresTold, PeerRestarted
+from bellwire.core.notices import (
+    LinkFiguresTold,
+    LinkStateTold,
+    PeerRestarted,
+    PlanInstalled,
+    PlanRemoved,
+)
+from bellwire.core.plans import NodePlan
 from bellwire.core.settings import LinkSettings, NetworkSettings
 
 DUTY_STEP: Final = 0.02
@@ -41,6 +50,10 @@ class AdvertisedEnd(Protocol):
 
     def point_in_force(self) -> int | None:
         """The operating point of the newest window, None: nobody wants the link at the moment."""
+        ...
+
+    def down(self) -> str:
+        """Why no pair can be had of the link at present; "": as far as is known, pairs can."""
         ...
 
 
@@ -98,13 +111,13 @@ class LinkAdvertising:
         self._timers = network.timers
         self._planners = network.hears_of_links(node)
         self._own = node in self._planners
-        self._ends = {
-            name: end for name, end in ends.items() if end.side == 0 and may_have_news(end.settings)
-        }
+        self._all = {name: end for name, end in ends.items() if end.side == 0}
+        self._ends = {name: end for name, end in self._all.items() if may_have_news(end.settings)}
         self._adverts = {
             name: Advert(_advert(end.settings, 0, 1.0, 0, modelled_figures(end.settings)))
-            for name, end in self._ends.items()
+            for name, end in self._all.items()
         }
+        self._served: dict[RequestId, NodePlan] = {}  # plans that this node has a part in
         self._due_ns: int | None = None  # None: not started, or nothing to speak for
 
     def on_events(self) -> Mapping[type, Handler]:
@@ -114,7 +127,12 @@ class LinkAdvertising:
         return {}
 
     def on_notices(self) -> Mapping[type, Handler]:
-        return {PeerRestarted: self._peer_restarted}
+        return {
+            PeerRestarted: self._peer_restarted,
+            LinkStateTold: self._state_told,
+            PlanInstalled: self._plan_installed,
+            PlanRemoved: self._plan_removed,
+        }
 
     def gives(self) -> frozenset[type]:
         return frozenset({LinkFiguresTold} if self._own else ())
@@ -128,6 +146,19 @@ class LinkAdvertising:
         for name, end in self._ends.items():
             self._look(step, end, self._adverts[name])
 
+    def _state_told(self, step: Step, notice: LinkStateTold) -> None:
+        """Whoever plans with a link must not learn last that it makes no pairs."""
+        self._ends[notice.link] = self._all[notice.link]
+        if self._due_ns is None:
+            self._due_ns = step.now_ns + self._timers.advert_look_ns
+        self._look(step, self._all[notice.link], self._adverts[notice.link])
+
+    def _plan_installed(self, step: Step, notice: PlanInstalled) -> None:
+        self._served[notice.plan.request] = notice.plan
+
+    def _plan_removed(self, step: Step, notice: PlanRemoved) -> None:
+        self._served.pop(notice.request, None)
+
     def _started(self, step: Step, event: Started) -> None:
         if self._ends:
             self._due_ns = step.now_ns + self._timers.advert_look_ns
@@ -137,8 +168,10 @@ class LinkAdvertising:
         figures, duty, point = end.figures(), end.duty(), end.point_in_force()
         if point is None:
             point = told.point
+        down = end.down()
         news = (
             point != told.point
+            or down != told.down
             or abs(duty - told.duty) >= DUTY_STEP
             or any(moved(new, old) for new, old in zip(figures, told.figures, strict=True))
         )
@@ -150,14 +183,25 @@ class LinkAdvertising:
                 return
             self.counters["repeats"] += 1
         self.counters["adverts"] += 1
-        advert.told = _advert(end.settings, told.number + 1, duty, point, figures)
+        advert.told = _advert(end.settings, told.number + 1, duty, point, figures, down)
         advert.at_ns = step.now_ns
-        for planner in self._planners:
+        turned = down != told.down
+        hearers = dict.fromkeys(self._planners)
+        if turned:
+            hearers |= dict.fromkeys(self._concerned(end.settings.link))
+        for planner in hearers:
             if planner != step.node:
-                step.send(planner, advert.told, "digest")
+                step.send(planner, advert.told, "delivery" if turned else "digest")
         if self._own:
             step.tell(LinkFiguresTold(advertised=advert.told))
         step.order(_report(advert.told))
+
+    def _concerned(self, link: LinkId) -> Iterator[NodeId]:
+        """Sources and destinations of the plans that use a link."""
+        for plan in self._served.values():
+            if any(part.link == link for part in plan.links):
+                yield plan.source
+                yield from (route[-1] for route in plan.routes)
 
     def _peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
         """A planner that came back knows nothing but the lab file."""
@@ -168,7 +212,12 @@ class LinkAdvertising:
 
 
 def _advert(
-    link: LinkSettings, number: int, duty: float, point: int, figures: tuple[LinkFigures, ...]
+    link: LinkSettings,
+    number: int,
+    duty: float,
+    point: int,
+    figures: tuple[LinkFigures, ...],
+    down: str = "",
 ) -> LinkAdvertised:
     return LinkAdvertised(
         link=link.link,
@@ -178,6 +227,7 @@ def _advert(
         duty=duty,
         point=point,
         figures=figures,
+        down=down,
     )
 
 
@@ -199,5 +249,6 @@ def _report(told: LinkAdvertised) -> Report:
             "fidelity_high": figures.fidelity_high,
             "measured": figures.measured,
             "tested": figures.tested,
+            "down": told.down or None,
         },
     )

@@ -127,6 +127,13 @@ class Lanes:
         """
         return self._armed_from[lane] - self._waited.get(lane, 0)
 
+    def attempting_from(self, lane: int) -> int | None:
+        """First attempt of the present lease of a lane that attempts; None: it does not attempt now."""
+        slot = self._slots.of_lane(self._link, lane)
+        if slot is None or slot.state != "attempting" or lane in self._frozen:
+            return None
+        return self._armed_from.get(lane)
+
     def stop(self, step: Step, lane: int) -> bool:
         """Stop attempting on a lane; False when it did not attempt."""
         self.thaw(lane)

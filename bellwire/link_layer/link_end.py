@@ -5,8 +5,10 @@ are used for, and the words about windows (dialogue.py). Both ends hold a LinkEn
 Words to the outside go through the step of the owning part.
 """
 
+from collections.abc import Callable
+
 from bellwire.core.events import Heralded
-from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.link_messages import (
     HeraldBound,
     HeraldReport,
@@ -30,12 +32,16 @@ from bellwire.link_layer.ground import Ground, memories_of
 from bellwire.link_layer.herald_reports import HeraldReports
 from bellwire.link_layer.lane_shifts import LaneShifts
 from bellwire.link_layer.lanes import Lanes
+from bellwire.link_layer.link_watch import TRIAL_ID_LAST, LinkWatch
 from bellwire.link_layer.pair_uses import PairUses
 from bellwire.link_layer.point_switch import PointSwitch
 from bellwire.link_layer.rests import Rests
 from bellwire.link_layer.sharing import Sharing, shares_anything
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 from bellwire.link_layer.wishes import Wishes
+
+StateTold = Callable[[Step, LinkId, str], None]
+"""Takes a link and why no pair can be had of it, "" when pairs can."""
 
 
 class LinkEnd:
@@ -111,6 +117,13 @@ class LinkEnd:
             self.wishes.sharing = self.dialogue.sharing = self.sharing
             self._timed += (self.sharing,)
             self.handlers.update(self.sharing.on_messages())
+        self.state_told: StateTold | None = None  # set by the link service
+        trial_id = TRIAL_ID_LAST - network.nodes[node].links.index(link.link)
+        self._watch = LinkWatch(
+            ground, self.keeper, self.lanes, self.estimation, self.creates, self._state_changed, trial_id
+        )
+        self._timed += (self._watch,)
+        self.handlers.update(self._watch.on_messages())
         self._deadline_ns: int | None = None
         self._deadline_moved = True  # something that deadlines depend on has changed
 
@@ -200,6 +213,14 @@ class LinkEnd:
         """The operating point of the newest window, None: nobody wants the link at the moment."""
         return self.wishes.point_in_force()
 
+    def down(self) -> str:
+        """Why no pair can be had of the link now, as side 0 judges; "": as far as is known, pairs can."""
+        return self._watch.down
+
+    def _state_changed(self, step: Step, down: str) -> None:
+        if self.state_told is not None:
+            self.state_told(step, self.settings.link, down)
+
     # ---- runs and windows
 
     def renew_run(self, step: Step) -> None:
@@ -240,6 +261,7 @@ class LinkEnd:
         assert self.book.run is not None
         self.reports.sequence.begin(self.book.run, max(step.now_ns, self.book.epoch_ns))
         self.lanes.begin_run()
+        self._watch.run_begun(step)
 
     def window_agreed(self, step: Step, window: Window) -> None:
         """Both ends have a window: attempt as far as it reaches."""
@@ -279,6 +301,11 @@ class LinkEnd:
             self.counters["unknown"] += 1
             self.arm(step, lane)
 
+    def memory_changed(self, step: Step, *, ready: bool) -> None:
+        """The own memory does not work, or does again."""
+        self.memory_ready = ready
+        self._watch.memory_changed(step, ready=ready)
+
     def memory_back(self, step: Step) -> None:
         """The memory answers: lost slots are free again."""
         self.lanes.recover()
@@ -304,11 +331,14 @@ class LinkEnd:
         )
         if self.sharing is not None:
             self.sharing.born(step, report.run, report.attempt, report.lane)
+        self._watch.heralded(step, report.run, report.attempt)
 
     def bounded(self, step: Step, bound: HeraldBound) -> None:
         """A bound of the station."""
         self._deadline_moved = True
         self.reports.bounded(step, bound)
+        if bound.run == self.book.run:
+            self._watch.decided(step, bound.attempt)
 
     def held(self, step: Step, lane: int, run: int, attempt: int) -> None:
         """Hardware froze a slot; the report must follow."""
@@ -322,6 +352,7 @@ class LinkEnd:
         )
         if self.sharing is not None:
             self.sharing.born(step, event.run, event.attempt, event.lane)
+        self._watch.heralded(step, event.run, event.attempt)
 
     # ---- time
 
@@ -382,6 +413,7 @@ class LinkEnd:
             silent = self.reports.silent_ns()
             if silent is not None and self.requests and silent <= now_ns:
                 self.reports.gave_up(now_ns)
+                self._watch.station_gave_up(step)
                 self.renew_run(step)
             elif self._lapse_ns() <= now_ns:
                 self.run_left(step)

@@ -38,6 +38,7 @@ from bellwire.core.notices import (
     EndDied,
     LinkPairReady,
     LinkRequested,
+    LinkStateTold,
     LinkWithdrawn,
     MemoryLost,
     MemoryReady,
@@ -64,6 +65,10 @@ class LinkMessage(Protocol):
     def link(self) -> LinkId: ...
 
 
+def _tell_state(step: Step, link: LinkId, down: str) -> None:
+    step.tell(LinkStateTold(link=link, state="down" if down else "up", reason=down))
+
+
 class LinkService:
     """Part of every node with a memory."""
 
@@ -72,6 +77,8 @@ class LinkService:
         self.ends: dict[LinkId, LinkEnd] = {
             name: LinkEnd(network, node, network.links[name], slots) for name in network.nodes[node].links
         }
+        for end in self.ends.values():
+            end.state_told = _tell_state
         self._sharing: list[Sharing] = [end.sharing for end in self.ends.values() if end.sharing is not None]
         arbiter = Arbiter(network, node, self.ends, slots) if self._sharing else None
         for sharing in self._sharing:
@@ -138,6 +145,7 @@ class LinkService:
                 MemoryReady,
                 LinkRequested,
                 LinkWithdrawn,
+                LinkStateTold,
             }
         )
 
@@ -281,7 +289,8 @@ class LinkService:
         if event.role != "memory":
             return
         for end in self.ends.values():
-            end.memory_ready = event.ready
+            if end.memory_ready != event.ready:
+                end.memory_changed(step, ready=event.ready)
             if event.lost_state:
                 end.lanes.memory_lost()
                 for use in end.uses:

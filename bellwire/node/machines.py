@@ -28,6 +28,7 @@ from bellwire.link_layer.stored_states import StoredStates
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
+from bellwire.planner.broken_routes import BrokenRoutes
 from bellwire.planner.offers import best_offer
 from bellwire.planner.protocols import Messaging, PlanDispatch
 from bellwire.planner.regions import RegionNews
@@ -70,6 +71,7 @@ class QuantumNode(NodeMachine):
         self.fusion = Fusion(network, node, self.slots)
         self.delivery: Delivery | None = None
         self.monitoring: ExecutionMonitoring | None = None
+        self.dispatch: PlanDispatch | None = None
         self.requests: RequestProcessing | None = None
         self.sequences: Sequences | None = None
         self.advertised: AdvertisedLinks | None = None
@@ -115,14 +117,17 @@ class QuantumNode(NodeMachine):
             regions = [RegionNews(network, node, self.advertised)] if network.ledgers == "routes" else []
             links = regions[0] if regions else self.advertised
             dispatch = PlanDispatch(network, node, compute, messaging, links, heard.news, offer)
+            self.dispatch = dispatch
             together.append((messaging, dispatch))  # a node's own part of a plan is installed by a call
+            broken = BrokenRoutes(network, dispatch, links)
             parts += [
                 self.advertised,
                 *regions,
                 dispatch,
                 self.delivery,
                 self.monitoring,  # first: a restored request is planned by the terms that it remembers
-                self.requests,
+                self.requests,  # before what it is told of lost peers, which it then knows
+                broken,
                 self.sequences,
                 QubitUses(network, node, self.slots, own_slots),
                 RequestGenerator(network, node),

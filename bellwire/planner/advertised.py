@@ -9,17 +9,19 @@ it was known (`LinkSettings.success_error`, `fidelity_error`). Measurements are 
 half of their weight every EVIDENCE_HALF_NS: a link that was measured yesterday is a link as in the lab file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.link_messages import LinkAdvertised, LinkFigures
 from bellwire.core.machine import Handler, Step
-from bellwire.core.notices import LinkFiguresTold
-from bellwire.core.plans import LinkNews, PointNews
+from bellwire.core.notices import LinkFiguresTold, LinkStateHeard
+from bellwire.core.plans import Circumstances, LinkNews, PointNews
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.planner.points import fidelity_at
@@ -37,11 +39,19 @@ AGE_MAX_NS: Final = 12 * EVIDENCE_HALF_NS
 """An hour: older measurements count for nothing."""
 
 
+DOWN_REPEATS: Final = 3
+"""A link that was said to be down, and of which nothing was heard for so many repeats, may be up again."""
+
+
 class KnowsLinks(Protocol):
     """What a planner asks before it plans."""
 
     def news(self, now_ns: int) -> tuple[LinkNews, ...]:
         """What was learnt of links beyond the lab file."""
+        ...
+
+    def down(self, now_ns: int) -> dict[LinkId, str]:
+        """Links that make no pairs, and why."""
         ...
 
 
@@ -51,6 +61,7 @@ class Heard:
 
     incarnation: int  # of its sender: numbers begin again with each
     advertised: LinkAdvertised
+    heard_ns: int
 
 
 class AdvertisedLinks:
@@ -61,6 +72,7 @@ class AdvertisedLinks:
         self.heard: dict[LinkId, Heard] = {}  # at most one for each link of the network
         self._network = network
         self._node = node
+        self._down_ns = DOWN_REPEATS * network.timers.advert_repeat_ns
 
     def on_events(self) -> Mapping[type, Handler]:
         return {}
@@ -72,7 +84,7 @@ class AdvertisedLinks:
         return {LinkFiguresTold: self._on_told}
 
     def gives(self) -> frozenset[type]:
-        return frozenset()
+        return frozenset({LinkStateHeard})
 
     def deadline_ns(self) -> int | None:
         return None
@@ -82,15 +94,24 @@ class AdvertisedLinks:
 
     def news(self, now_ns: int) -> tuple[LinkNews, ...]:
         """What a plan made now should know, link by link in the order of the network."""
+        down = self.down(now_ns)
         found = (
-            learnt(link, known.advertised, now_ns)
+            learnt(link, known.advertised, now_ns, down=down.get(name, ""))
             for name, link in self._network.links.items()
             if (known := self.heard.get(name)) is not None
         )
         return tuple(each for each in found if each is not None)
 
+    def down(self, now_ns: int) -> dict[LinkId, str]:
+        """Links that make no pairs, and why, as far as their side 0 goes on saying so."""
+        return {
+            name: known.advertised.down
+            for name, known in self.heard.items()
+            if known.advertised.down and now_ns - known.heard_ns <= self._down_ns
+        }
+
     def _on_told(self, step: Step, notice: LinkFiguresTold) -> None:
-        self._take(step.incarnation, notice.advertised)
+        self._take(step, step.incarnation, notice.advertised)
 
     def _on_advertised(self, step: Step, received: Received) -> None:
         """Raises PeerViolation when side 0 of the link says what no link can be."""
@@ -103,9 +124,9 @@ class AdvertisedLinks:
         fault = fault_of(advertised, link)
         if fault is not None:
             raise PeerViolation(received.source, f"advertises {advertised.link} with {fault}")
-        self._take(received.incarnation, advertised)
+        self._take(step, received.incarnation, advertised)
 
-    def _take(self, incarnation: int, advertised: LinkAdvertised) -> None:
+    def _take(self, step: Step, incarnation: int, advertised: LinkAdvertised) -> None:
         known = self.heard.get(advertised.link)
         if known is not None and (incarnation, advertised.number) <= (
             known.incarnation,
@@ -114,7 +135,10 @@ class AdvertisedLinks:
             self.counters["older"] += 1
             return
         self.counters["heard"] += 1
-        self.heard[advertised.link] = Heard(incarnation, advertised)
+        self.heard[advertised.link] = Heard(incarnation, advertised, step.now_ns)
+        before = "" if known is None else known.advertised.down
+        if advertised.down != before:
+            step.tell(LinkStateHeard(link=advertised.link, down=advertised.down))
 
 
 def fault_of(advertised: LinkAdvertised, link: LinkSettings) -> str | None:
@@ -141,14 +165,14 @@ def fault_of(advertised: LinkAdvertised, link: LinkSettings) -> str | None:
     return None
 
 
-def learnt(link: LinkSettings, advertised: LinkAdvertised, now_ns: int) -> LinkNews | None:
+def learnt(link: LinkSettings, advertised: LinkAdvertised, now_ns: int, *, down: str = "") -> LinkNews | None:
     """What an advertisement says beyond the lab file, as of now; None when it is nothing."""
     fresh = [
         figures
         for figures in advertised.figures
         if (figures.measured or figures.tested) and now_ns - figures.at_ns <= AGE_MAX_NS
     ]
-    if not fresh and advertised.duty == 1.0:
+    if not fresh and advertised.duty == 1.0 and not down:
         return None
     return LinkNews(
         link=link.link,
@@ -157,6 +181,7 @@ def learnt(link: LinkSettings, advertised: LinkAdvertised, now_ns: int) -> LinkN
         measured=sum(figures.measured for figures in fresh),
         tested=sum(figures.tested for figures in fresh),
         age_ns=min((max(0, now_ns - figures.at_ns) for figures in fresh), default=0),
+        down=down,
     )
 
 
@@ -199,3 +224,29 @@ def _fidelity(by_file: float, file_error: float, figures: LinkFigures, kept: flo
         return by_file
     weight, own = kept / error**2, 1.0 / file_error**2
     return (own * by_file + weight * figures.fidelity) / (own + weight)
+
+
+def with_down(links: tuple[LinkNews, ...], down: Iterable[LinkId]) -> tuple[LinkNews, ...]:
+    """The news, and beside it that these links make no pairs."""
+    told = {each.link: each for each in links}
+    for link in down:
+        known = told.get(link)
+        if known is None:
+            known = LinkNews(link=link, points=(), duty=None, measured=0, tested=0, age_ns=0)
+        told[link] = msgspec.structs.replace(known, down=known.down or "told by the source")
+    return tuple(told.values())
+
+
+def gone(circumstances: Circumstances) -> str:
+    """Nodes and links that a plan should do without, in words; "": none."""
+    links = [f"link {each.link}" for each in circumstances.links if each.down]
+    return ", ".join([*circumstances.avoid, *links])
+
+
+def dark_links(circumstances: Circumstances) -> tuple[LinkNews, ...]:
+    """That these links are down, and nothing else of what they advertise."""
+    return tuple(
+        LinkNews(link=each.link, points=(), duty=None, measured=0, tested=0, age_ns=0, down=each.down)
+        for each in circumstances.links
+        if each.down
+    )

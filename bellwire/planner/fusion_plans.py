@@ -23,6 +23,7 @@ from bellwire.core.plans import (
 )
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.units import NS_PER_S
+from bellwire.planner.advertised import dark_links
 from bellwire.planner.capacity import NoPlan, Residual
 from bellwire.planner.fusion_worths import worths
 from bellwire.planner.graph_knots import Placement, may_meet_by, order_fault, placed
@@ -59,8 +60,9 @@ def compute_fusion_plan(
     order = ORDERS.get(request.generation_mode)
     if order is None:
         return f'generation mode "{request.generation_mode}" is none for GHZ states: {", ".join(ORDERS)}'
-    topology = topology_of(network, request.request_id, circumstances.avoid)
-    usable = usable_network(network, request.request_id, circumstances.avoid)
+    dark = dark_links(circumstances)
+    topology = topology_of(network, request.request_id, circumstances.avoid, dark)
+    usable = usable_network(network, request.request_id, circumstances.avoid, dark)
     try:
         found = _tree(topology, request)
         placement = _placement(usable, request, found)

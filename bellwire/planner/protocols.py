@@ -46,7 +46,7 @@ from bellwire.core.plans import (
     StoreNews,
 )
 from bellwire.core.settings import NetworkSettings
-from bellwire.planner.advertised import KnowsLinks
+from bellwire.planner.advertised import KnowsLinks, gone, with_down
 from bellwire.planner.experience import Experience
 from bellwire.planner.messaging import Messaging
 
@@ -75,6 +75,7 @@ class Dispatch:
     version: int
     circumstances: Circumstances
     due_ns: int
+    strict: bool = False  # a way that is known to be broken is none
     state: Literal["asking", "installing", "active", "ending"] = "asking"
     tries: int = 0
     plan: RequestPlan | None = None
@@ -154,29 +155,36 @@ class PlanDispatch:
         request = wanted.request
         if request.target_nodes[0] != received.source or request.target_nodes[-1] != self.node:
             raise PeerViolation(received.source, f"asks for a plan of {request.request_id} between others")
-        # Figures of links are the destination's own: every planner is told them, whoever asks.
+        # Figures of links are the destination's own: every planner is told them, whoever asks. Of a link that
+        # is down the source may have heard first.
         links = () if self.advertised is None else self.advertised.news(step.now_ns)
+        links = with_down(links, wanted.circumstances.down)
         circumstances = msgspec.structs.replace(wanted.circumstances, links=links, stores=self.stores())
-        found = self._compute(request, wanted.version, circumstances)
+        found = self._compute(request, wanted.version, circumstances, strict=wanted.strict)
         plan, reason = (None, found) if isinstance(found, str) else (found, "")
         final = plan is None and isinstance(self.compute(request, wanted.version, NOTHING_KNOWN), str)
+        broken = gone(circumstances) if plan is None and wanted.strict and not final else ""
         proposed = PlanProposed(
             request=request.request_id,
             version=wanted.version,
             plan=plan,
-            reason=reason,
+            reason=f"no way round {broken}: {reason}" if broken else reason,
             final=final,
             offer=self.offer(request, circumstances) if plan is None else None,
+            unreachable=bool(broken),
         )
         step.send(received.source, proposed)
 
     def _compute(
-        self, request: EntanglementRequest, version: int, circumstances: Circumstances
+        self, request: EntanglementRequest, version: int, circumstances: Circumstances, *, strict: bool
     ) -> RequestPlan | str:
         found = self.compute(request, version, circumstances)
-        if isinstance(found, str) and circumstances.avoid:
-            # A way through nodes that are judged lost is better than none: they may be back by now.
-            found = self.compute(request, version, msgspec.structs.replace(circumstances, avoid=()))
+        if isinstance(found, str) and not strict and gone(circumstances):
+            # A way through what is judged lost is better than none: it may be back by now.
+            links = tuple(msgspec.structs.replace(each, down="") for each in circumstances.links)
+            found = self.compute(
+                request, version, msgspec.structs.replace(circumstances, avoid=(), links=links)
+            )
         if isinstance(found, str):
             return found
         nodes = {
@@ -204,10 +212,17 @@ class PlanDispatch:
                 # It goes on until the new one takes its place, and must differ from it.
                 experience.failed(older.plan.shape, step.now_ns)
         circumstances = experience.circumstances(notice.avoid, step.now_ns)
-        dispatch = Dispatch(notice.request, notice.version, circumstances, step.now_ns)
+        if self.advertised is not None:
+            down = tuple(self.advertised.down(step.now_ns))
+            circumstances = msgspec.structs.replace(circumstances, down=down)
+        dispatch = Dispatch(notice.request, notice.version, circumstances, step.now_ns, strict=notice.strict)
         dispatch.pending = {notice.request.target_nodes[-1]: None}
         self.dispatches[dispatch.key] = dispatch
         self._ask_again(step, dispatch)
+
+    def pursued(self) -> tuple[Dispatch, ...]:
+        """Versions of all requests that are not ending."""
+        return tuple(each for each in self.dispatches.values() if each.state != "ending")
 
     def _experience_of(self, request: RequestId) -> Experience:
         known = self.experience.get(request)
@@ -226,7 +241,10 @@ class PlanDispatch:
         dispatch.due_ns = step.now_ns + self.timers.answer_ns
         if dispatch.state == "asking":
             wanted = PlanWanted(
-                request=dispatch.request, version=dispatch.version, circumstances=dispatch.circumstances
+                request=dispatch.request,
+                version=dispatch.version,
+                circumstances=dispatch.circumstances,
+                strict=dispatch.strict,
             )
             step.send(dispatch.request.target_nodes[-1], wanted)
             return
@@ -245,7 +263,8 @@ class PlanDispatch:
         plan = proposed.plan
         if plan is None:
             final, offer = proposed.final, proposed.offer
-            self._fail(step, dispatch, proposed.reason, (), final=final, cause="planner", offer=offer)
+            cause: PlanFault = "unreachable" if proposed.unreachable else "planner"
+            self._fail(step, dispatch, proposed.reason, (), final=final, cause=cause, offer=offer)
             return
         if plan.request != proposed.request or plan.version != proposed.version:
             raise PeerViolation(received.source, f"proposes {plan.request} version {plan.version}")

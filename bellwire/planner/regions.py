@@ -14,7 +14,7 @@ from typing import Final
 
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import PeerChanged, Received, Started
-from bellwire.core.ids import NodeId
+from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.link_messages import RegionTold
 from bellwire.core.machine import Handler, Step
 from bellwire.core.plans import LinkNews, PointNews
@@ -83,6 +83,10 @@ class RegionNews:
             self.counters["told"] += 1
             for planner in self._neighbours:
                 step.send(planner, told, "digest")
+
+    def down(self, now_ns: int) -> dict[LinkId, str]:
+        """Links that make no pairs, and why."""
+        return self._advertised.down(now_ns)
 
     def news(self, now_ns: int) -> tuple[LinkNews, ...]:
         """What a plan made now should know: of own links what they told, of others what their region told."""

@@ -45,8 +45,9 @@ def usable_network(
 
     Links that are reserved for another request are left out; of parallel links one reserved for this request
     wins, then the fastest. `avoid`: nodes that do not answer; links whose station is avoided are left out
-    too. `news`: what links advertise. `floor`: fidelity that links with several operating points should keep.
-    `rounds`: of link purification; links with less than two lanes cannot do any, and are left out.
+    too. `news`: what links advertise; one that says it is down is left out. `floor`: fidelity that links with
+    several operating points should keep. `rounds`: of link purification; links with less than two lanes
+    cannot do any, and are left out.
     """
     told = {each.link: each for each in news}
     nodes = {
@@ -61,7 +62,10 @@ def usable_network(
             continue
         if rounds and link.lanes < LANES_MIN:
             continue
-        planned = as_planned(link, network.nodes, told.get(link.link), floor)
+        heard = told.get(link.link)
+        if heard is not None and heard.down:
+            continue
+        planned = as_planned(link, network.nodes, heard, floor)
         planned = as_purified(planned, network.nodes, network.delay_ns(a, b), rounds)
         known = links[a].get(b)
         if known is None or _rank(planned, request) > _rank(known, request):

@@ -17,6 +17,7 @@ class Life:
     record: RequestRecord
     state: str
     version: int = 0
+    before: int | None = None  # the version in force while a way round something broken is sought
     failures: int = 0  # plans that failed in a row
     failure: str = ""  # why the last one did
     told: Admission = "pending"  # what has been said of its admission

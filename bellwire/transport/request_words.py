@@ -27,6 +27,21 @@ def suspension(request: RequestId, delivered: int, reason: str, duration_ns: int
     )
 
 
+def waiting_for_repair(request: RequestId, delivered: int, reason: str) -> RequestNotified:
+    """Nothing comes until something is repaired."""
+    return RequestNotified(
+        request_id=request,
+        status="suspended",
+        generated_count=delivered,
+        error_message=f"{reason}; it goes on after repair",
+    )
+
+
+def broken(request: RequestId, version: int, reason: str) -> Report:
+    """The plan in force cannot be carried out."""
+    return Report(name="route_broken", request=request, fields={"version": version, "reason": reason})
+
+
 def outcome(record: RequestRecord) -> RequestNotified:
     """It is over. The paper has no word for a request that was cancelled: it has failed, and says why."""
     return RequestNotified(

@@ -11,15 +11,14 @@ from typing import Final, Literal
 import msgspec
 
 from bellwire.core.effects import Persist, Report
-from bellwire.core.events import Persisted, Started
+from bellwire.core.events import PeerChanged, Persisted, Started
 from bellwire.core.graph_states import with_node_edges
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
     CorrectiveAction,
     EntanglementReported,
-    PeerLost,
-    PeerRestarted,
+    LinkStateHeard,
     PlanActive,
     PlanEnded,
     PlanFailed,
@@ -28,6 +27,7 @@ from bellwire.core.notices import (
     RequestGenerated,
     RequestNotified,
     RequestWithdrawn,
+    RouteBroken,
     SequenceDropped,
     SequenceTold,
     SequenceWanted,
@@ -94,7 +94,11 @@ class RequestProcessing:
         self._version = 0
 
     def on_events(self) -> Mapping[type, Handler]:
-        return {Started: self._on_started, Persisted: self._on_persisted}
+        return {
+            Started: self._on_started,
+            Persisted: self._on_persisted,
+            PeerChanged: self._on_peer_changed,
+        }
 
     def on_messages(self) -> Mapping[type, Handler]:
         return {}
@@ -108,8 +112,8 @@ class RequestProcessing:
             PlanActive: self._on_plan_active,
             PlanFailed: self._on_plan_failed,
             EntanglementReported: self._on_entanglement,
-            PeerLost: self._on_peer_lost,
-            PeerRestarted: self._on_peer_restarted,
+            RouteBroken: self._on_route_broken,
+            LinkStateHeard: self._on_link_state,
             SequenceTold: self._on_sequence,
         }
 
@@ -201,7 +205,9 @@ class RequestProcessing:
 
     # ---- planning
 
-    def _plan(self, step: Step, life: Life, *, differs: bool = True) -> None:
+    def _plan(self, step: Step, life: Life, *, differs: bool = True, strict: bool = False) -> None:
+        """strict: a way that is known to be broken is none; so it always is for a request that does not
+        wait."""
         self._version += 1
         life.version = self._version
         if life.request.entanglement_sequence:
@@ -209,7 +215,15 @@ class RequestProcessing:
             return
         avoid = tuple(name for name in self._lost if name not in life.request.target_nodes)
         asked = with_node_edges(self.terms(life.request))
-        step.tell(PlanRequested(request=asked, version=life.version, avoid=avoid, differs=differs))
+        step.tell(
+            PlanRequested(
+                request=asked,
+                version=life.version,
+                avoid=avoid,
+                differs=differs,
+                strict=strict or asked.when_unreachable == "end",
+            )
+        )
 
     def _on_plan_active(self, step: Step, notice: PlanActive) -> None:
         life = self.lives.get(notice.plan.request)
@@ -219,7 +233,7 @@ class RequestProcessing:
 
     def _begun(self, step: Step, life: Life) -> None:
         self._move(life, "plan_active")
-        life.failures, life.failure = 0, ""
+        life.failures, life.failure, life.before = 0, "", None
         if life.record.started_ns is None:
             life.record = msgspec.structs.replace(
                 life.record, started_ns=step.now_ns, admission="accepted", offer=None
@@ -248,6 +262,9 @@ class RequestProcessing:
         if life is None or life.version != notice.version or life.record.outcome is not None:
             return
         life.failure = notice.reason
+        before, life.before = life.before, None
+        if notice.cause == "unreachable" and self._unreachable(step, life, notice, before):
+            return
         life.refusals += notice.cause == "room"
         if life.record.started_ns is None:
             said = verdict(life.request, notice, life.refusals, self._queued_before(life))
@@ -272,6 +289,62 @@ class RequestProcessing:
                 (notice.request, "replan"),
                 step.now_ns + delay_ns + turn_ns(notice.request, notice.version, self.settings.timers),
             )
+
+    # ---- what breaks, and is repaired
+
+    def _on_route_broken(self, step: Step, notice: RouteBroken) -> None:
+        """Another way is sought at once; what still works of the present one goes on meanwhile."""
+        life = self.lives.get(notice.request)
+        if life is None or life.version != notice.version or life.record.outcome is not None:
+            return
+        step.order(words.broken(notice.request, notice.version, notice.reason))
+        life.failure = notice.reason
+        if life.state == "in_progress":
+            version = life.version
+            self._plan(step, life, strict=True)
+            life.before = version
+
+    def _unreachable(self, step: Step, life: Life, notice: PlanFailed, before: int | None) -> bool:
+        """There is no way that is not known to be broken; True when nothing else is to be done about it.
+
+        before: the version in force, None: none is.
+        """
+        if life.request.when_unreachable == "end":
+            if life.record.started_ns is None:
+                self._reject(step, life, "unreachable", notice.reason)
+            else:
+                self._end(step, life, "unreachable", "failed", notice.reason)
+            return True
+        if before is None:
+            return False
+        life.version = before  # its links are tried on, and its nodes keep what they have
+        delivered = self.delivered(life.request.request_id)
+        step.tell(words.waiting_for_repair(life.request.request_id, delivered, notice.reason))
+        return True
+
+    def _on_peer_changed(self, step: Step, event: PeerChanged) -> None:
+        if event.state == "down":
+            self._lost[event.peer] = None
+            for life in [each for each in self.lives.values() if each.state in SERVED_IN]:
+                request = life.request
+                if request.when_unreachable == "end" and event.peer in request.target_nodes:
+                    self._end(step, life, "unreachable", "failed", f"{event.peer} does not answer")
+        elif event.state == "up" and event.peer in self._lost:
+            del self._lost[event.peer]
+            self._mended(step)
+
+    def _on_link_state(self, step: Step, notice: LinkStateHeard) -> None:
+        if not notice.down:
+            self._mended(step)
+
+    def _mended(self, step: Step) -> None:
+        """Something is back: requests without a plan need not wait as long as after so many failures."""
+        for life in self.lives.values():
+            duty: tuple[RequestId, Duty] = (life.request.request_id, "replan")
+            if life.state == "planning" and self._alarms.is_set(duty):
+                self._alarms.set(
+                    duty, step.now_ns + turn_ns(life.request.request_id, life.version, self.settings.timers)
+                )
 
     def _queued_before(self, life: Life) -> int:
         """Requests that wait for room already; 0 for one of them, which is not turned away."""
@@ -324,12 +397,6 @@ class RequestProcessing:
             step.tell(words.suspension(notice.request, delivered, notice.reason, notice.suspended_ns))
         else:
             self._plan(step, life, differs=notice.action == "replan")
-
-    def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
-        self._lost[notice.peer] = None
-
-    def _on_peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
-        self._lost.pop(notice.peer, None)
 
     # ---- progress and end
 

@@ -9,8 +9,15 @@ from bellwire.core.effects import Report, Send
 from bellwire.core.events import PeerChanged, Started, TimerFired
 from bellwire.core.link_messages import LinkAdvertised, LinkFigures
 from bellwire.core.machine import Handler, Step
-from bellwire.core.notices import LinkFiguresTold, PeerRestarted
-from bellwire.core.settings import HeraldEstimate, LinkSettings, OperatingPoint
+from bellwire.core.notices import (
+    LinkFiguresTold,
+    LinkStateTold,
+    PeerRestarted,
+    PlanInstalled,
+    PlanRemoved,
+)
+from bellwire.core.plans import LinkPlan, NodePlan
+from bellwire.core.settings import HeraldEstimate, LinkSettings, NetworkSettings, OperatingPoint
 from bellwire.link_layer.advertising import LinkAdvertising, modelled_figures
 from bellwire.link_layer.service import LinkService
 from bellwire.node.routing import NodeMachine
@@ -42,6 +49,10 @@ class MadeUpEnd:
     tested: int = 0
     share: float = 1.0
     point: int | None = None
+    dark: str = ""
+
+    def down(self) -> str:
+        return self.dark
 
     def figures(self) -> tuple[LinkFigures, ...]:
         return tuple(
@@ -83,7 +94,7 @@ class Ear:
         return {LinkFiguresTold: lambda step, notice: self.told.append(notice.advertised)}
 
     def gives(self) -> frozenset[type]:
-        return frozenset({PeerRestarted})
+        return frozenset({PeerRestarted, LinkStateTold, PlanInstalled, PlanRemoved})
 
     def deadline_ns(self) -> int | None:
         return None
@@ -98,11 +109,16 @@ class Ear:
 class Speaker(Lone):
     """A node of the chain a - r - b that speaks for made-up ends."""
 
-    def __init__(self, node: str, *ends: MadeUpEnd) -> None:
-        self.part = LinkAdvertising(NETWORK, node, {end.settings.link: end for end in ends})
+    def __init__(self, node: str, *ends: MadeUpEnd, network: NetworkSettings = NETWORK) -> None:
+        self.part = LinkAdvertising(network, node, {end.settings.link: end for end in ends})
         self.ear = Ear()
         super().__init__(node, NodeMachine(node, [self.part, self.ear]))
         self.tell(0, Started(incarnation=1))
+
+    def notice(self, notice: LinkStateTold | PlanInstalled | PlanRemoved) -> None:
+        """As another part of the node would: within a step whose event touches nobody."""
+        self.machine._step.tell(notice)
+        self.tell(SECOND, TimerFired())
 
     def adverts(self, to: str) -> list[LinkAdvertised]:
         return self.sent(LinkAdvertised, to)
@@ -149,6 +165,59 @@ def test_an_end_node_hears_its_own_links_without_a_message_to_itself() -> None:
     speaker.wait(LOOK)
     assert [send.to for send in speaker.ordered(Send)] == ["b"]
     assert speaker.ear.told == speaker.adverts("b")
+
+
+def test_a_link_that_makes_no_pairs_says_so_at_once_and_to_those_whose_plans_use_it() -> None:
+    end = MadeUpEnd(msgspec.structs.replace(NETWORK.links["r-b"], test_share=0.0))
+    regions = {name: msgspec.structs.replace(node, region=name) for name, node in NETWORK.nodes.items()}
+    apart = msgspec.structs.replace(NETWORK, nodes=regions, ledgers="routes")
+    speaker = Speaker("r", end, network=apart)
+    assert speaker.machine.next_deadline_ns is None
+    end.dark = "no herald"
+    speaker.notice(LinkStateTold(link="r-b", state="down", reason="no herald"))
+    assert speaker.sent(LinkAdvertised) == []  # nobody plans in this region, and no plan uses the link
+    end.dark = ""
+    speaker.notice(LinkStateTold(link="r-b", state="up", reason=""))
+    speaker.notice(PlanInstalled(plan=through_the_relay()))
+    end.dark = "no herald"
+    speaker.take()
+    speaker.notice(LinkStateTold(link="r-b", state="down", reason="no herald"))
+    heard = [(send.to, send.urgency) for send in speaker.ordered(Send)]
+    assert heard == [("a", "delivery"), ("b", "delivery")]
+    assert [each.down for each in speaker.sent(LinkAdvertised)] == ["no herald"] * 2
+    speaker.notice(PlanRemoved(request="q", version=1))
+    end.dark = ""
+    speaker.take()
+    speaker.notice(LinkStateTold(link="r-b", state="up", reason=""))
+    assert speaker.sent(LinkAdvertised) == []
+
+
+def test_a_link_that_is_down_says_so_again_and_again_to_planners() -> None:
+    end = MadeUpEnd(msgspec.structs.replace(NETWORK.links["r-b"], test_share=0.0))
+    speaker = Speaker("r", end)
+    end.dark = "no herald"
+    speaker.notice(LinkStateTold(link="r-b", state="down", reason="no herald"))
+    speaker.wait(3 * REPEAT + 3 * LOOK)
+    assert [each.down for each in speaker.adverts("a")] == ["no herald"] * 4
+
+
+def through_the_relay() -> NodePlan:
+    part = LinkPlan(
+        request="q", tree=0, link="r-b", partner="b", rate_hz=1.0, lanes=0, weight=1, fidelity_min=None
+    )
+    return NodePlan(
+        request="q",
+        version=1,
+        source="a",
+        destination="b",
+        role="inner",
+        routes=(("a", "r", "b"),),
+        links=(part,),
+        swaps=(),
+        cutoff_ns=None,
+        rounds=False,
+        lease_ns=SECOND,
+    )
 
 
 def test_side_1_of_a_link_says_nothing_about_it() -> None:

@@ -63,6 +63,8 @@ LOOPS: dict[Edge, str] = {
     ("Purification", "EndUnlocked", "Swapping"): "an end is unlocked once a round, and rounds take messages",
     ("Purification", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
+    ("BrokenRoutes", "RouteBroken", "RequestProcessing"): "another plan takes a message to the destination",
+    ("AdvertisedLinks", "LinkStateHeard", "RequestProcessing"): "an alarm is set, and nothing else done",
     (
         "PlanDispatch",
         "PlanFailed",

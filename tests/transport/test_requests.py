@@ -11,6 +11,7 @@ from bellwire.applications.notification import StatusNotification
 from bellwire.applications.requests import RequestGenerator
 from bellwire.core.effects import Persist, Report
 from bellwire.core.events import (
+    PeerChanged,
     Persisted,
     Record,
     ReplanAsked,
@@ -24,14 +25,14 @@ from bellwire.core.notices import (
     CorrectiveAction,
     CorrectiveActionType,
     EntanglementReported,
+    LinkStateHeard,
     Notice,
-    PeerLost,
-    PeerRestarted,
     PlanActive,
     PlanEnded,
     PlanFailed,
     PlanFault,
     PlanRequested,
+    RouteBroken,
 )
 from bellwire.core.plans import BestOffer, EntanglementRequest, RequestPlan
 from bellwire.node.routing import NodeMachine
@@ -350,16 +351,129 @@ def test_after_a_restart_an_unfinished_request_goes_on_and_a_finished_one_stays_
     assert source.requests.status("q") == "completed"
 
 
-def test_lost_peers_are_avoided_until_they_are_back() -> None:
+def lost(*peers: str) -> list[PeerChanged]:
+    return [PeerChanged(peer=peer, state="down", incarnation=1) for peer in peers]
+
+
+@pytest.mark.parametrize("incarnation", [1, 2])
+def test_lost_peers_are_avoided_until_they_are_back(incarnation: int) -> None:
+    """Back they are, whether they had restarted or were only not heard of for a while."""
     source = Source()
-    source.feed(Tell((PeerLost(peer="relay"), PeerLost(peer="bob"))))
+    for event in lost("relay", "bob"):
+        source.feed(event)
     source.submit(ask())
     source.write()
     assert source.planner.requested[-1].avoid == ("relay",)
-    source.feed(Tell((PeerRestarted(peer="relay", incarnation=2),)))
+    source.feed(PeerChanged(peer="relay", state="up", incarnation=incarnation))
     source.plan_failed()
     source.pass_time(SECOND)
     assert source.planner.requested[-1].avoid == ()
+    assert not source.planner.requested[-1].strict  # a way that may work again is better than none
+
+
+def broken(source: Source, reason: str = "link x is down") -> None:
+    version = source.planner.requested[-1].version
+    source.feed(Tell((RouteBroken(request="q", version=version, reason=reason),)))
+
+
+@pytest.mark.parametrize("choice", ["wait", "end"])
+def test_a_broken_route_is_left_for_another_and_the_request_goes_on(choice: str) -> None:
+    source = in_progress(ask(when_unreachable=choice))
+    broken(source)
+    first, second = source.planner.requested
+    assert second.version > first.version
+    assert second.strict
+    assert second.differs
+    assert [each.fields["reason"] for each in source.reports if each.name == "route_broken"] == [
+        "link x is down"
+    ]
+    source.plan_active()
+    for _ in range(3):
+        source.deliver()
+    source.write()
+    assert source.statuses()[-1] == ("completed", 3, None)
+
+
+def test_a_request_that_does_not_wait_ends_when_every_way_is_broken() -> None:
+    source = in_progress(ask(when_unreachable="end"))
+    source.deliver()
+    broken(source)
+    source.plan_failed(cause="unreachable", reason="no way round link x")
+    source.write()
+    assert source.statuses()[-1] == ("failed", 1, "no way round link x")
+    assert source.requests.status("q") == "failed"
+
+
+def test_a_request_that_waits_keeps_its_plan_while_every_way_is_broken_and_says_so() -> None:
+    source = in_progress()
+    broken(source)
+    source.plan_failed(cause="unreachable", reason="no way round link x")
+    assert source.requests.status("q") == "in_progress"
+    assert source.statuses()[-1] == ("suspended", 0, "no way round link x; it goes on after repair")
+    source.pass_time(60 * SECOND)
+    assert len(source.planner.requested) == 2  # nothing is asked in vain
+    first = source.planner.requested[0]
+    for _ in range(3):
+        source.deliver()
+    source.write()
+    assert source.statuses()[-1] == ("completed", 3, None)
+    assert [each.version for each in source.planner.ended] == [first.version]
+
+
+def test_a_plan_that_fails_after_its_route_broke_is_replaced_like_any_other() -> None:
+    """The version in force counts again once no other was found."""
+    source = in_progress()
+    first = source.planner.requested[0]
+    broken(source)
+    source.plan_failed(cause="unreachable", reason="no way round link x")
+    reason = "lease not renewed by relay"
+    notice = PlanFailed(request="q", version=first.version, reason=reason, final=False)
+    source.feed(Tell((notice,)))
+    assert source.requests.status("q") == "planning"
+    source.pass_time(2 * SECOND)
+    assert len(source.planner.requested) == 3
+
+
+@pytest.mark.parametrize("state", ["planning", "queued", "in_progress", "suspended"])
+def test_a_request_that_does_not_wait_ends_when_a_member_is_lost(state: str) -> None:
+    wish = ask(when_unreachable="end")
+    source = in_progress(wish) if state in ("in_progress", "suspended") else Source()
+    if state == "suspended":
+        corrected(source, "suspend")
+    elif state != "in_progress":
+        source.submit(wish)
+        source.write()
+        if state == "queued":
+            source.plan_failed(cause="planner")
+    assert source.requests.status("q") == state
+    source.feed(lost("relay")[0])
+    assert source.requests.status("q") == state
+    source.feed(lost("bob")[0])
+    source.write()
+    assert source.statuses()[-1] == ("failed", 0, "bob does not answer")
+
+
+def test_a_request_that_does_not_wait_is_turned_away_when_every_way_is_broken_at_its_arrival() -> None:
+    source = Source()
+    source.submit(ask(when_unreachable="end"))
+    source.write()
+    assert source.planner.requested[-1].strict
+    source.plan_failed(cause="unreachable", reason="no way round link x")
+    source.write()
+    assert source.statuses()[-1] == ("failed", 0, "no way round link x")
+
+
+def test_a_repair_is_not_waited_out() -> None:
+    """After many failures the next try may be 16 s away; what comes back makes it soon."""
+    source = in_progress()
+    for _ in range(6):
+        source.plan_failed()
+        source.pass_time(20 * SECOND)
+    source.plan_failed()
+    tries = len(source.planner.requested)
+    source.feed(Tell((LinkStateHeard(link="x", down=""),)))
+    source.pass_time(SECOND)
+    assert len(source.planner.requested) == tries + 1
 
 
 def test_a_request_that_is_planned_anew_stays_in_progress_and_takes_the_newer_plan() -> None:
@@ -507,6 +621,23 @@ def queued(**changes: Any) -> Source:
     return source
 
 
+def rows_of_broken_ways() -> set[tuple[str, str]]:
+    fired: set[tuple[str, str]] = set()
+    wish = ask(when_unreachable="end")
+    for state in ("planning", "queued", "in_progress", "suspended"):
+        source = in_progress(wish) if state in ("in_progress", "suspended") else Source()
+        if state == "suspended":
+            corrected(source, "suspend")
+        elif state != "in_progress":
+            source.submit(wish)
+            source.write()
+            if state == "queued":
+                source.plan_failed(cause="planner")
+        source.feed(lost("bob")[0])
+        fired |= source.fired
+    return fired
+
+
 def rows_of_admission() -> set[tuple[str, str]]:
     fired: set[tuple[str, str]] = set()
     stories: list[tuple[dict[str, Any], Callable[[Source], None], str]] = [
@@ -586,7 +717,7 @@ def test_every_row_of_the_life_cycle_happens() -> None:
         source.write()
         source.plan_failed(final)
         fired |= source.fired
-    fired |= rows_of_corrective_actions() | rows_of_admission()
+    fired |= rows_of_corrective_actions() | rows_of_admission() | rows_of_broken_ways()
     assert set(REQUEST_ROWS) - fired == set()
 
 

@@ -5,12 +5,13 @@ lanes, which are those of the live planner (usable.py), so that both plan the sa
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from bellwire.core import settings
 from bellwire.core.bell import COST_UNIT_PER_NEPER, Bell, Walsh, from_walsh
 from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.plans import LinkNews
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
 from bellwire.core.units import NS_PER_S, s_from_ns
 from bellwire.planner.lane_times import link_latency_s, link_state
@@ -28,7 +29,10 @@ ARCHITECTURES: Final[dict[settings.Architecture, Architecture]] = {
 
 
 def topology_of(
-    network: NetworkSettings, request: RequestId | None = None, avoid: Collection[NodeId] = ()
+    network: NetworkSettings,
+    request: RequestId | None = None,
+    avoid: Collection[NodeId] = (),
+    news: Iterable[LinkNews] = (),
 ) -> Topology:
     """The part of a lab's network that a request may use, as a topology. Stations are no nodes of it.
 
@@ -39,9 +43,9 @@ def topology_of(
     swaps only.
 
     request: links reserved for another one are left out. avoid: nodes that do not answer, left out with
-    everything that needs them.
+    everything that needs them. news: what links advertise; one that says it is down is left out.
     """
-    usable = usable_network(network, request, avoid)
+    usable = usable_network(network, request, avoid, news)
     links = {
         pair_of(a, b): _link(link)
         for a, beside in usable.links.items()

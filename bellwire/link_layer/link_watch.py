@@ -1,0 +1,228 @@
+"""Whether a link makes pairs at all: side 0 judges by what both ends have attempted and what came of it.
+
+Owns the verdict "down" with its reason, the words between the ends that it needs, and when an idle link that
+was judged down is tried again. Refuses how good pairs are (estimation/) and who is told (service.py,
+advertising.py).
+
+Three things take a link down. No herald among attempts of both ends of which MISSED_MAX successes were to be
+expected: by chance that happens once in exp(MISSED_MAX) times. An end cannot know which lanes the other end
+attempts on, so side 0 asks before it judges. Attempts count when the station says that they are decided, so
+that a late process at either end is no silence. A station that says nothing, run after run. The own memory
+without its qubits. One herald ends the verdict, whatever it was given for; so does the memory's return.
+
+What is expected is taken from the link's own measurement where it has one, else from the lab file, divided by
+FILE_DOUBT: a link that is slower than its file says is slow, not down.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from bellwire.core.errors import PeerViolation
+from bellwire.core.ids import NodeId
+from bellwire.core.link_messages import AttemptsTold, AttemptsWanted
+from bellwire.core.link_words import LinkCreate
+from bellwire.core.machine import Step
+from bellwire.core.units import NS_PER_S
+from bellwire.link_layer.agreement import QueueKeeper
+from bellwire.link_layer.creates import Creates
+from bellwire.link_layer.estimation.unit import FidelityEstimation
+from bellwire.link_layer.ground import Ground
+from bellwire.link_layer.lanes import Lanes
+from bellwire.link_layer.uses import LinkHandler
+
+MISSED_MAX: Final = 40.0
+"""Successes that were to be expected since the last one. At a link that has become five times slower, one gap
+in 3,000 is as long."""
+
+FILE_DOUBT: Final = 3.0
+"""A link of which nothing was measured may be so many times slower than its lab file says."""
+
+MEASURED_LEAST: Final = 20
+"""Heralds after which a link's own success probability counts."""
+
+SILENCE_LEAST_NS: Final = NS_PER_S
+"""No verdict before a silence of this length, however fast the link."""
+
+SILENT_RUNS: Final = 2
+"""A station that said nothing in so many runs in a row is gone."""
+
+LOOK_NS: Final = NS_PER_S // 4
+"""A link without a station has nobody who says which attempts are decided: it looks so often itself. The
+other end is asked no more often either."""
+
+TRIAL_NS: Final = 2 * NS_PER_S
+"""For so long an idle link that was judged down tries for one pair."""
+
+REST_NS: Final = 8 * NS_PER_S
+"""Between two trials."""
+
+TRIAL_ID_LAST: Final = 65_535
+"""Id of the CREATE of a trial of a node's first link; the next link has the one before."""
+
+
+class LinkWatch:
+    """Of one link end; side 1 only answers. Satisfies uses.Timed."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        keeper: QueueKeeper,
+        lanes: Lanes,
+        estimation: FidelityEstimation,
+        creates: Creates,
+        told: Callable[[Step, str], None],
+        trial_id: int,
+    ) -> None:
+        """`told`: takes the new reason, "" when the link is no longer down. `trial_id`: id of the CREATE of a
+        trial, of no other link of the node."""
+        self.down = ""  # why no pair can be had, as side 0 judges; "": as far as is known, pairs can
+        self._ground = ground
+        self._keeper = keeper
+        self._lanes = lanes
+        self._estimation = estimation
+        self._creates = creates
+        self._told = told
+        self._trial_id = trial_id
+        ground.begin_counters("downs", "trials")
+        self._decided = -1  # attempts of the run up to this one are decided
+        self._herald = -1  # attempt of the last herald of the run
+        self._silent_since_ns = 0
+        self._ask_ns = 0  # the other end is not asked before
+        self._due_ns: int | None = None
+
+    def on_messages(self) -> Mapping[type, LinkHandler]:
+        return {AttemptsWanted: self._attempts_wanted, AttemptsTold: self._attempts_told}
+
+    # ---- what happens at the link
+
+    def run_begun(self, step: Step) -> None:
+        """Attempts are numbered anew."""
+        self._decided = self._herald = -1
+        self._silent_since_ns = step.now_ns
+        if self._ground.side == 0 and self._ground.link.station is None:
+            self._due_ns = step.now_ns + LOOK_NS
+
+    def heralded(self, step: Step, run: int, attempt: int) -> None:
+        """The link makes pairs, or made one in a run before."""
+        if run == self._ground.book.run:
+            self._herald = max(self._herald, attempt)
+            self._works(step)
+
+    def decided(self, step: Step, attempt: int) -> None:
+        """All attempts of the run up to this one have ended, and their heralds are here."""
+        self._decided = max(self._decided, attempt)
+        if self._ground.side != 0 or self.down or step.now_ns < self._ask_ns:
+            return
+        if step.now_ns - self._silent_since_ns < SILENCE_LEAST_NS:
+            return
+        run = self._ground.book.run
+        if run is not None and self._expected(self._attempts(self._own_leases())) >= MISSED_MAX:
+            self._ask_ns = step.now_ns + LOOK_NS
+            step.send(self._ground.peer, AttemptsWanted(link=self._ground.link.link, run=run))
+
+    def station_gave_up(self, step: Step) -> None:
+        """A run has ended because the station said nothing."""
+        if self._ground.side == 0 and not self.down and self._keeper.silent_runs >= SILENT_RUNS:
+            self._judge(step, f"station {self._ground.link.station} says nothing")
+
+    def memory_changed(self, step: Step, *, ready: bool) -> None:
+        """The memory of this node is gone, or back."""
+        if self._ground.side != 0:
+            return
+        if ready:
+            self._works(step)  # nothing is known against it any more
+        elif not self.down:
+            self._judge(step, f"the memory of {self._ground.node} does not work")
+
+    # ---- words between the ends
+
+    def _attempts_wanted(self, step: Step, source: NodeId, message: AttemptsWanted) -> None:
+        """Raises PeerViolation when we are the side that judges."""
+        if self._ground.side == 0:
+            raise PeerViolation(source, f"{message.link}: asks for attempts, which only side 0 does")
+        if message.run == self._ground.book.run:
+            word = AttemptsTold(link=message.link, run=message.run, leases=tuple(self._own_leases()))
+            step.send(source, word)
+
+    def _attempts_told(self, step: Step, source: NodeId, message: AttemptsTold) -> None:
+        """Raises PeerViolation when the other end does not answer by lane, or was not to answer."""
+        lanes = self._ground.link.lanes
+        if self._ground.side != 0 or len(message.leases) != lanes:
+            raise PeerViolation(source, f"{message.link}: tells attempts of {len(message.leases)} lanes")
+        if message.run != self._ground.book.run or self.down:
+            return
+        common = [
+            None if one is None or other is None else max(one, other)
+            for one, other in zip(self._own_leases(), message.leases, strict=True)
+        ]
+        attempts = self._attempts(common)
+        expected = self._expected(attempts)
+        if expected >= MISSED_MAX and step.now_ns - self._silent_since_ns >= SILENCE_LEAST_NS:
+            text = f"no herald in {attempts} attempts, of which {expected:.0f} should have succeeded"
+            self._judge(step, text)
+
+    def _own_leases(self) -> list[int | None]:
+        """By lane the first attempt since which it attempts without a break; None: it does not attempt."""
+        return [self._lanes.attempting_from(lane) for lane in range(self._ground.link.lanes)]
+
+    # ---- the verdict
+
+    def _attempts(self, leases: Iterable[int | None]) -> int:
+        """Attempts of these leases that are decided, since the last herald."""
+        return sum(
+            max(0, self._decided - max(first - 1, self._herald)) for first in leases if first is not None
+        )
+
+    def _expected(self, attempts: int) -> float:
+        """Successes among so many attempts, were all as usual."""
+        point = self._ground.book.windows[-1].point if self._ground.book.windows else 0
+        figures = self._estimation.figures()[point]
+        if figures.measured >= MEASURED_LEAST:
+            return attempts * max(0.0, figures.success_probability - 3.0 * figures.success_error)
+        return attempts * self._ground.link.point(point).success_probability / FILE_DOUBT
+
+    def _works(self, step: Step) -> None:
+        self._silent_since_ns = step.now_ns
+        if self.down:
+            self._judge(step, "")
+
+    def _judge(self, step: Step, reason: str) -> None:
+        self.down = reason
+        if reason:
+            self._ground.counters["downs"] += 1
+            self._due_ns = step.now_ns + REST_NS
+        else:
+            self._due_ns = None if self._ground.link.station is not None else step.now_ns + LOOK_NS
+        self._told(step, reason)
+
+    # ---- time
+
+    def deadline_ns(self) -> int | None:
+        """The next look at a link without a station, or the next trial of one that is down."""
+        return self._due_ns
+
+    def on_deadline(self, step: Step) -> None:
+        """Look, or try for a pair if nobody else does."""
+        assert self._due_ns is not None
+        book, wanted = self._ground.book, bool(self._ground.requests)
+        if self._ground.link.station is None and wanted and book.run is not None:
+            self._due_ns = step.now_ns + LOOK_NS
+            link = self._ground.link
+            flight_ns = link.click_delay_ns + max(link.herald_delay_ns)
+            self.decided(step, book.attempt_at(step.now_ns - flight_ns) - 1)
+        elif self.down and not wanted:
+            self._due_ns = step.now_ns + REST_NS
+            self._try(step)
+        elif self.down:
+            self._due_ns = step.now_ns + REST_NS  # whoever wants it tries it
+        else:
+            self._due_ns = None
+
+    def _try(self, step: Step) -> None:
+        if self._creates.queue.uses(self._trial_id):
+            return  # a user has chosen this very id
+        self._ground.counters["trials"] += 1
+        trial = LinkCreate(
+            create=self._trial_id, partner=self._ground.peer, kind="measure", count=1, within_ns=TRIAL_NS
+        )
+        self._creates.submit(step, trial)
