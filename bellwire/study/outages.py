@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from bellwire.core.effects import Report
-from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.plans import EntanglementRequest, RequestPlan
 from bellwire.core.units import NS_PER_S
 from bellwire.labs import Lab
@@ -45,6 +45,7 @@ class Seen:
     affected: bool = False  # the plan in force needed what is gone
     became: Became = "went on"
     decided_ns: int | None = None  # after the outage: the new plan in force, or the end; None: neither
+    beside: bool = False  # a request that was re-routed uses a link of this one now
     pair_ns: int | None = None  # after the outage: the first pair of the new plan; None: none came
     reason: str = ""  # as its user was told
     delivered_ns: list[int] = field(default_factory=list[int])
@@ -64,8 +65,13 @@ def outages_of(lab: Lab) -> list[Outage]:
     ]
 
 
-def standing(requests: tuple[EntanglementRequest, ...]) -> tuple[EntanglementRequest, ...]:
-    """The same requests without an end, which end when nothing can be had any more."""
+def standing(
+    requests: tuple[EntanglementRequest, ...], rate_hz: float | None = None
+) -> tuple[EntanglementRequest, ...]:
+    """The same requests without an end, which end when nothing can be had any more.
+
+    rate_hz: pairs per second that each of them reserves; None: as they ask.
+    """
     return tuple(
         msgspec.structs.replace(
             request,
@@ -74,6 +80,7 @@ def standing(requests: tuple[EntanglementRequest, ...]) -> tuple[EntanglementReq
             deadline_ns=None,
             until_cancelled=True,
             when_unreachable="end",
+            rate_threshold_hz=request.rate_threshold_hz if rate_hz is None else rate_hz,
         )
         for request in requests
     )
@@ -101,7 +108,7 @@ class Witness:
                 seen.pair_ns = after_ns
         elif after_ns < 0 or seen.decided_ns is not None:
             return
-        elif report.name == "plan_active":
+        elif report.name == "plan_active" and seen.became == "undecided":
             seen.became, seen.decided_ns = "re-routed", after_ns
         elif report.name == "request_status" and fields["status"] in ("completed", "failed"):
             seen.became, seen.decided_ns = "ended", after_ns
@@ -146,4 +153,12 @@ def live_through(
     elif outage.kind != "none":
         host.crash(outage.name, NEVER_NS)
     host.run(at_ns + after_ns)
+    links = {name: _links_of(plan_in_force(host, seen.source, name)) for name, seen in witness.seen.items()}
+    moved = [links[name] for name, seen in witness.seen.items() if seen.became == "re-routed"]
+    for name, seen in witness.seen.items():
+        seen.beside = not seen.affected and any(links[name] & others for others in moved)
     return witness.seen
+
+
+def _links_of(plan: RequestPlan | None) -> set[LinkId]:
+    return set() if plan is None else {part.link for node in plan.nodes.values() for part in node.links}
