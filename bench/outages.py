@@ -1,8 +1,8 @@
 """Each link, node and station of the ten-node lab is taken away in turn: what becomes of its requests.
 
-Virtual time, several worlds; every request has reserved a rate. One that needs what is gone must be re-routed
-or definitely ended within WITHIN_S. One that does not must not notice: its pairs of the seconds afterwards are
-held against the same worlds without the outage, and against what it reserved.
+Virtual time, several worlds; every request has reserved a rate. One that needs what is gone must be
+re-routed or definitely ended within WITHIN_S. One that does not must not notice: its pairs of the seconds
+afterwards are held against the same worlds without the outage, and against what it reserved.
 
 Usage: python bench/outages.py [WORLDS]    writes bench/results/outages.json; exits 1 when a promise is broken
 """
@@ -26,7 +26,7 @@ from bellwire.study.outages import Outage, Seen, live_through, outages_of, stand
 
 WORLDS = 10
 WITHIN_S = 5.0
-RATE_HZ = 15.0
+RATE_HZ = 4.0
 """Reserved by each request; all three have room at once."""
 AT_NS = 5 * NS_PER_S
 AFTER_NS = 10 * NS_PER_S
@@ -123,6 +123,20 @@ def untouched(
     return rows
 
 
+def note_of(worlds: int, others: list[Row]) -> str:
+    parts = [
+        f"{row['request']}: {row['over the same worlds without outage']} ({row['cases']} cases, least rate "
+        f"{row['least rate over the reserved one']} of the reserved one)"
+        for row in others
+    ]
+    return (
+        f"{worlds} worlds; each request has reserved {RATE_HZ:g} pairs/s. Requests that an outage does not "
+        f"concern, {AFTER_NS // NS_PER_S} s afterwards, pairs over those of the same worlds without it: "
+        + "; ".join(parts)
+        + "."
+    )
+
+
 def main() -> int:
     worlds = range(1, 1 + (int(sys.argv[1]) if len(sys.argv) > 1 else WORLDS))
     outages = outages_of(the_lab())
@@ -139,14 +153,7 @@ def main() -> int:
         "title": "The ten-node lab loses each link, node and station in turn",
         "command": f"python bench/outages.py {len(worlds)}",
         "rows": rows,
-        "note": f"{len(worlds)} worlds; each request has reserved {RATE_HZ:g} pairs/s. Requests that an outage does "
-        f"not concern, {AFTER_NS // NS_PER_S} s afterwards, pairs over those of the same worlds without it: "
-        + "; ".join(
-            f"{row['request']} {row['over the same worlds without outage']} ({row['cases']} cases, least rate "
-            f"{row['least rate over the reserved one']} of the reserved one)"
-            for row in others
-        )
-        + ".",
+        "note": note_of(len(worlds), others),
         "others": others,
         "broken promises": wrong,
     }

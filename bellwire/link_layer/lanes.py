@@ -127,10 +127,13 @@ class Lanes:
         """
         return self._armed_from[lane] - self._waited.get(lane, 0)
 
-    def attempting_from(self, lane: int) -> int | None:
-        """First attempt of the present lease of a lane that attempts; None: it does not attempt now."""
+    def attempting_from(self, lane: int, *, frozen: bool = False) -> int | None:
+        """First attempt of the present lease of a lane that attempts; None: it does not attempt now.
+
+        frozen: one that hardware has stopped with a success counts as well.
+        """
         slot = self._slots.of_lane(self._link, lane)
-        if slot is None or slot.state != "attempting" or lane in self._frozen:
+        if slot is None or slot.state != "attempting" or (lane in self._frozen and not frozen):
             return None
         return self._armed_from.get(lane)
 

@@ -119,9 +119,7 @@ class LinkEnd:
             self.handlers.update(self.sharing.on_messages())
         self.state_told: StateTold | None = None  # set by the link service
         trial_id = TRIAL_ID_LAST - network.nodes[node].links.index(link.link)
-        self._watch = LinkWatch(
-            ground, self.keeper, self.lanes, self.estimation, self.creates, self._state_changed, trial_id
-        )
+        self._watch = LinkWatch(ground, self.keeper, self.lanes, self.creates, self._state_changed, trial_id)
         self._timed += (self._watch,)
         self.handlers.update(self._watch.on_messages())
         self._deadline_ns: int | None = None
@@ -319,6 +317,7 @@ class LinkEnd:
         self.reports.reported(step, report)
 
     def _report_born(self, step: Step, report: HeraldReport) -> None:
+        first = self.lanes.attempting_from(report.lane, frozen=True)
         self.births.heralded(
             step,
             report.run,
@@ -331,7 +330,7 @@ class LinkEnd:
         )
         if self.sharing is not None:
             self.sharing.born(step, report.run, report.attempt, report.lane)
-        self._watch.heralded(step, report.run, report.attempt)
+        self._watch.heralded(step, report.run, report.attempt, first)
 
     def bounded(self, step: Step, bound: HeraldBound) -> None:
         """A bound of the station."""
@@ -347,12 +346,13 @@ class LinkEnd:
 
     def heralded(self, step: Step, event: Heralded) -> None:
         """The hardware told a success directly."""
+        first = self.lanes.attempting_from(event.lane, frozen=True)
         self.births.heralded(
             step, event.run, 0, event.attempt, event.lane, event.code, event.at_ns, event.sigma_ns
         )
         if self.sharing is not None:
             self.sharing.born(step, event.run, event.attempt, event.lane)
-        self._watch.heralded(step, event.run, event.attempt)
+        self._watch.heralded(step, event.run, event.attempt, first)
 
     # ---- time
 

@@ -10,11 +10,13 @@ attempts on, so side 0 asks before it judges. Attempts count when the station sa
 that a late process at either end is no silence. A station that says nothing, run after run. The own memory
 without its qubits. One herald ends the verdict, whatever it was given for; so does the memory's return.
 
-What is expected is taken from the link's own measurement where it has one, else from the lab file, divided by
-FILE_DOUBT: a link that is slower than its file says is slow, not down.
+What is expected follows from the success probability that this end has seen: heralds over its own attempts,
+which is too low where the other end did not attempt. Before it has seen enough it is the lab file's, divided
+by FILE_DOUBT: a link that is slower than its file says is slow, not down.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from math import sqrt
 from typing import Final
 
 from bellwire.core.errors import PeerViolation
@@ -25,7 +27,6 @@ from bellwire.core.machine import Step
 from bellwire.core.units import NS_PER_S
 from bellwire.link_layer.agreement import QueueKeeper
 from bellwire.link_layer.creates import Creates
-from bellwire.link_layer.estimation.unit import FidelityEstimation
 from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.uses import LinkHandler
@@ -37,8 +38,11 @@ in 3,000 is as long."""
 FILE_DOUBT: Final = 3.0
 """A link of which nothing was measured may be so many times slower than its lab file says."""
 
-MEASURED_LEAST: Final = 20
-"""Heralds after which a link's own success probability counts."""
+SEEN_LEAST: Final = 20
+"""Heralds after which the success probability counts that this end has seen."""
+
+SEEN_MOST: Final = 200
+"""With more than so many heralds, the older half is forgotten."""
 
 SILENCE_LEAST_NS: Final = NS_PER_S
 """No verdict before a silence of this length, however fast the link."""
@@ -68,7 +72,6 @@ class LinkWatch:
         ground: Ground,
         keeper: QueueKeeper,
         lanes: Lanes,
-        estimation: FidelityEstimation,
         creates: Creates,
         told: Callable[[Step, str], None],
         trial_id: int,
@@ -79,13 +82,15 @@ class LinkWatch:
         self._ground = ground
         self._keeper = keeper
         self._lanes = lanes
-        self._estimation = estimation
         self._creates = creates
         self._told = told
         self._trial_id = trial_id
         ground.begin_counters("downs", "trials")
         self._decided = -1  # attempts of the run up to this one are decided
         self._herald = -1  # attempt of the last herald of the run
+        self._heralds = 0.0  # that this end has seen
+        self._tried = 0.0  # its attempts up to the last of them
+        self._since = 0  # its attempts since then
         self._silent_since_ns = 0
         self._ask_ns = 0  # the other end is not asked before
         self._due_ns: int | None = None
@@ -102,16 +107,32 @@ class LinkWatch:
         if self._ground.side == 0 and self._ground.link.station is None:
             self._due_ns = step.now_ns + LOOK_NS
 
-    def heralded(self, step: Step, run: int, attempt: int) -> None:
-        """The link makes pairs, or made one in a run before."""
-        if run == self._ground.book.run:
-            self._herald = max(self._herald, attempt)
-            self._works(step)
+    def heralded(self, step: Step, run: int, attempt: int, first: int | None) -> None:
+        """The link makes pairs, or made one in a run before. first: of the lane's attempts, None: it did not
+        attempt here."""
+        if run != self._ground.book.run:
+            return
+        if first is not None:
+            self._tried += self._since + max(1, attempt - max(self._decided, first - 1))
+            self._since = 0
+            self._heralds += 1
+            if self._heralds > SEEN_MOST:
+                self._tried, self._heralds = self._tried / 2, self._heralds / 2
+        self._herald = max(self._herald, attempt)
+        self._works(step)
 
     def decided(self, step: Step, attempt: int) -> None:
         """All attempts of the run up to this one have ended, and their heralds are here."""
+        if self._ground.side != 0:
+            return
+        if not self.down:
+            self._since += sum(
+                max(0, attempt - max(self._decided, first - 1))
+                for first in self._own_leases()
+                if first is not None
+            )
         self._decided = max(self._decided, attempt)
-        if self._ground.side != 0 or self.down or step.now_ns < self._ask_ns:
+        if self.down or step.now_ns < self._ask_ns:
             return
         if step.now_ns - self._silent_since_ns < SILENCE_LEAST_NS:
             return
@@ -175,10 +196,10 @@ class LinkWatch:
 
     def _expected(self, attempts: int) -> float:
         """Successes among so many attempts, were all as usual."""
-        point = self._ground.book.windows[-1].point if self._ground.book.windows else 0
-        figures = self._estimation.figures()[point]
-        if figures.measured >= MEASURED_LEAST:
-            return attempts * max(0.0, figures.success_probability - 3.0 * figures.success_error)
+        if self._heralds >= SEEN_LEAST:
+            return attempts * self._heralds / self._tried * (1.0 - 3.0 / sqrt(self._heralds))
+        windows = self._ground.book.windows
+        point = windows[-1].point if windows else 0
         return attempts * self._ground.link.point(point).success_probability / FILE_DOUBT
 
     def _works(self, step: Step) -> None:

@@ -70,6 +70,7 @@ class Supervisor:
         self._strict = strict
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, asyncio.Event] = {}  # killed, and not to be started before it is set
         self._stopping = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seen: dict[NodeId, int] = {}
@@ -164,6 +165,17 @@ class Supervisor:
         """Kill a process without warning, as a fault; it is restarted like after any crash."""
         self._processes[name].kill()
 
+    def hold(self, name: str) -> None:
+        """Kill a process without warning, and do not start it again before `let_run`."""
+        self._held.setdefault(name, asyncio.Event())
+        self._processes[name].kill()
+
+    def let_run(self, name: str) -> None:
+        """Start a process that was held."""
+        held = self._held.pop(name, None)
+        if held is not None:
+            held.set()
+
     # ---- processes
 
     def _bellwire(self, name: str, state_dir: Path, run_dir: Path) -> Sequence[str]:
@@ -197,6 +209,9 @@ class Supervisor:
         while not self._stopping:
             began_s = loop.time()
             code = await self._processes[name].wait()
+            held = self._held.get(name)
+            if held is not None:
+                await held.wait()
             if code == EXIT_CONFIG:
                 problem = ConfigError(f"{name}: {self._last_line(name)}", where=self.lab.path)
                 if not self._failed.done():

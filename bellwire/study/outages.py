@@ -4,6 +4,7 @@ Owns the outage (a link without light, a node or a station that is gone for good
 request. Refuses to judge: whether that was quick enough is for whoever asked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -87,13 +88,18 @@ def standing(
 
 
 class Witness:
-    """Listens to one virtual host."""
+    """Listens to one virtual host.
 
-    def __init__(self, host: VirtualHost, at_ns: int) -> None:
+    broken: whether a plan needs what is gone.
+    """
+
+    def __init__(self, host: VirtualHost, at_ns: int, broken: Callable[[RequestPlan], bool]) -> None:
         self.seen = {
             request.request_id: Seen(request.request_id, request.target_nodes[0])
             for request in host.lab.requests
         }
+        self._host = host
+        self._broken = broken
         self._at_ns = at_ns
         host.reports.append(self._reported)
 
@@ -109,7 +115,9 @@ class Witness:
         elif after_ns < 0 or seen.decided_ns is not None:
             return
         elif report.name == "plan_active" and seen.became == "undecided":
-            seen.became, seen.decided_ns = "re-routed", after_ns
+            plan = plan_in_force(self._host, seen.source, seen.request)
+            if plan is not None and not self._broken(plan):
+                seen.became, seen.decided_ns = "re-routed", after_ns
         elif report.name == "request_status" and fields["status"] in ("completed", "failed"):
             seen.became, seen.decided_ns = "ended", after_ns
             seen.reason = str(fields["error_message"])
@@ -136,14 +144,18 @@ def live_through(
     host = VirtualHost(
         lab, seed, compute or (lambda request, version, known: compute_plan(network, request, version, known))
     )
-    witness = Witness(host, at_ns)
-    host.start()
-    host.run(at_ns)
     lost = {outage.name} if outage.kind in ("node", "station") else set[NodeId]()
     down = {outage.name: "cut"} if outage.kind == "link" else {}
+
+    def broken(plan: RequestPlan) -> bool:
+        return broken_by(plan, network.links, lost, down) is not None
+
+    witness = Witness(host, at_ns, broken)
+    host.start()
+    host.run(at_ns)
     for seen in witness.seen.values():
         plan = plan_in_force(host, seen.source, seen.request)
-        seen.affected = plan is not None and broken_by(plan, network.links, lost, down) is not None
+        seen.affected = plan is not None and broken(plan)
         if outage.kind == "node" and outage.name == seen.source:
             seen.became = "source gone"
         elif seen.affected:

@@ -8,7 +8,7 @@ from bellwire.core.events import DeviceChanged
 from bellwire.core.link_messages import AttemptsTold, AttemptsWanted, HeraldBound
 from bellwire.core.notices import LinkStateTold
 from bellwire.core.settings import LinkSettings
-from bellwire.link_layer.link_watch import FILE_DOUBT, MISSED_MAX, SILENCE_LEAST_NS
+from bellwire.link_layer.link_watch import FILE_DOUBT, MISSED_MAX, SEEN_LEAST, SILENCE_LEAST_NS
 from tests.link_layer.bench import MS, PERIOD_NS, Channel, LinkBench
 from tests.link_layer.lone import RUN, LoneEnd, window
 
@@ -146,6 +146,18 @@ def test_a_link_of_which_nothing_was_measured_may_be_slower_than_its_file_says()
     bench.run(round(0.9 * needed * PERIOD_NS))
     assert bench.down() == ""
     bench.run(SECOND + 2 * round(needed * PERIOD_NS))
+    assert bench.down().startswith("no herald")
+
+
+def test_a_link_that_goes_dark_after_few_heralds_is_found_dark_all_the_same() -> None:
+    """What is missed must not count into what is usual: 20 heralds would never lead to 40 missed ones."""
+    bench = Watched(7, station=True, channel=GOOD)
+    for node in ("a", "b"):
+        bench.want(node, "r")
+    while bench.heralds < SEEN_LEAST + 1:
+        bench.run(bench.now_ns + MS)
+    bench.light = False
+    bench.run(bench.now_ns + 4 * SECOND)
     assert bench.down().startswith("no herald")
 
 

@@ -1,0 +1,245 @@
+"""The ten-node lab, live on emulated instruments: each link loses its light, each node is killed, in turn.
+
+Owns the outages and what is seen of the three standing requests; processes belong to the supervisor. A request
+that needs what is gone must be re-routed or ended within WITHIN_S of it, and what is ended is asked for again
+once all is repaired. Times are those of the agents' own reports, against the moment of the outage.
+
+Usage: python -m tests.hosts.outages_run [--only NAME ...]    writes bench/results/outages_live.json
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from bellwire.core.plans import EntanglementRequest
+from bellwire.core.units import NS_PER_S
+from bellwire.runtime.control import ask
+from bellwire.runtime.supervisor import EMULATOR
+from bellwire.study.outages import Outage
+from tests.hosts.live import FINAL, ROOT, LiveLab, lab_up, live_lab, wait_for
+
+WITHIN_S = 5.0
+PAIRS_FIRST = 3
+"""Delivered by each request since the last outage, before the next one."""
+
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Case:
+    """One outage, and what became of each request it concerned."""
+
+    outage: Outage
+    affected: dict[str, str] = field(default_factory=dict)  # request -> what became of it
+    after_s: dict[str, float] = field(default_factory=dict)
+    others: int = 0  # pairs of requests that it does not concern, until it was decided
+
+
+class Rounds:
+    """Outage after outage on one lab that is up."""
+
+    def __init__(self, up: LiveLab) -> None:
+        self.up = up
+        self.cases: list[Case] = []
+        self.number = 0
+        self.names: dict[str, str] = {}  # request of the lab file -> the one that stands for it now
+
+    async def ask_for(self, request: EntanglementRequest) -> None:
+        """A standing request with the terms of one of the lab's."""
+        self.number += 1
+        name = f"{request.request_id}.{self.number}"
+        self.names[request.request_id] = name
+        await self.up.supervisor.submit(
+            msgspec.structs.replace(
+                request,
+                request_id=name,
+                count=None,
+                until_cancelled=True,
+                deadline_ns=None,
+                when_unreachable="end",
+            )
+        )
+
+    def source_of(self, name: str) -> str:
+        """The source of a request of the lab file."""
+        return next(one.target_nodes[0] for one in self.up.supervisor.lab.requests if one.request_id == name)
+
+    def told(self, name: str, *kinds: str) -> list[dict[str, Any]]:
+        """Reports of a request at its source."""
+        source = self.source_of(name)
+        return [
+            each
+            for each in self.up.reports
+            if each["request"] == self.names[name] and each["node"] == source and each["name"] in kinds
+        ]
+
+    def uses(self, name: str, outage: Outage) -> bool:
+        """Whether the plan in force needs what is taken away, by the tree that its source told."""
+        active = self.told(name, "plan_active")
+        tree = str(active[-1]["fields"]["tree"]) if active else ""
+        nodes = tree.replace("(", " ").replace(")", " ").split()
+        if outage.kind == "node":
+            return outage.name in nodes
+        link = self.up.supervisor.lab.network.links[outage.name]
+        return f"({link.nodes[0]} {link.nodes[1]})" in tree or f"({link.nodes[1]} {link.nodes[0]})" in tree
+
+    async def settle(self) -> None:
+        """Every request is there, delivers, and nothing is known to be broken."""
+        for request in self.up.supervisor.lab.requests:
+            name = request.request_id
+            if name not in self.names or self.up.status(self.names[name]) in FINAL:
+                await self.ask_for(request)
+        begun = {name: len(self.told(name, "pair_delivered")) for name in self.names}
+
+        def all_deliver() -> bool:
+            return all(
+                len(self.told(name, "pair_delivered")) >= count + PAIRS_FIRST for name, count in begun.items()
+            )
+
+        await self.up.until(all_deliver, "every request delivers", PATIENCE_S)
+
+    async def go_through(
+        self, outage: Outage, act: Callable[[], Awaitable[None]], mend: Callable[[], Awaitable[None]]
+    ) -> None:
+        """One outage from its beginning to its repair."""
+        await self.settle()
+        case = Case(outage)
+        self.cases.append(case)
+        concerned = [name for name in self.names if self.uses(name, outage)]
+        beside = [name for name in self.names if name not in concerned]
+        before = {name: len(self.told(name, "pair_delivered")) for name in beside}
+        at_ns = time.time_ns()
+        await act()
+
+        def decided() -> bool:
+            for name in concerned:
+                if name not in case.affected:
+                    self._look(case, name, at_ns)
+            return len(case.affected) == len(concerned)
+
+        await self.up.until(decided, f"{outage} is decided", PATIENCE_S)
+        case.others = sum(len(self.told(name, "pair_delivered")) - before[name] for name in beside)
+        await mend()
+        print(outage, case.affected, {k: round(v, 2) for k, v in case.after_s.items()}, flush=True)
+
+    def _look(self, case: Case, name: str, at_ns: int) -> None:
+        outage = case.outage
+        if outage.kind == "node" and outage.name == self.source_of(name):
+            case.affected[name], case.after_s[name] = "source gone", 0.0
+            return
+        for each in self.told(name, "plan_active", "request_status"):
+            if each["at_ns"] < at_ns:
+                continue
+            after_s = (each["at_ns"] - at_ns) / NS_PER_S
+            if each["name"] == "request_status" and each["fields"]["status"] in FINAL:
+                case.affected[name], case.after_s[name] = "ended", after_s
+                return
+            if each["name"] == "plan_active" and not self.uses(name, outage):
+                case.affected[name], case.after_s[name] = "re-routed", after_s
+                return
+
+
+async def run(only: list[str]) -> list[Case]:
+    """All outages, or those of the links and nodes named."""
+    with tempfile.TemporaryDirectory() as folder:
+        lab = live_lab(Path(folder), "scy_qnet")
+        began_s = time.monotonic()
+        async with lab_up(lab, Path(folder) / "state", ready_s=120.0) as up:
+            print(f"ready after {time.monotonic() - began_s:.1f} s", flush=True)
+            rounds = Rounds(up)
+            truths = {truth.name: truth for truth in lab.world()[0]}
+            supervisor = up.supervisor
+
+            async def light(link: str, probability: float) -> None:
+                await ask(
+                    supervisor.state_dir, EMULATOR, "change_link", link=link, success_probability=probability
+                )
+
+            for link in lab.network.links:
+                if not only or link in only:
+                    usual = truths[link].success_probability
+                    await rounds.go_through(
+                        Outage("link", link),
+                        lambda link=link: light(link, 0.0),  # type: ignore[misc]
+                        lambda link=link, usual=usual: light(link, usual),  # type: ignore[misc]
+                    )
+            for node, settings in lab.network.nodes.items():
+                if settings.role != "station" and (not only or node in only):
+
+                    async def kill(node: str = node) -> None:
+                        supervisor.hold(node)
+
+                    async def revive(node: str = node) -> None:
+                        supervisor.let_run(node)
+                        await wait_for(up.is_ready, "all are ready again", PATIENCE_S)
+
+                    await rounds.go_through(Outage("node", node), kill, revive)
+            return rounds.cases
+
+
+def result_of(cases: list[Case]) -> dict[str, Any]:
+    """As a table."""
+    rows = []
+    for kind in ("link", "node"):
+        chosen = [case for case in cases if case.outage.kind == kind]
+        for became in ("re-routed", "ended"):
+            times = sorted(
+                case.after_s[name]
+                for case in chosen
+                for name, happened in case.affected.items()
+                if happened == became
+            )
+            if times:
+                rows.append(
+                    {
+                        "taken away": f"{len(chosen)} {kind}s",
+                        "affected requests": became,
+                        "count": len(times),
+                        "least_s": round(times[0], 2),
+                        "median_s": round(times[len(times) // 2], 2),
+                        "most_s": round(times[-1], 2),
+                    }
+                )
+    gone = sum(happened == "source gone" for case in cases for happened in case.affected.values())
+    return {
+        "title": "The ten-node lab, live on emulated instruments, loses each link and node in turn",
+        "command": "python -m tests.hosts.outages_run",
+        "rows": rows,
+        "note": f"{len(cases)} outages; of {gone} requests the source itself was killed. Others delivered "
+        f"{sum(case.others for case in cases)} pairs meanwhile.",
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", nargs="*", default=[])
+    only = parser.parse_args().only
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    cases = asyncio.run(run(only))
+    late = [
+        f"{case.outage}: {name} {case.affected[name]} after {after_s:.2f} s"
+        for case in cases
+        for name, after_s in case.after_s.items()
+        if after_s > WITHIN_S
+    ]
+    result = result_of(cases)
+    print(json.dumps(result, indent=1), *late, sep="\n")
+    if not only:
+        target = ROOT / "bench" / "results" / "outages_live.json"
+        target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 1 if late else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
