@@ -152,6 +152,8 @@ class LinkAdvertising:
         if self._due_ns is None:
             self._due_ns = step.now_ns + self._timers.advert_look_ns
         self._look(step, self._all[notice.link], self._adverts[notice.link])
+        if notice.state == "up" and not may_have_news(self._all[notice.link].settings):
+            del self._ends[notice.link]  # it has said all that it may ever have to say
 
     def _plan_installed(self, step: Step, notice: PlanInstalled) -> None:
         self._served[notice.plan.request] = notice.plan

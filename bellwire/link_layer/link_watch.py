@@ -44,8 +44,12 @@ SEEN_LEAST: Final = 20
 SEEN_MOST: Final = 200
 """With more than so many heralds, the older half is forgotten."""
 
-SILENCE_LEAST_NS: Final = NS_PER_S
-"""No verdict before a silence of this length, however fast the link."""
+SILENCE_LEAST_NS: Final = 2 * NS_PER_S
+"""No verdict before a silence of this length, however fast the link: an order to attempt that has failed is
+given again with the next window, half a lease later."""
+
+SILENCE_FIRST_NS: Final = 4 * NS_PER_S
+"""The same for a run of which no herald has come yet: instruments are being armed."""
 
 SILENT_RUNS: Final = 2
 """A station that said nothing in so many runs in a row is gone."""
@@ -134,7 +138,7 @@ class LinkWatch:
         self._decided = max(self._decided, attempt)
         if self.down or step.now_ns < self._ask_ns:
             return
-        if step.now_ns - self._silent_since_ns < SILENCE_LEAST_NS:
+        if not self._silent_for_long(step.now_ns):
             return
         run = self._ground.book.run
         if run is not None and self._expected(self._attempts(self._own_leases())) >= MISSED_MAX:
@@ -178,7 +182,7 @@ class LinkWatch:
         ]
         attempts = self._attempts(common)
         expected = self._expected(attempts)
-        if expected >= MISSED_MAX and step.now_ns - self._silent_since_ns >= SILENCE_LEAST_NS:
+        if expected >= MISSED_MAX and self._silent_for_long(step.now_ns):
             text = f"no herald in {attempts} attempts, of which {expected:.0f} should have succeeded"
             self._judge(step, text)
 
@@ -187,6 +191,10 @@ class LinkWatch:
         return [self._lanes.attempting_from(lane) for lane in range(self._ground.link.lanes)]
 
     # ---- the verdict
+
+    def _silent_for_long(self, now_ns: int) -> bool:
+        least_ns = SILENCE_FIRST_NS if self._herald < 0 else SILENCE_LEAST_NS
+        return now_ns - self._silent_since_ns >= least_ns
 
     def _attempts(self, leases: Iterable[int | None]) -> int:
         """Attempts of these leases that are decided, since the last herald."""

@@ -199,6 +199,10 @@ def test_a_link_that_is_down_says_so_again_and_again_to_planners() -> None:
     speaker.notice(LinkStateTold(link="r-b", state="down", reason="no herald"))
     speaker.wait(3 * REPEAT + 3 * LOOK)
     assert [each.down for each in speaker.adverts("a")] == ["no herald"] * 4
+    end.dark = ""
+    speaker.notice(LinkStateTold(link="r-b", state="up", reason=""))
+    speaker.wait(6 * REPEAT)
+    assert [each.down for each in speaker.adverts("a")][4:] == [""]  # and then it has nothing to say
 
 
 def through_the_relay() -> NodePlan:
