@@ -55,7 +55,7 @@ def draw_lab(chance: Random) -> Lab:
         "bsm_success_probability": chance.choice((0.6, 0.9, 1.0)),
         "bsm_duration_us": chance.choice((0.0, 50.0, 2000.0)),
     }
-    document = {
+    document: dict[str, Any] = {
         "lab": f"soak_{shape}_{len(names)}",
         "nodes": {
             name: {
@@ -77,6 +77,9 @@ def draw_lab(chance: Random) -> Lab:
         document["central_ledger"] = {}
     if chance.random() < 0.15:
         document["predistribution"] = {"mode": chance.choice(("one_time", "continuous")), "age_max_s": 2.0}
+    for request in document["requests"][2:]:
+        if chance.random() < 0.4:
+            request["when_unreachable"] = "end"
     return build_lab(LabFile.model_validate(document))
 
 

@@ -310,6 +310,8 @@ class RequestProcessing:
         before: the version in force, None: none is.
         """
         if life.request.when_unreachable == "end":
+            if self._serve(step, life):
+                return True
             if life.record.started_ns is None:
                 self._reject(step, life, "unreachable", notice.reason)
             else:
@@ -327,7 +329,9 @@ class RequestProcessing:
             self._lost[event.peer] = None
             for life in [each for each in self.lives.values() if each.state in SERVED_IN]:
                 request = life.request
-                if request.when_unreachable == "end" and event.peer in request.target_nodes:
+                if request.when_unreachable != "end" or event.peer not in request.target_nodes:
+                    continue
+                if not self._serve(step, life):
                     self._end(step, life, "unreachable", "failed", f"{event.peer} does not answer")
         elif event.state == "up" and event.peer in self._lost:
             del self._lost[event.peer]
