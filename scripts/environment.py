@@ -4,7 +4,7 @@ Owns the virtual environment: creation, installation under constraints.txt, and 
 run free. Refuses an interpreter older than 3.11 or newer than 3.13, in one line. The standard library only;
 the first lines stay readable for any Python 3 so that the refusal can be printed.
 
-Usage: python3 scripts/environment.py demo|test
+Usage: python3 scripts/environment.py demo|page|docs|test
 """
 
 import sys
@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
-EXTRAS = {"demo": "", "test": "[test,check]"}
+EXTRAS = {"demo": "", "page": "[serve,client]", "docs": "[docs]", "test": "[test,check]"}
 #: The build back ends are pinned too: builds run in this environment, not in an isolated, unpinned one.
 #: tinyrpc (of pulsestreamer) has no wheel on the index and is built by setuptools, which newer Pythons lack.
 BUILD_TOOLS = ("hatchling", "editables", "setuptools")

@@ -1,8 +1,8 @@
 """The ten-node lab, live on emulated instruments: each link loses its light, each node is killed, in turn.
 
-Owns the outages and what is seen of the three standing requests; processes belong to the supervisor. A request
-that needs what is gone must be re-routed or ended within WITHIN_S of it, and what is ended is asked for again
-once all is repaired. Times are those of the agents' own reports, against the moment of the outage.
+Owns the outages and what is seen of the three standing requests; processes belong to the supervisor. A
+request that needs what is gone must be re-routed or ended within WITHIN_S of it, and what has ended is asked
+for again once all is repaired. Times are those of the agents' reports, against the moment of the outage.
 
 Usage: python -m tests.hosts.outages_run [--only NAME ...]    writes bench/results/outages_live.json
 """
@@ -131,7 +131,8 @@ class Rounds:
         await self.up.until(decided, f"{outage} is decided", PATIENCE_S)
         case.others = sum(len(self.told(name, "pair_delivered")) - before[name] for name in beside)
         await mend()
-        print(outage, case.affected, {k: round(v, 2) for k, v in case.after_s.items()}, flush=True)
+        times = {name: round(after_s, 2) for name, after_s in case.after_s.items()}
+        say(f"{outage}: {case.affected} {times}")
 
     def _look(self, case: Case, name: str, at_ns: int) -> None:
         outage = case.outage
@@ -150,13 +151,14 @@ class Rounds:
                 return
 
 
-async def run(only: list[str]) -> list[Case]:
-    """All outages, or those of the links and nodes named."""
+async def run(only: list[str]) -> tuple[float, list[Case]]:
+    """All outages, or those of the links and nodes named; and the seconds until the lab was ready."""
     with tempfile.TemporaryDirectory() as folder:
         lab = live_lab(Path(folder), "scy_qnet")
         began_s = time.monotonic()
         async with lab_up(lab, Path(folder) / "state", ready_s=120.0) as up:
-            print(f"ready after {time.monotonic() - began_s:.1f} s", flush=True)
+            ready_s = time.monotonic() - began_s
+            say(f"ready after {ready_s:.1f} s")
             rounds = Rounds(up)
             truths = {truth.name: truth for truth in lab.world()[0]}
             supervisor = up.supervisor
@@ -185,10 +187,16 @@ async def run(only: list[str]) -> list[Case]:
                         await wait_for(up.is_ready, "all are ready again", PATIENCE_S)
 
                     await rounds.go_through(Outage("node", node), kill, revive)
-            return rounds.cases
+            return ready_s, rounds.cases
 
 
-def result_of(cases: list[Case]) -> dict[str, Any]:
+def say(text: str) -> None:
+    """To whoever started it, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def result_of(ready_s: float, cases: list[Case]) -> dict[str, Any]:
     """As a table."""
     rows = []
     for kind in ("link", "node"):
@@ -216,7 +224,7 @@ def result_of(cases: list[Case]) -> dict[str, Any]:
         "title": "The ten-node lab, live on emulated instruments, loses each link and node in turn",
         "command": "python -m tests.hosts.outages_run",
         "rows": rows,
-        "note": f"{len(cases)} outages; of {gone} requests the source itself was killed. Others delivered "
+        "note": f"20 agents, ready after {ready_s:.1f} s; {len(cases)} outages; of {gone} requests the source itself was killed. Others delivered "
         f"{sum(case.others for case in cases)} pairs meanwhile.",
     }
 
@@ -226,15 +234,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[])
     only = parser.parse_args().only
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    cases = asyncio.run(run(only))
+    ready_s, cases = asyncio.run(run(only))
     late = [
         f"{case.outage}: {name} {case.affected[name]} after {after_s:.2f} s"
         for case in cases
         for name, after_s in case.after_s.items()
         if after_s > WITHIN_S
     ]
-    result = result_of(cases)
-    print(json.dumps(result, indent=1), *late, sep="\n")
+    result = result_of(ready_s, cases)
+    say("\n".join([json.dumps(result, indent=1), *late]))
     if not only:
         target = ROOT / "bench" / "results" / "outages_live.json"
         target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
