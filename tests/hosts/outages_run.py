@@ -224,8 +224,8 @@ def result_of(ready_s: float, cases: list[Case]) -> dict[str, Any]:
         "title": "The ten-node lab, live on emulated instruments, loses each link and node in turn",
         "command": "python -m tests.hosts.outages_run",
         "rows": rows,
-        "note": f"20 agents, ready after {ready_s:.1f} s; {len(cases)} outages; of {gone} requests the source "
-        f"itself was killed. Others delivered {sum(case.others for case in cases)} pairs meanwhile.",
+        "note": f"20 agents, ready after {ready_s:.1f} s; {len(cases)} outages; the source of "
+        f"{gone} requests was killed itself. Others delivered {sum(case.others for case in cases)} pairs meanwhile.",
     }
 
 
