@@ -66,8 +66,9 @@ from bellwire.core.sequence_messages import (
     PartTold,
     PartWanted,
 )
+from bellwire.core.topology_messages import AnnouncementWanted, MapTold, NodeAnnounced
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
 
 
@@ -324,6 +325,9 @@ Message = (
     | PairsChecked
     | LinkAdvertised
     | RegionTold
+    | NodeAnnounced
+    | AnnouncementWanted
+    | MapTold
     | PlanWanted
     | PlanProposed
     | PlanInstall

@@ -18,6 +18,8 @@ from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
     CorrectiveAction,
     EntanglementReported,
+    NodeLeaving,
+    PeerLeft,
     PeerLost,
     PeerRestarted,
     PlanActive,
@@ -92,6 +94,7 @@ class RequestProcessing:
         self._tokens: dict[int, tuple[Life, RequestRecord]] = {}
         self._lost: dict[NodeId, None] = {}
         self._version = 0
+        self._leaving: str | None = None  # why nothing is taken any more, None: this node stays
 
     def on_events(self) -> Mapping[type, Handler]:
         return {Started: self._on_started, Persisted: self._on_persisted}
@@ -110,6 +113,8 @@ class RequestProcessing:
             EntanglementReported: self._on_entanglement,
             PeerLost: self._on_peer_lost,
             PeerRestarted: self._on_peer_restarted,
+            PeerLeft: self._on_peer_left,
+            NodeLeaving: self._on_leaving,
             SequenceTold: self._on_sequence,
         }
 
@@ -173,6 +178,7 @@ class RequestProcessing:
         fault = fault_of(request, self.settings, self.node)
         if fault is None and self.unfinished >= UNFINISHED_MAX:
             fault = f"{self.unfinished} requests are under way here, the limit is {UNFINISHED_MAX}: try later"
+        fault = fault or self._leaving
         if fault is not None:
             step.order(words.refused(request.request_id, fault))
             step.tell(words.refusal(request.request_id, fault))
@@ -330,6 +336,22 @@ class RequestProcessing:
 
     def _on_peer_restarted(self, step: Step, notice: PeerRestarted) -> None:
         self._lost.pop(notice.peer, None)
+
+    def _on_peer_left(self, step: Step, notice: PeerLeft) -> None:
+        """Nobody can serve a request for a node that has gone; one that only leads through it is planned anew
+        when the node refuses to renew its part."""
+        for life in self.lives.values():
+            if notice.peer in life.request.target_nodes:
+                self._give_up(step, life, f"{notice.peer} left the network: {notice.reason}")
+
+    def _on_leaving(self, step: Step, notice: NodeLeaving) -> None:
+        self._leaving = f"{self.node} leaves the network: {notice.reason}"
+        for life in self.lives.values():
+            self._give_up(step, life, self._leaving)
+
+    def _give_up(self, step: Step, life: Life, reason: str) -> None:
+        if life.record.outcome is None:
+            self._end(step, life, "terminated", "failed", reason)
 
     # ---- progress and end
 

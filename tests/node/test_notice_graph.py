@@ -16,7 +16,7 @@ from bellwire.baselines.centre import with_centre
 from bellwire.core import notices as words
 from bellwire.core.machine import Part
 from bellwire.core.plans import store_request
-from bellwire.core.settings import StoreSettings, SuperLinkSettings
+from bellwire.core.settings import StoreSettings, SuperLinkSettings, TopologySettings
 from bellwire.node.machines import make_machine
 from tests.node.networks import chain
 
@@ -78,6 +78,7 @@ LOOPS: dict[Edge, str] = {
         for giver in ("QubitUses", "StoredStates")
         for taker in ("QubitUses", "StoredStates")
     },
+    ("NodeAnnouncing", "LinkStateTold", "NodeAnnouncing"): "it is told of a ping, and answered later by a timer",
     ("ExecutionMonitoring", "CorrectiveAction", "RequestProcessing"): "told at a deadline, and then not soon",
 }
 
@@ -102,7 +103,7 @@ def parts_of(node: str) -> tuple[Part, ...]:
         request=store_request("a", "b"), route=("a", "r", "b"), tree="((a r) (r b))", target=1, threshold=1
     )
     stores = StoreSettings(continuous=True, super_links=(link,))
-    network = msgspec.structs.replace(with_centre(chain()), stores=stores)
+    network = msgspec.structs.replace(with_centre(chain()), stores=stores, topology=TopologySettings())
     nodes = {
         name: one
         if one.memory is None
