@@ -15,14 +15,7 @@ from bellwire.calibration.bench import LinkBench, MemoryPlace
 from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.photonics import HeraldPhysics
 from bellwire.core.plans import EntanglementRequest
-from bellwire.core.settings import (
-    LinkSettings,
-    MemorySettings,
-    NetworkSettings,
-    NodeSettings,
-    Timers,
-    TopologySettings,
-)
+from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings, Timers
 from bellwire.core.units import NS_PER_MS, NS_PER_US, ns_from_s
 from bellwire.labs import models, scenarios
 from bellwire.labs.architectures import believed_physics, true_physics
@@ -305,7 +298,7 @@ def _network(
         monitor=file.monitoring.settings(),
         correct_frames=file.correct_frames,
         ledgers=file.ledgers,
-        topology=TopologySettings(),
+        topology=file.topology.settings(live=live),
     )
     if file.central_ledger is not None:
         service_ns = round(file.central_ledger.service_ms * NS_PER_MS)

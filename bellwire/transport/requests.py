@@ -148,6 +148,11 @@ class RequestProcessing:
                 )
                 self._end(step, life, "deadline_over", "failed", reason)
 
+    @property
+    def writing(self) -> bool:
+        """True while a record of a request is on its way to the store."""
+        return bool(self._tokens)
+
     def status(self, request_id: RequestId) -> str | None:
         """The state of a request by the names of the table; None: never seen here."""
         life = self.lives.get(request_id)
