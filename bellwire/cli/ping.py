@@ -188,8 +188,8 @@ def _words(document: dict[str, Any]) -> str:
             f"{basis} {one['errors']}/{one['pairs']}" for basis, one in document["qber"].items()
         )
         lines.append(
-            f"  {document['pairs']} pairs, errors {qbers}; fidelity {document['fidelity']:.3f}, 95 % interval "
-            f"{document['fidelity_low']:.3f} .. {document['fidelity_high']:.3f}"
+            f"  {document['pairs']} pairs, errors {qbers}; fidelity {document['fidelity']:.3f}, "
+            f"95 % interval {document['fidelity_low']:.3f} .. {document['fidelity_high']:.3f}"
         )
     if document["reason"]:
         lines.append(f"  {document['reason']}")

@@ -66,9 +66,6 @@ def _links(lab: str, seen: Document) -> "RenderableType":
                 None if one["nodes"] is None else " ".join(one["nodes"]),
                 one["state"],
                 one["since_s"],
-                None
-                if point is None
-                else point["success_probability"] * claim["lanes"] * 1e9 / claim["period_ns"],
                 _rate_hz(claims[0]) if claims else None,
                 show.fidelity(claims[0]["points"][0]["fidelity"]) if claims else None,
                 None if found is None else f"{found['verdict']} {show.fidelity(found['fidelity'])}",

@@ -29,7 +29,6 @@ from bellwire.core.link_words import (
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.topology_messages import LinkVerification
 from bellwire.link_layer.estimation.counts import BASES, Counts, expected_parity
-from bellwire.link_layer.estimation.intervals import fidelity_interval
 from bellwire.link_layer.estimation.ping import PingTest
 
 PingBasis = Literal["X", "Z", "Y"]
@@ -175,7 +174,7 @@ class QuantumPing:
     def found(self, at_ns: int | None = None) -> LinkVerification:
         """The result as the map keeps it. `at_ns`: when no pair came at all."""
         pairs = self.counts.tests
-        low, high = fidelity_interval(self.counts) if pairs else (0.0, 1.0)
+        low, high = self.test.interval(self.errors, pairs) if pairs else (0.0, 1.0)
         best = self.test.fidelity_of(self.errors, pairs) if pairs else 0.0
         return LinkVerification(
             verdict=self.verdict,

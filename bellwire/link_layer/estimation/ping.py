@@ -17,6 +17,7 @@ and stopping at `pairs_max` change them, so they are computed here for the very 
 all ways in which it can go. Between the two fidelities either answer is right.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import comb, log
 from typing import NamedTuple
@@ -28,7 +29,7 @@ FIDELITY_RANGE = (0.25, 0.999)
 """The worse fidelity is no less, the better one no more: without any error expected one error would
 decide."""
 
-PAIRS_MAX = 10_000
+PAIRS_MAX = 1_000
 """More are no ping; estimating a fidelity is the work of test rounds and of calibration."""
 
 
@@ -89,6 +90,19 @@ class PingTest:
         share = (1.0 - (1.0 - 2.0 * errors / pairs) / self.contrast) / 2.0
         return min(1.0, max(0.0, 1.0 - 1.5 * share))
 
+    def interval(self, errors: int, pairs: int, confidence: float = 0.95) -> tuple[float, float]:
+        """Both ends of an interval of the fidelity, cut to 0..1: that of Clopper and Pearson (1934) for the
+        chance of an error. For a number of pairs that was fixed it holds the truth at least this often; that
+        the test stops when it has seen enough costs it little (tests/link_layer/test_ping_statistics.py)."""
+        tail = (1.0 - confidence) / 2.0
+        most = 1.0 if errors == pairs else _chance_where(tail, lambda q: _at_most(errors, pairs, q))
+        least = 0.0 if errors == 0 else _chance_where(1.0 - tail, lambda q: _at_most(errors - 1, pairs, q))
+        ends = [
+            min(1.0, max(0.0, 1.0 - 0.75 * (1.0 - (1.0 - 2.0 * chance) / self.contrast)))
+            for chance in (most, least)
+        ]
+        return ends[0], ends[1]
+
     def evidence(self, errors: int, pairs: int) -> float:
         """Log-likelihood ratio of the worse fidelity against the better one."""
         good, bad = self.error_chance(self.fidelity), self.error_chance(self.fidelity_bad)
@@ -135,3 +149,17 @@ class PingTest:
                     ended[verdict] += chance
         ended["undecided"] = sum(going.values())
         return Chances(ended["yes"], ended["no"], ended["undecided"], expected)
+
+
+def _at_most(errors: int, pairs: int, error: float) -> float:
+    """Chance of so many errors or fewer among the pairs."""
+    return sum(comb(pairs, k) * error**k * (1.0 - error) ** (pairs - k) for k in range(errors + 1))
+
+
+def _chance_where(wanted: float, falling: Callable[[float], float]) -> float:
+    """Where a function that falls from 1 at 0 to 0 at 1 has this value, to 1e-9."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if falling(middle) > wanted else (low, middle)
+    return (low + high) / 2.0
