@@ -35,7 +35,7 @@ def ping(
     all_links: Annotated[bool, typer.Option("--all", help="Every link, one after the other.")] = False,
     count: Annotated[int, typer.Option("--count", help="Pairs at most.")] = 240,
     fidelity: Annotated[
-        float | None, typer.Option("--fidelity", help="Wanted; default: as the lab file states it.")
+        float | None, typer.Option("--fidelity", help="Wanted; default: as stated, less the error of that.")
     ] = None,
     margin: Annotated[
         float, typer.Option("--margin", help="A link worse by so much is to be told from a good one.")
@@ -58,8 +58,9 @@ def ping(
     import secrets
 
     from bellwire.labs import load_lab
-    from bellwire.link_layer.estimation.ping import PingTest
+    from bellwire.link_layer.estimation.ping import FIDELITY_RANGE, PingTest
     from bellwire.link_layer.quantum_ping import QuantumPing, readout_contrast, stated_fidelity
+    from bellwire.planner.advertised import FILE_FIDELITY_ERROR
 
     if not 0.0 < within_s < float("inf"):
         raise ConfigError(f"--within-s {within_s:g}: give a number of seconds above 0")
@@ -75,7 +76,11 @@ def ping(
     asked: list[QuantumPing] = []
     for number, (origin, name) in enumerate(ways):
         link = network.links[name]
-        wanted = min(stated_fidelity(link), 0.999) if fidelity is None else fidelity
+        wanted = fidelity
+        if wanted is None:
+            # A link that misses its stated fidelity by the error that the statement has itself is as stated.
+            error = FILE_FIDELITY_ERROR if link.fidelity_error is None else link.fidelity_error
+            wanted = min(stated_fidelity(link) - error, FIDELITY_RANGE[1])
         test = PingTest(
             fidelity=wanted,
             margin=margin,
