@@ -19,6 +19,7 @@ from bellwire.cli.exits import INTERRUPTED, UNSUCCESSFUL
 from bellwire.cli.logs import logs_on_stderr
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab, near
 from bellwire.core.errors import ConfigError
+from bellwire.core.registry import nearest
 
 if TYPE_CHECKING:
     from bellwire.cli.lab_status import LabStatus
@@ -71,6 +72,10 @@ def up(
     state: StateOption = STATE,
     submit: Annotated[bool, typer.Option(help="Submit the requests of the lab file.")] = True,
     once: Annotated[bool, typer.Option("--once", help="Stop when all requests have ended.")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NODE", help="Do not start it; `bellwire node` does later."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start every process of a lab and show what it does, until Ctrl-C."""
@@ -78,10 +83,21 @@ def up(
     from bellwire.labs import load_lab
 
     loaded = with_stored_calibrations(load_lab(find_lab(lab), live=True), state)
-    _run(loaded, state, as_json, submit=submit, to_the_end=once)
+    for name in without or ():
+        if name not in loaded.network.nodes:
+            raise ConfigError(f'unknown node "{name}"{nearest(name, loaded.network.nodes)}', where=lab)
+    _run(loaded, state, as_json, submit=submit, to_the_end=once, absent=tuple(without or ()))
 
 
-def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bool) -> None:
+def _run(
+    lab: "Lab",
+    state: Path,
+    as_json: bool,
+    *,
+    submit: bool,
+    to_the_end: bool,
+    absent: tuple[str, ...] = (),
+) -> None:
     import asyncio
 
     silent = [name for name in lab.network.nodes if name not in lab.addresses]
@@ -102,7 +118,7 @@ def _run(lab: "Lab", state: Path, as_json: bool, *, submit: bool, to_the_end: bo
         screen = open_screen(closing, picture, status, quiet=as_json)
         closing.enter_context(logs_on_stderr())
         following = Following(lab, state, picture, status, screen, to_the_end=to_the_end)
-        run_dir = asyncio.run(following.run(submit=submit))
+        run_dir = asyncio.run(following.run(submit=submit, absent=absent))
     picture.take_recorded(run_dir)
     picture.take_truth(run_dir / "truth.jsonl")
     interrupted = following.interrupted
@@ -152,8 +168,8 @@ class Following:
         self._ending = False  # the lab works on while its processes are asked for the last time
         self._stopping = False  # nobody is asked any more: their silence would look like trouble
 
-    async def run(self, *, submit: bool) -> Path:
-        """Run until the end or a signal; returns the run directory."""
+    async def run(self, *, submit: bool, absent: tuple[str, ...] = ()) -> Path:
+        """Run until the end or a signal; returns the run directory. absent: nodes that are not started."""
         import asyncio
 
         from bellwire.runtime.supervisor import run_lab
@@ -170,6 +186,7 @@ class Following:
                 on_reports=self._picture.take,
                 until=self._until,
                 poll_s=POLL_S,
+                absent=absent,
             )
         finally:
             watching.cancel()

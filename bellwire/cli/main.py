@@ -25,6 +25,7 @@ from bellwire.cli import (
     keys,
     links,
     live,
+    ping,
     plan,
     processes,
     reference,
@@ -35,6 +36,7 @@ from bellwire.cli import (
     sweep,
     tags,
     tokens,
+    topology,
     track,
     tune,
 )
@@ -80,6 +82,9 @@ app.command()(device.device)
 app.command()(discover.discover)
 app.command()(fault.fault)
 app.command()(links.links)
+app.command()(ping.ping)
+app.command()(topology.topology)
+app.command()(topology.leave)
 app.command()(calibrate.calibrate)
 app.command()(track.track)
 app.command()(calibrations.calibrations)

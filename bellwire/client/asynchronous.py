@@ -70,6 +70,10 @@ class AsyncClient:
         """One of them."""
         return await self._do(calls.link(name))
 
+    async def topology(self) -> words.Topology:
+        """The map of the network as each agent sees it, and where they disagree."""
+        return await self._do(calls.topology())
+
     async def calibrations(self, link: str, *, history: bool = False) -> words.LinkCalibrations:
         """What procedures have found out about a link; with `history` earlier runs too."""
         return await self._do(calls.calibrations(link, history))

@@ -38,6 +38,7 @@ _nodes = _reading(list[words.Node])
 _node = _reading(words.Node)
 _links = _reading(list[words.Link])
 _link = _reading(words.Link)
+_topology = _reading(words.Topology)
 _calibrations = _reading(words.LinkCalibrations)
 _request = _reading(words.Request)
 _requests = _reading(words.RequestPage)
@@ -70,6 +71,11 @@ def links() -> Call[list[words.Link]]:
 def link(name: str) -> Call[words.Link]:
     """One of them."""
     return Call("GET", f"/v1/links/{quote(name, safe='')}", _link)
+
+
+def topology() -> Call[words.Topology]:
+    """The map of the network as each agent sees it."""
+    return Call("GET", "/v1/topology", _topology)
 
 
 def calibrations(link: str, history: bool) -> Call[words.LinkCalibrations]:

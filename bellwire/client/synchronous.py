@@ -70,6 +70,10 @@ class Client:
         """One of them."""
         return self._do(calls.link(name))
 
+    def topology(self) -> words.Topology:
+        """The map of the network as each agent sees it, and where they disagree."""
+        return self._do(calls.topology())
+
     def calibrations(self, link: str, *, history: bool = False) -> words.LinkCalibrations:
         """What procedures have found out about a link; with `history` earlier runs too."""
         return self._do(calls.calibrations(link, history))

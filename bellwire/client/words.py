@@ -275,6 +275,62 @@ class Link(Told):
     obstacles: list[str] | None = Field(description="What keeps its station from heralding; null: unknown.")
 
 
+class MapNode(Told):
+    """A node on the map of one agent. What only an announcement tells is null before there is one."""
+
+    state: Literal["unheard", "up", "suspect", "down", "left"]
+    reason: str = Field(description='Why; "" while it is up.')
+    since_s: float = Field(description="For so long it has been in this state.")
+    incarnation: int | None = Field(description="How often its agent has been started.")
+    announcement: int | None = Field(description="Number of its latest announcement in this incarnation.")
+    role: str | None
+    relays: bool | None = Field(description="Swaps for others.")
+    region: str | None
+    software: str | None = Field(description="Version of bellwire.")
+    schema_version: int | None = Field(alias="schema", description="Version of the messages.")
+    memory: dict[str, int | None] | None
+    links: list[str]
+    agrees: bool | None = Field(description="With this agent's map, when it last told its digest.")
+    agreed_s: float | None = Field(description="Seconds since it told it.")
+
+
+class MapLink(Told):
+    """A link on the map of one agent."""
+
+    state: Literal["down", "contradicted", "half_announced", "suspect", "degraded", "verified", "unverified"]
+    reason: str
+    since_s: float
+    nodes: list[str] | None = Field(description="Both ends as announced; null: nobody has.")
+    station: str | None
+    claims: dict[str, dict[str, Any]] = Field(description="What each end and the station announce of it.")
+    verification: dict[str, Any] | None = Field(description="The latest quantum ping; null: none.")
+
+
+class Map(Told):
+    """The network as one agent sees it."""
+
+    seen_by: str
+    digest: str = Field(description="Equal digests: the same announcements have arrived.")
+    version: dict[str, tuple[int, int]] = Field(
+        description="Incarnation and number of the latest announcement of each node."
+    )
+    missing: list[str] = Field(description="Nodes that have announced nothing there.")
+    nodes: dict[str, MapNode]
+    links: dict[str, MapLink]
+
+
+class Topology(Told):
+    """The maps of all agents that answer, and where they disagree."""
+
+    lab: str
+    agree: bool
+    disagreements: list[str] = Field(description="A sentence each.")
+    silent: list[str] = Field(description="Agents that do not answer or keep no map.")
+    left: list[str] = Field(description="Nodes that left the network in order.")
+    digests: dict[str, str]
+    maps: dict[str, Map]
+
+
 class Calibration(Told):
     """One run of a procedure on a link."""
 

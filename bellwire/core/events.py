@@ -11,6 +11,7 @@ from bellwire.core.link_words import LinkCreate
 from bellwire.core.messages import Message
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.record import TaggedWord
+from bellwire.core.topology_messages import LinkVerification
 
 Ended = Literal["done", "failed", "unknown"]
 """The three ways in which a device order ends, exactly one of them (architecture.md section 3)."""
@@ -234,6 +235,19 @@ class StorageAsked(TaggedWord, frozen=True, kw_only=True):
     within_ns: int  # it is not begun later than that
 
 
+class LinkPinged(TaggedWord, frozen=True, kw_only=True):
+    """Somebody has measured pairs of a link of this node and tells what came of it."""
+
+    link: LinkId
+    found: LinkVerification
+
+
+class LeaveAsked(TaggedWord, frozen=True, kw_only=True):
+    """The operator wants this node to leave the network in order. It stays away until its next life."""
+
+    reason: str
+
+
 class Record(TaggedWord, frozen=True, kw_only=True):
     """A durable record: `key` names the thing, a later record of the same kind and key replaces an earlier
     one."""
@@ -271,4 +285,6 @@ Event = (
     | LinkRestAsked
     | LinkRestGivenUp
     | StorageAsked
+    | LinkPinged
+    | LeaveAsked
 )

@@ -18,6 +18,9 @@ in time. NORES: the queue is full."""
 Basis = Literal["X", "Y", "Z", "Z+45", "Z-45"]
 """Measured observable; Z+45 and Z-45 are (Z +- X)/sqrt 2, the CHSH bases."""
 
+LinkVerdict = Literal["yes", "no", "undecided"]
+"""Whether a link entangles at a stated fidelity now, by a quantum ping."""
+
 PRIORITIES: int = 8
 """Priorities of the draft: 0..7, a higher one is served sooner."""
 

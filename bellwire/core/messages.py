@@ -68,6 +68,7 @@ from bellwire.core.sequence_messages import (
     PartTold,
     PartWanted,
 )
+from bellwire.core.topology_messages import AnnouncementWanted, MapTold, NodeAnnounced
 
 SCHEMA_VERSION = 9
 """Agreed in the channel's greeting; peers of different versions refuse each other."""
@@ -330,6 +331,9 @@ Message = (
     | AttemptsWanted
     | AttemptsTold
     | RegionTold
+    | NodeAnnounced
+    | AnnouncementWanted
+    | MapTold
     | PlanWanted
     | PlanProposed
     | PlanInstall

@@ -11,6 +11,7 @@ from bellwire.core.ids import End, LinkId, NodeId, RequestId
 from bellwire.core.link_messages import LinkAdvertised
 from bellwire.core.plans import BestOffer, EntanglementRequest, LinkPlan, NodePlan, RequestPlan, SequencePart
 from bellwire.core.record import Word
+from bellwire.core.topology_messages import LinkCondition, NodeAnnounced
 from bellwire.core.view import LedgerView
 
 CorrectiveActionType = Literal["continue", "replan", "adjust_rate", "adjust_fidelity", "suspend", "terminate"]
@@ -224,18 +225,37 @@ class PeerLost(Word, frozen=True, kw_only=True):
     peer: NodeId
 
 
+class LinkStateTold(Word, frozen=True, kw_only=True):
+    """How it is with a link of this node, as one of its parts has found out: the node announces it."""
+
+    link: LinkId
+    state: LinkCondition
+    reason: str  # for people; "" for up
+
+
+class SelfAnnounced(Word, frozen=True, kw_only=True):
+    """What this node has just announced of itself: the own map's copy of what its peers were sent."""
+
+    announced: NodeAnnounced
+
+
+class NodeLeaving(Word, frozen=True, kw_only=True):
+    """This node leaves the network: no new work, and what is under way ends."""
+
+    reason: str
+
+
+class PeerLeft(Word, frozen=True, kw_only=True):
+    """A peer says that it leaves; told once in each of its lives, before PeerLost."""
+
+    peer: NodeId
+    reason: str
+
+
 class LinkFiguresTold(Word, frozen=True, kw_only=True):
     """The link layer advertises a link of this node: the own planner's copy of what its peers were sent."""
 
     advertised: LinkAdvertised
-
-
-class LinkStateTold(Word, frozen=True, kw_only=True):
-    """The link layer, side 0: a link of this node makes no pairs, or does again."""
-
-    link: LinkId
-    state: Literal["up", "down"]
-    reason: str  # "" when it is up
 
 
 class LinkStateHeard(Word, frozen=True, kw_only=True):
@@ -323,8 +343,11 @@ Notice = (
     | EntanglementReported
     | PeerRestarted
     | PeerLost
-    | LinkFiguresTold
     | LinkStateTold
+    | SelfAnnounced
+    | NodeLeaving
+    | PeerLeft
+    | LinkFiguresTold
     | LinkStateHeard
     | QubitDelivered
     | PairKept

@@ -212,6 +212,13 @@ class StoreSettings(Word, frozen=True, kw_only=True):
     pause_ns: int = 5_000_000
 
 
+class TopologySettings(Word, frozen=True, kw_only=True):
+    """How nodes announce themselves and compare their maps (docs/topology.md)."""
+
+    gap_ns: int = 100_000_000  # between two announcements of one node at least
+    look_ns: int = 1_000_000_000  # so often a node compares its map with that of one other, in turn
+
+
 LedgerScope = Literal["network", "routes"]
 """What a replica hears of: every fact, or those of requests that its node serves (docs/gem.md)."""
 
@@ -230,6 +237,7 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     ledgers: LedgerScope = "network"
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
     stores: StoreSettings | None = None  # None: no pairs are kept over several links
+    topology: TopologySettings | None = None  # None: nodes announce nothing and keep no map
 
     def owner(self, link: LinkId, side: int) -> NodeId:
         """The node at a side of a link."""
@@ -251,3 +259,35 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
         return tuple(
             name for name, one in self.nodes.items() if one.region == region and one.memory is not None
         )
+
+    def mapped_by(self, node: NodeId) -> tuple[NodeId, ...]:
+        """The nodes and stations on this node's map, in the order of the network: all, or, where ledgers keep
+        to routes, those on a link with an end in the node's region."""
+        if self.ledgers == "network":
+            return tuple(self.nodes)
+        region = self._place_of(node)
+        found: set[NodeId] = {name for name in self.nodes if self._place_of(name) == region}
+        for link in self.links.values():
+            if any(self.nodes[end].region == region for end in link.nodes):
+                found.update(link.nodes if link.station is None else (*link.nodes, link.station))
+        return tuple(name for name in self.nodes if name in found)
+
+    def announces_to(self, node: NodeId) -> tuple[NodeId, ...]:
+        """The nodes and stations that have this node on their map, itself left out."""
+        if self.ledgers == "network":
+            return tuple(name for name in self.nodes if name != node)
+        regions = {self._place_of(node)}
+        for link in self.nodes[node].links:
+            regions.update(self.nodes[end].region for end in self.links[link].nodes)
+        return tuple(name for name in self.nodes if name != node and self._place_of(name) in regions)
+
+    def share_map(self, one: NodeId, other: NodeId) -> bool:
+        """True for two nodes whose maps must be equal once all is said."""
+        return self.ledgers == "network" or self._place_of(one) == self._place_of(other)
+
+    def _place_of(self, node: NodeId) -> str:
+        """The region of a node; of a station that of side 0 of its link."""
+        settings = self.nodes[node]
+        if settings.memory is not None or not settings.links:
+            return settings.region
+        return self.nodes[self.links[settings.links[0]].nodes[0]].region

@@ -298,6 +298,7 @@ def _network(
         monitor=file.monitoring.settings(),
         correct_frames=file.correct_frames,
         ledgers=file.ledgers,
+        topology=file.topology.settings(live=live),
     )
     if file.central_ledger is not None:
         service_ns = round(file.central_ledger.service_ms * NS_PER_MS)

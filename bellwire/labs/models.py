@@ -38,6 +38,7 @@ from bellwire.labs.sections import (
     Section,
 )
 from bellwire.labs.stores import Predistribution
+from bellwire.labs.topology import Topology
 
 ChannelNumber = Annotated[int, Field(ge=1, le=64)]
 
@@ -335,4 +336,5 @@ class LabFile(Section):
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()
     monitoring: Monitoring = Monitoring()
+    topology: Topology = Topology()
     limits: Limits = Limits()

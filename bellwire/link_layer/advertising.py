@@ -148,11 +148,14 @@ class LinkAdvertising:
 
     def _state_told(self, step: Step, notice: LinkStateTold) -> None:
         """Whoever plans with a link must not learn last that it makes no pairs."""
-        self._ends[notice.link] = self._all[notice.link]
+        end = self._all.get(notice.link)
+        if end is None:
+            return  # the node of the other end speaks for it
+        self._ends[notice.link] = end
         if self._due_ns is None:
             self._due_ns = step.now_ns + self._timers.advert_look_ns
-        self._look(step, self._all[notice.link], self._adverts[notice.link])
-        if notice.state == "up" and not may_have_news(self._all[notice.link].settings):
+        self._look(step, end, self._adverts[notice.link])
+        if not end.down() and not may_have_news(end.settings):
             del self._ends[notice.link]  # it has said all that it may ever have to say
 
     def _plan_installed(self, step: Step, notice: PlanInstalled) -> None:

@@ -28,7 +28,9 @@ from bellwire.link_layer.stored_states import StoredStates
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
+from bellwire.planner.announcing import NodeAnnouncing
 from bellwire.planner.broken_routes import BrokenRoutes
+from bellwire.planner.network_map import NetworkMap
 from bellwire.planner.offers import best_offer
 from bellwire.planner.protocols import Messaging, PlanDispatch
 from bellwire.planner.regions import RegionNews
@@ -76,6 +78,8 @@ class QuantumNode(NodeMachine):
         self.sequences: Sequences | None = None
         self.advertised: AdvertisedLinks | None = None
         self.predistribution: PreDistribution | None = None
+        topology = _topology_parts(network, node)
+        self.network_map: NetworkMap | None = topology[0] if topology else None
         memory = network.nodes[node].memory
         if memory is None:
             raise LocalMisuse(f"{node} has no memory")
@@ -91,6 +95,7 @@ class QuantumNode(NodeMachine):
             *([self.central] if network.centre is not None else []),
             self.fusion,
             messaging,
+            *topology,
         ]
         seldom = (self.purification, self.baselines, self.fusion)
         together: list[tuple[Part, ...]] = [self.gem.parts]  # two parts over one replica
@@ -155,11 +160,21 @@ def _held_ns(network: NetworkSettings, request: EntanglementRequest) -> int:
     return ns_from_s(hold_s(network, request))
 
 
+def _topology_parts(network: NetworkSettings, node: NodeId) -> tuple[()] | tuple[NetworkMap, NodeAnnouncing]:
+    """A node's map and its own announcements, where the network has them."""
+    if network.topology is None:
+        return ()
+    known = NetworkMap(network, node)
+    return known, NodeAnnouncing(network, network.topology, node, known.digest)
+
+
 class StationMachine(NodeMachine):
-    """A heralding station: physical and link parts only."""
+    """A heralding station: physical and link parts only, and its own announcement with a map."""
 
     def __init__(self, network: NetworkSettings, node: NodeId) -> None:
-        super().__init__(node, [HeraldingStation(network, node)])
+        topology = _topology_parts(network, node)
+        self.network_map: NetworkMap | None = topology[0] if topology else None
+        super().__init__(node, [HeraldingStation(network, node), *topology])
 
 
 def make_machine(

@@ -65,6 +65,10 @@ class Agents(Protocol):
         """Standings of the links for which a node speaks."""
         ...
 
+    async def topology(self, node: NodeId) -> Mapping[str, Any]:
+        """The map of a node (planner/map_document.py)."""
+        ...
+
 
 class ControlAgents:
     """The agents of a state directory, over the sockets that the command line uses."""
@@ -98,6 +102,9 @@ class ControlAgents:
 
     async def links(self, node: NodeId) -> Mapping[str, Any]:
         return await self._mapping(node, "links")
+
+    async def topology(self, node: NodeId) -> Mapping[str, Any]:
+        return await self._mapping(node, "topology")
 
     async def _mapping(self, node: NodeId, do: str, **fields: Any) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = await self._ask(node, do, **fields)

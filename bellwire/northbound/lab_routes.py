@@ -1,7 +1,8 @@
 """The lab and its nodes, links and calibrations: what can be seen of them.
 
 Owns these resources. Refuses figures of its own: those of the file are the planner's, measured ones the link
-ends', verdicts on links and nodes the command line's (lab_status.py), calibrations the store's.
+ends', verdicts on links and nodes the command line's (lab_status.py), calibrations the store's, maps the
+agents'.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from bellwire.northbound.access import Service, Viewer, may_answer
 from bellwire.northbound.agents import AgentRefusal, AgentSilent
 from bellwire.northbound.problems import Problem
 from bellwire.northbound.service import Northbound
+from bellwire.planner.map_document import joined_maps
 
 router = APIRouter(prefix="/v1", tags=["lab"])
 
@@ -107,6 +109,22 @@ def list_calibrations(
             for one in rows.values()
         ],
     )
+
+
+@router.get("/topology", responses=may_answer())
+async def read_topology(service: Service, _: Viewer) -> words.Topology:
+    """The map of the network as each agent sees it, and where they disagree."""
+
+    async def told_by(node: NodeId) -> dict[str, Any] | None:
+        try:
+            return dict(await service.agents.topology(node))
+        except (AgentSilent, AgentRefusal):
+            return None
+
+    names = list(service.lab.addresses)
+    answers = await asyncio.gather(*map(told_by, names))
+    maps = {name: answer for name, answer in zip(names, answers, strict=True) if answer is not None}
+    return words.Topology.model_validate(joined_maps(service.lab.name, names, maps))
 
 
 # ---- looking

@@ -10,7 +10,7 @@ from typing import Protocol
 from bellwire.core.events import PeerChanged
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.machine import Handler, Step
-from bellwire.core.notices import LinkStateHeard, PlanActive, RouteBroken
+from bellwire.core.notices import LinkStateHeard, PeerLost, PlanActive, RouteBroken
 from bellwire.core.plans import RequestPlan, is_pre_distributed
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.planner.advertised import KnowsLinks
@@ -41,14 +41,19 @@ class BrokenRoutes:
         self._heard = links
 
     def on_events(self) -> Mapping[type, Handler]:
-        """PeerChanged: the host's opinion about a peer, stations among them."""
+        """PeerChanged: peers that are back, stations among them."""
         return {PeerChanged: self._on_peer_changed}
 
     def on_messages(self) -> Mapping[type, Handler]:
         return {}
 
     def on_notices(self) -> Mapping[type, Handler]:
-        return {LinkStateHeard: self._on_link_state, PlanActive: self._on_plan_active}
+        """PeerLost: a verdict, or the peer has said that it leaves."""
+        return {
+            PeerLost: self._on_peer_lost,
+            LinkStateHeard: self._on_link_state,
+            PlanActive: self._on_plan_active,
+        }
 
     def gives(self) -> frozenset[type]:
         return frozenset({RouteBroken})
@@ -62,9 +67,11 @@ class BrokenRoutes:
     def _on_peer_changed(self, step: Step, event: PeerChanged) -> None:
         if event.state == "up":
             self.lost.discard(event.peer)
-        elif event.state == "down" and event.peer not in self.lost:
-            self.lost.add(event.peer)
-            self._tell(step, frozenset({event.peer}), {})
+
+    def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
+        if notice.peer not in self.lost:
+            self.lost.add(notice.peer)
+            self._tell(step, frozenset({notice.peer}), {})
 
     def _on_link_state(self, step: Step, notice: LinkStateHeard) -> None:
         if notice.down:

@@ -15,7 +15,7 @@ from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWithdrawn
 from bellwire.core.modes import is_foreign
-from bellwire.core.notices import LinkRequested, LinkWithdrawn, PlanInstalled, PlanRemoved
+from bellwire.core.notices import LinkRequested, LinkWithdrawn, NodeLeaving, PlanInstalled, PlanRemoved
 from bellwire.core.plans import WEIGHTS_MAX, NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
@@ -37,6 +37,7 @@ class Messaging:
         self._lapses_ns: dict[RequestId, int] = {}
         self._first_lapse_ns: int | None = None  # asked for in every step; None: no plan
         self._ended: dict[RequestId, int] = {}
+        self._leaving: str | None = None  # why no part is taken or renewed any more, None: the node stays
 
     def on_events(self) -> Mapping[type, Handler]:
         return {}
@@ -45,7 +46,7 @@ class Messaging:
         return {PlanInstall: self._on_install, PlanWithdrawn: self._on_withdrawn}
 
     def on_notices(self) -> Mapping[type, Handler]:
-        return {}
+        return {NodeLeaving: self._on_leaving}
 
     def gives(self) -> frozenset[type]:
         return frozenset((PlanInstalled, PlanRemoved, LinkRequested, LinkWithdrawn))
@@ -64,6 +65,8 @@ class Messaging:
 
         A refused part changes nothing: an older version stays in force until it is withdrawn or lapses.
         """
+        if self._leaving is not None:
+            return Lack(f"{self.node} leaves the network: {self._leaving}", ())
         known = self.plans.get(plan.request)
         if known is not None and plan.version == known.version:
             if plan != known:
@@ -149,6 +152,10 @@ class Messaging:
             if end.link not in own or self.settings.owner(end.link, end.side) != self.node:
                 return f"stored pair {end} has no end at {self.node}"
         return None
+
+    def _on_leaving(self, step: Step, notice: NodeLeaving) -> None:
+        """Sources hear of it when they renew, and plan without this node."""
+        self._leaving = notice.reason
 
     def _on_install(self, step: Step, received: Received) -> None:
         message = received.message

@@ -43,7 +43,9 @@ FLUSH_S = 0.25
 ALWAYS_NS = 1 << 63
 EXIT_MISUSE = 70
 EXIT_STORE = 74
-"""Exit codes of a node process: internal error, input/output error (sysexits.h)."""
+EXIT_LEFT = 75
+"""Exit codes of a node process: internal error, input/output error, left in order until it is started again
+(sysexits.h: software, I/O, temporary failure)."""
 
 
 class DeviceOrders(Protocol):

@@ -1,5 +1,6 @@
 """What an agent answers on its control channel: submit, cancel, replan, create, cancel_create, release_qubit,
-link_answers, links, status, ledger, reports, stop; request, requests, pairs, news (request_commands.py).
+link_answers, links, status, ledger, reports, stop; request, requests, pairs, news (request_commands.py);
+topology, pinged, leave (topology_commands.py).
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.
@@ -32,6 +33,7 @@ from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.link_standings import link_standings
 from bellwire.runtime.request_answers import ADMISSION_WAIT_MAX_S, submission_answer
 from bellwire.runtime.request_commands import request_commands
+from bellwire.runtime.topology_commands import topology_commands
 
 REPORTS_KEPT = 20_000
 ANSWERS_KEPT = 20_000
@@ -200,6 +202,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         "reports": reports,
         "stop": stop,
         **request_commands(agent.machine, agent.incarnation, shelf),
+        **topology_commands(agent, clock),
     }
 
 

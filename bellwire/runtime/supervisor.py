@@ -19,6 +19,7 @@ from bellwire.core.errors import ConfigError, DeviceFault
 from bellwire.core.ids import NodeId
 from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.plans import EntanglementRequest
+from bellwire.runtime.agent import EXIT_LEFT
 from bellwire.runtime.control import ask, socket_path
 from bellwire.runtime.keys import Keyring
 from bellwire.runtime.lab_words import LabEntry
@@ -55,8 +56,10 @@ class Supervisor:
         runs_dir: Path | None = None,
         ready_s: float = READY_S,
         strict: bool = False,
+        absent: Sequence[NodeId] = (),
     ) -> None:
-        """strict: an absent instrument stops the start; otherwise the lab runs without it, and says so."""
+        """strict: an absent instrument stops the start; otherwise the lab runs without it, and says so.
+        absent: nodes that are not started; they may join later (`join`)."""
         if lab.path is None and command_line is None:
             raise ConfigError("a lab that was not read from a file cannot be given to other processes")
         self.lab = lab
@@ -66,6 +69,7 @@ class Supervisor:
         self.killed: list[str] = []
         self.degraded: dict[str, str] = {}  # nodes that run without being ready, and why
         self._command_line = command_line or self._bellwire
+        self.absent: set[NodeId] = set(absent)  # not started yet, or left in order
         self._ready_s = ready_s
         self._strict = strict
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -104,9 +108,16 @@ class Supervisor:
         ):
             await self._launch(EMULATOR)
             await self._wait_ready([EMULATOR])
-        for name in self.lab.addresses:
+        names = [name for name in self.lab.addresses if name not in self.absent]
+        for name in names:
             await self._launch(name)
-        await self._wait_ready(list(self.lab.addresses))
+        await self._wait_ready(names)
+
+    async def join(self, name: NodeId) -> None:
+        """Start a node that was absent, and wait until it is ready."""
+        self.absent.discard(name)
+        await self._launch(name)
+        await self._wait_ready([name])
 
     async def stop(self) -> dict[str, Any]:
         """Stop every process: asked first, then terminated, then killed. Returns and stores the summary."""
@@ -218,6 +229,11 @@ class Supervisor:
                     self._failed.set_exception(problem)
                 self._log.error("process_refused", process=name, problem=str(problem))
                 return
+            if code == EXIT_LEFT:
+                self.absent.add(name)
+                del self._keepers[name]  # `join` keeps it again
+                self._log.info("process_left", process=name)
+                return
             self.restarts[name] = self.restarts.get(name, 0) + 1
             self._seen.pop(name, None)  # its reports are numbered from 1 again
             if loop.time() - began_s > STEADY_S:
@@ -242,7 +258,7 @@ class Supervisor:
                     continue
                 running.add(name)
                 self._refuse_wrong_instruments(name, status)
-                if status["ready"]:
+                if status["ready"] or self._waits_for_the_absent(status):
                     del waiting[name]
                 else:
                     waiting[name] = _why(status)
@@ -254,6 +270,13 @@ class Supervisor:
                 self._log.warning("lab_degraded", missing=told)
                 return
             await asyncio.sleep(READY_POLL_S if waiting else 0)
+
+    def _waits_for_the_absent(self, status: Mapping[str, Any]) -> bool:
+        """True for a node that lacks nothing but peers that nobody has started."""
+        silent = {peer for peer, state in status.get("peers", {}).items() if state != "up"}
+        instruments = status.get("instruments", {}).values()
+        ready = all(one["condition"] == "ready" for one in instruments)
+        return ready and bool(silent) and silent <= self.absent
 
     def _refuse_wrong_instruments(self, name: str, status: Mapping[str, Any]) -> None:
         for instrument, state in status.get("instruments", {}).items():
@@ -313,17 +336,19 @@ async def run_lab(
     until: Callable[[], bool] | None = None,
     poll_s: float = 0.2,
     command_line: CommandLine | None = None,
+    absent: Sequence[NodeId] = (),
 ) -> Path:
     """Run a lab until `until` is true, or until SIGINT or SIGTERM. Returns the run directory.
 
-    on_reports: called with the new reports of all nodes, every `poll_s`.
+    on_reports: called with the new reports of all nodes, every `poll_s`. absent: nodes that are not started,
+    and at which no request is submitted.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
         loop.add_signal_handler(number, ended.set)
-    supervisor = Supervisor(lab, state_dir, command_line=command_line)
+    supervisor = Supervisor(lab, state_dir, command_line=command_line, absent=absent)
     stopped = loop.create_task(ended.wait())
     try:
         started = loop.create_task(supervisor.start())
@@ -337,7 +362,8 @@ async def run_lab(
             on_ready(supervisor)
         if submit_requests:
             for request in lab.requests:
-                await supervisor.submit(request)
+                if request.target_nodes[0] not in absent:
+                    await supervisor.submit(request)
         while not ended.is_set():
             reports = await supervisor.new_reports()
             if on_reports is not None and reports:

@@ -6,7 +6,7 @@ protocol knowledge: the machines are those that run live (architecture.md, first
 
 import gc
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from bellwire.core.effects import (
@@ -139,10 +139,12 @@ class VirtualHost:
 
     # ---- life
 
-    def start(self) -> None:
-        """Start every node, submit the lab's requests, and plan the scenario's crashes and changes."""
+    def start(self, absent: Collection[NodeId] = ()) -> None:
+        """Start every node, submit the lab's requests, and plan the scenario's crashes and changes. absent:
+        nodes that are not started; they may join later (`join_at`)."""
         for node in self.network.nodes:
-            self._boot(node)
+            if node not in absent:
+                self._boot(node)
         for request in self.lab.requests:
             self._tell(request.target_nodes[0], RequestSubmitted(request=request))
         for crash in self.lab.scenario.crashes:
@@ -224,6 +226,23 @@ class VirtualHost:
                         self.incarnations[node],
                     )
         self.clock.at(now_ns + down_ns, HOUSEKEEPING, self._restart, node)
+
+    def join_at(self, at_ns: int, node: NodeId) -> None:
+        """A node that has not been there begins its first life."""
+        self.clock.at(at_ns, HOUSEKEEPING, self._join, node)
+
+    def _join(self, node: NodeId) -> None:
+        """The newcomer and every other host hear of each other, as soon as word can go there and back."""
+        if node in self.machines:
+            return
+        self._boot(node)
+        for peer, incarnation in self.incarnations.items():
+            if peer != node:
+                at_ns = self.clock.now_ns + self.network.delay_ns(node, peer)
+                here = PeerChanged(peer=node, state="up", incarnation=self.incarnations[node])
+                there = PeerChanged(peer=peer, state="up", incarnation=incarnation)
+                self.clock.at(at_ns, HOUSEKEEPING, self._tell, peer, here)
+                self.clock.at(at_ns, HOUSEKEEPING, self._tell, node, there)
 
     def _end_life(self, node: NodeId) -> None:
         """A node is gone, and what its memory held with it."""

@@ -6,7 +6,7 @@ machines' gap detection as on the live bus, and a peer is up, suspect or down by
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -165,9 +165,9 @@ class TroubledHost(MessageHost):
 
     # ---- life
 
-    def start(self) -> None:
+    def start(self, absent: Collection[NodeId] = ()) -> None:
         """Start everything, and plan the faults."""
-        super().start()
+        super().start(absent)
         at = self.clock.at
         for number, node in enumerate(self.network.nodes):
             at(number * HEARTBEAT_NS // len(self.network.nodes), HOUSEKEEPING, self._listen, node)

@@ -44,6 +44,9 @@ REQUEST_ROWS: Final[Rows] = {
     ("queued", "served"): "completed",
     ("queued", "deadline_over"): "failed",
     ("queued", "cancelled"): "cancelled",
+    ("recording", "terminated"): "failed",  # a node that it needs leaves the network
+    ("queued", "terminated"): "failed",
+    ("suspended", "terminated"): "failed",
     ("planning", "served"): "completed",  # the last pair settled while a new plan was sought
     ("planning", "duration_over"): "completed",
     ("planning", "deadline_over"): "failed",

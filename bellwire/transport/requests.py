@@ -19,6 +19,9 @@ from bellwire.core.notices import (
     CorrectiveAction,
     EntanglementReported,
     LinkStateHeard,
+    NodeLeaving,
+    PeerLeft,
+    PeerLost,
     PlanActive,
     PlanEnded,
     PlanFailed,
@@ -92,6 +95,7 @@ class RequestProcessing:
         self._tokens: dict[int, tuple[Life, RequestRecord]] = {}
         self._lost: dict[NodeId, None] = {}
         self._version = 0
+        self._leaving: str | None = None  # why nothing is taken any more, None: this node stays
 
     def on_events(self) -> Mapping[type, Handler]:
         return {
@@ -114,6 +118,9 @@ class RequestProcessing:
             EntanglementReported: self._on_entanglement,
             RouteBroken: self._on_route_broken,
             LinkStateHeard: self._on_link_state,
+            PeerLost: self._on_peer_lost,
+            PeerLeft: self._on_peer_left,
+            NodeLeaving: self._on_leaving,
             SequenceTold: self._on_sequence,
         }
 
@@ -147,6 +154,11 @@ class RequestProcessing:
                 )
                 self._end(step, life, "deadline_over", "failed", reason)
 
+    @property
+    def writing(self) -> bool:
+        """True while a record of a request is on its way to the store."""
+        return bool(self._tokens)
+
     def status(self, request_id: RequestId) -> str | None:
         """The state of a request by the names of the table; None: never seen here."""
         life = self.lives.get(request_id)
@@ -177,6 +189,7 @@ class RequestProcessing:
         fault = fault_of(request, self.settings, self.node)
         if fault is None and self.unfinished >= UNFINISHED_MAX:
             fault = f"{self.unfinished} requests are under way here, the limit is {UNFINISHED_MAX}: try later"
+        fault = fault or self._leaving
         if fault is not None:
             step.order(words.refused(request.request_id, fault))
             step.tell(words.refusal(request.request_id, fault))
@@ -324,16 +337,17 @@ class RequestProcessing:
         step.tell(words.waiting_for_repair(life.request.request_id, delivered, notice.reason))
         return True
 
+    def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
+        self._lost[notice.peer] = None
+        for life in [each for each in self.lives.values() if each.state in SERVED_IN]:
+            request = life.request
+            if request.when_unreachable != "end" or notice.peer not in request.target_nodes:
+                continue
+            if not self._serve(step, life):
+                self._end(step, life, "unreachable", "failed", f"{notice.peer} does not answer")
+
     def _on_peer_changed(self, step: Step, event: PeerChanged) -> None:
-        if event.state == "down":
-            self._lost[event.peer] = None
-            for life in [each for each in self.lives.values() if each.state in SERVED_IN]:
-                request = life.request
-                if request.when_unreachable != "end" or event.peer not in request.target_nodes:
-                    continue
-                if not self._serve(step, life):
-                    self._end(step, life, "unreachable", "failed", f"{event.peer} does not answer")
-        elif event.state == "up" and event.peer in self._lost:
+        if event.state == "up" and event.peer in self._lost:
             del self._lost[event.peer]
             self._mended(step)
 
@@ -401,6 +415,22 @@ class RequestProcessing:
             step.tell(words.suspension(notice.request, delivered, notice.reason, notice.suspended_ns))
         else:
             self._plan(step, life, differs=notice.action == "replan")
+
+    def _on_peer_left(self, step: Step, notice: PeerLeft) -> None:
+        """Nobody can serve a request for a node that has gone; one that only leads through it is planned anew
+        when the node refuses to renew its part."""
+        for life in self.lives.values():
+            if notice.peer in life.request.target_nodes:
+                self._give_up(step, life, f"{notice.peer} left the network: {notice.reason}")
+
+    def _on_leaving(self, step: Step, notice: NodeLeaving) -> None:
+        self._leaving = f"{self.node} leaves the network: {notice.reason}"
+        for life in self.lives.values():
+            self._give_up(step, life, self._leaving)
+
+    def _give_up(self, step: Step, life: Life, reason: str) -> None:
+        if life.record.outcome is None:
+            self._end(step, life, "terminated", "failed", reason)
 
     # ---- progress and end
 

@@ -219,13 +219,14 @@ def result_of(ready_s: float, cases: list[Case]) -> dict[str, Any]:
                         "most_s": round(times[-1], 2),
                     }
                 )
+    others = sum(case.others for case in cases)
     gone = sum(happened == "source gone" for case in cases for happened in case.affected.values())
     return {
         "title": "The ten-node lab, live on emulated instruments, loses each link and node in turn",
         "command": "python -m tests.hosts.outages_run",
         "rows": rows,
         "note": f"20 agents, ready after {ready_s:.1f} s; {len(cases)} outages; the source of "
-        f"{gone} requests was killed itself. Others delivered {sum(case.others for case in cases)} pairs meanwhile.",
+        f"{gone} requests was killed itself. Others delivered {others} pairs meanwhile.",
     }
 
 

@@ -16,7 +16,7 @@ from bellwire.baselines.centre import with_centre
 from bellwire.core import notices as words
 from bellwire.core.machine import Part
 from bellwire.core.plans import store_request
-from bellwire.core.settings import StoreSettings, SuperLinkSettings
+from bellwire.core.settings import StoreSettings, SuperLinkSettings, TopologySettings
 from bellwire.node.machines import make_machine
 from tests.node.networks import chain
 
@@ -63,6 +63,7 @@ LOOPS: dict[Edge, str] = {
     ("Purification", "EndUnlocked", "Swapping"): "an end is unlocked once a round, and rounds take messages",
     ("Purification", "SlotFreed", "LinkService"): "arming a slot is an order to the device and tells nobody",
     ("PlanDispatch", "PlanActive", "RequestProcessing"): "the answer to one PlanRequested",
+    ("LinkService", "LinkStateTold", "NodeAnnouncing"): "it is announced at a deadline, by message",
     ("BrokenRoutes", "RouteBroken", "RequestProcessing"): "another plan takes a message to the destination",
     ("AdvertisedLinks", "LinkStateHeard", "RequestProcessing"): "an alarm is set, and nothing else done",
     (
@@ -80,6 +81,11 @@ LOOPS: dict[Edge, str] = {
         for giver in ("QubitUses", "StoredStates")
         for taker in ("QubitUses", "StoredStates")
     },
+    (
+        "NodeAnnouncing",
+        "LinkStateTold",
+        "NodeAnnouncing",
+    ): "what a ping found is announced by a timer",
     ("ExecutionMonitoring", "CorrectiveAction", "RequestProcessing"): "told at a deadline, and then not soon",
 }
 
@@ -104,7 +110,7 @@ def parts_of(node: str) -> tuple[Part, ...]:
         request=store_request("a", "b"), route=("a", "r", "b"), tree="((a r) (r b))", target=1, threshold=1
     )
     stores = StoreSettings(continuous=True, super_links=(link,))
-    network = msgspec.structs.replace(with_centre(chain()), stores=stores)
+    network = msgspec.structs.replace(with_centre(chain()), stores=stores, topology=TopologySettings())
     nodes = {
         name: one
         if one.memory is None
@@ -140,6 +146,7 @@ def test_every_listed_loop_exists_in_the_end_node() -> None:
     edges = edges_of("a")
     graph = graph_of(edges)
     loops = {node for part in nx.strongly_connected_components(graph) for node in part if len(part) > 1}
+    loops |= {part for part in graph if graph.has_edge(part, part)}
     for giver, notice, taker in LOOPS:
         assert (giver, notice, taker) in edges
         assert giver in loops, notice

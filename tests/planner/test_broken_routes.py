@@ -9,7 +9,7 @@ from bellwire.core.events import PeerChanged, Received, Started
 from bellwire.core.link_messages import LinkAdvertised
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PlanProposed, PlanWanted
-from bellwire.core.notices import LinkStateHeard, PlanActive, RouteBroken
+from bellwire.core.notices import LinkStateHeard, PeerLost, PlanActive, RouteBroken
 from bellwire.core.plans import Circumstances, EntanglementRequest, RequestPlan, store_request
 from bellwire.core.settings import NetworkSettings
 from bellwire.link_layer.advertising import modelled_figures
@@ -74,7 +74,7 @@ class Ear:
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset({PlanActive})
+        return frozenset({PlanActive, PeerLost})
 
     def deadline_ns(self) -> int | None:
         return None
@@ -92,6 +92,8 @@ class Source(Lone):
         self.tell(0, Started(incarnation=1))
 
     def changed(self, peer: str, state: str) -> None:
+        if state == "down":
+            self.machine._step.tell(PeerLost(peer=peer))
         self.tell(SECOND, PeerChanged(peer=peer, state=state, incarnation=1))  # type: ignore[arg-type]
 
 

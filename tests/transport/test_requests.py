@@ -26,7 +26,10 @@ from bellwire.core.notices import (
     CorrectiveActionType,
     EntanglementReported,
     LinkStateHeard,
+    NodeLeaving,
     Notice,
+    PeerLeft,
+    PeerLost,
     PlanActive,
     PlanEnded,
     PlanFailed,
@@ -351,8 +354,8 @@ def test_after_a_restart_an_unfinished_request_goes_on_and_a_finished_one_stays_
     assert source.requests.status("q") == "completed"
 
 
-def lost(*peers: str) -> list[PeerChanged]:
-    return [PeerChanged(peer=peer, state="down", incarnation=1) for peer in peers]
+def lost(*peers: str) -> list[Tell]:
+    return [Tell((PeerLost(peer=peer),)) for peer in peers]
 
 
 @pytest.mark.parametrize("incarnation", [1, 2])
@@ -679,6 +682,45 @@ def rows_of_admission() -> set[tuple[str, str]]:
     return fired
 
 
+def leaving(source: Source) -> None:
+    source.feed(Tell((NodeLeaving(reason="moves"),)))
+
+
+def rows_of_departures() -> set[tuple[str, str]]:
+    fired: set[tuple[str, str]] = set()
+    gone = Tell((PeerLeft(peer="bob", reason="moves"), PeerLost(peer="bob")))
+    for leave in (leaving, lambda source: source.feed(gone)):
+        recording = Source()
+        recording.submit(ask())
+        suspended = in_progress()
+        corrected(suspended, "suspend")
+        for source in (recording, queued(), in_progress(), suspended):
+            leave(source)
+            source.write()
+            assert source.requests.status("q") == "failed"
+            assert source.statuses()[-1][2].endswith(": moves")
+            fired |= source.fired
+    return fired
+
+
+def test_a_node_that_leaves_ends_its_requests_and_takes_no_more() -> None:
+    source = in_progress()
+    leaving(source)
+    source.write()
+    assert source.statuses()[-1] == ("failed", 0, "alice leaves the network: moves")
+    assert [ended.request for ended in source.planner.ended] == ["q"]
+    source.submit(ask(request_id="later"))
+    assert source.statuses("later")[-1] == ("failed", 0, "alice leaves the network: moves")
+
+
+def test_a_request_that_only_leads_through_a_node_that_left_lives_on_and_avoids_it() -> None:
+    source = in_progress()
+    source.feed(Tell((PeerLeft(peer="relay", reason="moves"), PeerLost(peer="relay"))))
+    assert source.requests.status("q") == "in_progress"
+    source.feed(ReplanAsked(request="q"))
+    assert source.planner.requested[-1].avoid == ("relay",)
+
+
 def test_every_row_of_the_life_cycle_happens() -> None:
     fired: set[tuple[str, str]] = set()
     for story in ("cancelled", "deadline_over"):
@@ -717,7 +759,7 @@ def test_every_row_of_the_life_cycle_happens() -> None:
         source.write()
         source.plan_failed(final)
         fired |= source.fired
-    fired |= rows_of_corrective_actions() | rows_of_admission() | rows_of_broken_ways()
+    fired |= rows_of_corrective_actions() | rows_of_admission() | rows_of_broken_ways() | rows_of_departures()
     assert set(REQUEST_ROWS) - fired == set()
 
 
