@@ -87,7 +87,7 @@ class Messaging:
         self.plans[plan.request] = plan
         self._lease(plan, step.now_ns)
         step.tell(PlanInstalled(plan=plan))
-        for link_plan in plan.links:
+        for link_plan in () if plan.gathers else plan.links:
             step.tell(LinkRequested(plan=link_plan, waits=_waits(plan)))
         step.order(
             Report(

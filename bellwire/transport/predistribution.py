@@ -220,7 +220,8 @@ class PreDistribution:
             return
         self.claims.installed(plan)
         self._serve(step)
-        self._make_room(step, plan)
+        if not plan.gathers:
+            self._make_room(step, plan)
 
     def _on_plan_removed(self, step: Step, notice: PlanRemoved) -> None:
         self.claims.removed(notice.request)

@@ -17,6 +17,7 @@ class Life:
     record: RequestRecord
     state: str
     version: int = 0
+    active: int = 0  # the version of the last plan that came into force
     failures: int = 0  # plans that failed in a row
     failure: str = ""  # why the last one did
     told: Admission = "pending"  # what has been said of its admission

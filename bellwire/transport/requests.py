@@ -32,6 +32,7 @@ from bellwire.core.notices import (
     SequenceTold,
     SequenceWanted,
 )
+from bellwire.core.path_words import path_traits
 from bellwire.core.plans import BestOffer, EntanglementRequest
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport import request_words as words
@@ -219,6 +220,7 @@ class RequestProcessing:
 
     def _begun(self, step: Step, life: Life) -> None:
         self._move(life, "plan_active")
+        life.active = life.version
         life.failures, life.failure = 0, ""
         if life.record.started_ns is None:
             life.record = msgspec.structs.replace(
@@ -339,6 +341,8 @@ class RequestProcessing:
             return
         if life.state != "in_progress":
             return
+        if path_traits(life.request.paths).renews and life.active == life.version:
+            self._plan(step, life, differs=False)  # the present plan stays until the next path takes over
         fresh = self.delivered(notice.request) - life.notified_count
         count = life.request.count
         enough = count is not None and fresh * PROGRESS_SHARE >= count

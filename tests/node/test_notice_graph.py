@@ -48,6 +48,8 @@ LOOPS: dict[Edge, str] = {
     ("Delivery", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Purification", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Fusion", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
+    ("PlanDispatch", "ViewWanted", "Update"): "a view is answered once, and with a message",
+    ("PlanDispatch", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Baselines", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("Baselines", "UpdatePair", "Baselines"): "an end that a release of another part ends is forgotten",
     ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
