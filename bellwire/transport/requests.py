@@ -56,6 +56,9 @@ UNFINISHED_MAX: Final = 1024
 VERSIONS_PER_INCARNATION: Final = 1 << 16
 """A plan version is incarnation * this + counter, so that a restarted source outbids its older plans."""
 
+PATIENCE: Final = 4
+"""A path that serves one pair is given up when it took so many times what was expected."""
+
 PROGRESS_NS: Final = 1_000_000_000
 PROGRESS_SHARE: Final = 10
 """Progress is notified after a tenth of the count, or after a second if a pair was delivered in it."""
@@ -217,6 +220,10 @@ class RequestProcessing:
         if life is None or life.version != notice.plan.version or life.record.outcome is not None:
             return
         self._begun(step, life)
+        if path_traits(life.request.paths).renews:
+            # A path that brings nothing gives way to another one: a link of it may be dark.
+            patience_ns = max(self.settings.timers.answer_ns, PATIENCE * notice.plan.latency_ns)
+            self._alarms.set((life.request.request_id, "replan"), step.now_ns + patience_ns)
 
     def _begun(self, step: Step, life: Life) -> None:
         self._move(life, "plan_active")
