@@ -141,7 +141,9 @@ def with_stores(file: "LabFile", network: NetworkSettings) -> NetworkSettings:
     links: list[SuperLinkSettings] = []
     wanted = [] if section.every_link and section.super_links is None else _chosen(file, network)
     if section.every_link:
-        wanted += [(one.nodes, f"({' '.join(one.nodes)})") for one in network.links.values()]
+        wanted += [
+            (one.nodes, f"({' '.join(one.nodes)})") for one in network.links.values() if one.through is None
+        ]
     for route, tree in dict(wanted).items():
         target = min(section.stock, room_for(network, route))
         if section.every_link:
