@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Port = Annotated[int, Field(ge=1, le=1152)]
 
-MATRIX_DRIVERS: Final = frozenset({"polatis"})
+MATRIX_DRIVERS: Final = frozenset({"polatis_oxc"})
 """Drivers of equipment that connects ports."""
 
 

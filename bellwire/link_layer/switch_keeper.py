@@ -57,7 +57,8 @@ class SwitchKeeper:
         self._earlier = 0
         self._links = network.links
         self._retry_ns = network.timers.plan_renew_ns
-        self._limit_ns = network.nodes[node].memory.operation_limit_ns if network.nodes[node].memory else 0
+        memory = network.nodes[node].memory
+        self._limit_ns = 0 if memory is None else memory.operation_limit_ns
 
     def on_events(self) -> Mapping[type, Handler]:
         return {Started: self._on_started, SwitchSet: self._on_set, DarkChecked: self._on_checked}
@@ -109,6 +110,8 @@ class SwitchKeeper:
         switch.held[notice.plan.link, notice.plan.request, notice.plan.tree] = notice
         fence = self._earlier + notice.fence
         if switch.setting != through.setting or switch.fence != fence:
+            for link in self._links_of(switch):
+                self.down.pop(link, None)  # who asks for that setting again has it tried again
             switch.setting, switch.fence, switch.failures = through.setting, fence, 0
             self._move(step, switch)
         elif switch.state == "ready":

@@ -64,9 +64,10 @@ class SwitchLeases:
             holder = self._holder(through.switch, through.setting, plan.request)
             if holder is not None:
                 request, setting = holder
+                _, fence = self._fences.get(through.switch, ("", 0))
                 return Lack(
                     f"link {part.link} needs switch {through.switch} at {through.setting}; {request} holds "
-                    f"it at {setting} under fence {self._fences[through.switch][1]} until its plan ends",
+                    f"it at {setting} under fence {fence} until its plan ends",
                     none_left,
                 )
         return None
