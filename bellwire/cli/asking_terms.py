@@ -28,7 +28,7 @@ class Terms:
     mode: str | None
     tree: str | None
     routes_max: int  # routes that serve it side by side, 1..8
-    paths: str  # how its path is computed
+    paths: str  # how its path is computed: core/path_words.py
     tuning: Path | None
     purification: str | None
     link_purification: int  # rounds of every link pair, 0..4
