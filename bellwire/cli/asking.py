@@ -49,6 +49,16 @@ class WhenUnreachable(StrEnum):
     end = "end"
 
 
+class Paths(StrEnum):
+    """How a path is computed, by the names of core/path_words.py."""
+
+    automatic = "automatic"
+    proactive = "proactive"
+    reactive = "reactive"
+    virtual = "virtual"
+    opportunistic = "opportunistic"
+
+
 def request(
     lab: LabArgument,
     source: Annotated[
@@ -114,6 +124,9 @@ def request(
         int,
         typer.Option("--routes", metavar="N", min=1, max=8, help="That serve it side by side, at most."),
     ] = 1,
+    paths: Annotated[
+        Paths, typer.Option("--paths", help="How its path is computed: docs/paths.md.")
+    ] = Paths.automatic,
     tuning: Annotated[
         Path | None,
         typer.Option("--tuning", metavar="FILE", help="Mode, tree and route as `bellwire tune` wrote them."),
@@ -176,6 +189,7 @@ def request(
         mode=mode,
         tree=tree,
         routes_max=routes_max,
+        paths=paths.value,
         tuning=tuning,
         purification=purification,
         link_purification=link_purification,

@@ -28,6 +28,7 @@ class Terms:
     mode: str | None
     tree: str | None
     routes_max: int  # routes that serve it side by side, 1..8
+    paths: str  # how its path is computed: core/path_words.py
     tuning: Path | None
     purification: str | None
     link_purification: int  # rounds of every link pair, 0..4
@@ -90,6 +91,7 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         consumption="measure" if terms.measure else "keep",
         tree=tree,
         routes_max=terms.routes_max,
+        paths=terms.paths,
         purification=terms.purification,
         link_purification=terms.link_purification,
         edges=edges,

@@ -90,6 +90,9 @@ class RequestTerms(Asked):
     route: list[NodeName] | None = Field(None, min_length=2, max_length=64)
     tree: str | None = Field(None, min_length=1, max_length=2000, description='Such as "((a b) (b c))".')
     routes_max: int = Field(1, ge=1, le=8)
+    paths: Literal["automatic", "proactive", "reactive", "virtual", "opportunistic"] = Field(
+        "automatic", description="How the path is computed, docs/paths.md."
+    )
     rounds: bool = Field(False, description="Textbook generation, round by round.")
     purification: str | None = Field(None, min_length=1, max_length=200)
     link_purification: int = Field(0, ge=0, le=4, description="Rounds that every link pair goes through.")

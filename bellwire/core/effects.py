@@ -7,7 +7,7 @@ unknown).
 from typing import Literal
 
 from bellwire.core.events import Record
-from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.ids import LinkId, NodeId, RequestId, SwitchId
 from bellwire.core.link_words import LinkAnswer
 from bellwire.core.messages import FactBatch, Message
 from bellwire.core.record import TaggedWord, Word
@@ -156,6 +156,26 @@ class ReleaseQubit(TaggedWord, frozen=True, kw_only=True):
     tag: int  # delivery number for the instrument's own log, 0: not delivered
 
 
+class SetSwitch(TaggedWord, frozen=True, kw_only=True):
+    """Bring an optical switch of this node to a setting of the lab file; ends with SwitchSet."""
+
+    operation: int
+    switch: SwitchId
+    setting: str
+    fence: int  # orders with a lower fence than one seen are refused
+    within_ns: int
+
+
+class CheckDark(TaggedWord, frozen=True, kw_only=True):
+    """Look that a settled switch lets through what its setting says, and no light; ends with DarkChecked."""
+
+    operation: int
+    switch: SwitchId
+    setting: str
+    fence: int
+    within_ns: int
+
+
 class Persist(TaggedWord, frozen=True, kw_only=True):
     """Write a record to stable storage; ends with Persisted."""
 
@@ -191,6 +211,8 @@ Effect = (
     | FuseQubits
     | ApplyPauli
     | ReleaseQubit
+    | SetSwitch
+    | CheckDark
     | Persist
     | Report
     | AnswerLink

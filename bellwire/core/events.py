@@ -134,6 +134,25 @@ class QubitPrepared(TaggedWord, frozen=True, kw_only=True):
     stamp_ns: int | None = None  # of the instrument, when the last turn was done; None: it has not said
 
 
+class SwitchSet(TaggedWord, frozen=True, kw_only=True):
+    """An order to change a switch ended. Unless ended is done, its setting is unknown."""
+
+    operation: int
+    ended: Ended
+    at_ns: int
+    reason: str = ""  # why it failed, or why its end is unknown
+
+
+class DarkChecked(TaggedWord, frozen=True, kw_only=True):
+    """A dark check ended."""
+
+    operation: int
+    ended: Ended  # failed: the switch lets through something else than its setting says
+    at_ns: int
+    rate_hz: float | None  # counts behind the switch without light of this lab; None: nobody counts there
+    reason: str = ""
+
+
 class PairPurified(TaggedWord, frozen=True, kw_only=True):
     """The local half of a purification order ended: the measured slot is empty in any case."""
 
@@ -287,4 +306,6 @@ Event = (
     | StorageAsked
     | LinkPinged
     | LeaveAsked
+    | SwitchSet
+    | DarkChecked
 )

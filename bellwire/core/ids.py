@@ -11,6 +11,7 @@ from typing import NamedTuple
 NodeId = str
 LinkId = str
 RequestId = str
+SwitchId = str
 
 
 class QubitId(NamedTuple):

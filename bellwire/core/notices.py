@@ -109,6 +109,14 @@ class LinkRequested(Word, frozen=True, kw_only=True):
     waits: bool = False  # the pairs keep their memories until pairs of other links come
 
 
+class SettingWanted(Word, frozen=True, kw_only=True):
+    """Planner to the keeper of a switch: as LinkRequested, for a link that exists at one setting only."""
+
+    plan: LinkPlan
+    waits: bool
+    fence: int  # of the setting; a higher one replaces a lower one
+
+
 class ShiftOver(Word, frozen=True, kw_only=True):
     """Link layer to swapping: the lane of this end works for another request from now on."""
 
@@ -328,6 +336,7 @@ Notice = (
     | PlanInstalled
     | PlanRemoved
     | LinkRequested
+    | SettingWanted
     | ShiftOver
     | LinkWithdrawn
     | PlanRequested

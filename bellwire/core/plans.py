@@ -199,6 +199,7 @@ class NodePlan(TaggedWord, frozen=True, kw_only=True):
     use: QubitUse | None = None  # of the request
     hold_ns: int | None = None  # of the request
     part_of: SequencePart | None = None  # of the request
+    gathers: bool = False  # its link pairs come out of store: links make none for it
 
     @property
     def route(self) -> tuple[NodeId, ...]:
@@ -272,6 +273,13 @@ class StoreNews(Word, frozen=True, kw_only=True):
     pairs: int  # that nobody has claimed
 
 
+class PresentPair(Word, frozen=True, kw_only=True):
+    """A pair of the ledger that a request may use: its own, or one in store that nobody has claimed."""
+
+    nodes: tuple[NodeId, NodeId]
+    fidelity: float  # as of the moment of planning
+
+
 class Circumstances(Word, frozen=True, kw_only=True):
     """What a planner should know of the world beside the request: learnt from plans that did not work out."""
 
@@ -281,6 +289,8 @@ class Circumstances(Word, frozen=True, kw_only=True):
     links: tuple[LinkNews, ...] = ()  # what links advertise; all others are taken to be as in the lab file
     stores: tuple[StoreNews, ...] = ()  # of super-links; all others are taken to be empty
     down: tuple[LinkId, ...] = ()  # links that are told to make no pairs
+    # of the ledger, None: the planner does not see it, or the request's paths do not depend on it
+    pairs: tuple[PresentPair, ...] | None = None
 
 
 class SequencePair(TaggedWord, frozen=True, kw_only=True):
@@ -345,3 +355,4 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     sequence_after: tuple[tuple[str, str], ...] = ()  # of a partial order: the first pair before the second
     hold_ns: int | None = None  # kept pairs wait at both ends for their use, up to this age; None: not at all
     part_of: SequencePart | None = None  # None: a request of its own
+    paths: str = "automatic"  # how its path is computed (core/path_words.py)

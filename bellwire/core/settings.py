@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from bellwire.core.bell import Cost
-from bellwire.core.ids import LinkId, NodeId, RequestId
+from bellwire.core.ids import LinkId, NodeId, RequestId, SwitchId
 from bellwire.core.record import Word
 
 Role = Literal["end", "repeater", "station"]
@@ -55,6 +55,25 @@ Architecture = Literal["double_click", "single_click", "sender_receiver", "midpo
 """How a link makes pairs (stack paper IV-F); clicks meet in the middle. `textbook`: probabilities only."""
 
 
+class SwitchPosition(Word, frozen=True, kw_only=True):
+    """The setting of a switch at which a link exists."""
+
+    switch: SwitchId
+    setting: str
+
+
+class SwitchSettings(Word, frozen=True, kw_only=True):
+    """An optical switch that links go through."""
+
+    switch: SwitchId
+    owner: NodeId  # an end of every link through it; its agent moves it
+    settings: dict[str, tuple[tuple[int, int], ...]]  # by name: pairs of ingress and egress port
+    equipment: str | None  # of the owner, None: it exists in virtual time only
+    settle_ns: int  # from the end of a change until light may come
+    check_ns: int  # length of the dark check
+    dark_max_hz: float  # counts per second that it may find
+
+
 class LinkSettings(Word, frozen=True, kw_only=True):
     """One elementary link as both ends and the station know it."""
 
@@ -97,6 +116,7 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     fidelity_error: float | None = None
     creates_max: int = 32  # CREATEs in the shared queue, half of them from each end
     ahead: AheadSettings | None = None  # None: pairs are made for requests only
+    through: SwitchPosition | None = None  # None: the link is always there
 
     def point(self, index: int) -> OperatingPoint:
         """An operating point by number; a link without points has one, number 0."""
@@ -238,6 +258,7 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
     stores: StoreSettings | None = None  # None: no pairs are kept over several links
     topology: TopologySettings | None = None  # None: nodes announce nothing and keep no map
+    switches: dict[SwitchId, SwitchSettings] = msgspec.field(default_factory=dict)
 
     def owner(self, link: LinkId, side: int) -> NodeId:
         """The node at a side of a link."""

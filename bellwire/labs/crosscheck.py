@@ -27,6 +27,7 @@ from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList
 from bellwire.labs.stores import check_stores
+from bellwire.labs.switches import check_switches
 from bellwire.link_layer.schedulers.table import SCHEDULERS, known_schedulers
 from bellwire.planner.tree_texts import read_tree
 
@@ -51,6 +52,7 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     _check_links(lab, problems)
     check_banks(lab, problems)
     check_stores(lab, problems)
+    check_switches(lab, problems)
     for name in lab.classical.delay_us:
         if name not in lab.links:
             problems.add(("classical", "delay_us", name), f'unknown link "{name}"{nearest(name, lab.links)}')

@@ -37,6 +37,7 @@ from bellwire.labs.optics import (
 from bellwire.labs.request_terms import request_of
 from bellwire.labs.storage import lifetimes_s, memory_times_ns
 from bellwire.labs.stores import with_stores
+from bellwire.labs.switches import with_switches
 
 if TYPE_CHECKING:
     from bellwire.simulator_backend.photons.description import OpticsDescription
@@ -303,7 +304,7 @@ def _network(
     if file.central_ledger is not None:
         service_ns = round(file.central_ledger.service_ms * NS_PER_MS)
         network = with_centre(network, file.central_ledger.node, service_ns)
-    return with_stores(file, with_turns(file, network))
+    return with_stores(file, with_switches(file, with_turns(file, network)))
 
 
 def _memory(file: models.LabFile, node: models.Node, slots: int) -> MemorySettings:

@@ -38,6 +38,7 @@ from bellwire.labs.sections import (
     Section,
 )
 from bellwire.labs.stores import Predistribution
+from bellwire.labs.switches import Switch, Through
 from bellwire.labs.topology import Topology
 
 ChannelNumber = Annotated[int, Field(ge=1, le=64)]
@@ -223,6 +224,7 @@ class Link(Section):
     test_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
     estimation: Estimation = Estimation()
     ahead: Ahead | None = None  # null: pairs are made for requests only
+    through: Through | None = None  # the setting of a switch at which the link exists; null: it always does
     creates_max: Annotated[int, Field(ge=2, le=1024)] = 32  # link CREATEs in the queue, half from each end
     scheduler: str = "weighted_round_robin"  # how requests share the link (see link_layer/schedulers)
     # tdma: frames of schedule_step_ms in turn, each granted to a request by name or to nobody (null)
@@ -322,6 +324,7 @@ class LabFile(Section):
     nodes: Annotated[dict[NodeName, Node], Field(min_length=2)]
     stations: dict[NodeName, Station] = Field(default_factory=dict)
     links: Annotated[dict[Name, Link], Field(min_length=1)]
+    switches: dict[Name, Switch] = Field(default_factory=dict)  # optical ones, that links go through
     optics: OpticsSection | None = None  # emulated labs: the light that equipment acts on
     console: Console | None = None  # None: instruments are reached on their own computers only
     classical: Classical = Classical()

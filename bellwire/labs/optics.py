@@ -23,6 +23,7 @@ from bellwire.labs.architectures import attempt_times
 from bellwire.labs.light import LinkPoint
 from bellwire.labs.models import LabFile, Link, Memory
 from bellwire.labs.storage import memory_rates
+from bellwire.labs.switches import position
 
 PERIOD_STEP_NS = 1_000
 """Default periods are whole microseconds a lane, so that hardware interleaves lanes on its clock."""
@@ -130,6 +131,7 @@ def link_settings(
         reserved_for=link.reserved_for,
         test_share=link.test_share,
         estimation=EstimationSettings(**link.estimation.model_dump()),
+        through=position(link.through),
         ahead=None
         if link.ahead is None
         else AheadSettings(stock_max=link.ahead.stock, age_max_ns=ns_from_s(link.ahead.age_max_s)),

@@ -53,6 +53,8 @@ class Request(Section):
     tuning: str | None = (
         None  # file of `bellwire tune`, beside the lab file: route, tree and mode come from it
     )
+    # How its path is computed (docs/paths.md); automatic: virtual where pairs are in store, else proactive
+    paths: Literal["automatic", "proactive", "reactive", "virtual", "opportunistic"] = "automatic"
     weight: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_s: Positive | None = None
 

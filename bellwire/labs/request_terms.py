@@ -49,6 +49,7 @@ def request_of(file: LabFile, request: Request) -> EntanglementRequest:
         rounds=request.rounds,
         link_purification=request.link_purification,
         purification=request.purification,
+        paths=request.paths,
     )
 
 

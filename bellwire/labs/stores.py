@@ -6,6 +6,7 @@ demand that was observed comes in by a file beside it, which `bellwire demand` w
 """
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
@@ -43,6 +44,9 @@ class Predistribution(Section):
     demand: tuple[Demand, ...] | None = None
     demand_file: Name | None = None  # instead: written by `bellwire demand`, beside the lab file
     super_links: tuple[tuple[str, str], ...] | None = None  # null: chosen for the demand
+    # Every link keeps pairs of its own, for nobody, beside `super_links`: what reactive paths are made of.
+    # Nothing is chosen for a demand then
+    every_link: bool = False
     method: Literal["greedy", "clusters"] = "greedy"
     budget_attempts: Positive = 1e4  # link attempts for one pair of every super-link together
     stock: Count = 2  # pairs kept by each; fewer where memories would be missing for requests
@@ -56,6 +60,8 @@ class Predistribution(Section):
     def _one_demand(self) -> Self:
         if self.demand is not None and self.demand_file is not None:
             raise ValueError("demand and demand_file say the same thing; give one")
+        if self.every_link and (self.demand is not None or self.demand_file is not None):
+            raise ValueError("every_link is for no demand: leave demand and demand_file out")
         if self.threshold is not None and self.threshold > self.stock:
             raise ValueError(f"threshold = {self.threshold} is above stock = {self.stock}")
         if is_foreign(parse_mode_of(self.generation)):
@@ -108,7 +114,9 @@ def check_stores(file: "LabFile", problems: ProblemList) -> None:
                 problems.add(place, f'unknown node "{name}"{nearest(name, file.nodes)}')
         if ends[0] == ends[1]:
             problems.add(place, f"{ends[0]} needs no entanglement with itself")
-    if section.mode != "none" and not (section.demand or section.super_links or _pairs(file)):
+    if section.mode != "none" and not (
+        section.demand or section.super_links or section.every_link or _pairs(file)
+    ):
         problems.add(("predistribution",), "give demand or super_links: the lab has no requests for pairs")
 
 
@@ -131,14 +139,21 @@ def with_stores(file: "LabFile", network: NetworkSettings) -> NetworkSettings:
         return network
     threshold = section.stock if section.threshold is None else section.threshold
     links: list[SuperLinkSettings] = []
-    for chosen in _super_links(file, network):
-        target = min(section.stock, room_for(network, chosen.route))
+    wanted = [] if section.every_link and section.super_links is None else _chosen(file, network)
+    if section.every_link:
+        wanted += [
+            (one.nodes, f"({' '.join(one.nodes)})") for one in network.links.values() if one.through is None
+        ]
+    for route, tree in dict(wanted).items():
+        target = min(section.stock, room_for(network, route))
+        if section.every_link:
+            target = min(target, _share_of_banks(network, route))
         if target > 0:
             links.append(
                 SuperLinkSettings(
-                    request=store_request(chosen.left, chosen.right),
-                    route=chosen.route,
-                    tree=chosen.text,
+                    request=store_request(route[0], route[-1]),
+                    route=route,
+                    tree=tree,
                     target=target,
                     threshold=min(threshold, target),
                     fidelity_min=section.fidelity_min,
@@ -152,6 +167,24 @@ def with_stores(file: "LabFile", network: NetworkSettings) -> NetworkSettings:
         pause_ns=round(section.pause_ms * NS_PER_MS),
     )
     return msgspec.structs.replace(network, stores=stores)
+
+
+def _chosen(file: "LabFile", network: NetworkSettings) -> list[tuple[tuple[NodeId, ...], str]]:
+    """Routes and trees of the super-links that are named or chosen."""
+    return [(each.route, each.text) for each in _super_links(file, network)]
+
+
+def _share_of_banks(network: NetworkSettings, route: tuple[NodeId, ...]) -> int:
+    """Pairs that a link may keep where every link of a bank keeps some."""
+    least = math.inf
+    for end, other in ((route[0], route[1]), (route[-1], route[-2])):
+        link = next(one for one in network.links.values() if set(one.nodes) == {end, other})
+        side = link.nodes.index(end)
+        if link.shared[side]:
+            slots = link.slots[side]
+            links = sum(slots in one.slots and end in one.nodes for one in network.links.values())
+            least = min(least, (len(slots) - RELAY_SLOTS) // links)
+    return max(0, int(min(least, 1 << 16)))
 
 
 def _super_links(file: "LabFile", network: NetworkSettings) -> "tuple[SuperLink, ...]":

@@ -267,7 +267,9 @@ class QueueKeeper:
 
     def propose(self, terms: Terms, delay_ns: int, now_ns: int, rest_attempts: int | None = None) -> Window:
         """The next window. Unchanged terms continue without a gap; changed ones rule after both could hear
-        of them. rest_attempts: length of a rest, None: the terms are of none."""
+        of them, and so do the old terms where an offer of others was given up for them: side 1 may follow
+        that offer, and all its attempts would stay in doubt. rest_attempts: length of a rest, None: the terms
+        are of none."""
         book, settings = self.book, self.settings
         assert book.run is not None
         period_ns = settings.period_ns
@@ -278,7 +280,8 @@ class QueueKeeper:
             attempts = max(attempts, frame)
         present = book.windows[-1] if book.windows else None
         fence = max(book.fence(), self.offered.fence if self.offered else 0, self._refused_fence) + 1
-        if present is not None and terms_of(present) == terms and not terms.rest:
+        continued = present is not None and terms_of(present) == terms and not terms.rest
+        if continued and present is not None and self.doubt_from is None:
             first = max(present.last + 1, book.attempt_at(now_ns))
         else:
             first = self.soonest(delay_ns, now_ns)

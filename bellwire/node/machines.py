@@ -25,6 +25,7 @@ from bellwire.link_layer.advertising import LinkAdvertising
 from bellwire.link_layer.service import LinkService
 from bellwire.link_layer.station import HeraldingStation
 from bellwire.link_layer.stored_states import StoredStates
+from bellwire.link_layer.switch_keeper import SwitchKeeper
 from bellwire.node.routing import NodeMachine
 from bellwire.node.slots import SlotTable
 from bellwire.planner.advertised import AdvertisedLinks
@@ -84,7 +85,9 @@ class QuantumNode(NodeMachine):
         if memory is None:
             raise LocalMisuse(f"{node} has no memory")
         own_slots = OwnSlots(memory)
-        messaging = Messaging(network, node, self.slots)
+        keeper = SwitchKeeper(network, node)
+        self.switches = keeper.switches
+        messaging = Messaging(network, node, self.slots, keeper.down)
         parts: list[Part] = [
             *self.gem.parts,
             self.links,
@@ -96,6 +99,7 @@ class QuantumNode(NodeMachine):
             self.fusion,
             messaging,
             *topology,
+            *([keeper] if keeper.switches else []),
         ]
         seldom = (self.purification, self.baselines, self.fusion)
         together: list[tuple[Part, ...]] = [self.gem.parts]  # two parts over one replica

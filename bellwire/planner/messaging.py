@@ -11,15 +11,23 @@ from typing import Final
 from bellwire.core.effects import Report
 from bellwire.core.errors import PeerViolation
 from bellwire.core.events import Received
-from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.messages import PlanAnswer, PlanInstall, PlanWithdrawn
 from bellwire.core.modes import is_foreign
-from bellwire.core.notices import LinkRequested, LinkWithdrawn, NodeLeaving, PlanInstalled, PlanRemoved
+from bellwire.core.notices import (
+    LinkRequested,
+    LinkWithdrawn,
+    NodeLeaving,
+    PlanInstalled,
+    PlanRemoved,
+    SettingWanted,
+)
 from bellwire.core.plans import WEIGHTS_MAX, NodePlan
 from bellwire.core.settings import NetworkSettings
 from bellwire.core.view import SlotBook
 from bellwire.planner.reservations import Lack, Reservations, banks_at
+from bellwire.planner.switch_leases import NOTHING_DOWN, SwitchLeases
 
 ENDED_MAX: Final = 4096
 """Withdrawn versions remembered, so that an installation that was overtaken stays without effect."""
@@ -28,12 +36,20 @@ ENDED_MAX: Final = 4096
 class Messaging:
     """A node's own part of every plan: checked, held under a lease, ended."""
 
-    def __init__(self, settings: NetworkSettings, node: NodeId, slots: SlotBook | None = None) -> None:
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        node: NodeId,
+        slots: SlotBook | None = None,
+        down: Mapping[LinkId, str] = NOTHING_DOWN,
+    ) -> None:
+        """`down`: links through a switch that could not be brought up, and why."""
         self.settings = settings
         self.node = node
         self.plans: dict[RequestId, NodePlan] = {}
         lanes = {link: settings.links[link].lanes for link in settings.nodes[node].links}
         self.reservations = Reservations(lanes, slots, self.plans, banks_at(settings, node))
+        self.switches = SwitchLeases(settings, node, self.plans, down)
         self._lapses_ns: dict[RequestId, int] = {}
         self._first_lapse_ns: int | None = None  # asked for in every step; None: no plan
         self._ended: dict[RequestId, int] = {}
@@ -49,7 +65,8 @@ class Messaging:
         return {NodeLeaving: self._on_leaving}
 
     def gives(self) -> frozenset[type]:
-        return frozenset((PlanInstalled, PlanRemoved, LinkRequested, LinkWithdrawn))
+        told = frozenset((PlanInstalled, PlanRemoved, LinkRequested, LinkWithdrawn))
+        return told | frozenset((SettingWanted,)) if self.switches.any() else told
 
     def deadline_ns(self) -> int | None:
         return self._first_lapse_ns
@@ -71,6 +88,9 @@ class Messaging:
         if known is not None and plan.version == known.version:
             if plan != known:
                 return Lack(f"version {plan.version} is in force with other contents", ())
+            lack = self.switches.lack(plan)
+            if lack is not None:
+                return lack  # a link of it has gone down since
             self._lease(plan, step.now_ns)
             return None
         if known is not None and known.source != plan.source:
@@ -79,7 +99,9 @@ class Messaging:
         if plan.version <= newest:
             return Lack(f"version {plan.version} is older than {newest}", ())
         fault = self._fault_of(plan)
-        lack = Lack(fault, ()) if fault is not None else self.reservations.lack(plan)
+        lack = (
+            Lack(fault, ()) if fault is not None else self.switches.lack(plan) or self.reservations.lack(plan)
+        )
         if lack is not None:
             return lack
         if known is not None:
@@ -90,8 +112,12 @@ class Messaging:
         self.plans[plan.request] = plan
         self._lease(plan, step.now_ns)
         step.tell(PlanInstalled(plan=plan))
-        for link_plan in plan.links:
-            step.tell(LinkRequested(plan=link_plan, waits=_waits(plan)))
+        for link_plan in () if plan.gathers else plan.links:
+            if self.switches.governs(link_plan.link):
+                fence = self.switches.taken(link_plan)
+                step.tell(SettingWanted(plan=link_plan, waits=_waits(plan), fence=fence))
+            else:
+                step.tell(LinkRequested(plan=link_plan, waits=_waits(plan)))
         step.order(
             Report(
                 name="plan_installed",

@@ -15,6 +15,7 @@ from bellwire.core.errors import ConfigError
 from bellwire.core.graph_states import with_node_edges
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.modes import needs_table, paces_links, parse_mode, policies_of
+from bellwire.core.path_words import path_traits
 from bellwire.core.plans import (
     Circumstances,
     EntanglementRequest,
@@ -37,8 +38,9 @@ from bellwire.planner import distant_rounds, refusals, several_routes
 from bellwire.planner.chosen_rounds import all_with_rounds, with_rounds
 from bellwire.planner.intervals import SwapTree
 from bellwire.planner.lanes import lanes_for, side_by_side
+from bellwire.planner.paths import compute_path
 from bellwire.planner.points import fidelity_wish, floors
-from bellwire.planner.predistribution_routes import from_store, through_stores
+from bellwire.planner.predistribution_routes import from_store
 from bellwire.planner.purified_links import ROUNDS_MAX
 from bellwire.planner.ranking import Candidate, fastest_first, in_order, minds_fidelity
 from bellwire.planner.routes import Route, candidate_routes, trees_on
@@ -71,14 +73,11 @@ def compute_plan(
         return compute_fusion_plan(network, with_node_edges(request), version, circumstances)
     if request.entanglement_sequence:
         return IN_BATCHES
-    chosen = choose(network, request, circumstances)
-    if isinstance(chosen, str):
-        return chosen
-    for steered in through_stores(network, request, circumstances, chosen):
-        way = choose(network, steered, circumstances)
-        if not isinstance(way, str):
-            return plan_of(network, request, version, way, circumstances.links)
-    return plan_of(network, request, version, chosen, circumstances.links)
+    path = compute_path(network, request, circumstances, choose, candidates)
+    if isinstance(path, str):
+        return path
+    served = msgspec.structs.replace(request, cutoff_ns=path.cutoff_ns)
+    return plan_of(network, served, version, path.choice, circumstances.links)
 
 
 def predict(network: NetworkSettings, request: EntanglementRequest) -> Prediction | str:
@@ -256,6 +255,7 @@ def plan_of(
             lease_ns=network.timers.plan_lease_ns,
             mode=choice[0].policy,
             from_store=from_store(network, request, choice, name),
+            gathers=path_traits(request.paths).gathers,
         )
         for name, part in parts.items()
     }
@@ -321,7 +321,7 @@ def _link_plan(
         pumping=rounds > 0 and pumps(False, rounds, way.route.links[index].lanes),
         cutoff_ns=request.cutoff_ns if rounds else None,
         paced=paces_links(way.policy) and not rounds and not way.route.levels,
-        background=is_pre_distributed(request.request_id),
+        background=is_pre_distributed(request.request_id) or path_traits(request.paths).gathers,
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from bellwire.core.ids import NodeId
 from bellwire.core.modes import follows_tree, is_foreign
+from bellwire.core.path_words import path_traits
 from bellwire.core.plans import Circumstances, EntanglementRequest, StoreSegment, is_pre_distributed
 from bellwire.core.settings import NetworkSettings, SuperLinkSettings
 from bellwire.core.units import s_from_ns
@@ -31,7 +32,8 @@ def may_use(request: EntanglementRequest, link: SuperLinkSettings) -> bool:
     Rounds of purification and textbook rounds count the pairs of links, and get no others.
     """
     plain = (
-        request.entanglement_type == "bipartite"
+        path_traits(request.paths).takes_from_store
+        and request.entanglement_type == "bipartite"
         and not is_pre_distributed(request.request_id)
         and request.purification is None
         and not request.link_purification

@@ -36,17 +36,22 @@ from bellwire.core.notices import (
     PlanFailed,
     PlanFault,
     PlanRequested,
+    ViewReady,
+    ViewWanted,
 )
+from bellwire.core.path_words import PATH_TRAITS
 from bellwire.core.plans import (
     BestOffer,
     Circumstances,
     EntanglementRequest,
     LinkRoom,
+    PresentPair,
     RequestPlan,
     StoreNews,
 )
 from bellwire.core.settings import NetworkSettings
 from bellwire.planner.advertised import KnowsLinks, gone, with_down
+from bellwire.planner.entangled_topology import present_pairs
 from bellwire.planner.experience import Experience
 from bellwire.planner.messaging import Messaging
 
@@ -59,6 +64,9 @@ Offering = Callable[[EntanglementRequest, Circumstances], BestOffer | None]
 """The best that could be promised instead of a plan that there is not. Pure."""
 
 NOTHING_KNOWN: Final = Circumstances()
+
+PATHS: Final = "paths"
+"""Purpose of the question which pairs there are."""
 
 SILENCES_MAX: Final = 5
 """Questions without an answer before a node counts as silent."""
@@ -111,6 +119,9 @@ class PlanDispatch:
         self.messaging = messaging
         self.dispatches: dict[tuple[RequestId, int], Dispatch] = {}
         self.experience: dict[RequestId, Experience] = {}
+        self.hears_all = settings.ledgers == "network"  # else heads of stores tell what there is
+        # Questions whose answer waits for the ledger: within a step, so they are few.
+        self._unread: dict[tuple[RequestId, int], tuple[NodeId, PlanWanted]] = {}
 
     def on_events(self) -> Mapping[type, Handler]:
         return {}
@@ -123,10 +134,11 @@ class PlanDispatch:
             PlanRequested: self._on_requested,
             PlanEnded: self._on_ended,
             PeerRestarted: self._on_peer_restarted,
+            ViewReady: self._on_view,
         }
 
     def gives(self) -> frozenset[type]:
-        return frozenset((PlanActive, PlanFailed)) | self.messaging.gives()
+        return frozenset((PlanActive, PlanFailed, ViewWanted)) | self.messaging.gives()
 
     def deadline_ns(self) -> int | None:
         earliest: int | None = None
@@ -155,11 +167,37 @@ class PlanDispatch:
         request = wanted.request
         if request.target_nodes[0] != received.source or request.target_nodes[-1] != self.node:
             raise PeerViolation(received.source, f"asks for a plan of {request.request_id} between others")
+        if self._reads_ledger(request):
+            self._unread[(request.request_id, wanted.version)] = (received.source, wanted)
+            step.tell(ViewWanted(purpose=PATHS, request=None))  # answered in this step
+        else:
+            self._propose(step, received.source, wanted, None)
+
+    def _reads_ledger(self, request: EntanglementRequest) -> bool:
+        """Its path is computed on the pairs that there are, and this node hears of all of them. An unknown
+        way to compute paths is the planner's to refuse."""
+        traits = PATH_TRAITS.get(request.paths)
+        return traits is not None and traits.reads_ledger and self.hears_all
+
+    def _on_view(self, step: Step, notice: ViewReady) -> None:
+        if notice.purpose != PATHS:
+            return
+        unread, self._unread = self._unread, {}
+        for source, wanted in unread.values():
+            rows = notice.view.available(step.now_ns)
+            self._propose(step, source, wanted, present_pairs(rows, wanted.request.request_id))
+
+    def _propose(
+        self, step: Step, source: NodeId, wanted: PlanWanted, pairs: tuple[PresentPair, ...] | None
+    ) -> None:
+        request = wanted.request
         # Figures of links are the destination's own: every planner is told them, whoever asks. Of a link that
         # is down the source may have heard first.
         links = () if self.advertised is None else self.advertised.news(step.now_ns)
         links = with_down(links, wanted.circumstances.down)
-        circumstances = msgspec.structs.replace(wanted.circumstances, links=links, stores=self.stores())
+        circumstances = msgspec.structs.replace(
+            wanted.circumstances, links=links, stores=self.stores(), pairs=pairs
+        )
         found = self._compute(request, wanted.version, circumstances, strict=wanted.strict)
         plan, reason = (None, found) if isinstance(found, str) else (found, "")
         final = plan is None and isinstance(self.compute(request, wanted.version, NOTHING_KNOWN), str)
@@ -173,7 +211,7 @@ class PlanDispatch:
             offer=self.offer(request, circumstances) if plan is None else None,
             unreachable=bool(broken),
         )
-        step.send(received.source, proposed)
+        step.send(source, proposed)
 
     def _compute(
         self, request: EntanglementRequest, version: int, circumstances: Circumstances, *, strict: bool

@@ -30,6 +30,7 @@ from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.equipment import AppliedSettings, NodeEquipment, device_path
 from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, HeraldInputs, InstrumentEntry
+from bellwire.runtime.switch_bindings import SwitchBindings
 
 SAFE_STATE_S = 1.0
 """An instrument that does not confirm its safe state within this has its own dead-man lease."""
@@ -77,6 +78,11 @@ class NodeInstruments:
         )
         for entry in entries:
             self._add(entry, device_dir)
+        self._switches: SwitchBindings | None = None
+        if any(switch.owner == node for switch in network.switches.values()):
+            drivers = self.equipment.drivers
+            self._switches = SwitchBindings(network, node, drivers, self.orders, feed, clock, health)
+            self.orders = self._switches
 
     @property
     def ready(self) -> bool:
@@ -104,6 +110,8 @@ class NodeInstruments:
         """Bring outputs to their safe state where they answer, and close."""
         if self._calibrations is not None:
             await self._calibrations.stop()
+        if self._switches is not None:
+            await self._switches.close()
         for bindings in self._bindings:
             await bindings.close()
         await self.equipment.stop()

@@ -10,18 +10,21 @@ from typing import Protocol
 
 from bellwire.core.effects import (
     ApplyPauli,
+    CheckDark,
     FuseQubits,
     MeasureBell,
     MeasureQubit,
     PrepareQubit,
     PurifyPair,
     ReleaseQubit,
+    SetSwitch,
     StartAttempts,
     StartRun,
     StopAttempts,
 )
 from bellwire.core.events import (
     BellMeasured,
+    DarkChecked,
     Ended,
     Event,
     Heralded,
@@ -33,14 +36,16 @@ from bellwire.core.events import (
     QubitsFused,
     StationDecided,
     StationHeralded,
+    SwitchSet,
 )
-from bellwire.core.ids import LinkId, NodeId
+from bellwire.core.ids import LinkId, NodeId, SwitchId
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import NetworkSettings
 from bellwire.simulator_backend.clock import HARDWARE, HOUSEKEEPING, VirtualClock
 from bellwire.simulator_backend.world import PairTruth, PlannedClick, World
 from bellwire.simulator_backend.world_fusions import GroupTruth
 from bellwire.simulator_backend.world_pairs import ROTATION_STEPS
+from bellwire.simulator_backend.world_words import LinkTruth
 
 Tell = Callable[[NodeId, Event], None]
 """Give an event to a node's machine, now."""
@@ -67,6 +72,10 @@ class VirtualBindings:
         self.group_witnesses: list[Callable[[int, NodeId, GroupTruth], None]] = []  # of delivered groups
         self._runs: dict[LinkId, tuple[int, int]] = {}  # link with a station -> (run, epoch)
         self._bounding: set[LinkId] = set()
+        self.switch_faults: dict[SwitchId, str] = {}  # why a switch refuses to move, for tests and scenarios
+        self.stray_light_hz: dict[SwitchId, float] = {}  # counts behind a switch without light of the lab
+        self._fences: dict[SwitchId, int] = {}
+        self._lit: dict[LinkId, LinkTruth] = {}  # truths of links through switches
         self._armed: dict[tuple[NodeId, int], int] = {}  # slot -> generation of its latest StartAttempts
 
     def start_attempts(self, node: NodeId, order: StartAttempts) -> None:
@@ -274,6 +283,58 @@ class VirtualBindings:
         if group is not None:
             for witness in self.group_witnesses:
                 witness(now_ns, node, group)
+
+    # ---- optical switches
+
+    def dark_links(self) -> None:
+        """Switches stand at no setting when a lab begins: their links give nothing until one is ordered."""
+        for switch in self._network.switches:
+            self._show(switch, None)
+
+    def set_switch(self, node: NodeId, order: SetSwitch) -> None:
+        """The light of the old setting goes at once, that of the new one comes when the order is done."""
+        refused = self.switch_faults.get(order.switch, "")
+        if order.fence < self._fences.get(order.switch, 0):
+            refused = f"fence {order.fence} is older than {self._fences[order.switch]}"
+        else:
+            self._fences[order.switch] = order.fence
+            self._show(order.switch, None if refused else order.setting)
+        ended: Ended = "failed" if refused else "done"
+        now_ns = self._clock.now_ns
+        self._tell(node, SwitchSet(operation=order.operation, ended=ended, at_ns=now_ns, reason=refused))
+
+    def check_dark(self, node: NodeId, order: CheckDark) -> None:
+        """Count for as long as the check takes."""
+        check_ns = self._network.switches[order.switch].check_ns
+        self._clock.at(self._clock.now_ns + check_ns, HARDWARE, self._checked, node, order)
+
+    def _checked(self, node: NodeId, order: CheckDark) -> None:
+        self._tell(
+            node,
+            DarkChecked(
+                operation=order.operation,
+                ended="done",
+                at_ns=self._clock.now_ns,
+                rate_hz=self.stray_light_hz.get(order.switch, 0.0),
+            ),
+        )
+
+    def _show(self, switch: SwitchId, setting: str | None) -> None:
+        """Links at this setting have the World's truth, all others through the switch give nothing."""
+        for name, link in self._network.links.items():
+            if link.through is None or link.through.switch != switch:
+                continue
+            truth = self._lit.setdefault(name, self._world.truth_of_link(name))
+            shining = link.through.setting == setting
+            points = tuple(
+                HeraldPhysics(one.success_probability if shining else 0.0, one.outcomes)
+                for one in truth.points
+            )
+            self.change_link(
+                name,
+                success_probability=truth.success_probability if shining else 0.0,
+                points=points or None,
+            )
 
     def power_loss(self, node: NodeId) -> None:
         """The node's memory forgets everything."""

@@ -12,6 +12,7 @@ from functools import partial
 from bellwire.core.effects import (
     AnswerLink,
     ApplyPauli,
+    CheckDark,
     Effect,
     FuseQubits,
     MeasureBell,
@@ -23,6 +24,7 @@ from bellwire.core.effects import (
     ReleaseQubit,
     Report,
     Send,
+    SetSwitch,
     StartAttempts,
     StartRun,
     StopAttempts,
@@ -132,6 +134,8 @@ class VirtualHost:
             FuseQubits: self.bindings.fuse_qubits,
             ApplyPauli: self.bindings.apply_pauli,
             ReleaseQubit: self.bindings.release,
+            SetSwitch: self.bindings.set_switch,
+            CheckDark: self.bindings.check_dark,
             Persist: self._persist,
             Report: self._report,
             AnswerLink: self._answer,
@@ -142,6 +146,7 @@ class VirtualHost:
     def start(self, absent: Collection[NodeId] = ()) -> None:
         """Start every node, submit the lab's requests, and plan the scenario's crashes and changes. absent:
         nodes that are not started; they may join later (`join_at`)."""
+        self.bindings.dark_links()
         for node in self.network.nodes:
             if node not in absent:
                 self._boot(node)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bellwire.simulator_backend.devices.equipment_bench import EquipmentBench
+from bellwire.simulator_backend.devices.surroundings import Alone, Surroundings
 from bellwire.simulator_backend.emulation import EmulatedLab, TruthFile, wire
+from bellwire.simulator_backend.switched_links import SwitchedLinks, switch_cables
 from bellwire.simulator_backend.tagged_stations import inject_tags, tagger_cables
 
 if TYPE_CHECKING:
@@ -43,12 +45,22 @@ class LabEmulation:
 
             self.light = LabLight(description, lab.seed, self.bench.change_link)
         self.injected = inject_tags(lab, self.bench, self.light)
+        around: Surroundings | None = self.light if self.injected is None else self.injected
+        cables = tagger_cables(lab)
+        if lab.network.switches:
+            around = SwitchedLinks(
+                lab.network,
+                lab.world()[0],
+                Alone() if around is None else around,
+                self.bench.change_link,
+            )
+            cables = {**cables, **switch_cables(lab.network)}
         self.equipment = EquipmentBench(
             lab.equipment,
             device_dir,
-            self.light if self.injected is None else self.injected,
+            around,
             seed=lab.seed,
-            cables=tagger_cables(lab),
+            cables=cables,
             clocks=None if self.light is None else self.light.bench.clocks,
         )
         self._stack = AsyncExitStack()

@@ -155,6 +155,10 @@ class World:
                 pair.put(side, place)
         return Click(name, lane, run, attempt, code, at_ns, slots, held)
 
+    def truth_of_link(self, link: str) -> LinkTruth:
+        """The hidden truth of a link, as it is now."""
+        return self._link(link).truth
+
     def change_link(
         self,
         link: str,

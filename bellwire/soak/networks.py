@@ -77,10 +77,22 @@ def draw_lab(chance: Random) -> Lab:
         document["central_ledger"] = {}
     if chance.random() < 0.15:
         document["predistribution"] = {"mode": chance.choice(("one_time", "continuous")), "age_max_s": 2.0}
+        _draw_paths(Random(chance.random()), document)
     for request in document["requests"][2:]:
         if chance.random() < 0.4:
             request["when_unreachable"] = "end"
     return build_lab(LabFile.model_validate(document))
+
+
+def _draw_paths(chance: Random, document: dict[str, Any]) -> None:
+    """How the paths of requests for plain pairs are computed, where the lab keeps pairs in store."""
+    document["predistribution"]["every_link"] = chance.random() < 0.6
+    for request in document["requests"]:
+        if not {"ghz_with", "graph", "sequence"} & request.keys():
+            ways = ["automatic", "proactive", "opportunistic"]
+            if document["predistribution"]["every_link"]:
+                ways += ["reactive", "reactive", "virtual"]
+            request["paths"] = chance.choice(ways)
 
 
 def _shape(chance: Random, shape: str, nodes: int) -> tuple[list[str], list[Edge]]:

@@ -48,6 +48,9 @@ CLAIMS_PER_STEP: Final = 4
 VERSIONS_PER_INCARNATION: Final = 1 << 16
 """A plan version is incarnation * this + counter, so that a restarted head outbids its older plans."""
 
+LOOKS_DOUBLED_MAX: Final = 10
+"""Doublings of the wait between two looks for a far half."""
+
 ACCOUNT: Final = 0
 """Tree number of slots in store: their label names no plan."""
 
@@ -74,6 +77,7 @@ class PreDistribution:
         self._stored: set[End] = set()  # own halves of pairs in store, at the head and at the tail
         self._looks: dict[End, None] = {}
         self._later: dict[End, int] = {}  # when word of the far half should be here
+        self._looked: dict[End, int] = {}  # how often the ledger was asked for a far half, less one
         self._serve_ns: int | None = None  # claims are left over from an earlier step
 
     def on_events(self) -> Mapping[type, Handler]:
@@ -173,11 +177,15 @@ class PreDistribution:
             return
         store = self.stores.get(made_for)
         if store is not None and not view.complete(end):
-            self._later[end] = step.now_ns + self._network.delay_ns(store.tail, self.node) + 1
+            # Its word may be lost, or its owner dead: then the ledger is asked again at growing intervals.
+            looks = self._looked[end] = self._looked.get(end, -1) + 1
+            wait_ns = self._network.delay_ns(store.tail, self.node) + 1
+            self._later[end] = step.now_ns + (wait_ns << min(looks, LOOKS_DOUBLED_MAX))
             return
         if store is not None and not store.wants():
             self._let_go(step, end, "withdrawn")
             return
+        self._looked.pop(end, None)
         self._slots.bind(slot.index, PRE_DISTRIBUTED, ACCOUNT)
         self._stored.add(end)
         if store is not None:
@@ -197,6 +205,7 @@ class PreDistribution:
         if isinstance(fact, Released):
             self._stored.discard(fact.end)
             self._later.pop(fact.end, None)
+            self._looked.pop(fact.end, None)
             for store in self.stores.values():
                 store.gone(step, fact.end)
         if self.claims.happened(fact, step.now_ns):
@@ -220,7 +229,8 @@ class PreDistribution:
             return
         self.claims.installed(plan)
         self._serve(step)
-        self._make_room(step, plan)
+        if not plan.gathers:
+            self._make_room(step, plan)
 
     def _on_plan_removed(self, step: Step, notice: PlanRemoved) -> None:
         self.claims.removed(notice.request)

@@ -58,6 +58,11 @@ class Claims:
             if segment.head == self._node
         }
         self.removed(plan.request, kept=wanted)
+        if plan.gathers:
+            # The plan is for another pair: what became of the last one is no question any more.
+            for wish in self.wishes.values():
+                if wish.request == plan.request and wish.state == "used":
+                    wish.state = "open"
         for key in sorted(wanted - self.wishes.keys()):
             route = _route_over(plan, self._node, key[2])
             if route is not None:

@@ -18,6 +18,7 @@ class Life:
     state: str
     version: int = 0
     before: int | None = None  # the version in force while a way round something broken is sought
+    active: int = 0  # the version of the last plan that came into force
     failures: int = 0  # plans that failed in a row
     failure: str = ""  # why the last one did
     told: Admission = "pending"  # what has been said of its admission

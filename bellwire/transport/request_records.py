@@ -14,9 +14,11 @@ from bellwire.core.bases import fault_of_choice
 from bellwire.core.events import Record
 from bellwire.core.graph_states import graph_fault, members_fault, vertices_fault, with_node_edges
 from bellwire.core.ids import NodeId, RequestId
+from bellwire.core.path_words import AUTOMATIC, PATH_TRAITS
 from bellwire.core.plans import WEIGHTS_MAX, BestOffer, EntanglementRequest, is_pre_distributed
 from bellwire.core.qubit_uses import fault_of_use
 from bellwire.core.record import TaggedWord
+from bellwire.core.registry import nearest
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport.admission import Admission
 from bellwire.transport.sequence_faults import sequence_fault
@@ -138,6 +140,10 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
         return crowd
     if not (ghz or request.entanglement_sequence) and (len(nodes) != 2 or nodes[0] == nodes[1]):
         return f"target_nodes {list(nodes)}: a bipartite request names two different nodes"
+    if request.paths not in PATH_TRAITS:
+        return f'unknown path computation "{request.paths}"{nearest(request.paths, PATH_TRAITS)}'
+    if request.paths != AUTOMATIC and (ghz or request.entanglement_sequence):
+        return f"paths: {request.paths} is for pairs; leave it out for other states and for sequences"
     if nodes[0] != node:
         return f"target_nodes {list(nodes)}: submit at the first of them, this is {node}"
     route = request.route or ()

@@ -35,6 +35,7 @@ from bellwire.core.notices import (
     SequenceTold,
     SequenceWanted,
 )
+from bellwire.core.path_words import path_traits
 from bellwire.core.plans import BestOffer, EntanglementRequest
 from bellwire.core.settings import NetworkSettings
 from bellwire.transport import request_words as words
@@ -57,6 +58,9 @@ UNFINISHED_MAX: Final = 1024
 
 VERSIONS_PER_INCARNATION: Final = 1 << 16
 """A plan version is incarnation * this + counter, so that a restarted source outbids its older plans."""
+
+PATIENCE: Final = 4
+"""A path that serves one pair is given up when it took so many times what was expected."""
 
 PROGRESS_NS: Final = 1_000_000_000
 PROGRESS_SHARE: Final = 10
@@ -243,9 +247,14 @@ class RequestProcessing:
         if life is None or life.version != notice.plan.version or life.record.outcome is not None:
             return
         self._begun(step, life)
+        if path_traits(life.request.paths).renews:
+            # A path that brings nothing gives way to another one: a link of it may be dark.
+            patience_ns = max(self.settings.timers.answer_ns, PATIENCE * notice.plan.latency_ns)
+            self._alarms.set((life.request.request_id, "replan"), step.now_ns + patience_ns)
 
     def _begun(self, step: Step, life: Life) -> None:
         self._move(life, "plan_active")
+        life.active = life.version
         life.failures, life.failure, life.before = 0, "", None
         if life.record.started_ns is None:
             life.record = msgspec.structs.replace(
@@ -440,6 +449,8 @@ class RequestProcessing:
             return
         if life.state != "in_progress":
             return
+        if path_traits(life.request.paths).renews and life.active == life.version:
+            self._plan(step, life, differs=False)  # the present plan stays until the next path takes over
         fresh = self.delivered(notice.request) - life.notified_count
         count = life.request.count
         enough = count is not None and fresh * PROGRESS_SHARE >= count

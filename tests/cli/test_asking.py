@@ -113,7 +113,9 @@ def typed(**given: Any) -> Terms:
         None,
     )
     known = {"count": 3, "fidelity_min": None, "rate_min_hz": None, "measure": False, "weight": 1}
-    return Terms(**{"link_purification": 0, "routes_max": 1, **absent, **known, **given})
+    return Terms(
+        **{"link_purification": 0, "routes_max": 1, "paths": "automatic", **absent, **known, **given}
+    )
 
 
 def chain() -> Lab:

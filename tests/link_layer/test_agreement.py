@@ -141,6 +141,19 @@ def test_a_changed_schedule_rules_only_after_both_could_hear_of_it() -> None:
     assert changed.fence == 2
 
 
+def test_terms_that_come_back_while_others_were_on_offer_rule_soon_and_leave_little_in_doubt() -> None:
+    """Side 1 may follow the offer that was given up. Continued only after the present window, the old terms
+    left all of its attempts in doubt: every pair was void for two seconds (paths on a ring, seed 4)."""
+    keeper = keeper_with(window(0, LEASE - 1, 1, "r"))
+    given_up = keeper.propose(R_AND_S, 50_000, 50 * MS)
+    back = keeper.propose(R, 50_000, 51 * MS)
+    assert back.fence == given_up.fence + 1
+    keeper.agreed()
+    doubtful = [attempt for attempt in range(LEASE) if keeper.in_doubt(attempt)]
+    assert doubtful == list(range(given_up.first, back.first))
+    assert len(doubtful) <= 2 * MS // PERIOD_NS + 1
+
+
 def test_a_changed_schedule_never_rules_before_a_window_that_has_not_begun() -> None:
     keeper = keeper_with(window(0, LEASE - 1, 1, "r"), window(LEASE, 2 * LEASE - 1, 2, "r"))
     assert keeper.propose(R_AND_S, 50_000, 150 * MS).first == LEASE

@@ -16,7 +16,7 @@ from bellwire.baselines.centre import with_centre
 from bellwire.core import notices as words
 from bellwire.core.machine import Part
 from bellwire.core.plans import store_request
-from bellwire.core.settings import StoreSettings, SuperLinkSettings, TopologySettings
+from bellwire.core.settings import StoreSettings, SuperLinkSettings, SwitchSettings, TopologySettings
 from bellwire.node.machines import make_machine
 from tests.node.networks import chain
 
@@ -48,6 +48,9 @@ LOOPS: dict[Edge, str] = {
     ("Delivery", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Purification", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Fusion", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
+    ("LinkService", "LinkWithdrawn", "SwitchKeeper"): "what is withdrawn is forgotten, and nobody told",
+    ("PlanDispatch", "ViewWanted", "Update"): "a view is answered once, and with a message",
+    ("PlanDispatch", "ViewWanted", "CentralLedger"): "only choices of swaps are asked of the centre",
     ("Baselines", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
     ("Baselines", "UpdatePair", "Baselines"): "an end that a release of another part ends is forgotten",
     ("Swapping", "UpdatePair", "Swapping"): "a delivery is answered with messages only",
@@ -117,7 +120,19 @@ def parts_of(node: str) -> tuple[Part, ...]:
         else msgspec.structs.replace(one, memory=msgspec.structs.replace(one.memory, own_slots=1))
         for name, one in network.nodes.items()
     }
-    network = msgspec.structs.replace(network, nodes=nodes)
+    switches = {
+        owner: SwitchSettings(
+            switch=owner,
+            owner=owner,
+            settings={"on": ((1, 2),)},
+            equipment=None,
+            settle_ns=1,
+            check_ns=1,
+            dark_max_hz=0.0,
+        )
+        for owner in ("a", "r")
+    }
+    network = msgspec.structs.replace(network, nodes=nodes, switches=switches)
     return make_machine(network, node, lambda request, version, news: "no plan").parts
 
 
