@@ -238,8 +238,10 @@ def test_a_node_speaks_of_itself_alone_and_does_not_contradict_itself() -> None:
     claim = told.links[0]
     before = bench.nodes["a"].map.digest()
     many = tuple(change(claim, link=f"x{number}") for number in range(LINKS_MAX + 1))
+    others = bench.nodes["b"].map.nodes["b"].announced
+    assert others is not None
     for wrong in (
-        change(told, node="b"),
+        change(others, number=2),  # what b might well say, said by r
         change(told, relays=False),  # under the number of another announcement
         change(told, number=0),
         change(told, number=2, memory=None),
