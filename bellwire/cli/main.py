@@ -29,6 +29,7 @@ from bellwire.cli import (
     processes,
     reference,
     replay,
+    schedule,
     serve,
     simulate,
     soak,
@@ -80,6 +81,7 @@ app.command()(device.device)
 app.command()(discover.discover)
 app.command()(fault.fault)
 app.command()(links.links)
+app.command()(schedule.schedule)
 app.command()(calibrate.calibrate)
 app.command()(track.track)
 app.command()(calibrations.calibrations)

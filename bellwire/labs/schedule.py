@@ -138,7 +138,8 @@ def _in_whole_periods(frame: Frame, network: NetworkSettings) -> NetworkSettings
                 f"whose period of {link.period_ns / 1e3:g} us would become {period_ns / 1e3:g} us; give "
                 "slot_ms another value, such as a multiple of the period"
             )
-        links[name] = msgspec.structs.replace(link, period_ns=period_ns)
+        # Turns that nodes would agree on among themselves mean nothing here, to predictions either.
+        links[name] = msgspec.structs.replace(link, period_ns=period_ns, turn_ns=0, turns=1)
     return msgspec.structs.replace(network, links=links)
 
 
@@ -186,8 +187,16 @@ def needs_of(section: ScheduleSection, network: NetworkSettings, owner: NodeId) 
             decided_ns=link.click_delay_ns + max(link.herald_delay_ns),
             guard_ns=guard_ns(clocks) + late_report_ns(network, link),
             owner=section.regions.get(region, owner),
+            rounds=_rounds(network, link),
         )
     return needs
+
+
+def _rounds(network: NetworkSettings, link: LinkSettings) -> int:
+    """Periods in which every lane attempts once."""
+    memories = [network.nodes[node].memory for node in link.nodes]
+    emitters = [one.emitters for one in memories if one is not None and one.emitters is not None]
+    return -(-link.lanes // min(emitters, default=link.lanes))
 
 
 # ---- what requests need

@@ -58,11 +58,12 @@ class LinkNeed(NamedTuple):
     decided_ns: int  # from the start of an attempt until both ends know what it gave
     guard_ns: int
     owner: NodeId  # who decides about its slots
+    rounds: int = 1  # periods in which every lane attempts once: more than one with fewer emitters than lanes
 
     @property
     def least_ns(self) -> int:
-        """The shortest window in which one attempt of every lane lies (lanes attempt side by side)."""
-        return self.period_ns + self.decided_ns + self.guard_ns
+        """The shortest window in which every lane attempts once and hears of it."""
+        return self.rounds * self.period_ns + self.decided_ns + self.guard_ns
 
 
 def guard_ns(sigmas_ns: Iterable[float], sigmas: float = GUARD_SIGMAS) -> int:
