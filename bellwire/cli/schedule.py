@@ -46,7 +46,7 @@ def schedule(lab: LabArgument, as_json: JsonOption = False) -> None:
 
 def document_of(lab: "Lab", known: "NetworkSchedule") -> dict[str, Any]:
     """The whole schedule, ready for JSON. Times are within a cycle."""
-    from bellwire.labs.schedule import inventory_of, promised, rows_of
+    from bellwire.labs.schedule_rows import inventory_of, promised, rows_of
     from bellwire.planner.calendar.admission import Admitted
     from bellwire.planner.calendar.frames import slot_table
 
@@ -78,7 +78,10 @@ def document_of(lab: "Lab", known: "NetworkSchedule") -> dict[str, Any]:
             "least_ns": need.least_ns,
             "period_ns": need.period_ns,
             "slots": [
-                {"kind": "calibration" if slot in calibrated else "attempts" if holder else "idle", "request": holder}
+                {
+                    "kind": "calibration" if slot in calibrated else "attempts" if holder else "idle",
+                    "request": holder,
+                }
                 for slot, holder in enumerate(link.calendar)
             ],
             "table": {
@@ -106,7 +109,7 @@ def _show(document: dict[str, Any]) -> None:
     from bellwire.cli import show
 
     cycle_ms, slot_ms = document["cycle_ns"] / 1e6, document["slot_ns"] / 1e6
-    heading = f"{document['slots']} slots of {slot_ms:g} ms repeat every {cycle_ms:g} ms; {document['owner']} decides"
+    heading = f"{document['slots']} slots of {slot_ms:g} ms repeat every {cycle_ms:g} ms"
     parts: list[RenderableType] = [
         show.table(
             f"Requests of {document['lab']}",

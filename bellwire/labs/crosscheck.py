@@ -80,7 +80,10 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     if lab.ledgers == "network" and (lab.schedule is None or not lab.schedule.regions):
         for name, node in lab.nodes.items():
             if node.region is not None:
-                problems.add(("nodes", name, "region"), "regions mean something with `ledgers: routes`, or where the schedule names owners of them")
+                problems.add(
+                    ("nodes", name, "region"),
+                    "regions mean something with `ledgers: routes`, or where `schedule` has `regions`",
+                )
     _check_instruments(lab, problems)
     check_heralds(lab, problems)
     check_equipment(lab, problems)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import comb, lcm
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from bellwire.core.errors import LocalMisuse
+from bellwire.core.errors import ConfigError, LocalMisuse
 from bellwire.core.ids import LinkId, NodeId, RequestId
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.settings import LinkSettings, NetworkSettings
@@ -23,7 +23,6 @@ from bellwire.labs.banks import late_report_ns
 from bellwire.labs.schedule_models import ScheduleSection
 from bellwire.link_layer.arbiter import coloured
 from bellwire.planner.calendar.admission import (
-    Admitted,
     Outcome,
     Refusal,
     Route,
@@ -71,14 +70,17 @@ def scheduled(
     """The network under its schedule, and the requests with the routes on which they have slots.
 
     Raises:
-        ConfigError: a slot is shorter than the attempts of a link need.
-        LocalMisuse: values that do not go together.
+        ConfigError: another package's order of requests is at fault.
+        LocalMisuse: values that do not go together, such as a slot shorter than the attempts of a link need.
     """
     frame = Frame(round(section.slot_ms * 1e6), section.slots)
     network = _in_whole_periods(frame, network)
     owner = section.owner or next(name for name, node in network.nodes.items() if node.role != "station")
     needs = with_owners(needs_of(section, network, owner), owner)
-    check_frame(frame, needs)
+    try:
+        check_frame(frame, needs)
+    except ConfigError as short:
+        raise LocalMisuse(f"schedule: {short.problem}") from None
     calibrations = {link: tuple(sorted(set(slots))) for link, slots in section.calibrations.items() if slots}
     schedule = Schedule(frame, needs, calibrations, owner)
     kept = 1.0 - section.margin
@@ -101,9 +103,7 @@ def scheduled(
         for route in routes
         if not route.rate_hz and route.request not in served
     ]
-    outcome = outcome._replace(
-        admitted=(*outcome.admitted, *rest), refused=(*outcome.refused, *refused)
-    )
+    outcome = outcome._replace(admitted=(*outcome.admitted, *rest), refused=(*outcome.refused, *refused))
     known = NetworkSchedule(
         schedule,
         tuple(routes),
@@ -125,7 +125,7 @@ def scheduled(
 
 
 def _in_whole_periods(frame: Frame, network: NetworkSettings) -> NetworkSettings:
-    """Attempt periods of which a slot has a whole number: slots then begin with an attempt, in every cycle."""
+    """Attempt periods of which a slot has a whole number: slots then begin with an attempt, for ever."""
     links: dict[LinkId, LinkSettings] = {}
     for name, link in network.links.items():
         count = max(1, frame.slot_ns // link.period_ns)
@@ -134,7 +134,7 @@ def _in_whole_periods(frame: Frame, network: NetworkSettings) -> NetworkSettings
         period_ns = frame.slot_ns // count
         if period_ns > STRETCH_MAX * link.period_ns:
             raise LocalMisuse(
-                f"schedule: slots of {frame.slot_ns / 1e6:g} ms have no whole number of attempts of link {name}, "
+                f"schedule: slots of {frame.slot_ns / 1e6:g} ms have no whole number of attempts of {name}, "
                 f"whose period of {link.period_ns / 1e3:g} us would become {period_ns / 1e3:g} us; give "
                 "slot_ms another value, such as a multiple of the period"
             )
@@ -207,7 +207,9 @@ def _way_of(network: NetworkSettings, request: EntanglementRequest) -> PlannedRo
     if request.entanglement_type != "bipartite" or request.entanglement_sequence or request.rounds:
         return "a network schedule serves requests for pairs"
     if request.routes_max > 1:
-        return f"a network schedule serves a request on one route; give routes_max 1, not {request.routes_max}"
+        return (
+            f"a network schedule serves a request on one route; give routes_max 1, not {request.routes_max}"
+        )
     return choose_route(network, msgspec.structs.replace(request, rate_threshold_hz=None))
 
 
@@ -242,7 +244,8 @@ def _phases_of(schedule: Schedule, names: Sequence[LinkId]) -> tuple[tuple[LinkI
     }
     colours = coloured(rivals)
     return tuple(
-        tuple(name for name in names if colours[name] == colour) for colour in range(max(colours.values()) + 1)
+        tuple(name for name in names if colours[name] == colour)
+        for colour in range(max(colours.values()) + 1)
     )
 
 
@@ -285,7 +288,7 @@ def _executed(schedule: Schedule, outcome: Outcome, network: NetworkSettings) ->
         if link.whole_second and lcm(frame.cycle_ns, NS_PER_S) > RUN_START_MAX_S * NS_PER_S:
             raise LocalMisuse(
                 f"schedule: a cycle of {frame.cycle_ns / 1e6:g} ms begins on a whole second only every "
-                f"{lcm(frame.cycle_ns, NS_PER_S) / NS_PER_S:g} s, and runs of {name} start there; let slots x "
+                f"{lcm(frame.cycle_ns, NS_PER_S) / NS_PER_S:g} s, and {name} starts there; let slots x "
                 "slot_ms divide a second or be whole seconds"
             )
         calendar: list[RequestId | None] = [None] * frame.slots
@@ -309,69 +312,3 @@ def _executed(schedule: Schedule, outcome: Outcome, network: NetworkSettings) ->
         duration_least_ns=max(network.monitor.duration_least_ns, JUDGED_CYCLES * frame.cycle_ns),
     )
     return msgspec.structs.replace(network, links=links, monitor=monitor)
-
-
-# ---- rows for people and pages
-
-
-def rows_of(known: NetworkSchedule) -> list[dict[str, Any]]:
-    """Who has which resource from when to when in a cycle, ready for JSON; a guard ends each window."""
-    rows: list[dict[str, Any]] = []
-    for booking in known.outcome.calendar:
-        wish = booking.wish
-        guard = 0 if wish.link is None or wish.kind != "attempts" else known.schedule.needs[wish.link].guard_ns
-        for claim in wish.claims:
-            row = {
-                "resource": claim.resource,
-                "link": wish.link,
-                "kind": wish.kind,
-                "request": wish.holder if wish.kind == "attempts" else None,
-                "from_ns": wish.from_ns,
-                "to_ns": wish.to_ns - guard,
-                "lease": booking.lease,
-                "fence": booking.fence,
-            }
-            rows.append(row)
-            if guard:
-                rows.append(row | {"kind": "guard", "from_ns": wish.to_ns - guard, "to_ns": wish.to_ns})
-    return rows
-
-
-def inventory_of(known: NetworkSchedule, network: NetworkSettings) -> list[dict[str, Any]]:
-    """Each resource of the lab: how many it is, how much of a cycle is taken, and by whom."""
-    frame, holders = known.schedule.frame, dict[str, dict[str, int]]()
-    for booking in known.outcome.calendar:
-        for claim in booking.wish.claims:
-            taken = holders.setdefault(claim.resource, {})
-            wish = booking.wish
-            taken[wish.holder] = taken.get(wish.holder, 0) + wish.to_ns - wish.from_ns
-    counts = _counts(network)
-    resources = dict.fromkeys(
-        claim.resource for need in known.schedule.needs.values() for claim in need.claims
-    )
-    return [
-        {
-            "resource": resource,
-            "count": counts.get(resource, 1),
-            "taken": sum(holders.get(resource, {}).values()) / frame.cycle_ns,
-            "holders": dict(sorted(holders.get(resource, {}).items())),
-        }
-        for resource in sorted(resources)
-    ]
-
-
-def _counts(network: NetworkSettings) -> dict[str, int]:
-    counts = {f"lanes:{name}": link.lanes for name, link in network.links.items()}
-    for name, node in network.nodes.items():
-        if node.memory is not None:
-            counts[f"memories:{name}"] = node.memory.slots
-            counts[f"emitters:{name}"] = node.memory.emitters or node.memory.slots
-    return counts
-
-
-def promised(known: NetworkSchedule, request: RequestId) -> Admitted | Refusal:
-    """What was decided about a request."""
-    for one in known.outcome.admitted:
-        if one.request == request:
-            return one
-    return next(one for one in known.outcome.refused if one.request == request)

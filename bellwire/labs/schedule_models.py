@@ -9,8 +9,8 @@ from pydantic import Field
 
 from bellwire.core.registry import nearest
 from bellwire.labs.sections import NotNegative, Positive, Section
-from bellwire.planner.calendar.orders import orders_known
 from bellwire.planner.calendar.frames import SLOTS_MAX
+from bellwire.planner.calendar.orders import orders_known
 
 if TYPE_CHECKING:
     from bellwire.labs.models import LabFile
@@ -25,7 +25,9 @@ class ScheduleSection(Section):
     clock_sigma_us: NotNegative = 1.0  # standard error of a clock
     clock_sigmas_us: dict[str, NotNegative] = Field(default_factory=dict)  # of single nodes and stations
     # slots in which a link is left to its calibration, by link
-    calibrations: dict[str, tuple[Annotated[int, Field(ge=0, lt=SLOTS_MAX)], ...]] = Field(default_factory=dict)
+    calibrations: dict[str, tuple[Annotated[int, Field(ge=0, lt=SLOTS_MAX)], ...]] = Field(
+        default_factory=dict
+    )
     # settings of switches that a link needs while it attempts, by link: {switch: setting}
     switches: dict[str, dict[str, str]] = Field(default_factory=dict)
     owner: str | None = None  # the node that decides; null: the first one of the file
@@ -68,9 +70,7 @@ def check_schedule(lab: "LabFile", problems: "ProblemList") -> None:
         if node not in lab.nodes:
             problems.add(("schedule", "regions", region), f'unknown node "{node}"{nearest(node, lab.nodes)}')
         elif lab.nodes[node].region != region:
-            problems.add(
-                ("schedule", "regions", region), f"{node} decides about {region} and is not in it"
-            )
+            problems.add(("schedule", "regions", region), f"{node} decides about {region} and is not in it")
     if section.order not in orders_known():
         problems.add(
             ("schedule", "order"),
@@ -87,5 +87,3 @@ def check_schedule(lab: "LabFile", problems: "ProblemList") -> None:
             )
     if lab.plan_together is not None:
         problems.add(("plan_together",), "the network schedule plans all requests together; leave it out")
-
-

@@ -2,7 +2,7 @@
 
 Owns the choice of turns: which turns of the cycle a link may be granted at this node, from the shares that
 the requests of the links have and from the windows that the node's other links have in force or on offer.
-Where a network schedule grants turns (`LinkSettings.turns_granted`) there is nothing to choose, only to check.
+Where a network schedule grants turns (`LinkSettings.turns_granted`) there is no choice, only a check.
 Owns the question which memories of a bank a link may take (the rule is bank_sides.py). Refuses time-keeping
 (turn_taker.py), agreement (agreement.py) and any knowledge of other nodes but the static network.
 

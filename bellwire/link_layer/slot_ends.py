@@ -57,10 +57,11 @@ class SlotEnds:
         for slot in self._slots.of_link(self._link.link):
             key = (slot.request, slot.tree)
             elsewhere = slot.link != self._link.link  # of a bank: made by another link of this node
-            if slot.state == "held" and slot.end is not None and key != served:
-                if elsewhere or key in self._waiting:
-                    self._counters["slots_over"] += 1
-                    step.tell(ShiftOver(end=slot.end))
+            if slot.state != "held" or slot.end is None or key == served:
+                continue
+            if elsewhere or key in self._waiting:
+                self._counters["slots_over"] += 1
+                step.tell(ShiftOver(end=slot.end))
         self.look(step.now_ns)
 
     def _ruling(self, now_ns: int) -> Window | None:

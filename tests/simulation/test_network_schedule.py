@@ -12,7 +12,7 @@ from bellwire.core.facts import Born
 from bellwire.core.ids import NodeId
 from bellwire.core.units import NS_PER_S
 from bellwire.labs import Lab, load_lab
-from bellwire.labs.schedule import promised
+from bellwire.labs.schedule_rows import promised
 from bellwire.link_layer.service import LinkService
 from bellwire.planner.calendar.admission import Admitted, faults_of
 from tests.simulation.faulty import History
@@ -101,8 +101,8 @@ def test_every_admitted_rate_is_met_and_nothing_is_made_outside_its_slots(name: 
     """Delivered pairs of each request over 12 s (seed 5), against the rate that it was promised.
 
     Allowed: 4.4 standard errors of a Poisson count below the promise, false alarm 5e-6 each (13 comparisons);
-    pairs that come by attempts vary less than that. That a promise is kept with much to spare is no fault, for
-    links that share memories it is a lower bound.
+    pairs that come by attempts vary less than that. That a promise is kept with much to spare is no fault,
+    for links that share memories it is a lower bound.
     """
     lab = lab_of(tmp_path, LABS[name])
     assert lab.schedule is not None
@@ -120,19 +120,25 @@ def test_every_admitted_rate_is_met_and_nothing_is_made_outside_its_slots(name: 
         expected = decided.rate_hz * COUNTED_S
         assert count >= expected - 4.4 * sqrt(expected), (request, count, expected)
         assert outcome.frame_errors == 0
+    calibrations = lab.schedule.schedule.calibrations
     for node in lab.network.nodes:
         for part in history.node(node).parts if lab.network.nodes[node].memory is not None else ():
             for end in part.ends.values() if isinstance(part, LinkService) else ():
                 assert end.book.run is not None
+                for window in end.book.windows:
+                    assert set(window.granted).isdisjoint(calibrations.get(end.settings.link, ()))
                 assert end.book.epoch_ns % lab.schedule.schedule.frame.cycle_ns == 0
     assert sum(births.born.values()) > 1000
     for (link, slot, request), count in births.born.items():
         assert lab.network.links[link].calendar[slot] == request, (link, slot, request, count)
-        assert slot not in lab.schedule.schedule.calibrations.get(link, ())
+        assert slot not in calibrations.get(link, ())
 
 
 def test_a_request_that_is_not_admitted_ends_at_once_with_the_reason(tmp_path: Path) -> None:
-    text = LABS["hub"].replace("- {id: ann-ben", "- {id: greedy, from: ann, to: cat, duration_s: 9, rate_min_hz: 400}\n  - {id: ann-ben")
+    text = LABS["hub"].replace(
+        "- {id: ann-ben",
+        "- {id: greedy, from: ann, to: cat, duration_s: 9, rate_min_hz: 400}\n  - {id: ann-ben",
+    )
     lab = lab_of(tmp_path, text)
     assert lab.schedule is not None
     assert [one.request for one in lab.schedule.outcome.refused] == ["greedy"]

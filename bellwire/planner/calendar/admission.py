@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import LinkId, RequestId
-from bellwire.planner.calendar.bookings import Booking, Calendar, Refused, Wish
+from bellwire.planner.calendar.bookings import Booking, Calendar, Kind, Refused, Wish
 from bellwire.planner.calendar.frames import Frame, LinkNeed, Window, windows_of
 
 CALIBRATION: Final = "calibration"
@@ -172,8 +172,8 @@ def _hops(route: Route) -> float:
 
 
 def slots_needed(frame: Frame, route: Route) -> int | None:
-    """Slots of one link in one window, or rounds, with which a request alone has its rate; None: all slots are
-    too few."""
+    """Slots of one link in one window, or rounds, with which a request alone has its rate; None: all slots
+    are too few."""
     wanted = route.rate_hz * frame.cycle_ns / 1e9
     if len(route.phases) > 1:
         rounds = -(-wanted // route.pairs_per_round) if route.pairs_per_round > 0 else float("inf")
@@ -188,14 +188,16 @@ def admit(schedule: Schedule, calendar: Calendar, route: Route) -> Admitted | Re
     """Book slots for a request, all or none."""
     if slots_needed(schedule.frame, route) is None:
         return Refusal(route.request, _too_fast(schedule.frame, route))
-    chosen = _in_phases(schedule, calendar, route) if len(route.phases) > 1 else _at_once(schedule, calendar, route)
+    chosen = (
+        _in_phases(schedule, calendar, route)
+        if len(route.phases) > 1
+        else _at_once(schedule, calendar, route)
+    )
     if isinstance(chosen, Refusal):
         return chosen
     pairs, slots = chosen
     wishes = [
-        _wish(schedule, route.request, link, window)
-        for link in slots
-        for window in windows_of(slots[link])
+        _wish(schedule, route.request, link, window) for link in slots for window in windows_of(slots[link])
     ]
     booked = calendar.book_all(wishes, 0)
     if isinstance(booked, Refused):
@@ -260,28 +262,24 @@ def _in_phases(schedule: Schedule, calendar: Calendar, route: Route) -> Chosen |
 
 
 def _free(schedule: Schedule, calendar: Calendar, links: Sequence[LinkId], slot: int) -> bool:
-    return all(
-        calendar.in_the_way(_wish(schedule, "", link, Window(slot, 1)), 0) is None for link in links
-    )
+    return all(calendar.in_the_way(_wish(schedule, "", link, Window(slot, 1)), 0) is None for link in links)
 
 
 def _wish(schedule: Schedule, holder: str, link: LinkId, window: Window) -> Wish:
     from_ns, to_ns = schedule.frame.span_ns(window)
-    kind = "calibration" if holder == CALIBRATION else "attempts"
+    kind: Kind = "calibration" if holder == CALIBRATION else "attempts"
     return Wish(holder, schedule.needs[link].claims, from_ns, to_ns, link=link, kind=kind)
 
 
 def fill_rest(schedule: Schedule, calendar: Calendar, routes: Sequence[Route]) -> tuple[Admitted, ...]:
-    """Requests without a rate get the slots that are left, each time the one that has fewest, in one phase."""
+    """Requests without a rate get the slots that are left, in one phase: the next one whoever has fewest."""
     taken: dict[RequestId, list[int]] = {route.request: [] for route in routes if len(route.phases) == 1}
     by_name = {route.request: route for route in routes}
     for slot in range(schedule.frame.slots):
         for request in sorted(taken, key=lambda name: (len(taken[name]), name)):
             if _free(schedule, calendar, by_name[request].links, slot):
                 taken[request].append(slot)
-                wishes = [
-                    _wish(schedule, request, link, Window(slot, 1)) for link in by_name[request].links
-                ]
+                wishes = [_wish(schedule, request, link, Window(slot, 1)) for link in by_name[request].links]
                 if isinstance(refused := calendar.book_all(wishes, 0), Refused):
                     raise LocalMisuse(f"{request}: a slot that was free is taken: {refused}")
     found: list[Admitted] = []
@@ -324,8 +322,8 @@ def _no_room(schedule: Schedule, calendar: Calendar, route: Route, left_hz: floa
     )
     held = f", the others are held by {', '.join(holders)}" if holders else ""
     return (
-        f"rate {route.rate_hz:g}/s does not fit beside the others: what is left gives {left_hz:.4g}/s; link {scarce} "
-        f"has {free_slots(scarce)} of {schedule.frame.slots} slots free{held}"
+        f"rate {route.rate_hz:g}/s does not fit beside the others: what is left gives {left_hz:.4g}/s; "
+        f"link {scarce} has {free_slots(scarce)} of {schedule.frame.slots} slots free{held}"
     )
 
 

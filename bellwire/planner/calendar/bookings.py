@@ -2,8 +2,8 @@
 
 Owns bookings: claims on named resources for a stretch of time, each a lease with a fencing token. A resource
 (the memories of a node's bank, an emitter, a station's detectors, a switch) has one holder at a time; holders
-that want the same setting of a switch may have it together. Refuses to choose times (admission.py) and to read
-a clock: every call is told the present time.
+that want the same setting of a switch may have it together. Refuses to choose times (admission.py) and to
+read a clock: every call is told the present time.
 
 Booking, cancelling and extending are atomic: all claims or none. A lease that has run out holds nothing any
 more. Tokens only grow, over the whole calendar, so whoever carries out orders can tell a late one from an
@@ -83,7 +83,9 @@ class Calendar:
         self._bookings_max = bookings_max
         self._bookings: dict[int, Booking] = {}
         self._by_resource: dict[str, list[_Entry]] = {}
-        self._longest_ns: dict[str, int] = {}  # of the bookings that a resource ever had: how far back to look
+        self._longest_ns: dict[
+            str, int
+        ] = {}  # of the bookings that a resource ever had: how far back to look
         self._leases = 0
         self._fences = 0
 

@@ -67,8 +67,8 @@ class LinkNeed(NamedTuple):
 
 
 def guard_ns(sigmas_ns: Iterable[float], sigmas: float = GUARD_SIGMAS) -> int:
-    """The guard between users of a resource whose clocks have these standard errors: `sigmas` times the sum of
-    the two largest (ages compare with the sum of sigmas as well)."""
+    """The guard between users of a resource whose clocks have these standard errors: `sigmas` times the sum
+    of the two largest (ages compare with the sum of sigmas as well)."""
     largest = sorted(sigmas_ns, reverse=True)[:2]
     return ceil(sigmas * sum(largest))
 
@@ -82,8 +82,8 @@ def check_frame(frame: Frame, needs: Mapping[LinkId, LinkNeed]) -> None:
     slowest = max(needs.values(), key=lambda need: (need.least_ns, need.link))
     if frame.slot_ns < slowest.least_ns:
         raise ConfigError(
-            f"slots of {frame.slot_ns / 1e6:g} ms are too short for link {slowest.link}: an attempt, its herald "
-            f"and the guard need {slowest.least_ns / 1e6:g} ms; give slot_ms at least that"
+            f"slots of {frame.slot_ns / 1e6:g} ms are too short for link {slowest.link}: an attempt, its "
+            f"herald and the guard need {slowest.least_ns / 1e6:g} ms; give slot_ms at least that"
         )
 
 
@@ -119,7 +119,7 @@ class SlotTable(NamedTuple):
 
 
 def slot_table(frame: Frame, need: LinkNeed, granted: Sequence[int]) -> SlotTable:
-    """A row for each window; the pause until the next window, over the end of the cycle too, belongs to it."""
+    """A row for each window; the pause until the next one, over the end of the cycle too, belongs to it."""
     windows = windows_of(granted)
     if not windows:
         return SlotTable(0, ())

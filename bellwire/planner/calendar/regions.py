@@ -9,8 +9,8 @@ owners need makes all these links the business of the named owner.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.errors import LocalMisuse
+from bellwire.core.ids import LinkId, NodeId
 from bellwire.planner.calendar.admission import (
     Admitted,
     Outcome,
@@ -50,7 +50,7 @@ def with_owners(needs: Mapping[LinkId, LinkNeed], owner: NodeId) -> dict[LinkId,
 
 
 def decide(schedule: Schedule, routes: Sequence[Route], order: Order) -> Decided:
-    """The outcome of all owners. The order of requests within each owner's work is that in which they came."""
+    """The outcome of all owners. Each gets its requests in the order in which they came."""
     owners = {route.request: _owner_of(schedule, route) for route in routes}
     beside: list[Wish] = []
     admitted: list[Admitted] = []

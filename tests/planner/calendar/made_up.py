@@ -26,8 +26,8 @@ NODES = "abcdef"
 
 @st.composite
 def schedules(draw: st.DrawFn) -> tuple[Schedule, list[Route]]:
-    """A chain of up to five links; some nodes have one emitter for all their links, some links a setting of one
-    switch; calibrations that do not meet; requests over stretches of the chain."""
+    """A chain of up to five links; some nodes have one emitter for all their links, some links a setting of
+    one switch; calibrations that do not meet; requests over stretches of the chain."""
     count = draw(st.integers(1, 5))
     slots = draw(st.integers(2, 12))
     frame = Frame(10_000, slots)
@@ -37,7 +37,10 @@ def schedules(draw: st.DrawFn) -> tuple[Schedule, list[Route]]:
     needs: dict[str, LinkNeed] = {}
     for index in range(count):
         ends = (NODES[index], NODES[index + 1])
-        claims = [Claim(f"lanes:{''.join(ends)}"), *(Claim(f"emitters:{node}") for node in ends if node in shared)]
+        claims = [
+            Claim(f"lanes:{''.join(ends)}"),
+            *(Claim(f"emitters:{node}") for node in ends if node in shared),
+        ]
         if index in switched:
             claims.append(Claim("switch:s", draw(st.sampled_from("12"))))
         name = "".join(ends)

@@ -1,4 +1,4 @@
-"""Admission: whatever is asked for, nothing is granted twice, and the search serves no less than first come."""
+"""Admission: nothing is ever granted twice, and the search serves no less than first come first served."""
 
 import sys
 from pathlib import Path
@@ -155,8 +155,8 @@ def test_a_refusal_names_the_scarce_link_what_is_left_and_who_has_the_rest() -> 
     (refusal,) = first_come(schedule, routes).refused
     assert refusal == Refusal(
         "two",
-        "rate 50000/s does not fit beside the others: what is left gives 2.5e+04/s; link bc has 1 of 4 slots free, "
-        "the others are held by calibration, one",
+        "rate 50000/s does not fit beside the others: what is left gives 2.5e+04/s; link bc has 1 of "
+        "4 slots free, the others are held by calibration, one",
     )
 
 
@@ -181,9 +181,7 @@ def test_calibrations_that_need_one_resource_at_once_are_misuse() -> None:
 def test_requests_without_a_rate_share_what_is_left_evenly() -> None:
     schedule = chain(7, "ab", calibrations={"ab": (0,)})
     outcome = first_come(schedule, [route("one", 2, "ab", slots=7)])
-    rest = fill_rest(
-        schedule, outcome.calendar, [route("x", 0, "ab", slots=7), route("y", 0, "ab", slots=7)]
-    )
+    rest = fill_rest(schedule, outcome.calendar, [route("x", 0, "ab", slots=7), route("y", 0, "ab", slots=7)])
     assert {one.request: one.slots["ab"] for one in rest} == {"x": (3, 5), "y": (4, 6)}
 
 
@@ -191,7 +189,10 @@ def test_requests_without_a_rate_share_what_is_left_evenly() -> None:
     ("wish", "says"),
     [
         (Wish("x", (Claim("lanes:ab"),), 0, 1_500, link="ab"), "ab has 1500 ns for x"),
-        (Wish("x", (Claim("lanes:bc"),), 10_000, 20_000, link="ab"), "x attempts on ab in its calibration slot 1"),
+        (
+            Wish("x", (Claim("lanes:bc"),), 10_000, 20_000, link="ab"),
+            "x attempts on ab in its calibration slot 1",
+        ),
     ],
 )
 def test_faults_are_found(wish: Wish, says: str) -> None:
@@ -232,7 +233,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "acme_orders.py").write_text(PACKAGE, encoding="utf-8")
     record = tmp_path / "acme_orders-1.0.dist-info"
     record.mkdir()
-    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-orders\nVersion: 1.0\n", encoding="utf-8")
+    (record / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: acme-orders\nVersion: 1.0\n", encoding="utf-8"
+    )
     (record / "entry_points.txt").write_text(
         "[bellwire.calendars]\nlast_come = acme_orders:last_come\ncareless = acme_orders:careless\n",
         encoding="utf-8",
@@ -256,5 +259,5 @@ def test_an_order_of_another_package_that_grants_what_must_not_be_is_refused() -
 
 
 def test_an_unknown_order_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match='unknown order "first_com" .did you mean "first_come"'):
+    with pytest.raises(ConfigError, match=r'unknown order "first_com" .did you mean "first_come"'):
         order_of("first_com")

@@ -127,7 +127,10 @@ class CalendarMachine(RuleBasedStateMachine):
             for at_ns in range(HORIZON_NS + 6):
                 holders = self.calendar.holders(resource, at_ns, self.now_ns)
                 settings_held = {
-                    claim.setting for one in holders for claim in one.wish.claims if claim.resource == resource
+                    claim.setting
+                    for one in holders
+                    for claim in one.wish.claims
+                    if claim.resource == resource
                 }
                 assert len(holders) <= 1 or (len(settings_held) == 1 and None not in settings_held)
 

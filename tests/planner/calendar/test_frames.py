@@ -1,5 +1,6 @@
 """Frames: the guard of clocks, the shortest slot, windows, and the slot table of the hardware."""
 
+from itertools import pairwise
 from math import erfc, sqrt
 
 import pytest
@@ -58,7 +59,7 @@ def test_frames_of_no_slots_or_far_too_many_are_refused(slots: int) -> None:
 def test_windows_are_the_slots_without_gaps_and_without_touching_each_other(granted: set[int]) -> None:
     windows = windows_of(granted)
     assert {slot for one in windows for slot in range(one.first, one.first + one.slots)} == granted
-    assert all(one.first + one.slots < other.first for one, other in zip(windows, windows[1:], strict=False))
+    assert all(one.first + one.slots < other.first for one, other in pairwise(windows))
 
 
 @given(
