@@ -26,6 +26,7 @@ from bellwire.cli import (
     links,
     live,
     plan,
+    plugins,
     processes,
     reference,
     replay,
@@ -98,6 +99,7 @@ app.command()(experiment.experiment)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
+app.command()(plugins.plugins)
 app.add_typer(keys.app, name="keys")
 app.command()(serve.serve)
 app.add_typer(tokens.app, name="tokens")

@@ -51,7 +51,8 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
 
     wanted_hz = request.rate_threshold_hz
     if is_scheduled(routes[0]):
-        return f"the network schedule has no slot for {request.request_id} on {slotless_link(routes[0], request)}"
+        missing = slotless_link(routes[0], request)
+        return f"the network schedule has no slot for {request.request_id} on {missing}"
     if wanted_hz:
         alone = max(routes, key=lambda route: most_hz(route, {}))
         together = _together_hz(routes, {})
