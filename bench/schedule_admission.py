@@ -3,9 +3,9 @@
 Usage: python bench/schedule_admission.py [NETWORKS [FIRST_SEED]]. About a minute.
 
 Networks are drawn: eight end nodes that relay, a random tree and two more links, textbook links of equal
-lanes; 16 requests between random nodes, for 5 to 40 % of what their route makes alone. Reserved lanes: what nodes
-grant without a schedule, one request after the other (docs/adr/0009). Ratios are of sums over networks, with 95 %
-intervals of a paired bootstrap.
+lanes; 16 requests between random nodes, for 5 to 40 % of what their route makes alone. Reserved lanes: what
+nodes grant without a schedule, one request after the other (docs/adr/0009). Ratios are of sums over networks,
+with 95 % intervals of a paired bootstrap.
 """
 
 import json
@@ -129,8 +129,8 @@ def main() -> int:
         "title": "Requests with a rate that are admitted by a network schedule, and without one",
         "command": " ".join(("python bench/schedule_admission.py", *words)),
         "rows": table,
-        "note": f"{networks} networks (seeds from {first}) of {NODES} nodes, {REQUESTS} requests each, 40 slots of "
-        "50 ms; 95 % intervals. On no network does the schedule admit less than first come first served.",
+        "note": f"{networks} networks (seeds from {first}) of {NODES} nodes, {REQUESTS} requests each, 40 "
+        "slots of 50 ms; 95 % intervals. On no network does the schedule admit less than first come first served.",
     }
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     (RESULTS / "schedule_admission.json").write_text(text, encoding="utf-8")

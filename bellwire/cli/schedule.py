@@ -113,16 +113,9 @@ def _show(document: dict[str, Any]) -> None:
     parts: list[RenderableType] = [
         show.table(
             f"Requests of {document['lab']}",
-            ["request", "admitted", "wanted /s", "promised /s", "decided by", "why not"],
+            ["request", "admitted", "wanted /s", "promised /s", "decided by"],
             [
-                [
-                    one["request"],
-                    one["admitted"],
-                    one["wanted_hz"],
-                    one["promised_hz"],
-                    one["owner"],
-                    one["reason"],
-                ]
+                [one["request"], one["admitted"], one["wanted_hz"], one["promised_hz"], one["owner"]]
                 for one in document["requests"]
             ],
         ),
@@ -149,6 +142,9 @@ def _show(document: dict[str, Any]) -> None:
             ],
         ),
     ]
+    refused = [f"{one['request']}: {one['reason']}" for one in document["requests"] if not one["admitted"]]
+    if refused:
+        parts.insert(1, Text("\n".join(refused)))
     show.write(*parts, Text("\n".join((heading, *strips_of(document)))))
 
 

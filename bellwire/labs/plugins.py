@@ -4,7 +4,7 @@ Owns the list of entry point groups with what an entry of each is, and the look 
 use: each table looks up its own names when a lab file, a request or an option says them.
 """
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Final, NamedTuple
 
 from bellwire.core.registry import nearest
@@ -22,13 +22,33 @@ class Group(NamedTuple):
 GROUPS: Final = (
     Group("bellwire.drivers", "instrument drivers", "DriverCard", "`driver` of an instrument"),
     Group("bellwire.emulators", "emulated instruments", "a device class", "`emulated: true`"),
-    Group("bellwire.procedures", "calibration procedures", "a Procedure class", "`bellwire calibrate --procedure`"),
+    Group(
+        "bellwire.procedures",
+        "calibration procedures",
+        "a Procedure class",
+        "`bellwire calibrate --procedure`",
+    ),
     Group("bellwire.swap_policies", "swapping policies", "a policy with its traits", "`mode` of a request"),
     Group("bellwire.schedulers", "link schedulers", "LinkSettings -> Scheduler", "`scheduler` of a link"),
     Group("bellwire.planner_methods", "planners of one pair", "a function", "`bellwire plan --method`"),
-    Group("bellwire.planner_batch_methods", "planners of several requests", "a function", "`bellwire plan --method`"),
-    Group("bellwire.planner_multipartite_methods", "planners of GHZ and graph states", "a function", "`bellwire plan --method`"),
-    Group("bellwire.calendars", "orders of network schedules", "Schedule, routes, bookings -> Outcome", "`order` of `schedule`"),
+    Group(
+        "bellwire.planner_batch_methods",
+        "planners of several requests",
+        "a function",
+        "`bellwire plan --method`",
+    ),
+    Group(
+        "bellwire.planner_multipartite_methods",
+        "planners of GHZ and graph states",
+        "a function",
+        "`bellwire plan --method`",
+    ),
+    Group(
+        "bellwire.calendars",
+        "orders of network schedules",
+        "Schedule, routes, bookings -> Outcome",
+        "`order` of `schedule`",
+    ),
 )
 
 
@@ -57,7 +77,8 @@ def misspelt() -> tuple[Plugin, ...]:
     known = {group.name for group in GROUPS}
     return tuple(
         _described(point.group, point, f'no such group "{point.group}"{nearest(point.group, known)}')
-        for point in entry_points()
+        for package in distributions()
+        for point in package.entry_points
         if point.group.startswith("bellwire.") and point.group not in known
     )
 
@@ -65,7 +86,7 @@ def misspelt() -> tuple[Plugin, ...]:
 def _seen(group: str, point: EntryPoint) -> Plugin:
     try:
         point.load()
-    except Exception as broken:  # noqa: BLE001 -- another package's import may raise anything
+    except Exception as broken:
         return _described(group, point, f"{type(broken).__name__}: {broken}")
     return _described(group, point, None)
 
