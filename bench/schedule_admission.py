@@ -130,7 +130,8 @@ def main() -> int:
         "command": " ".join(("python bench/schedule_admission.py", *words)),
         "rows": table,
         "note": f"{networks} networks (seeds from {first}) of {NODES} nodes, {REQUESTS} requests each, 40 "
-        "slots of 50 ms; 95 % intervals. On no network does the schedule admit less than first come first served.",
+        "slots of 50 ms; 95 % intervals. On no network does the schedule admit less than first come first "
+        "served.",
     }
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     (RESULTS / "schedule_admission.json").write_text(text, encoding="utf-8")
