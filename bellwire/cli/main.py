@@ -27,9 +27,11 @@ from bellwire.cli import (
     live,
     ping,
     plan,
+    plugins,
     processes,
     reference,
     replay,
+    schedule,
     serve,
     simulate,
     soak,
@@ -85,6 +87,7 @@ app.command()(links.links)
 app.command()(ping.ping)
 app.command()(topology.topology)
 app.command()(topology.leave)
+app.command()(schedule.schedule)
 app.command()(calibrate.calibrate)
 app.command()(track.track)
 app.command()(calibrations.calibrations)
@@ -101,6 +104,7 @@ app.command()(experiment.experiment)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
+app.command()(plugins.plugins)
 app.add_typer(keys.app, name="keys")
 app.command()(serve.serve)
 app.add_typer(tokens.app, name="tokens")

@@ -108,6 +108,9 @@ class LinkSettings(Word, frozen=True, kw_only=True):
     turn_guard_ns: int = 0  # before the end of a turn nothing is attempted any more for this long
     scheduler: str = "weighted_round_robin"  # registered name
     calendar: tuple[RequestId | None, ...] = ()  # frames granted in turn, for the scheduler "tdma"
+    # Turns that a network schedule grants to the link, for ever: a frame of the calendar is a turn then, and
+    # attempt 0 of a run lies at the start of a cycle of turns. None: no schedule, nodes agree on turns
+    turns_granted: tuple[int, ...] | None = None
     test_share: float = 0.0  # share of heralded pairs that both ends measure to estimate the fidelity
     estimation: EstimationSettings = EstimationSettings()
     # Standard errors of `success_probability` and of the mean fidelity of `heralds` where they were

@@ -87,13 +87,18 @@ def _changed(network: NetworkSettings, changes: Mapping[LinkId, Mapping[str, int
 
 def _guard_ns(file: LabFile, network: NetworkSettings, link: LinkSettings) -> int:
     """The guard of the file, and what a station's report needs longer than the herald itself."""
+    return round(file.limits.turn_guard_ms * 1e6) + late_report_ns(network, link)
+
+
+def late_report_ns(network: NetworkSettings, link: LinkSettings) -> int:
+    """How much longer than the herald itself the report of a link's station may need; 0 without one."""
     late_ns = 0
     if link.station is not None:
         late_ns = max(
             network.delay_ns(link.station, node) - herald_ns
             for node, herald_ns in zip(link.nodes, link.herald_delay_ns, strict=True)
         )
-    return round(file.limits.turn_guard_ms * 1e6) + max(0, late_ns)
+    return max(0, late_ns)
 
 
 def check_banks(lab: LabFile, problems: ProblemList) -> None:

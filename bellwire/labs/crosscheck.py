@@ -26,6 +26,7 @@ from bellwire.labs.light_bench_checks import check_optics
 from bellwire.labs.models import Instrument, LabFile, Link, Request
 from bellwire.labs.optics import shortest_period_ns
 from bellwire.labs.problems import ProblemList
+from bellwire.labs.schedule_models import check_schedule
 from bellwire.labs.stores import check_stores
 from bellwire.labs.switches import check_switches
 from bellwire.link_layer.schedulers.table import SCHEDULERS, known_schedulers
@@ -77,10 +78,14 @@ def cross_check(lab: LabFile, problems: ProblemList) -> None:
     centre = None if lab.central_ledger is None else lab.central_ledger.node
     if centre is not None and centre not in lab.nodes:
         problems.add(("central_ledger", "node"), f'unknown node "{centre}"{nearest(centre, lab.nodes)}')
-    if lab.ledgers == "network":
+    check_schedule(lab, problems)
+    if lab.ledgers == "network" and (lab.schedule is None or not lab.schedule.regions):
         for name, node in lab.nodes.items():
             if node.region is not None:
-                problems.add(("nodes", name, "region"), "regions mean something with `ledgers: routes` only")
+                problems.add(
+                    ("nodes", name, "region"),
+                    "regions mean something with `ledgers: routes`, or where `schedule` has `regions`",
+                )
     _check_instruments(lab, problems)
     check_heralds(lab, problems)
     check_equipment(lab, problems)

@@ -35,6 +35,7 @@ from bellwire.labs.optics import (
     memory_settings,
 )
 from bellwire.labs.request_terms import request_of
+from bellwire.labs.schedule import NetworkSchedule, scheduled
 from bellwire.labs.storage import lifetimes_s, memory_times_ns
 from bellwire.labs.stores import with_stores
 from bellwire.labs.switches import with_switches
@@ -101,6 +102,7 @@ class Lab:
     network: NetworkSettings
     requests: tuple[EntanglementRequest, ...]
     plan_together: Literal["total", "max_min"] | None  # None: each request is planned for itself
+    schedule: NetworkSchedule | None  # None: links share their time by their own schedulers
     scenario: Scenario
     addresses: dict[NodeId, str]  # bus addresses; nodes without one run in virtual time only
     listens: dict[NodeId, str]  # where agents listen that are reached by another address
@@ -205,15 +207,21 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
     addresses = {
         name: at.address for name, at in (file.nodes | file.stations).items() if at.address is not None
     }
+    network = _network(file, believed, live=live)
+    requests = tuple(request_of(file, request) for request in file.requests)
+    schedule: NetworkSchedule | None = None
+    if file.schedule is not None:
+        network, requests, schedule = scheduled(file.schedule, network, requests)
     return Lab(
         name=file.lab,
         description=file.description,
         path=path,
         live=live,
         seed=file.seed,
-        network=_network(file, believed, live=live),
-        requests=tuple(request_of(file, request) for request in file.requests),
+        network=network,
+        requests=requests,
         plan_together=file.plan_together,
+        schedule=schedule,
         scenario=_scenario(file.scenario),
         addresses=addresses,
         listens={

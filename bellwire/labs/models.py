@@ -25,6 +25,7 @@ from bellwire.labs.light_bench import OpticsSection
 from bellwire.labs.monitoring import Monitoring
 from bellwire.labs.request_models import Request as Request
 from bellwire.labs.scenarios import Scenario
+from bellwire.labs.schedule_models import ScheduleSection
 from bellwire.labs.sections import (
     BusAddress,
     Count,
@@ -336,6 +337,7 @@ class LabFile(Section):
     # What a replica hears of: every fact of the network, or those of requests that its node serves
     ledgers: Literal["network", "routes"] = "network"
     predistribution: Predistribution = Predistribution()
+    schedule: ScheduleSection | None = None  # null: links share their time by their own schedulers
     scenario: Scenario = Scenario()
     timers: TimerOverrides = TimerOverrides()
     monitoring: Monitoring = Monitoring()

@@ -6,6 +6,7 @@ end once that end knows that both have it, so an attempt without agreement is an
 """
 
 from collections.abc import Callable
+from math import lcm
 
 from bellwire.core.ids import RequestId, run_number
 from bellwire.core.link_messages import Window
@@ -152,7 +153,10 @@ class WindowBook:
 
 def frame_attempts(link: LinkSettings) -> int:
     """Length of one schedule step. Where a link takes turns, a step is whole cycles of turns: a shorter one
-    could meet the turns of the link always with the same request in place."""
+    could meet the turns of the link always with the same request in place. By a network schedule a step is a
+    turn: its calendar says whose."""
+    if link.turns_granted is not None:
+        return max(1, link.turn_ns // link.period_ns)
     cycle_ns = link.turn_ns * link.turns
     cycles = -(-link.frame_ns // cycle_ns) if cycle_ns else 0
     return max(1, -(-cycles * cycle_ns // link.period_ns) if cycles else link.frame_ns // link.period_ns)
@@ -198,7 +202,8 @@ class QueueKeeper:
         self.repeat_at_ns: int | None = None
 
     def start_run(self, incarnation: int, now_ns: int) -> None:
-        """Begin a new run whose attempt 0 is near; hardware armed by PPS starts on a whole second.
+        """Begin a new run whose attempt 0 is near; hardware armed by PPS starts on a whole second, and by a
+        network schedule runs start with a cycle of turns.
 
         A station that is too slow to be armed in time would miss every run: the margin doubles with each run
         in a row that stayed silent, up to START_DOUBLINGS_MAX times.
@@ -206,8 +211,10 @@ class QueueKeeper:
         self.runs += 1
         margin_ns = self.settings.start_margin_ns << min(self.silent_runs, START_DOUBLINGS_MAX)
         epoch_ns = now_ns + margin_ns
-        if self.settings.whole_second:
-            epoch_ns = -(-epoch_ns // NS_PER_S) * NS_PER_S
+        step_ns = NS_PER_S if self.settings.whole_second else 1
+        if self.settings.turns_granted is not None:
+            step_ns = lcm(step_ns, self.settings.turn_ns * self.settings.turns)
+        epoch_ns = -(-epoch_ns // step_ns) * step_ns
         self.book.begin(run_number(incarnation, self.runs), epoch_ns)
         self.offered = None
         self.lead_ns = 0

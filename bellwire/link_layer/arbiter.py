@@ -2,6 +2,7 @@
 
 Owns the choice of turns: which turns of the cycle a link may be granted at this node, from the shares that
 the requests of the links have and from the windows that the node's other links have in force or on offer.
+Where a network schedule grants turns (`LinkSettings.turns_granted`) there is no choice, only a check.
 Owns the question which memories of a bank a link may take (the rule is bank_sides.py). Refuses time-keeping
 (turn_taker.py), agreement (agreement.py) and any knowledge of other nodes but the static network.
 
@@ -137,6 +138,9 @@ class Arbiter:
     def share(self, link: LinkId) -> int:
         """Turns of the cycle that this node may grant to a link: its part by the weights of the requests
         that want it and its rivals. A link that only background requests want has what nobody else wants."""
+        scheduled = self._ends[link].settings.turns_granted
+        if scheduled is not None:
+            return len(scheduled)
         wanting = [link, *(name for name in self._rivals[link] if self._ends[name].requests)]
         foreground = [name for name in wanting if self._foreground(name)]
         weights = {name: self._weight(name) for name in foreground or wanting}
@@ -160,8 +164,11 @@ class Arbiter:
 
         `hint`: those that side 1 could grant when it last answered, (): nothing is known.
         """
-        if not self._ends[link].settings.turn_ns:
+        settings = self._ends[link].settings
+        if not settings.turn_ns:
             return ()
+        if settings.turns_granted is not None:
+            return settings.turns_granted
         free = self._free(link, now_ns)
         hinted = free & frozenset(hint)
         return self._picked(link, hinted or free, ())
@@ -171,6 +178,8 @@ class Arbiter:
         settings = self._ends[link].settings
         if not settings.turn_ns:
             return Judgement(accepted=True, granted=())
+        if settings.turns_granted is not None:
+            return Judgement(window.granted == settings.turns_granted, settings.turns_granted)
         free = self._free(link, window.epoch_ns + window.first * settings.period_ns)
         granted = self._picked(link, free, window.granted)
         fits = free.issuperset(window.granted) and len(window.granted) <= self.share(link)

@@ -37,6 +37,7 @@ from bellwire.link_layer.pair_uses import PairUses
 from bellwire.link_layer.point_switch import PointSwitch
 from bellwire.link_layer.rests import Rests
 from bellwire.link_layer.sharing import Sharing, shares_anything
+from bellwire.link_layer.slot_ends import SlotEnds
 from bellwire.link_layer.uses import LinkHandler, PairUse, Timed
 from bellwire.link_layer.wishes import Wishes
 
@@ -98,7 +99,11 @@ class LinkEnd:
         self._demand_news = pair_uses.demand_changed
         self._timed: tuple[Timed, ...] = (self.births, *self.uses)
         self._shifts = LaneShifts(ground, self.division.waiting)
-        if link.shift_ns:
+        self._slot_ends: SlotEnds | None = None  # None: the link follows no network schedule
+        if link.turns_granted is not None:
+            self._slot_ends = SlotEnds(ground, self.division.waiting)
+            self._timed += (self._slot_ends,)
+        elif link.shift_ns:
             self._timed += (self._shifts,)
         if len(link.points) > 1:
             self._timed += (self._switch,)
@@ -248,6 +253,8 @@ class LinkEnd:
             self.births.leave(step, self.book.run)
         self.book.close()
         self._shifts.forget()
+        if self._slot_ends is not None:
+            self._slot_ends.forget()
         self.rests.forget_run()
         self.rests.idle(step, self.settings.link)
         if self.sharing is not None:
@@ -267,7 +274,10 @@ class LinkEnd:
         self.book.add(window)
         self.counters["windows"] += 1
         self._switch.look(step.now_ns)
-        self._shifts.look()
+        if self._slot_ends is not None:
+            self._slot_ends.look(step.now_ns)
+        else:
+            self._shifts.look()
         if self.side == 0:
             self.division.agreed(window)
         self.rests.agreed(step, self.settings.link, window)

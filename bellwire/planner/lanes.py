@@ -31,6 +31,8 @@ def lanes_for(
 
     room: what links have left where that is known; others are taken to be empty.
     """
+    if is_scheduled(route):
+        return None if slotless_link(route, request) is not None else (0,) * route.hops
     wanted_hz = request.rate_threshold_hz
     fewest = fewest_lanes(route, tree, request)
     left = lanes_left(route, room)
@@ -53,6 +55,16 @@ def lanes_for(
     for index in range(route.hops):
         lanes = _changed(lanes, index, _least(lanes[index], partial(_enough_with, enough, lanes, index)))
     return lanes
+
+
+def is_scheduled(route: Route) -> bool:
+    """True where a network schedule says whose slots are whose: nobody reserves lanes there."""
+    return all(link.turns_granted is not None for link in route.links)
+
+
+def slotless_link(route: Route, request: EntanglementRequest) -> LinkId | None:
+    """The first link of a scheduled route on which a request has no slot; None: it has some on each."""
+    return next((link.link for link in route.links if request.request_id not in link.calendar), None)
 
 
 def fewest_lanes(route: Route, tree: SwapTree, request: EntanglementRequest) -> Lanes:

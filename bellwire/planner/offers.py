@@ -16,7 +16,7 @@ from bellwire.core.ids import LinkId
 from bellwire.core.modes import parse_mode
 from bellwire.core.plans import BestOffer, Circumstances, EntanglementRequest, LinkRoom
 from bellwire.core.settings import NetworkSettings
-from bellwire.planner.lanes import fewest_lanes, lanes_left, rate_hz
+from bellwire.planner.lanes import fewest_lanes, is_scheduled, lanes_left, rate_hz
 from bellwire.planner.plans import candidates, compute_plan
 from bellwire.planner.refusals import reach
 from bellwire.planner.routes import Route
@@ -57,7 +57,10 @@ def best_offer(
 
 
 def _rate_hz(route: Route, request: EntanglementRequest, room: Mapping[LinkId, LinkRoom]) -> float:
-    """What the lanes that are left make; 0 where they are too few."""
+    """What the lanes that are left make; 0 where they are too few, or a network schedule has promised all
+    that there is to promise."""
+    if is_scheduled(route):
+        return 0.0
     left = lanes_left(route, room)
     fewest = fewest_lanes(route, route.tree, request)
     if any(some < few for some, few in zip(left, fewest, strict=True)):

@@ -123,6 +123,8 @@ def _duty_as_built(link: LinkSettings, nodes: Mapping[NodeId, NodeSettings]) -> 
         and (shared or (node.memory is not None and node.memory.emitters is not None))
         for name, shared in zip(link.nodes, link.shared, strict=True)
     )
+    if link.turns_granted:
+        return len(link.turns_granted) / link.turns
     if not link.turn_ns or not halved or link.turns == 1:
         return 1.0
     stretch_ns = link.turns // 2 * link.turn_ns

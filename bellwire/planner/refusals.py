@@ -9,7 +9,15 @@ from bellwire.core.ids import LinkId
 from bellwire.core.modes import follows_tree
 from bellwire.core.plans import EntanglementRequest, LinkRoom
 from bellwire.core.purification_words import AUTOMATIC, words_of
-from bellwire.planner.lanes import fewest_lanes, lack_of_sharing, lanes_left, rate_hz, whole_routes
+from bellwire.planner.lanes import (
+    fewest_lanes,
+    is_scheduled,
+    lack_of_sharing,
+    lanes_left,
+    rate_hz,
+    slotless_link,
+    whole_routes,
+)
 from bellwire.planner.predictions import named
 from bellwire.planner.routes import Route, trees_on
 
@@ -42,6 +50,9 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
         return max(rate_hz(route, tree, lanes_left(route, left)) for tree in trees)
 
     wanted_hz = request.rate_threshold_hz
+    if is_scheduled(routes[0]):
+        missing = slotless_link(routes[0], request)
+        return f"the network schedule has no slot for {request.request_id} on {missing}"
     if wanted_hz:
         alone = max(routes, key=lambda route: most_hz(route, {}))
         together = _together_hz(routes, {})

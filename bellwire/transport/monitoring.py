@@ -168,7 +168,12 @@ class ExecutionMonitoring:
         """How long the links of a plan may take until their first attempt: nothing can be judged before."""
         links = {part.link: self.links[part.link] for node in plan.nodes.values() for part in node.links}
         return max(
-            (link.start_margin_ns + (NS_PER_S if link.whole_second else 0) for link in links.values()),
+            (
+                link.start_margin_ns
+                + (NS_PER_S if link.whole_second else 0)
+                + (0 if link.turns_granted is None else link.turn_ns * link.turns)
+                for link in links.values()
+            ),
             default=0,
         )
 
