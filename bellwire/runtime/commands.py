@@ -1,5 +1,6 @@
-"""What an agent answers on its control channel: submit, cancel, replan, suspend, resume, create, cancel_create, release_qubit,
-link_answers, links, status, ledger, ledger_now, reports, stop; request, requests, pairs, news (request_commands.py).
+"""What an agent answers on its control channel: submit, cancel, replan, suspend, resume, create,
+cancel_create, release_qubit, link_answers, links, status, ledger, ledger_now, reports, stop; request,
+requests, pairs, news (request_commands.py).
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.

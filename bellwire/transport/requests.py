@@ -25,14 +25,14 @@ from bellwire.core.notices import (
     PlanFailed,
     PlanRequested,
     ReplanWanted,
-    ResumptionWanted,
-    SuspensionWanted,
     RequestGenerated,
     RequestNotified,
     RequestWithdrawn,
+    ResumptionWanted,
     SequenceDropped,
     SequenceTold,
     SequenceWanted,
+    SuspensionWanted,
 )
 from bellwire.core.plans import BestOffer, EntanglementRequest
 from bellwire.core.settings import NetworkSettings
@@ -337,7 +337,11 @@ class RequestProcessing:
     def _on_suspension(self, step: Step, notice: SuspensionWanted) -> None:
         """A person's order. It is not durable: a source that is restarted plans the request anew."""
         life = self.lives.get(notice.request)
-        if life is None or life.state not in ("planning", "in_progress") or life.request.entanglement_sequence:
+        if (
+            life is None
+            or life.state not in ("planning", "in_progress")
+            or life.request.entanglement_sequence
+        ):
             reason = "only a request that is being planned or served, and is no sequence, can be suspended"
             step.order(Report(name="suspension_refused", request=notice.request, fields={"reason": reason}))
             return
