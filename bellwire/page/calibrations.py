@@ -9,10 +9,13 @@ from typing import Any, Final
 
 from bellwire.core.ids import LinkId
 from bellwire.page.links import Visibility
-from bellwire.page.values import NOTHING, Row, Shown, Tone, duration_text
+from bellwire.page.values import Row, Shown, Tone, duration_text
 
 SOON_S: Final = 600.0
-"""A calibration that runs out within this is to be looked at."""
+"""A calibration that runs out within this, or within a fifth of its validity, is to be looked at."""
+SOON_SHARE: Final = 0.2
+
+NONE: Final = Shown("–")
 
 COLUMNS: Final = (
     ("procedure", "Calibration"),
@@ -48,11 +51,11 @@ def _row(link: LinkId, one: Calibrated, name: str, procedure: Mapping[str, Any])
     decides = procedure["decides"]
     if decides is None:
         tone = Tone.BAD if required else Tone.OFF
-        cells = {"state": Shown("never done", tone), "age": NOTHING, "left": NOTHING, "found": NOTHING}
+        cells = {"state": Shown("never done", tone), "age": NONE, "left": NONE, "found": NONE}
     else:
         ended_ns = decides["ended_ns"]
         left_s = decides["left_s"]
-        state, tone = decides["state"], _tone(decides["state"], left_s, required)
+        state, tone = _state(decides, left_s, required)
         runs_out_ns = None if left_s is None else one.at_ns + round(left_s * 1e9)
         cells = {
             "state": Shown(state, tone, at_ns=ended_ns, good_for_s=_good_for_s(ended_ns, runs_out_ns)),
@@ -73,10 +76,12 @@ def _good_for_s(ended_ns: int, runs_out_ns: int | None) -> float | None:
     return None if runs_out_ns is None else (runs_out_ns - ended_ns) / 1e9
 
 
-def _tone(state: str, left_s: float | None, required: bool) -> Tone:
-    if state == "in force":
-        return Tone.WARN if left_s is not None and left_s < SOON_S else Tone.GOOD
-    return Tone.BAD if required else Tone.WARN
+def _state(decides: Mapping[str, Any], left_s: float | None, required: bool) -> tuple[str, Tone]:
+    if decides["state"] != "in force":
+        return decides["state"], Tone.BAD if required else Tone.WARN
+    if left_s is not None and left_s < min(SOON_S, SOON_SHARE * (left_s + decides["age_s"])):
+        return "runs out soon", Tone.WARN
+    return "in force", Tone.GOOD
 
 
 def _found(record: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def _others(quiet: Mapping[str, Sequence[NodeId]], at_ns: Sequence[int]) -> Row:
             "instrument": Shown("All others" if len(at_ns) > 1 else "The other one"),
             "node": Shown(f"{len({node for nodes in quiet.values() for node in nodes})} places"),
             "state": Shown("ready", Tone.GOOD, min(at_ns), STATE_GOOD_FOR_S),
-            "readings": [Shown(f"{name} at {', '.join(nodes)}") for name, nodes in quiet.items()],
+            "readings": Shown("; ".join(f"{name} at {', '.join(nodes)}" for name, nodes in quiet.items())),
         },
         tone=Tone.GOOD,
     )
