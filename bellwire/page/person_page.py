@@ -181,7 +181,7 @@ class PersonPage:
             )
 
     def _start_button(self) -> None:
-        button = ui.element("button").classes("button button--main").props('type="button"')
+        button = ui.element("button").classes("button button--main").props('type="button"').mark("start")
         with button:
             ui.label("Start a request").classes("plain")
         button.on("click", self._on_start)

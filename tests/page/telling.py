@@ -44,7 +44,9 @@ def standing(link: str, **changes: Any) -> dict[str, Any]:
         "tested": 0,
         "at_ns": NOW_NS,
     }
-    return {link: {"point": 0, "duty": 1.0, "wanted_by": ["q"], "figures": [figures | changes], "counters": {}}}
+    return {
+        link: {"point": 0, "duty": 1.0, "wanted_by": ["q"], "figures": [figures | changes], "counters": {}}
+    }
 
 
 def links(**changes: Any) -> dict[str, dict[str, Any]]:
@@ -56,7 +58,13 @@ def links(**changes: Any) -> dict[str, dict[str, Any]]:
 
 
 def row(ends: tuple[str, str], nodes: tuple[str, str] = ("alice", "bob"), **changes: Any) -> dict[str, Any]:
-    found = {"ends": list(ends), "end_nodes": list(nodes), "request": "q", "age_ns": 30_000_000, "fidelity": 0.9}
+    found = {
+        "ends": list(ends),
+        "end_nodes": list(nodes),
+        "request": "q",
+        "age_ns": 30_000_000,
+        "fidelity": 0.9,
+    }
     return found | {"hops": 2} | changes
 
 
@@ -96,7 +104,9 @@ def request(name: str = "q", state: str = "in_progress", number: int = 1, **chan
     return KeptRequest(number, name, "alice", by, fields | changes, NOW_NS)
 
 
-def report(number: int, name: str, request_id: str = "q", at_ns: int = NOW_NS, **fields: Any) -> KeptNotification:
+def report(
+    number: int, name: str, request_id: str = "q", at_ns: int = NOW_NS, **fields: Any
+) -> KeptNotification:
     return KeptNotification(number, at_ns, "alice", "report", request_id, {"name": name, "fields": fields})
 
 
@@ -105,7 +115,9 @@ def ended(number: int, status: str, why: str | None = None, request_id: str = "q
     return KeptNotification(number, NOW_NS, "alice", "request_status", request_id, body)
 
 
-def seen(*looks: Look, requests: Sequence[KeptRequest] = (), told: Sequence[KeptNotification] = ()) -> LabView:
+def seen(
+    *looks: Look, requests: Sequence[KeptRequest] = (), told: Sequence[KeptNotification] = ()
+) -> LabView:
     """What is shown after these looks, all with the same requests; news come with the first."""
     model = LabModel(three_nodes())
     view = model.take(looks[0], requests, told)

@@ -24,11 +24,19 @@ def test_what_is_not_known_is_unknown_and_says_so_to_the_browser() -> None:
 
 def test_the_browser_gets_the_numbers_by_which_it_judges_age_itself() -> None:
     cell = Shown("ready", Tone.GOOD, NOW_NS, 5.0, title="why").cell()
-    assert cell == {"text": "ready", "tone": "good", "at": NOW_NS // 1_000_000, "good_for": 5.0, "title": "why"}
+    assert cell == {
+        "text": "ready",
+        "tone": "good",
+        "at": NOW_NS // 1_000_000,
+        "good_for": 5.0,
+        "title": "why",
+    }
 
 
 def test_a_row_tells_values_lists_and_lines_apart() -> None:
-    told = Row("k", {"a": Shown("x"), "b": [Shown("y"), Shown("z")], "c": [1.0, None], "d": "w", "e": ()}).told()
+    told = Row(
+        "k", {"a": Shown("x"), "b": [Shown("y"), Shown("z")], "c": [1.0, None], "d": "w", "e": ()}
+    ).told()
     assert told["cells"] == {
         "a": {"text": "x"},
         "b": {"list": [{"text": "y"}, {"text": "z"}]},
@@ -46,7 +54,14 @@ def test_the_worst_tone_stands_for_all() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(2e-5, "20 µs"), (0.0123, "12.3 ms"), (42.0, "42 s"), (600.0, "10 min"), (90_000.0, "25 h"), (-5.0, "-5 s")],
+    [
+        (2e-5, "20 µs"),
+        (0.0123, "12.3 ms"),
+        (42.0, "42 s"),
+        (600.0, "10 min"),
+        (90_000.0, "25 h"),
+        (-5.0, "-5 s"),
+    ],
 )
 def test_lengths_of_time_come_in_the_unit_that_people_would_take(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text

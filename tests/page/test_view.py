@@ -63,14 +63,18 @@ def test_an_instrument_that_is_lost_is_a_fault_with_its_reason_and_a_remedy() ->
 
 
 def test_a_silent_node_is_a_fault_since_it_fell_silent() -> None:
-    view = seen(look(), look(NOW_NS + SECOND_NS, silent=["west"]), look(NOW_NS + 9 * SECOND_NS, silent=["west"]))
+    view = seen(
+        look(), look(NOW_NS + SECOND_NS, silent=["west"]), look(NOW_NS + 9 * SECOND_NS, silent=["west"])
+    )
     (fault,) = view.faults
     assert shown(fault, "what").text == "west does not answer"
     assert shown(fault, "since").at_ns == NOW_NS + SECOND_NS
 
 
 def test_a_fault_that_passes_and_comes_again_counts_from_its_return() -> None:
-    view = seen(look(silent=["west"]), look(NOW_NS + SECOND_NS), look(NOW_NS + 2 * SECOND_NS, silent=["west"]))
+    view = seen(
+        look(silent=["west"]), look(NOW_NS + SECOND_NS), look(NOW_NS + 2 * SECOND_NS, silent=["west"])
+    )
     assert shown(view.faults[0], "since").at_ns == NOW_NS + 2 * SECOND_NS
 
 
@@ -185,7 +189,9 @@ def test_what_the_monitor_did_stands_beside_the_request_and_among_what_happened(
 
 
 def test_the_rate_of_a_request_is_stale_when_its_source_says_nothing_more() -> None:
-    view = seen(look(), requests=[request()], told=[report(1, "request_progress", rate_hz=12.34, fidelity=0.8)])
+    view = seen(
+        look(), requests=[request()], told=[report(1, "request_progress", rate_hz=12.34, fidelity=0.8)]
+    )
     assert shown(view.request_rows[0], "rate").quality(NOW_NS + 6 * SECOND_NS) is Quality.STALE
 
 
@@ -219,7 +225,13 @@ def test_a_link_can_be_calibrated_by_an_admin_of_a_lab_with_a_console_only() -> 
 
 
 def test_a_reading_is_as_old_as_its_instrument_says_by_the_clock_of_this_computer() -> None:
-    reading = {"parameter": "power", "value": 1.5, "unit": "mW", "quality": "good", "taken_at_ns": -4 * SECOND_NS}
+    reading = {
+        "parameter": "power",
+        "value": 1.5,
+        "unit": "mW",
+        "quality": "good",
+        "taken_at_ns": -4 * SECOND_NS,
+    }
     doubted = reading | {"parameter": "bias", "quality": "stale"}
     device = {"full_name": "west-herald", "model": "X", "readings": [reading, doubted]}
     view = seen(look(devices={"west": [device]}))
@@ -235,7 +247,10 @@ def test_instruments_that_are_ready_and_have_no_values_share_one_row() -> None:
     view = seen(look(answers={"east": status("east", timing="refused", reason="serial 7, not 8")}))
     assert [row.key for row in view.instruments] == ["east-timing", "others"]
     assert shown(view.instruments[0], "state").title == "serial 7, not 8"
-    assert shown(view.instruments[1], "readings").text == "memory at alice, relay, bob; herald at west, east; timing at west"
+    assert (
+        shown(view.instruments[1], "readings").text
+        == "memory at alice, relay, bob; herald at west, east; timing at west"
+    )
 
 
 # ---- the map
