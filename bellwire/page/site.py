@@ -29,6 +29,12 @@ from bellwire.page.watch import Watch
 
 API_PATHS: Final = ("/v1", "/api")
 PAGES_MAX: Final = 64
+ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path d="M6 16h20" stroke="#62d29c" '
+    'stroke-width="4"/><circle cx="6" cy="16" r="5" fill="#1d5fb8"/><circle cx="26" cy="16" r="5" '
+    'fill="#1d5fb8"/></svg>'
+)
+"""Two ends and what is between them."""
 HISTORY_MESSAGES: Final = 60
 """Of each browser, kept for one that comes back after its connection was lost for a moment."""
 RECONNECT_S: Final = 15.0
@@ -74,6 +80,7 @@ class LivePage:
         ui.run_with(
             self._mounted,
             dark=False,
+            favicon=ICON,
             tailwind=False,
             binding_refresh_interval=None,
             reconnect_timeout=RECONNECT_S,

@@ -202,7 +202,7 @@ async def test_the_browser_is_told_to_load_nothing_from_elsewhere(at_home: Home)
         assert "http" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
 
 
 async def test_what_others_say_of_where_the_server_stands_does_not_reach_the_page(at_home: Home) -> None:
