@@ -45,15 +45,15 @@ def instrument_rows(heard: Heard) -> list[Row]:
             else:
                 rows.append(_row(heard, node, name, state, word.at_ns, told))
     rows.sort(key=lambda row: row.tone is Tone.GOOD)
-    return [*rows, _others(quiet, quiet_ns)] if quiet else rows
+    return [*rows, _others(quiet, quiet_ns, "All others" if rows else "All")] if quiet else rows
 
 
-def _others(quiet: Mapping[str, Sequence[NodeId]], at_ns: Sequence[int]) -> Row:
+def _others(quiet: Mapping[str, Sequence[NodeId]], at_ns: Sequence[int], who: str) -> Row:
     """Those of which one word is enough; it is as old as the oldest that was heard."""
     return Row(
         "others",
         {
-            "instrument": Shown("All others" if len(at_ns) > 1 else "The other one"),
+            "instrument": Shown(who),
             "node": Shown(f"{len({node for nodes in quiet.values() for node in nodes})} places"),
             "state": Shown("ready", Tone.GOOD, min(at_ns), STATE_GOOD_FOR_S),
             "readings": Shown("; ".join(f"{name} at {', '.join(nodes)}" for name, nodes in quiet.items())),

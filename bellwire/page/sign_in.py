@@ -34,7 +34,8 @@ def sign_in_page(lab: str, refusal: str = "") -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,"><title>Sign in · {escape(lab)} · bellwire</title><style>{style_variables()}{STYLE}</style></head>
+<link rel="icon" href="data:,">
+<title>Sign in · {escape(lab)} · bellwire</title><style>{style_variables()}{STYLE}</style></head>
 <body><main><h1>{escape(lab)}</h1><p>Sign in to see and operate this lab.</p>{refused}
 <form method="post" action="/sign-in"><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus
