@@ -5,12 +5,16 @@ before it runs.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellwire.cli.places import STATE, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bellwire.northbound.service import Northbound
+    from bellwire.page.site import LivePage
 
 PORT = 8470
 
@@ -75,9 +79,6 @@ def serve(
         from bellwire.northbound.service import Limits, Northbound
         from bellwire.northbound.serving import Tls, listening
         from bellwire.northbound.serving import serve as serve_api
-
-        if with_page:
-            from bellwire.page.site import LivePage
     except ModuleNotFoundError as missing:
         raise ConfigError(f"{missing.name} is missing: pip install 'bellwire[serve]'") from missing
 
@@ -109,7 +110,7 @@ def serve(
         )
         if not open_on_loopback and not service.tokens.listing():
             typer.echo(f"no token yet: bellwire tokens new NAME --role operator --state {state}", err=True)
-        page = LivePage(service) if with_page else None
+        page = _page(service) if with_page else None
         await serve_api(
             service, listener, tls, lambda url: typer.echo(f"{loaded.name} is served at {url}"), page
         )
@@ -121,3 +122,11 @@ def serve(
         if keys is not None:
             keys.close()
     typer.echo("stopped", err=True)
+
+
+def _page(service: "Northbound") -> "LivePage":
+    try:
+        from bellwire.page.site import LivePage
+    except ModuleNotFoundError as missing:
+        raise ConfigError(f"{missing.name} is missing: pip install 'bellwire[serve]'") from missing
+    return LivePage(service)

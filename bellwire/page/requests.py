@@ -125,7 +125,7 @@ def _ending(one: KeptNotification) -> Happening:
 
 def _corrected(one: KeptNotification) -> Happening:
     fields = one.body["fields"]
-    said = ACTIONS.get(fields["action"], fields["action"])
+    said: str = ACTIONS.get(fields["action"], str(fields["action"]))
     if fields.get("suspended_ns"):
         said += f" for {duration_text(fields['suspended_ns'] / 1e9)}"
     assert one.request_id is not None
