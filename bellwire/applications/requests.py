@@ -6,10 +6,22 @@ the transport layer's.
 
 from collections.abc import Mapping
 
-from bellwire.core.events import ReplanAsked, RequestCancelled, RequestSubmitted
+from bellwire.core.events import (
+    ReplanAsked,
+    RequestCancelled,
+    RequestSubmitted,
+    ResumptionAsked,
+    SuspensionAsked,
+)
 from bellwire.core.ids import NodeId
 from bellwire.core.machine import Handler, Step
-from bellwire.core.notices import ReplanWanted, RequestGenerated, RequestWithdrawn
+from bellwire.core.notices import (
+    ReplanWanted,
+    RequestGenerated,
+    RequestWithdrawn,
+    ResumptionWanted,
+    SuspensionWanted,
+)
 from bellwire.core.settings import NetworkSettings
 
 
@@ -24,6 +36,8 @@ class RequestGenerator:
             RequestSubmitted: self._on_submitted,
             RequestCancelled: self._on_cancelled,
             ReplanAsked: self._on_replan,
+            SuspensionAsked: self._on_suspension,
+            ResumptionAsked: self._on_resumption,
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
@@ -33,7 +47,9 @@ class RequestGenerator:
         return {}
 
     def gives(self) -> frozenset[type]:
-        return frozenset((RequestGenerated, RequestWithdrawn, ReplanWanted))
+        return frozenset(
+            (RequestGenerated, RequestWithdrawn, ReplanWanted, SuspensionWanted, ResumptionWanted)
+        )
 
     def deadline_ns(self) -> int | None:
         return None
@@ -49,3 +65,9 @@ class RequestGenerator:
 
     def _on_replan(self, step: Step, event: ReplanAsked) -> None:
         step.tell(ReplanWanted(request=event.request))
+
+    def _on_suspension(self, step: Step, event: SuspensionAsked) -> None:
+        step.tell(SuspensionWanted(request=event.request, duration_ns=event.duration_ns))
+
+    def _on_resumption(self, step: Step, event: ResumptionAsked) -> None:
+        step.tell(ResumptionWanted(request=event.request))

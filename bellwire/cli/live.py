@@ -18,11 +18,13 @@ import typer
 from bellwire.cli.exits import INTERRUPTED, UNSUCCESSFUL
 from bellwire.cli.logs import logs_on_stderr
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab, near
+from bellwire.cli.serve import PORT
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
 
 if TYPE_CHECKING:
     from bellwire.cli.lab_status import LabStatus
+    from bellwire.cli.page_beside import PageBeside
     from bellwire.cli.picture import LabPicture
     from bellwire.cli.screen import Screen
     from bellwire.labs import Lab
@@ -76,17 +78,38 @@ def up(
         list[str] | None,
         typer.Option("--without", metavar="NODE", help="Do not start it; `bellwire node` does later."),
     ] = None,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Serve the live page too, and keep pairs flowing by a standing request."),
+    ] = False,
+    page_port: Annotated[
+        int, typer.Option("--page-port", min=0, max=65535, help="Of the page; 0: any free one.")
+    ] = PORT,
     as_json: JsonOption = False,
 ) -> None:
     """Start every process of a lab and show what it does, until Ctrl-C."""
     from bellwire.cli.calibrated_runs import with_stored_calibrations
+    from bellwire.cli.page_beside import PageBeside, with_standing_request
     from bellwire.labs import load_lab
 
     loaded = with_stored_calibrations(load_lab(find_lab(lab), live=True), state)
     for name in without or ():
         if name not in loaded.network.nodes:
             raise ConfigError(f'unknown node "{name}"{nearest(name, loaded.network.nodes)}', where=lab)
-    _run(loaded, state, as_json, submit=submit, to_the_end=once, absent=tuple(without or ()))
+    if page and once:
+        raise ConfigError("--page and --once: a standing request never ends")
+    beside = PageBeside(loaded, state, page_port) if page else None
+    if page and submit:
+        loaded = with_standing_request(loaded)
+    _run(
+        loaded,
+        state,
+        as_json,
+        submit=submit,
+        to_the_end=once,
+        absent=tuple(without or ()),
+        beside=beside,
+    )
 
 
 def _run(
@@ -97,6 +120,7 @@ def _run(
     submit: bool,
     to_the_end: bool,
     absent: tuple[str, ...] = (),
+    beside: "PageBeside | None" = None,
 ) -> None:
     import asyncio
 
@@ -115,9 +139,11 @@ def _run(
     with ExitStack() as closing:
         # One lab per state directory: two supervisors would take each other's processes for their own.
         closing.callback(AgentLock(state / "agents", "supervisor").release)
-        screen = open_screen(closing, picture, status, quiet=as_json)
+        screen = open_screen(closing, picture, status, quiet=as_json or beside is not None)
         closing.enter_context(logs_on_stderr())
-        following = Following(lab, state, picture, status, screen, to_the_end=to_the_end)
+        following = Following(lab, state, picture, status, screen, to_the_end=to_the_end, beside=beside)
+        if beside is not None:
+            closing.callback(beside.stop)
         run_dir = asyncio.run(following.run(submit=submit, absent=absent))
     picture.take_recorded(run_dir)
     picture.take_truth(run_dir / "truth.jsonl")
@@ -154,8 +180,10 @@ class Following:
         screen: "Screen",
         *,
         to_the_end: bool,
+        beside: "PageBeside | None" = None,
     ) -> None:
-        """to_the_end: stop when all requests have ended; otherwise only a signal stops the lab."""
+        """to_the_end: stop when all requests have ended; otherwise only a signal stops the lab. `beside`:
+        the live page, which begins when the lab is up."""
         self.interrupted = True  # until the end was reached
         self.restarts: dict[str, int] = {}
         self._lab = lab
@@ -164,6 +192,7 @@ class Following:
         self._status = status
         self._screen = screen
         self._to_the_end = to_the_end
+        self._beside = beside
         self._up = False
         self._ending = False  # the lab works on while its processes are asked for the last time
         self._stopping = False  # nobody is asked any more: their silence would look like trouble
@@ -204,6 +233,8 @@ class Following:
             asyncio.get_running_loop().add_signal_handler(number, self._end)
         if not self._screen.covers:
             typer.echo(f"{self._lab.name} is up, recording to {near(supervisor.run_dir)}", err=True)
+        if self._beside is not None:
+            self._beside.start(supervisor.run_dir / "logs" / "page.log")
 
     def _end(self, *, looking: bool = True) -> None:
         self._ending = True

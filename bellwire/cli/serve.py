@@ -1,15 +1,20 @@
-"""`bellwire serve`: the northbound API beside a running lab.
+"""`bellwire serve`: the northbound API and the live page beside a running lab.
 
-Owns the command. Refuses the server (bellwire.northbound) and everything heavy before it runs.
+Owns the command. Refuses the server (bellwire.northbound), the page (bellwire.page) and everything heavy
+before it runs.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellwire.cli.places import STATE, LabArgument, StateOption, find_lab
 from bellwire.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bellwire.northbound.service import Northbound
+    from bellwire.page.site import LivePage
 
 PORT = 8470
 
@@ -57,9 +62,12 @@ def serve(
             help="Deliver the keys of `bellwire app bbm92 --store DIR` by ETSI GS QKD 014.",
         ),
     ] = None,
+    with_page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Serve the live page at / as well.")
+    ] = True,
     state: StateOption = STATE,
 ) -> None:
-    """Serve the northbound API of a lab that is up, until Ctrl-C."""
+    """Serve the northbound API and the live page of a lab that is up, until Ctrl-C."""
     import asyncio
 
     from bellwire.cli.logs import logs_on_stderr
@@ -102,7 +110,10 @@ def serve(
         )
         if not open_on_loopback and not service.tokens.listing():
             typer.echo(f"no token yet: bellwire tokens new NAME --role operator --state {state}", err=True)
-        await serve_api(service, listener, tls, lambda url: typer.echo(f"{loaded.name} is served at {url}"))
+        page = _page(service) if with_page else None
+        await serve_api(
+            service, listener, tls, lambda url: typer.echo(f"{loaded.name} is served at {url}"), page
+        )
 
     try:
         with listener, logs_on_stderr():
@@ -111,3 +122,11 @@ def serve(
         if keys is not None:
             keys.close()
     typer.echo("stopped", err=True)
+
+
+def _page(service: "Northbound") -> "LivePage":
+    try:
+        from bellwire.page.site import LivePage
+    except ModuleNotFoundError as missing:
+        raise ConfigError(f"{missing.name} is missing: pip install 'bellwire[serve]'") from missing
+    return LivePage(service)

@@ -211,6 +211,19 @@ class ReplanAsked(TaggedWord, frozen=True, kw_only=True):
     request: RequestId
 
 
+class SuspensionAsked(TaggedWord, frozen=True, kw_only=True):
+    """Somebody at this node wants a request to sleep: its memories are free, and nothing attempts for it."""
+
+    request: RequestId
+    duration_ns: int
+
+
+class ResumptionAsked(TaggedWord, frozen=True, kw_only=True):
+    """Somebody at this node wants a request that sleeps to go on now."""
+
+    request: RequestId
+
+
 class LinkCreateSubmitted(TaggedWord, frozen=True, kw_only=True):
     """A user at this node sends a CREATE to its link layer."""
 
@@ -298,6 +311,8 @@ Event = (
     | RequestSubmitted
     | RequestCancelled
     | ReplanAsked
+    | SuspensionAsked
+    | ResumptionAsked
     | LinkCreateSubmitted
     | LinkCreateCancelled
     | LinkQubitReleased

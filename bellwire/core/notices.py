@@ -190,6 +190,19 @@ class ReplanWanted(Word, frozen=True, kw_only=True):
     request: RequestId
 
 
+class SuspensionWanted(Word, frozen=True, kw_only=True):
+    """A person wants a request to sleep for a while, whatever the execution monitor thinks of it."""
+
+    request: RequestId
+    duration_ns: int
+
+
+class ResumptionWanted(Word, frozen=True, kw_only=True):
+    """A person wants a request that sleeps to go on now, whoever has sent it to sleep."""
+
+    request: RequestId
+
+
 class CorrectiveAction(Word, frozen=True, kw_only=True):
     """The paper's Corrective Action (appendix B): its type and its change parameters. Monitoring to request
     processing, which has the lower layers act by plans."""
@@ -347,6 +360,8 @@ Notice = (
     | RequestGenerated
     | RequestWithdrawn
     | ReplanWanted
+    | SuspensionWanted
+    | ResumptionWanted
     | CorrectiveAction
     | RequestNotified
     | EntanglementReported

@@ -43,6 +43,7 @@ from bellwire.labs.switches import Switch, Through
 from bellwire.labs.topology import Topology
 
 ChannelNumber = Annotated[int, Field(ge=1, le=64)]
+Coordinate = Annotated[float, Field(ge=-20_000.0, le=20_000.0, allow_inf_nan=False)]
 
 CALENDAR_MAX = 256
 """Frames in the calendar of a link."""
@@ -130,6 +131,7 @@ class Node(Section):
     role: Literal["end", "repeater"]
     address: BusAddress | None = None  # where others reach the node's agent; None: only virtual time
     listen: BusAddress | None = None  # where the agent listens, if that is another address; null: `address`
+    position_km: tuple[Coordinate, Coordinate] | None = None  # east and north, for maps; null: laid out
     memory: Memory = Memory()
     instruments: NodeInstruments = NodeInstruments()
     equipment: dict[Name, Equipment] = Field(default_factory=dict)

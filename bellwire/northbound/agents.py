@@ -4,7 +4,7 @@ Owns the interface `Agents`, so that another transport can take its place, and `
 meaning: answers are handed on as the agents gave them, except that silence and refusal are two errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -41,6 +41,14 @@ class Agents(Protocol):
         """Have a request planned anew."""
         ...
 
+    async def suspend(self, source: NodeId, request: RequestId, for_s: float) -> None:
+        """Have a request sleep for so long."""
+        ...
+
+    async def resume(self, source: NodeId, request: RequestId) -> None:
+        """Have a request that sleeps go on now."""
+        ...
+
     async def request(self, source: NodeId, request: RequestId) -> Mapping[str, Any]:
         """`standing` and `refusal` of a request (runtime/request_commands.py)."""
         ...
@@ -69,6 +77,18 @@ class Agents(Protocol):
         """The map of a node (planner/map_document.py)."""
         ...
 
+    async def ledger(self, node: NodeId, limit: int) -> Mapping[str, Any]:
+        """The oldest rows of a node's ledger, and how many there are."""
+        ...
+
+    async def devices(self, node: NodeId) -> Sequence[Mapping[str, Any]]:
+        """Instruments of a node with their parameters and latest readings."""
+        ...
+
+    async def schedule(self, node: NodeId) -> Mapping[str, Any]:
+        """Rows of the network's schedule that a node knows."""
+        ...
+
 
 class ControlAgents:
     """The agents of a state directory, over the sockets that the command line uses."""
@@ -84,6 +104,12 @@ class ControlAgents:
 
     async def replan(self, source: NodeId, request: RequestId) -> None:
         await self._ask(source, "replan", request=request)
+
+    async def suspend(self, source: NodeId, request: RequestId, for_s: float) -> None:
+        await self._ask(source, "suspend", request=request, for_s=for_s)
+
+    async def resume(self, source: NodeId, request: RequestId) -> None:
+        await self._ask(source, "resume", request=request)
 
     async def request(self, source: NodeId, request: RequestId) -> Mapping[str, Any]:
         return await self._mapping(source, "request", request=request)
@@ -105,6 +131,16 @@ class ControlAgents:
 
     async def topology(self, node: NodeId) -> Mapping[str, Any]:
         return await self._mapping(node, "topology")
+
+    async def ledger(self, node: NodeId, limit: int) -> Mapping[str, Any]:
+        return await self._mapping(node, "ledger_now", limit=limit)
+
+    async def devices(self, node: NodeId) -> Sequence[Mapping[str, Any]]:
+        answer: Sequence[Mapping[str, Any]] = await self._ask(node, "device_list")
+        return answer
+
+    async def schedule(self, node: NodeId) -> Mapping[str, Any]:
+        return await self._mapping(node, "schedule")
 
     async def _mapping(self, node: NodeId, do: str, **fields: Any) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = await self._ask(node, do, **fields)

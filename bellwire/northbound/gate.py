@@ -115,8 +115,8 @@ class Gate:
                 self._take(self._failures, "failures", address, "calls without a valid token")
                 raise unauthenticated("this is no valid token: it is unknown, revoked or has expired")
             return principal
-        if self._service.open_on_loopback and _is_loopback(address):
-            if _host(headers) not in LOOPBACK_NAMES:
+        if self._service.open_on_loopback and is_loopback(address):
+            if host_of(headers) not in LOOPBACK_NAMES:
                 raise Problem("misdirected-request", "the Host header must be localhost, 127.0.0.1 or [::1]")
             return LOCAL
         self._take(self._failures, "failures", address, "calls without a valid token")
@@ -163,14 +163,16 @@ def _is_submission(scope: Scope) -> bool:
     return bool(scope["method"] == "POST" and scope["path"] == SUBMISSIONS)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address is one of this computer's own."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
 
 
-def _host(headers: Headers) -> str:
+def host_of(headers: Headers) -> str:
+    """The host that a call was meant for, without its port."""
     host = headers.get("host", "")
     name, _, port = host.rpartition(":")
     return name if port.isdigit() else host

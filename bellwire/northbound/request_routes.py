@@ -135,7 +135,7 @@ async def list_requests(
 @router.get("/{request_id}", responses=may_answer("not-found"))
 async def read_request(request_id: words.RequestName, service: Service, _: Viewer) -> words.Request:
     """One request, as its source tells it now; as last heard (`fresh` false) while that is silent."""
-    return await _now(service, await _kept(service, request_id))
+    return await request_now(service, await _kept(service, request_id))
 
 
 @router.post("/{request_id}/cancel", responses=may_answer("not-found", "not-in-progress", "agent-silent"))
@@ -143,14 +143,14 @@ async def cancel_request(
     request_id: words.RequestName, service: Service, principal: Operator
 ) -> words.Request:
     """Withdraw a request. Pairs that were delivered stay delivered. Cancelling twice is cancelling once."""
-    kept = await _own(service, request_id, principal)
-    found = await _now(service, kept)
+    kept = await own_request(service, request_id, principal)
+    found = await request_now(service, kept)
     if found.state == "cancelled":
         return found
     if found.state in FINAL_STATES:
         raise Problem("not-in-progress", f"{request_id} has ended: {found.state}", state=found.state)
     await _order(service, service.agents.cancel(kept.source, request_id))
-    return await _now(service, kept)
+    return await request_now(service, kept)
 
 
 @router.post(
@@ -162,12 +162,12 @@ async def replan_request(
     request_id: words.RequestName, service: Service, principal: Operator
 ) -> words.Request:
     """Have a request planned anew: another route, tree or policy. The old plan works until it is replaced."""
-    kept = await _own(service, request_id, principal)
-    found = await _now(service, kept)
+    kept = await own_request(service, request_id, principal)
+    found = await request_now(service, kept)
     if found.state != "in_progress":
         raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
     await _order(service, service.agents.replan(kept.source, request_id))
-    return await _now(service, kept)
+    return await request_now(service, kept)
 
 
 @router.get("/{request_id}/pairs", responses=may_answer("not-found", "agent-silent"))
@@ -210,7 +210,8 @@ async def _kept(service: Northbound, request_id: str) -> KeptRequest:
     return kept
 
 
-async def _own(service: Northbound, request_id: str, principal: Principal) -> KeptRequest:
+async def own_request(service: Northbound, request_id: str, principal: Principal) -> KeptRequest:
+    """A request that this person may change. Raises Problem."""
     kept = await _kept(service, request_id)
     if kept.submitted_by != principal.name and not principal.may("admin"):
         whose = "nobody that came through this API" if kept.submitted_by is None else kept.submitted_by
@@ -218,7 +219,7 @@ async def _own(service: Northbound, request_id: str, principal: Principal) -> Ke
     return kept
 
 
-async def _now(service: Northbound, kept: KeptRequest) -> words.Request:
+async def request_now(service: Northbound, kept: KeptRequest) -> words.Request:
     """Asked of the source; as kept when it is silent or has forgotten the request."""
     try:
         standing = (await service.agents.request(kept.source, kept.request_id))["standing"]

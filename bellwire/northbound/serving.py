@@ -10,16 +10,17 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 import uvicorn
 
 from bellwire.core.errors import ConfigError
 from bellwire.northbound.app import create_app
+from bellwire.northbound.gate import App
 from bellwire.northbound.service import Northbound
 from bellwire.runtime.store import AgentLock
 
@@ -27,6 +28,8 @@ STOP_S: Final = 5
 """Calls that are still open after this are cut off."""
 IDLE_S: Final = 30
 BACKLOG: Final = 512
+SOCKET_BYTES_MAX: Final = 1_000_000
+"""Of one message of a browser; the page's own are far smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,18 @@ def listening(host: str, port: int, tls: Tls | None, *, open_on_loopback: bool) 
     return listener
 
 
+class Page(Protocol):
+    """A live page beside the API (bellwire.page)."""
+
+    def beside(self, api: App) -> App:
+        """One application of both."""
+        ...
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """The page at work."""
+        ...
+
+
 class _Server(uvicorn.Server):
     """Ends streams first, then answers what is open, then returns; a second signal cuts all off."""
 
@@ -99,8 +114,9 @@ async def serve(
     listener: socket.socket,
     tls: Tls | None = None,
     on_ready: Callable[[str], None] | None = None,
+    page: Page | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `on_ready` gets the address as a URL.
+    """Serve until SIGINT or SIGTERM. `on_ready` gets the address as a URL; `page` None: the API alone.
 
     Raises:
         ConfigError: another server runs on this state folder, or a file of the TLS options is not right.
@@ -110,13 +126,14 @@ async def serve(
     try:
         app = create_app(service)
         config = uvicorn.Config(
-            app,
+            app if page is None else page.beside(app),
             log_config=None,
             access_log=False,  # the gate logs calls, never headers
             server_header=False,
             proxy_headers=False,  # nobody else may say where a call comes from
             lifespan="off",
-            ws="none",
+            ws="none" if page is None else "websockets-sansio",
+            ws_max_size=SOCKET_BYTES_MAX,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=STOP_S,
             ssl_certfile=None if tls is None else tls.certificate,
@@ -131,9 +148,12 @@ async def serve(
         server = _Server(config, service)
         await service.start()
         try:
-            if on_ready is not None:
-                on_ready(url_of(listener, tls))
-            await server.serve([listener])
+            async with AsyncExitStack() as running:
+                if page is not None:
+                    await running.enter_async_context(page.running())
+                if on_ready is not None:
+                    on_ready(url_of(listener, tls))
+                await server.serve([listener])
         finally:
             await service.stop()
     finally:

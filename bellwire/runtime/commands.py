@@ -1,6 +1,6 @@
-"""What an agent answers on its control channel: submit, cancel, replan, create, cancel_create, release_qubit,
-link_answers, links, status, ledger, reports, stop; request, requests, pairs, news (request_commands.py);
-topology, pinged, leave (topology_commands.py).
+"""What an agent answers on its control channel: submit, cancel, replan, suspend, resume, create,
+cancel_create, release_qubit, link_answers, links, status, ledger, ledger_now, reports, stop; request,
+requests, pairs, news (request_commands.py); topology, pinged, leave (topology_commands.py).
 
 Owns the table. Refuses protocol: a request becomes an event, an answer is what may be read without asking a
 machine.
@@ -21,10 +21,14 @@ from bellwire.core.events import (
     ReplanAsked,
     RequestCancelled,
     RequestSubmitted,
+    ResumptionAsked,
+    SuspensionAsked,
 )
 from bellwire.core.ids import End
 from bellwire.core.link_words import LinkAnswer, LinkCreate
 from bellwire.core.plans import EntanglementRequest
+from bellwire.core.units import ns_from_s
+from bellwire.core.view import Entanglement
 from bellwire.runtime.agent import Agent
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.control import Command
@@ -38,6 +42,7 @@ from bellwire.runtime.topology_commands import topology_commands
 REPORTS_KEPT = 20_000
 ANSWERS_KEPT = 20_000
 ROWS_MAX = 500
+SUSPENSION_MAX_S = 7 * 86_400.0
 
 
 class ReportShelf:
@@ -120,6 +125,18 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         agent.feed(ReplanAsked(request=str(fields["request"])))
         return {"request": str(fields["request"])}
 
+    async def suspend(fields: dict[str, Any]) -> dict[str, str]:
+        """`for_s`: after so long it goes on by itself. What became of it is told by its standing."""
+        for_s = float(fields["for_s"])
+        if not 0.0 < for_s <= SUSPENSION_MAX_S:
+            raise ConfigError(f"for_s is {for_s:g}: give more than 0 and at most {SUSPENSION_MAX_S:g}")
+        agent.feed(SuspensionAsked(request=str(fields["request"]), duration_ns=ns_from_s(for_s)))
+        return {"request": str(fields["request"])}
+
+    async def resume(fields: dict[str, Any]) -> dict[str, str]:
+        agent.feed(ResumptionAsked(request=str(fields["request"])))
+        return {"request": str(fields["request"])}
+
     async def create(fields: dict[str, Any]) -> dict[str, int]:
         """`asked` holds the fields of a LinkCreate. What becomes of it is told by link_answers."""
         _require_links(agent)
@@ -167,19 +184,14 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         if replica is None:
             return []
         rows = replica.fold.rows(clock.now_ns())[:ROWS_MAX]
-        return [
-            {
-                "end_nodes": list(row.end_nodes),
-                "request": row.request,
-                "created_ns": row.created_ns,
-                "age_ns": row.age_ns,
-                "fidelity": row.fidelity,
-                "frame": row.frame,
-                "hops": row.hops,
-                "usage": row.usage,
-            }
-            for row in rows
-        ]
+        return [{name: value for name, value in _told(row).items() if name != "ends"} for row in rows]
+
+    async def ledger_now(fields: dict[str, Any]) -> dict[str, Any]:
+        """Rows as `ledger` has them, the oldest first, with the names of their ends; `count`: of all."""
+        now_ns, replica = clock.now_ns(), getattr(agent.machine, "replica", None)
+        rows = [] if replica is None else sorted(replica.fold.available(now_ns), key=lambda row: -row.age_ns)
+        page = rows[: min(int(fields.get("limit", ROWS_MAX)), ROWS_MAX)]
+        return {"now_ns": now_ns, "count": len(rows), "rows": [_told(row) for row in page]}
 
     async def reports(fields: dict[str, Any]) -> list[dict[str, Any]]:
         only = fields.get("only")
@@ -192,6 +204,8 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         "submit": submit,
         "cancel": cancel,
         "replan": replan,
+        "suspend": suspend,
+        "resume": resume,
         "create": create,
         "cancel_create": cancel_create,
         "release_qubit": release_qubit,
@@ -199,6 +213,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
         "links": links,
         "status": status,
         "ledger": ledger,
+        "ledger_now": ledger_now,
         "reports": reports,
         "stop": stop,
         **request_commands(agent.machine, agent.incarnation, shelf),
@@ -234,3 +249,17 @@ def _slots(agent: Agent) -> list[dict[str, Any]]:
         }
         for slot in table.slots()
     ]
+
+
+def _told(row: Entanglement) -> dict[str, Any]:
+    return {
+        "end_nodes": list(row.end_nodes),
+        "ends": [str(end) for end in row.ends],
+        "request": row.request,
+        "created_ns": row.created_ns,
+        "age_ns": row.age_ns,
+        "fidelity": row.fidelity,
+        "frame": row.frame,
+        "hops": row.hops,
+        "usage": row.usage,
+    }

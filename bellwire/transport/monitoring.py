@@ -25,6 +25,7 @@ from bellwire.core.notices import (
     PlanEnded,
     PlanRequested,
     RequestNotified,
+    ResumptionWanted,
 )
 from bellwire.core.plans import EntanglementRequest, RequestPlan, is_pre_distributed
 from bellwire.core.settings import NetworkSettings
@@ -85,6 +86,7 @@ class ExecutionMonitoring:
             PlanEnded: self._on_plan_ended,
             EntanglementReported: self._on_entanglement,
             RequestNotified: self._on_notified,
+            ResumptionWanted: self._on_resumption,
         }
 
     def gives(self) -> frozenset[type]:
@@ -189,6 +191,17 @@ class ExecutionMonitoring:
     def _on_notified(self, step: Step, notice: RequestNotified) -> None:
         if notice.status in ("completed", "failed"):
             self._forget(notice.request_id)
+
+    def _on_resumption(self, step: Step, notice: ResumptionWanted) -> None:
+        """A suspension of ours ends early: the request is judged again from now on."""
+        standing, watch = self.standings.get(notice.request), self.watches.get(notice.request)
+        if standing is None or not self._suspended(notice.request, step.now_ns):
+            return
+        self.standings[notice.request] = msgspec.structs.replace(standing, resumes_ns=step.now_ns)
+        self._persist(step, notice.request)
+        if watch is not None:
+            watch.window.begin(step.now_ns)
+            self._set_due()
 
     def _forget(self, request: RequestId) -> None:
         self.standings.pop(request, None)

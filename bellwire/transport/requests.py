@@ -30,10 +30,12 @@ from bellwire.core.notices import (
     RequestGenerated,
     RequestNotified,
     RequestWithdrawn,
+    ResumptionWanted,
     RouteBroken,
     SequenceDropped,
     SequenceTold,
     SequenceWanted,
+    SuspensionWanted,
 )
 from bellwire.core.path_words import path_traits
 from bellwire.core.plans import BestOffer, EntanglementRequest
@@ -116,6 +118,8 @@ class RequestProcessing:
             RequestGenerated: self._on_generated,
             RequestWithdrawn: self._on_withdrawn,
             ReplanWanted: self._on_replan,
+            SuspensionWanted: self._on_suspension,
+            ResumptionWanted: self._on_resumption,
             CorrectiveAction: self._on_correction,
             PlanActive: self._on_plan_active,
             PlanFailed: self._on_plan_failed,
@@ -417,13 +421,40 @@ class RequestProcessing:
             self._end(step, life, "terminated", "failed", notice.reason)
         elif notice.action == "suspend":
             assert notice.suspended_ns is not None
-            self._move(life, "suspended")
-            self._alarms.set((notice.request, "resume"), step.now_ns + notice.suspended_ns)
-            step.tell(PlanEnded(request=notice.request, version=life.version))
-            delivered = self.delivered(notice.request)
-            step.tell(words.suspension(notice.request, delivered, notice.reason, notice.suspended_ns))
+            self._suspend(step, life, notice.suspended_ns, notice.reason)
         else:
             self._plan(step, life, differs=notice.action == "replan")
+
+    def _suspend(self, step: Step, life: Life, duration_ns: int, reason: str) -> None:
+        request_id = life.request.request_id
+        self._move(life, "suspended")
+        self._alarms.set((request_id, "resume"), step.now_ns + duration_ns)
+        step.tell(PlanEnded(request=request_id, version=life.version))
+        self._version += 1
+        life.version = self._version  # an answer that is still on its way is to the plan that has ended
+        step.tell(words.suspension(request_id, self.delivered(request_id), reason, duration_ns))
+
+    def _on_suspension(self, step: Step, notice: SuspensionWanted) -> None:
+        """A person's order. It is not durable: a source that is restarted plans the request anew."""
+        life = self.lives.get(notice.request)
+        if (
+            life is None
+            or life.state not in ("planning", "in_progress")
+            or life.request.entanglement_sequence
+        ):
+            reason = "only a request that is being planned or served, and is no sequence, can be suspended"
+            step.order(Report(name="suspension_refused", request=notice.request, fields={"reason": reason}))
+            return
+        self._alarms.clear((notice.request, "replan"))
+        self._suspend(step, life, notice.duration_ns, "an operator wants it to pause")
+
+    def _on_resumption(self, step: Step, notice: ResumptionWanted) -> None:
+        life = self.lives.get(notice.request)
+        if life is None or life.state != "suspended":
+            reason = "it is not suspended"
+            step.order(Report(name="resumption_refused", request=notice.request, fields={"reason": reason}))
+            return
+        self._alarms.set((notice.request, "resume"), step.now_ns)
 
     def _on_peer_left(self, step: Step, notice: PeerLeft) -> None:
         """Nobody can serve a request for a node that has gone; one that only leads through it is planned anew

@@ -17,7 +17,9 @@ from bellwire.core.events import (
     ReplanAsked,
     RequestCancelled,
     RequestSubmitted,
+    ResumptionAsked,
     Started,
+    SuspensionAsked,
     TimerFired,
 )
 from bellwire.core.machine import Handler, Step
@@ -612,6 +614,58 @@ def test_a_request_whose_suspension_ends_with_its_time_ends_once(limit: dict[str
     source.write()
     ended = [report for report in source.reports if report.fields.get("status") in ("completed", "failed")]
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize("planning", [False, True])
+def test_a_request_that_an_operator_suspends_sleeps_and_goes_on_by_itself(planning: bool) -> None:
+    source = in_progress()
+    if planning:
+        source.plan_failed()
+    source.feed(SuspensionAsked(request="q", duration_ns=10 * SECOND))
+    assert source.requests.status("q") == "suspended"
+    assert source.statuses()[-1] == ("suspended", 0, "an operator wants it to pause; suspended for 10 s")
+    assert [each.request for each in source.planner.ended] == ["q"]
+    plans = len(source.planner.requested)
+    source.pass_time(9 * SECOND)
+    assert (source.requests.status("q"), len(source.planner.requested)) == ("suspended", plans)
+    source.pass_time(2 * SECOND)
+    assert (source.requests.status("q"), len(source.planner.requested)) == ("planning", plans + 1)
+
+
+def test_an_answer_to_a_plan_that_a_suspension_has_ended_changes_nothing() -> None:
+    for answer in ("active", "failed"):
+        source = in_progress()
+        source.feed(ReplanAsked(request="q"))
+        source.feed(SuspensionAsked(request="q", duration_ns=10 * SECOND))
+        source.plan_active() if answer == "active" else source.plan_failed()
+        assert source.requests.status("q") == "suspended"
+
+
+def test_an_operator_ends_a_suspension_early_whoever_has_begun_it() -> None:
+    for by_hand in (True, False):
+        source = in_progress()
+        if by_hand:
+            source.feed(SuspensionAsked(request="q", duration_ns=100 * SECOND))
+        else:
+            corrected(source, "suspend")
+        source.feed(ResumptionAsked(request="q"))
+        source.feed(TimerFired())
+        assert source.requests.status("q") == "planning"
+        source.plan_active()
+        assert source.requests.status("q") == "in_progress"
+
+
+def test_what_cannot_be_suspended_or_resumed_is_refused_in_words() -> None:
+    source = Source()
+    source.submit(ask())
+    source.feed(SuspensionAsked(request="q", duration_ns=SECOND))  # not durable yet
+    source.feed(SuspensionAsked(request="unheard", duration_ns=SECOND))
+    source.feed(ResumptionAsked(request="q"))
+    assert [(r.name, r.request) for r in source.reports if r.name.endswith("ion_refused")] == [
+        ("suspension_refused", "q"),
+        ("suspension_refused", "unheard"),
+        ("resumption_refused", "q"),
+    ]
 
 
 def queued(**changes: Any) -> Source:
