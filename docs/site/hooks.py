@@ -91,7 +91,7 @@ def _outside_fences(markdown: str, change: Any) -> str:
 
 
 def _leaving(text: str, page: str) -> str:
-    """Links that leave docs/ become the path in the repository; lists get the empty line that Markdown wants."""
+    """Links that leave docs/ become paths of the repository; lists get the empty line that Markdown wants."""
 
     def named(match: re.Match[str]) -> str:
         label, target = match[1], match[2].partition("#")[0]

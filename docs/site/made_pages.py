@@ -12,7 +12,7 @@ from typing import Any, Final
 MODULES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "api": (
         "`bellwire.api`",
-        "For scripts and notebooks: the same steps as the commands, with the same leases, limits and records.",
+        "For scripts and notebooks: the same steps as the commands, with the same leases and records.",
         ("bellwire.api",),
     ),
     "client": (
@@ -27,7 +27,7 @@ MODULES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     ),
     "core": (
         "Words of the core",
-        "What all rooms say to each other: ids, plans, events, effects, facts, settings and errors. Nothing here acts.",
+        "What all rooms say to each other: ids, plans, events, effects, facts, errors. Nothing here acts.",
         (
             "bellwire.core.ids",
             "bellwire.core.bell",
@@ -65,7 +65,7 @@ def benchmarks(root: Path) -> str:
     return "\n\n".join(
         [
             "# Benchmarks",
-            "Every table is made from a file in `bench/results`, and names the command that measures it anew. "
+            "Every table is made from a file in `bench/results`, and names the command that measures it. "
             "Pages beside this one say more about some of them.",
             *(_headed(table) for table in tables),
         ]

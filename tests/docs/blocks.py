@@ -1,7 +1,7 @@
 """Fenced blocks of the documentation: what each is, and who runs it.
 
-Owns reading: a block is run here, checked here, run by a named test, or not run for a stated reason. Refuses a
-block of commands or code about which nothing is said.
+Owns reading: a block is run here, checked here, run by a named test, or not run for a stated reason. Refuses
+a block of commands or code about which nothing is said.
 
 A comment on the line before a fence says what differs from "run, in order, in the folder of the page":
 

@@ -1,4 +1,4 @@
-"""The site is built strictly; its links lead somewhere, nothing comes from another host, every page says what it is.
+"""The site is built strictly; links lead somewhere, nothing comes from elsewhere, pages say what they are.
 
 Owns one build for all tests of this file. The HTML is read by the standard library, not by what made it.
 """
