@@ -90,6 +90,13 @@ def _outside_fences(markdown: str, change: Any) -> str:
     return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))
 
 
+def _title(place: Path) -> str:
+    """What a page calls itself, for links that name its file; the file's name where it is no page."""
+    if place.suffix != ".md" or not place.exists():
+        return place.name
+    return place.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(":")[0]
+
+
 def _leaving(text: str, page: str) -> str:
     """Links that leave docs/ become paths of the repository; lists get the empty line that Markdown wants."""
 
@@ -97,8 +104,10 @@ def _leaving(text: str, page: str) -> str:
         label, target = match[1], match[2].partition("#")[0]
         place = (DOCS / page).parent / target
         resolved = place.resolve()
-        if "://" in target or not target or resolved.is_relative_to(DOCS):
+        if "://" in target or not target:
             return match[0]
+        if resolved.is_relative_to(DOCS):
+            return f"[{_title(resolved)}]({match[2]})" if label == place.name else match[0]
         if not resolved.exists():
             LOG.warning("%s leads to %s, which does not exist", page, target)
         path = resolved.relative_to(ROOT)
