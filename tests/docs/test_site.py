@@ -6,6 +6,7 @@ Owns one build for all tests of this file. The HTML is read by the standard libr
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -50,7 +51,7 @@ class Read(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(place)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(place)],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -59,6 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr  # --quiet would hide warnings from --strict, too
     return place
 
 
@@ -133,3 +135,16 @@ def test_the_figures_are_those_of_the_results_and_the_reference_that_of_the_code
     assert "--override" in commands
     api = (site / "reference" / "api.html").read_text(encoding="utf-8")
     assert 'id="bellwire.api.open_lab"' in api
+
+
+def test_a_link_to_a_file_of_the_repository_that_is_not_there_is_a_warning_of_the_build(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hooks = runpy.run_path(str(ROOT / "docs" / "site" / "hooks.py"))
+    told = hooks["_leaving"](
+        "see [the clock](../bellwire/nowhere.py), [README](../README.md#figures)\n", "gem.md"
+    )
+    assert told == "see the clock (`bellwire/nowhere.py`), README (`README.md`)\n"
+    (warning,) = caplog.records
+    assert (warning.levelname, warning.name.partition(".")[0]) == ("WARNING", "mkdocs")
+    assert "../bellwire/nowhere.py" in warning.getMessage()
