@@ -131,9 +131,10 @@ class Calibrations(Sequence[Calibration]):
 
     `left_out`: why a procedure was not run, by name. `passed`: nothing is left to be done about any of them.
 
-    >>> all_of_it = link.calibrate_all()  # doctest: +SKIP
-    >>> all_of_it["clock"]["jitter_ps"]  # doctest: +SKIP
-    Quantity(value=48.1, sigma=0.3, unit='ps', low=None, high=None)
+    Examples:
+        >>> all_of_it = link.calibrate_all()  # doctest: +SKIP
+        >>> all_of_it["clock"]["jitter_ps"]  # doctest: +SKIP
+        Quantity(value=48.1, sigma=0.3, unit='ps', low=None, high=None)
     """
 
     def __init__(

@@ -116,8 +116,9 @@ class Link:
     def calibrations(self) -> Calibrations:
         """The newest run of each procedure, whatever its outcome.
 
-        >>> link.calibrations()["clock"]["jitter_ps"].value  # doctest: +SKIP
-        48.1
+        Examples:
+            >>> link.calibrations()["clock"]["jitter_ps"].value  # doctest: +SKIP
+            48.1
         """
         return self._link.calibrations()
 
