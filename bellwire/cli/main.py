@@ -35,6 +35,7 @@ from bellwire.cli import (
     sweep,
     tags,
     tokens,
+    trace,
     track,
     tune,
 )
@@ -94,6 +95,7 @@ app.command()(soak.soak)
 app.command()(sweep.sweep)
 app.command()(experiment.experiment)
 app.command()(replay.replay)
+app.command()(trace.trace)
 app.command()(reference.schema)
 app.command()(reference.drivers)
 app.add_typer(keys.app, name="keys")
