@@ -25,6 +25,7 @@ from bellwire.cli import (
     keys,
     links,
     live,
+    merged_logs,
     plan,
     processes,
     reference,
@@ -96,6 +97,7 @@ app.command()(sweep.sweep)
 app.command()(experiment.experiment)
 app.command()(replay.replay)
 app.command()(trace.trace)
+app.command()(merged_logs.logs)
 app.command()(reference.schema)
 app.command()(reference.drivers)
 app.add_typer(keys.app, name="keys")

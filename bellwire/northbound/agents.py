@@ -65,6 +65,10 @@ class Agents(Protocol):
         """Standings of the links for which a node speaks."""
         ...
 
+    async def readings(self, node: NodeId) -> Mapping[str, Any]:
+        """What its metrics are made of (runtime/agent_readings.py)."""
+        ...
+
 
 class ControlAgents:
     """The agents of a state directory, over the sockets that the command line uses."""
@@ -98,6 +102,9 @@ class ControlAgents:
 
     async def links(self, node: NodeId) -> Mapping[str, Any]:
         return await self._mapping(node, "links")
+
+    async def readings(self, node: NodeId) -> Mapping[str, Any]:
+        return await self._mapping(node, "readings")
 
     async def _mapping(self, node: NodeId, do: str, **fields: Any) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = await self._ask(node, do, **fields)

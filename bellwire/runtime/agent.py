@@ -119,7 +119,7 @@ class Agent:
         self._closed = False
         self._outbox_full = False
         self._handles: list[asyncio.TimerHandle] = []
-        self._log = structlog.get_logger().bind(node=name)
+        self._log = structlog.get_logger().bind(node=name, incarnation=incarnation)
 
     # ---- life
 
@@ -341,5 +341,5 @@ class Agent:
         }
 
 
-_RESERVED = frozenset({"event", "request", "node", "level", "timestamp"})
+_RESERVED = frozenset({"event", "request", "node", "incarnation", "level", "timestamp", "lab", "version"})
 """Names that a log line has already; a report's field of that name gets a leading underscore."""
