@@ -7,7 +7,7 @@ or a report.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -107,6 +107,7 @@ class Agent:
         self.devices: DeviceOrders = NoDevices(health)
         self.desk: Desk | None = None
         self.store: RecordStore | None = None
+        self.on_step: list[Callable[[int, Event, Sequence[Effect]], None]] = []
         self.on_report: list[Callable[[int, Report], None]] = []
         self.on_answer: list[Callable[[int, LinkAnswer], None]] = []
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -236,6 +237,8 @@ class Agent:
             return
         self.steps += 1
         self.trace.step(now_ns, event, effects)
+        for follower in self.on_step:
+            follower(now_ns, event, effects)
         for effect in effects:
             try:
                 self._carry_out(now_ns, effect)

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from bellwire import __version__
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.instrument_messages import CONSOLE
@@ -41,6 +42,7 @@ from bellwire.runtime.network import Network
 from bellwire.runtime.parent import watch_parent
 from bellwire.runtime.storage_trials import StorageTrials
 from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation
+from bellwire.runtime.telemetry import telemetry_of
 from bellwire.runtime.trace import AgentTrace
 
 SEED_BITS = 64
@@ -172,6 +174,9 @@ async def _run_locked(
         incarnation=incarnation,
     )
     agent.devices = instruments.orders
+    telemetry = telemetry_of(lab.name, name, incarnation, __version__)
+    if telemetry is not None:
+        agent.on_step.append(telemetry.on_step)
     desk = None
     if lab.console is not None:
         network.add_peer(CONSOLE, lab.console, takes_facts=False, calls=True)
@@ -210,6 +215,8 @@ async def _run_locked(
     finally:
         if served is not None:
             served.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)  # the collector may be slow to answer
 
 
 async def _after_the_end(

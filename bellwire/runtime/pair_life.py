@@ -27,7 +27,8 @@ def pair_life(history: History, request: RequestId, number: int) -> PairLife:
         ConfigError: no such pair was delivered.
     """
     head = _delivery(history, request, number)
-    head_end, tail_end = _end(head.report.fields["head_end"]), _end(head.report.fields["tail_end"])
+    told = head.report.fields
+    head_end, tail_end = End.from_text(str(told["head_end"])), End.from_text(str(told["tail_end"]))
     ends = constituents(history, head_end)
     return _Telling(history, request, number, head, head_end, tail_end, ends).life()
 
@@ -50,13 +51,6 @@ def _delivery(history: History, request: RequestId, number: int) -> SeenReport:
     if not numbers:
         raise ConfigError(f"no pair of {request} was delivered; without --pair you see where its time went")
     raise ConfigError(f"{request} has no pair {number}: {numbers[0]} to {numbers[-1]} were delivered")
-
-
-def _end(text: object) -> End:
-    pair, _, side = str(text).rpartition(":")
-    link, _, numbers = pair.rpartition("/")
-    run, attempt, lane = numbers.split(".")
-    return End(link, int(run), int(attempt), int(lane), int(side))
 
 
 def constituents(history: History, first: End) -> tuple[End, ...]:

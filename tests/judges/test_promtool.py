@@ -1,4 +1,4 @@
-"""promtool of the Prometheus project judges the metrics of a lab that delivers pairs, and the example alerts."""
+"""promtool of the Prometheus project judges the metrics of a lab that delivers, and the example alerts."""
 
 import subprocess
 from collections.abc import Iterator
