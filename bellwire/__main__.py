@@ -46,20 +46,19 @@ def run_process(arguments: list[str]) -> int:
 async def _node(chosen: argparse.Namespace) -> int:
     import structlog
 
+    from bellwire import __version__
     from bellwire.cli.calibrated_runs import applied_settings, lab_of_run, station_standing
     from bellwire.labs import load_lab
-    from bellwire.runtime.log_lines import log_lines
+    from bellwire.runtime.log_events import line_processors
+    from bellwire.runtime.log_lines import RotatingLines
     from bellwire.runtime.node_process import run_agent
 
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(default=str),
-        ],
-        logger_factory=log_lines,
-    )
+    path = chosen.run / "logs" / f"{chosen.name}.log"
     lab = lab_of_run(load_lab(chosen.lab, live=True), chosen.state, chosen.run)
+    structlog.configure(
+        processors=line_processors(lab.name, __version__),
+        logger_factory=lambda *_: RotatingLines(path),
+    )
     standing = station_standing(lab, chosen.name, chosen.state)
     return await run_agent(
         lab,

@@ -25,6 +25,7 @@ from bellwire.cli import (
     keys,
     links,
     live,
+    merged_logs,
     ping,
     plan,
     plugins,
@@ -39,6 +40,7 @@ from bellwire.cli import (
     tags,
     tokens,
     topology,
+    trace,
     track,
     tune,
 )
@@ -102,6 +104,8 @@ app.command()(soak.soak)
 app.command()(sweep.sweep)
 app.command()(experiment.experiment)
 app.command()(replay.replay)
+app.command()(trace.trace)
+app.command()(merged_logs.logs)
 app.command()(reference.schema)
 app.command()(reference.drivers)
 app.command()(plugins.plugins)

@@ -21,12 +21,20 @@ RunOption = Annotated[
     typer.Option("--run", metavar="DIR", help="Run directory; default: a new one below the state."),
 ]
 
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics", metavar="HOST:PORT", help="Let Prometheus on this computer ask this agent there."
+    ),
+]
+
 
 def node(
     lab: LabArgument,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Node or station of the lab.")],
     state: StateOption = STATE,
     run: RunOption = None,
+    metrics: MetricsOption = None,
 ) -> None:
     """Run the agent of one node on this computer."""
     import asyncio
@@ -42,7 +50,9 @@ def node(
         run_dir = run or _new_run(loaded, state)
         standing = station_standing(loaded, name, state)
         applied = applied_settings(loaded, name, state)
-        code = asyncio.run(run_agent(loaded, name, state, run_dir, standing=standing, applied=applied))
+        code = asyncio.run(
+            run_agent(loaded, name, state, run_dir, standing=standing, applied=applied, metrics=metrics)
+        )
     if code:
         raise typer.Exit(code)
 

@@ -54,6 +54,14 @@ class End(NamedTuple):
     def __str__(self) -> str:
         return f"{self.link}/{self.run}.{self.attempt}.{self.lane}:{self.side}"
 
+    @classmethod
+    def from_text(cls, text: str) -> "End":
+        """The end that `str` has written so. Raises ValueError for any other text."""
+        pair, _, side = text.rpartition(":")
+        link, _, numbers = pair.rpartition("/")
+        run, attempt, lane = numbers.split(".")
+        return cls(link, int(run), int(attempt), int(lane), int(side))
+
 
 _FIVE: type[tuple[LinkId | int, ...]] = tuple
 end_of: Callable[[tuple[LinkId, int, int, int, int]], End] = partial(_FIVE.__new__, End)

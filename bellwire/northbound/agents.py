@@ -89,6 +89,10 @@ class Agents(Protocol):
         """Rows of the network's schedule that a node knows."""
         ...
 
+    async def readings(self, node: NodeId) -> Mapping[str, Any]:
+        """What its metrics are made of (runtime/agent_readings.py)."""
+        ...
+
 
 class ControlAgents:
     """The agents of a state directory, over the sockets that the command line uses."""
@@ -141,6 +145,9 @@ class ControlAgents:
 
     async def schedule(self, node: NodeId) -> Mapping[str, Any]:
         return await self._mapping(node, "schedule")
+
+    async def readings(self, node: NodeId) -> Mapping[str, Any]:
+        return await self._mapping(node, "readings")
 
     async def _mapping(self, node: NodeId, do: str, **fields: Any) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = await self._ask(node, do, **fields)

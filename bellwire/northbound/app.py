@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from bellwire.client import words
 from bellwire.core.errors import BellwireError
-from bellwire.northbound import lab_routes, notification_routes, request_routes, server_routes
+from bellwire.northbound import lab_routes, metrics_routes, notification_routes, request_routes, server_routes
 from bellwire.northbound.access import as_role
 from bellwire.northbound.gate import Gate
 from bellwire.northbound.key_delivery import key_delivery_router
@@ -59,7 +59,7 @@ def create_app(service: Northbound) -> FastAPI:
     )
     app.state.service = service
     app.state.submissions = Submissions(service)
-    for part in (lab_routes, request_routes, notification_routes, server_routes):
+    for part in (lab_routes, request_routes, notification_routes, server_routes, metrics_routes):
         app.include_router(part.router)
     if service.keys is not None:
         # The name of a token is the id of the application (SAE) that asks.

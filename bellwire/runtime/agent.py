@@ -7,7 +7,7 @@ or a report.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -109,6 +109,7 @@ class Agent:
         self.devices: DeviceOrders = NoDevices(health)
         self.desk: Desk | None = None
         self.store: RecordStore | None = None
+        self.on_step: list[Callable[[int, Event, Sequence[Effect]], None]] = []
         self.on_report: list[Callable[[int, Report], None]] = []
         self.on_answer: list[Callable[[int, LinkAnswer], None]] = []
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -121,7 +122,7 @@ class Agent:
         self._closed = False
         self._outbox_full = False
         self._handles: list[asyncio.TimerHandle] = []
-        self._log = structlog.get_logger().bind(node=name)
+        self._log = structlog.get_logger().bind(node=name, incarnation=incarnation)
 
     # ---- life
 
@@ -238,6 +239,8 @@ class Agent:
             return
         self.steps += 1
         self.trace.step(now_ns, event, effects)
+        for follower in self.on_step:
+            follower(now_ns, event, effects)
         for effect in effects:
             try:
                 self._carry_out(now_ns, effect)
@@ -343,5 +346,5 @@ class Agent:
         }
 
 
-_RESERVED = frozenset({"event", "request", "node", "level", "timestamp"})
+_RESERVED = frozenset({"event", "request", "node", "incarnation", "level", "timestamp", "lab", "version"})
 """Names that a log line has already; a report's field of that name gets a leading underscore."""

@@ -98,6 +98,12 @@ class NodeInstruments:
         } | self.equipment.states()
         return told if self._calibrations is None else told | self._calibrations.states()
 
+    def ages_s(self, now_ns: int) -> dict[str, float]:
+        """Seconds since each instrument was heard, at `now_ns` (monotonic); without those never heard."""
+        drivers = (*self._instruments, *self.equipment.drivers.values())
+        ages = {one.name: one.state.age_ns(now_ns) for one in drivers}
+        return {name: age_ns / 1e9 for name, age_ns in ages.items() if age_ns is not None}
+
     async def start(self) -> None:
         """Begin to bring the instruments up; failures are retried by the drivers for ever."""
         if self._calibrations is not None:

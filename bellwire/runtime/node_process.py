@@ -16,16 +16,19 @@ from typing import Any
 
 import structlog
 
+from bellwire import __version__
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.machine import Machine
 from bellwire.runtime.agent import Agent
+from bellwire.runtime.agent_readings import agent_readings, readings_command
 from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.calibration_watch import StandingReader
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
 from bellwire.runtime.control import ControlServer, socket_path
+from bellwire.runtime.delivery_tally import DeliveryTally
 from bellwire.runtime.desk import InstrumentDesk
 from bellwire.runtime.equipment import AppliedSettings
 from bellwire.runtime.equipment_commands import equipment_commands
@@ -34,10 +37,12 @@ from bellwire.runtime.instruments import NodeInstruments
 from bellwire.runtime.keys import Keyring, check_name
 from bellwire.runtime.lab_words import LabEntry
 from bellwire.runtime.link_rests import LinkRests
+from bellwire.runtime.metrics_page import AgentMetrics
 from bellwire.runtime.network import Network
 from bellwire.runtime.parent import watch_parent
 from bellwire.runtime.storage_trials import StorageTrials
 from bellwire.runtime.store import AgentLock, RecordStore, claim_incarnation
+from bellwire.runtime.telemetry import telemetry_of
 from bellwire.runtime.trace import AgentTrace
 
 SEED_BITS = 64
@@ -70,6 +75,7 @@ async def run_agent(
     with_parent: bool = False,
     standing: StandingReader | None = None,
     applied: AppliedSettings | None = None,
+    metrics: str | None = None,
 ) -> int:
     """Run one node until it is told to stop; returns the exit code of the process.
 
@@ -77,6 +83,7 @@ async def run_agent(
     killed.
     standing: of the calibrations without which a station's link may not be used; None: it needs none.
     applied: what calibrations have set, asked again whenever a holder gives instruments back.
+    metrics: HOST:PORT of this computer where Prometheus may ask this agent; None: nowhere.
 
     Raises:
         ConfigError: unknown node, no address, address in use, or an agent of this name runs already.
@@ -91,7 +98,16 @@ async def run_agent(
     lock = AgentLock(state_dir / "agents", check_name(name))
     try:
         return await _run_locked(
-            lab, name, state_dir, run_dir, make or machine_factory(lab), bus, with_parent, standing, applied
+            lab,
+            name,
+            state_dir,
+            run_dir,
+            make or machine_factory(lab),
+            bus,
+            with_parent,
+            standing,
+            applied,
+            metrics,
         )
     finally:
         lock.release()
@@ -107,6 +123,7 @@ async def _run_locked(
     with_parent: bool,
     standing: StandingReader | None,
     applied: AppliedSettings | None,
+    metrics: str | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     log = structlog.get_logger().bind(node=name)
@@ -116,6 +133,7 @@ async def _run_locked(
         keyring = Keyring(state_dir / "keys", name)
         keyring.make(name)
     incarnation = claim_incarnation(state_dir / "agents", name)
+    log = log.bind(incarnation=incarnation)
     clock = LiveClock()
 
     def on_health(event: str, count: int, fields: dict[str, Any]) -> None:
@@ -123,7 +141,7 @@ async def _run_locked(
             event,
             count=count,
             **{
-                f"_{key}" if key in ("event", "count", "node") else key: value
+                f"_{key}" if key in ("event", "count", "node", "incarnation") else key: value
                 for key, value in fields.items()
             },
         )
@@ -156,6 +174,9 @@ async def _run_locked(
         incarnation=incarnation,
     )
     agent.devices = instruments.orders
+    telemetry = telemetry_of(lab.name, name, incarnation, __version__)
+    if telemetry is not None:
+        agent.on_step.append(telemetry.on_step)
     desk = None
     if lab.console is not None:
         network.add_peer(CONSOLE, lab.console, takes_facts=False, calls=True)
@@ -164,9 +185,20 @@ async def _run_locked(
         trials = StorageTrials(lab.network, name, agent.feed)
         agent.on_report.append(trials.on_report)
         agent.desk = desk = InstrumentDesk(instruments.equipment, health, post, rests=rests, trials=trials)
-    commands = {**agent_commands(agent, instruments, clock), **equipment_commands(instruments.equipment)}
+    tally = DeliveryTally(agent.machine)
+    agent.on_report.append(tally.on_report)
+    read = functools.partial(agent_readings, agent, instruments, tally)
+    commands = {
+        **agent_commands(agent, instruments, clock),
+        **equipment_commands(instruments.equipment),
+        **readings_command(read),
+    }
     control = ControlServer(socket_path(state_dir, name), commands)
     await control.start()
+    served = None
+    if metrics is not None:
+        served = AgentMetrics(metrics, read)
+        log.info("metrics_served", port=served.port)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, agent.stop)
     if with_parent:
@@ -177,8 +209,14 @@ async def _run_locked(
             network.add_peer(peer, address, takes_facts=lab.network.nodes[peer].role != "station")
     agent.start(records, seed=secrets.randbits(SEED_BITS))
     await instruments.start()
-    log.info("agent_started", incarnation=incarnation, records=len(records))
-    return await _after_the_end(agent, instruments, control, desk)
+    log.info("agent_started", records=len(records))
+    try:
+        return await _after_the_end(agent, instruments, control, desk)
+    finally:
+        if served is not None:
+            served.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)  # the collector may be slow to answer
 
 
 async def _after_the_end(

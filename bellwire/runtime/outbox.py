@@ -72,6 +72,12 @@ class Outbox:
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values()) + len(self._facts)
 
+    def lengths(self) -> dict[str, int]:
+        """How many messages wait, by class, and as `backlog` how many facts that are in no message yet."""
+        return {urgency: len(queue) for urgency, queue in self._queues.items()} | {
+            "backlog": len(self._facts)
+        }
+
     @property
     def congested(self) -> bool:
         """Some class is above its high mark."""
