@@ -12,6 +12,8 @@ from typing import Any, Final
 from bellwire.core.ids import LinkId
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
+from bellwire.labs.schedule import NetworkSchedule
+from bellwire.labs.schedule_rows import rows_of
 from bellwire.page.heard import Heard
 from bellwire.page.values import Row, Shown, duration_text
 
@@ -76,6 +78,26 @@ def slots_of(heard: Heard) -> list[Slot] | None:
             )
             found[slot.resource, slot.from_ns, slot.to_ns] = slot
     return sorted(found.values(), key=lambda slot: (slot.resource, slot.from_ns))
+
+
+def slots_of_cycle(known: NetworkSchedule, now_ns: int) -> list[Slot]:
+    """The grants around now of a schedule that comes again every cycle, counted from the epoch of the clock."""
+    cycle_ns = known.schedule.frame.cycle_ns
+    begins_ns, ends_ns = now_ns - round(BEHIND_S * NS_PER_S), now_ns + round(AHEAD_S * NS_PER_S)
+    found = [
+        Slot(
+            row["resource"],
+            row["link"],
+            row["kind"],
+            row["request"],
+            cycle * cycle_ns + row["from_ns"],
+            cycle * cycle_ns + row["to_ns"],
+        )
+        for cycle in range(begins_ns // cycle_ns, ends_ns // cycle_ns + 1)
+        for row in rows_of(known)
+    ]
+    near = [slot for slot in found if slot.to_ns > begins_ns and slot.from_ns < ends_ns]
+    return sorted(near, key=lambda slot: (slot.resource, slot.from_ns))
 
 
 def schedule_view(

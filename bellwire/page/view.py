@@ -25,7 +25,7 @@ from bellwire.page.links import LinkFigures, link_row, tone_of
 from bellwire.page.map_drawing import LinkMark, NodeMark
 from bellwire.page.places import places_of
 from bellwire.page.requests import Happening, RequestNews, ordered, orders_for, request_row
-from bellwire.page.schedule import ScheduleView, schedule_view, slots_of
+from bellwire.page.schedule import ScheduleView, Slot, schedule_view, slots_of, slots_of_cycle
 from bellwire.page.values import Order, Row, Shown, Tone
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LabModel:
             request_rows=request_rows,
             links=links,
             ledger=ledger_view(self.heard),
-            schedule=schedule_view(slots_of(self.heard), self.lab.network.links, look.at_ns),
+            schedule=schedule_view(self._slots(look.at_ns), self.lab.network.links, look.at_ns),
             instruments=tuple(instrument_rows(self.heard)),
             calibrations=tuple(calibration_rows(self.calibrated)),
             calibration_sentence=expiry_sentence(self.calibrated),
@@ -135,6 +135,13 @@ class LabModel:
             Row(row.key, row.cells, (Order("calibrate", "Calibrate", f"Calibrate link {row.key}"),), row.tone)
             for row in view.links
         ]
+
+    def _slots(self, now_ns: int) -> list[Slot] | None:
+        """What agents have told, else the schedule of the lab file, which all of them follow."""
+        told = slots_of(self.heard)
+        if told is None and self.lab.schedule is not None:
+            return slots_of_cycle(self.lab.schedule, now_ns)
+        return told
 
     def _request_row(self, one: KeptRequest) -> Row:
         word = self.heard.status.get(one.source)
