@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs soak bench judges figures fresh constraints clean venv-demo venv-test
+.PHONY: help demo page docs test proofs soak bench judges figures fresh constraints clean \
+	venv-demo venv-page venv-docs venv-test
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -10,11 +11,23 @@ help: ## this list
 venv-demo:
 	@$(PYTHON) scripts/environment.py demo
 
+venv-page:
+	@$(PYTHON) scripts/environment.py page
+
+venv-docs:
+	@$(PYTHON) scripts/environment.py docs
+
 venv-test:
 	@$(PYTHON) scripts/environment.py test
 
 demo: venv-demo ## a small network, end to end, on this machine
 	@$(BIN)/bellwire demo
+
+page: venv-page ## the same network with its live page in a browser, until Ctrl-C
+	@$(BIN)/bellwire up three_node_repeater --page
+
+docs: venv-docs ## the documentation site, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: venv-test ## style, import floors, types, then all quick tests; stops at the first failure
 	@$(BIN)/python scripts/checks.py test
