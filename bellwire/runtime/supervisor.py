@@ -277,7 +277,12 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 
 def _why(status: dict[str, Any]) -> str:
-    silent = [peer for peer, state in status.get("peers", {}).items() if state != "up"]
+    refused = [one["problem"] for one in status.get("peer_versions", {}).values() if one["refused"]]
+    silent = [
+        peer
+        for peer, state in status.get("peers", {}).items()
+        if state != "up" and not status.get("peer_versions", {}).get(peer, {}).get("refused")
+    ]
     instruments = status.get("instruments", {})
     bad = [
         f"{one} {state['condition']} ({state['reason']})"
@@ -285,7 +290,7 @@ def _why(status: dict[str, Any]) -> str:
         if state["condition"] != "ready"
     ]
     parts = [f"waits for {', '.join(silent)}"] if silent else []
-    return ", ".join(parts + bad) or "not ready"
+    return ", ".join(parts + refused + bad) or "not ready"
 
 
 async def run_lab(
