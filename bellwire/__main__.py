@@ -46,8 +46,7 @@ def run_process(arguments: list[str]) -> int:
 async def _node(chosen: argparse.Namespace) -> int:
     import structlog
 
-    from bellwire.cli.calibrated_runs import applied_settings, lab_of_run, station_standing
-    from bellwire.labs import load_lab
+    from bellwire.cli.calibrated_runs import applied_settings, lab_of_process, station_standing
     from bellwire.runtime.log_lines import log_lines
     from bellwire.runtime.node_process import run_agent
 
@@ -59,7 +58,7 @@ async def _node(chosen: argparse.Namespace) -> int:
         ],
         logger_factory=log_lines,
     )
-    lab = lab_of_run(load_lab(chosen.lab, live=True), chosen.state, chosen.run)
+    lab = lab_of_process(chosen.lab, chosen.state, chosen.run)
     standing = station_standing(lab, chosen.name, chosen.state)
     return await run_agent(
         lab,
@@ -73,12 +72,15 @@ async def _node(chosen: argparse.Namespace) -> int:
 
 
 async def _emulate(chosen: argparse.Namespace) -> int:
+    from bellwire.cli.calibrated_runs import obeyed
     from bellwire.labs import load_lab
     from bellwire.runtime.control import socket_path
+    from bellwire.runtime.in_force import in_force
     from bellwire.simulator_backend.emulation_process import run_emulation
 
+    frozen = in_force(chosen.run)
     await run_emulation(
-        load_lab(chosen.lab, live=True),
+        load_lab(chosen.lab, live=True) if frozen is None else obeyed(frozen),
         chosen.state / "devices",
         socket_path(chosen.state, "emulator"),
         chosen.run / "truth.jsonl",

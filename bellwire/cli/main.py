@@ -12,9 +12,11 @@ from bellwire import __version__
 from bellwire.cli import app as app_programs
 from bellwire.cli import (
     asking,
+    backups,
     calibrate,
     calibrations,
     check,
+    config,
     create,
     demand,
     device,
@@ -29,9 +31,11 @@ from bellwire.cli import (
     processes,
     reference,
     replay,
+    restart,
     serve,
     simulate,
     soak,
+    status,
     sweep,
     tags,
     tokens,
@@ -69,6 +73,8 @@ def _options(
 
 app.command()(live.demo)
 app.command()(live.up)
+app.command()(status.status)
+app.command()(restart.restart)
 app.command()(processes.node)
 app.command()(processes.emulate)
 app.command()(asking.request)
@@ -96,6 +102,9 @@ app.command()(experiment.experiment)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)
+app.command()(backups.backup)
+app.command()(backups.restore)
+app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.command()(serve.serve)
 app.add_typer(tokens.app, name="tokens")

@@ -1,10 +1,10 @@
 """A backup: everything durable of a lab's state folder in one archive, as it was at one moment.
 
-Owns what goes in and the common moment of all stores. Refuses to write into the state: agents go on working. The
-way back is `restore.py`, the list of what is inside `backup_manifest.py`.
+Owns what goes in and the common moment of all stores. Refuses to write into the state: agents go on working.
+The way back is `restore.py`, the list of what is inside `backup_manifest.py`.
 
-All record stores are locked for writing together, for as long as their copies take. So the copies are of one
-moment: a pair that its head has committed is never without the record of its tail, which was written before.
+All record stores are locked for writing together, for as long as their copies take. So the copies are of
+one moment: a pair that its head has committed is never without the record of its tail, written before.
 """
 
 from __future__ import annotations

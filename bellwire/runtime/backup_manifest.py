@@ -1,7 +1,7 @@
 """What belongs into a backup of a state folder, and the list that an archive carries of itself.
 
-Owns these words. Refuses to read or write archives (backup.py, restore.py). Runs themselves stay out: they are
-large, and copied like any folder; their index is in.
+Owns these words. Refuses to read or write archives (backup.py, restore.py). Runs themselves stay out: they
+are large, and copied like any folder; their index is in.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ def is_wanted(name: str) -> bool:
 def is_store(name: str) -> bool:
     """An SQLite file."""
     return name.endswith(".sqlite")
+
+
+def is_counter(name: str) -> bool:
+    """The incarnation counter of an agent."""
+    return name.endswith(".incarnation")
 
 
 def is_secret(name: str) -> bool:

@@ -28,15 +28,17 @@ def read_counter(path: Path) -> int:
     try:
         return int(path.read_text(encoding="ascii")) if path.exists() else 0
     except (ValueError, OSError) as problem:
-        raise StoreFault(str(path), f"holds no incarnation ({problem}); restore it from a backup") from problem
+        raise StoreFault(
+            str(path), f"holds no incarnation ({problem}); restore it from a backup"
+        ) from problem
 
 
 def raised(known: Iterable[int], now_ns: int) -> int:
     """A counter above every incarnation that can have been claimed until the unix time `now_ns`: that time in
     tenths of a second.
 
-    A node claims fewer incarnations than tenths of a second pass. So whoever counts from 1 stays below the unix
-    time for ever, and so does whoever counts on from an earlier restore.
+    A node claims fewer incarnations than tenths of a second pass. So whoever counts from 1 stays below the
+    unix time for ever, and so does whoever counts on from an earlier restore.
 
     Raises:
         ConfigError: the clock is behind a counter, so it is wrong, or the limit of counters is reached.
@@ -44,8 +46,8 @@ def raised(known: Iterable[int], now_ns: int) -> int:
     highest, counter = max(known, default=0), now_ns // NS_PER_COUNT
     if counter <= highest:
         raise ConfigError(
-            f"the clock stands at {now_ns // 1_000_000_000} s since 1970, behind a counter of {highest}, which is "
-            "ahead of any honest clock: set the clock first, incarnations must not come twice"
+            f"the clock stands at {now_ns // 1_000_000_000} s since 1970, behind a counter of {highest} "
+            "tenths: set the clock first, incarnations must not come twice"
         )
     if counter >= INCARNATION_MAX:
         raise ConfigError(f"a counter of {counter} is above the limit of {INCARNATION_MAX}: set the clock")

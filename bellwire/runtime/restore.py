@@ -1,7 +1,7 @@
-"""The way back from a backup: everything verified first, then put in place, with counters that cannot repeat.
+"""The way back from a backup: all verified first, then put in place, with counters that cannot repeat.
 
-Owns the order (verify, lock, set aside, place, raise counters). Refuses a state in which anybody runs, one that
-holds something (unless it is to be set aside), and archives that are not what their manifest says.
+Owns the order (verify, lock, set aside, place, raise counters). Refuses a state in which anybody runs, one
+that holds something (unless it is to be set aside), and archives that are not what their manifest says.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bellwire.runtime.backup_manifest import (
     PARTS,
     Manifest,
     decoded,
+    is_counter,
     is_secret,
     is_store,
     wanted_in,
@@ -39,7 +40,12 @@ def read_manifest(archive: Path) -> Manifest:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             first = tar.next()
-            if first is None or first.name != MANIFEST or not first.isreg() or first.size > MANIFEST_BYTES_MAX:
+            if (
+                first is None
+                or first.name != MANIFEST
+                or not first.isreg()
+                or first.size > MANIFEST_BYTES_MAX
+            ):
                 raise ConfigError("not a backup of bellwire: no manifest", where=str(archive))
             file = tar.extractfile(first)
             assert file is not None, "a regular file"
@@ -69,22 +75,21 @@ def restore(
         present = list(wanted_in(state))
         if present and not force:
             raise ConfigError(
-                f"{len(present)} files of a state lie here ({present[0]}, ...): --force sets them aside first",
+                f"{len(present)} files of a state lie here ({present[0]} ...): --force sets them aside first",
                 where=str(state),
             )
         folder = held.enter_context(tempfile.TemporaryDirectory(prefix=".restore-", dir=state))
         _extract(archive, manifest, Path(folder))
-        counters = {
-            name: read_counter(counter_path(state / "agents", name))
+        # Counters first: whatever stops this restore, no agent can begin with a number that peers have seen.
+        agents, copies = state / "agents", Path(folder) / "agents"
+        raised = {
+            name: raise_counter(agents, name, read_counter(counter_path(copies, name)), now_ns=now_ns)
             for name in dict.fromkeys((*manifest.nodes, *lab.network.nodes))
         }
         aside = _set_aside(state, present, now_ns) if present else None
         for member in manifest.members:
-            _place(Path(folder) / member.name, state / member.name)
-        raised = {
-            name: raise_counter(state / "agents", name, counter, now_ns=now_ns)
-            for name, counter in counters.items()
-        }
+            if not is_counter(member.name):
+                _place(Path(folder) / member.name, state / member.name)
         for part in PARTS:
             _sync_folder(state / part)
     return {
@@ -111,8 +116,8 @@ def _refuse_another(lab: LabEntry, manifest: Manifest, archive: Path, now_ns: in
     if manifest.made_ns > now_ns:
         early_s = (manifest.made_ns - now_ns) / 1e9
         raise ConfigError(
-            f"the clock of this computer is {early_s:.0f} s before the backup was made: set it first, because "
-            "incarnations follow it",
+            f"the clock of this computer is {early_s:.0f} s before the backup was made: set it first, "
+            "because incarnations follow it",
             where=where,
         )
 
@@ -157,6 +162,8 @@ def _set_aside(state: Path, present: list[str], now_ns: int) -> Path:
     aside = state / f"before-restore-{stamp}-{now_ns % 1_000_000_000:09d}"
     aside.mkdir(mode=0o700)
     for name in present:
+        if is_counter(name):
+            continue  # it only ever grows
         for beside in (name, f"{name}-wal", f"{name}-shm"):  # SQLite's own files go with theirs
             if (state / beside).exists():
                 _place(state / beside, aside / beside)
