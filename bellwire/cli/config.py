@@ -129,8 +129,7 @@ def rollback(
     lab: LabArgument,
     number: Annotated[
         int | None,
-        typer.Argument(metavar="[NUMBER]", help="Snapshot; default: the latest that
-        differs from what is in force."),
+        typer.Argument(metavar="[NUMBER]", help="Snapshot; default: the latest that is not in force."),
     ] = None,
     dry_run: DryRunOption = False,
     within_s: WithinOption = 30.0,

@@ -38,11 +38,8 @@ def running(lab: str, state: Path) -> Side:
     """What is in force in a lab that is up. Raises ConfigError when it is not up."""
     found = asyncio.run(_supervisor_run(state))
     if isinstance(found, ConfigError):
-        raise ConfigError(f"the lab is not up: {found.problem}; bellwire up {lab}", where=str(state))
-       
-       
-       
-        from found
+        where = str(state)
+        raise ConfigError(f"the lab is not up: {found.problem}; bellwire up {lab}", where=where) from found
     return _obeyed(found, state)
 
 
@@ -53,7 +50,7 @@ def in_force_or_file(lab: str, state: Path) -> Side:
 
 
 def in_force_or_snapshot(lab: str, state: Path) -> Side:
-    """What is in force; of a lab that is not up, its latest snapshot. Raises ConfigError when there is none."""
+    """What is in force; of a lab that is not up, its latest snapshot. Raises ConfigError: there is none."""
     from bellwire.labs.snapshots import all_of
 
     found = asyncio.run(_supervisor_run(state))
@@ -80,9 +77,7 @@ def of_file(lab: str, old: Side | None) -> Side:
     if old is not None and set(old.lab.network.links) >= set(loaded.network.links):
         loaded = as_frozen(loaded, old.frozen.document, where=str(path))
     absolute = str(path.absolute())
-    return Side(
-        loaded, frozen_of(loaded.name, absolute, loaded.digest, loaded.document), read_document(path)
-    )
+    return Side(loaded, frozen_of(loaded.name, absolute, loaded.digest, loaded.document), read_document(path))
 
 
 def of_snapshot(state: Path, number: int) -> Side:
@@ -101,7 +96,8 @@ def latest_other(state: Path, old: Side) -> int:
 
     digest = configuration_digest(old.lab.document)
     for one in reversed(all_of(state)):
-        if one.configuration.lab == old.lab.name and configuration_digest(one.configuration.document) != digest:
+        kept = one.configuration
+        if kept.lab == old.lab.name and configuration_digest(kept.document) != digest:
             return one.number
     raise ConfigError("no snapshot differs from what is in force: bellwire config list", where=str(state))
 
@@ -159,7 +155,8 @@ def _obeyed(run: Path, state: Path) -> Side:
 
     frozen = in_force(run)
     if frozen is None:
-        raise ConfigError("its processes obey the lab file itself; stop the lab and start it again", where=str(run))
+        problem = "its processes obey the lab file itself; stop the lab and start it again"
+        raise ConfigError(problem, where=str(run))
     text = None
     if frozen.text:
         with tempfile.TemporaryDirectory(prefix="bellwire-config-") as folder:

@@ -21,6 +21,7 @@ from bellwire.cli import (
     demand,
     device,
     discover,
+    doctor,
     evaluate,
     experiment,
     fault,
@@ -41,6 +42,7 @@ from bellwire.cli import (
     tokens,
     track,
     tune,
+    units,
 )
 from bellwire.cli.exits import Commands
 from bellwire.cli.plan_help import SectionedCommand
@@ -82,6 +84,7 @@ app.command()(asking.replan)
 app.command()(asking.cancel)
 app.command()(create.create)
 app.command()(check.check)
+app.command()(doctor.doctor)
 app.command()(device.device)
 app.command()(discover.discover)
 app.command()(fault.fault)
@@ -99,6 +102,7 @@ app.command()(evaluate.evaluate)
 app.command()(soak.soak)
 app.command()(sweep.sweep)
 app.command()(experiment.experiment)
+app.command()(units.units)
 app.command()(replay.replay)
 app.command()(reference.schema)
 app.command()(reference.drivers)

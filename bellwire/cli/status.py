@@ -5,7 +5,7 @@ Owns the command. Refuses remedies beyond those that agents name themselves (`be
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,14 @@ from bellwire.cli.exits import UNSUCCESSFUL
 from bellwire.cli.places import STATE, JsonOption, LabArgument, StateOption, find_lab
 
 
-def status(lab: LabArgument, state: StateOption = STATE, as_json: JsonOption = False) -> None:
+def status(
+    lab: LabArgument,
+    nodes: Annotated[
+        list[str] | None, typer.Argument(metavar="[NODE]...", help="Only these; default: all.")
+    ] = None,
+    state: StateOption = STATE,
+    as_json: JsonOption = False,
+) -> None:
     """Show every agent of a lab: state, incarnation, software and bus schema, and what it waits for. Exit
     code 1 unless all are ready."""
     import asyncio
@@ -21,11 +28,14 @@ def status(lab: LabArgument, state: StateOption = STATE, as_json: JsonOption = F
     from bellwire.cli.lab_status import ask_all
     from bellwire.labs import load_lab
     from bellwire.runtime.rolling import why_not_ready
+    from bellwire.runtime.supervisor_commands import known
 
     loaded = load_lab(find_lab(lab), live=True)
+    chosen = [known(loaded, name) for name in nodes or loaded.addresses]
     answers = asyncio.run(ask_all(loaded, state))
     rows: list[dict[str, Any]] = []
-    for name, answer in answers.items():
+    for name in chosen:
+        answer = answers[name]
         if answer is None:
             rows.append({"node": name, "state": "silent", "reason": "no process of that name answers here"})
             continue

@@ -69,7 +69,8 @@ async def reconfigure(supervisor: Reconfigured, work: Work) -> dict[str, Any]:
         done = await _carry_out(supervisor, work, before, written)
     except BellwireError as problem:
         put_in_force(supervisor.run_dir, old)
-        failure = await _take_back(supervisor, work, before, written)
+        patient = msgspec.structs.replace(work, ready_s=max(work.ready_s, READY_AGAIN_S))
+        failure = await _take_back(supervisor, patient, before, written)
         return {"applied": False, "reason": str(problem), "rolled_back": not failure, "rollback": failure}
     since = {one["node"]: one["incarnation"] for one in done}
     note_change(supervisor.run_dir, new, since)
