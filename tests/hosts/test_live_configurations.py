@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
-
-from bellwire.cli.main import app
 from bellwire.cli.replay import replayed
 from bellwire.labs import load_lab
+from tests.hosts.called import called
 from tests.hosts.live import LiveLab, asked, lab_file, lab_up, wait_for
 from tests.hosts.settled_lists import settled_lists
 
@@ -19,10 +15,7 @@ PAIRS = 60
 
 
 async def config(*words: str) -> tuple[int, dict[str, Any]]:
-    """`bellwire config ... --json` in a thread of its own, as another program would call it."""
-    result = await asyncio.to_thread(CliRunner().invoke, app, ["config", *words, "--json"])
-    assert result.stdout, result.output
-    return result.exit_code, json.loads(result.stdout)
+    return await called("config", *words)
 
 
 def edit(path: Path, before: str, after: str) -> None:
@@ -84,5 +77,4 @@ async def test_a_change_is_applied_refused_and_rolled_back_under_a_request(tmp_p
         code, listed = await config("list", *where)
         assert len(listed["snapshots"]) == 3
     assert lists["alice"] == lists["bob"]
-    assert await asyncio.to_thread(replayed, live.supervisor.run_dir) is not None
     assert replayed(live.supervisor.run_dir)["same"]

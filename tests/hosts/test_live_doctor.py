@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import Any
 
-from typer.testing import CliRunner
-
-from bellwire.cli.main import app
 from bellwire.runtime.control import ask
 from bellwire.runtime.supervisor import Supervisor
+from tests.hosts.called import called
 from tests.hosts.live import PATIENCE_S, LiveLab, asked, lab_up, live_lab, wait_for
 from tests.runtime.other_schema import command_line_with
 
 
 async def doctor(lab: str | None, state: Path) -> list[dict[str, str]]:
-    words = ["doctor", str(lab), "--state", str(state), "--json"]
-    result = await asyncio.to_thread(CliRunner().invoke, app, words)
-    assert result.stdout, result.output
-    told: dict[str, Any] = json.loads(result.stdout)
-    assert (result.exit_code == 1) is (told["errors"] > 0)
+    code, told = await called("doctor", str(lab), "--state", str(state))
+    assert (code == 1) is (told["errors"] > 0)
     return [one for one in told["findings"] if not one["what"].startswith("the clock of this computer")]
 
 
