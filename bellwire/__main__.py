@@ -47,14 +47,13 @@ async def _node(chosen: argparse.Namespace) -> int:
     import structlog
 
     from bellwire import __version__
-    from bellwire.cli.calibrated_runs import applied_settings, lab_of_run, station_standing
-    from bellwire.labs import load_lab
+    from bellwire.cli.calibrated_runs import applied_settings, lab_of_process, station_standing
     from bellwire.runtime.log_events import line_processors
     from bellwire.runtime.log_lines import RotatingLines
     from bellwire.runtime.node_process import run_agent
 
     path = chosen.run / "logs" / f"{chosen.name}.log"
-    lab = lab_of_run(load_lab(chosen.lab, live=True), chosen.state, chosen.run)
+    lab = lab_of_process(chosen.lab, chosen.state, chosen.run)
     structlog.configure(
         processors=line_processors(lab.name, __version__),
         logger_factory=lambda *_: RotatingLines(path),
@@ -72,12 +71,15 @@ async def _node(chosen: argparse.Namespace) -> int:
 
 
 async def _emulate(chosen: argparse.Namespace) -> int:
+    from bellwire.cli.calibrated_runs import obeyed
     from bellwire.labs import load_lab
     from bellwire.runtime.control import socket_path
+    from bellwire.runtime.in_force import in_force
     from bellwire.simulator_backend.emulation_process import run_emulation
 
+    frozen = in_force(chosen.run)
     await run_emulation(
-        load_lab(chosen.lab, live=True),
+        load_lab(chosen.lab, live=True) if frozen is None else obeyed(frozen),
         chosen.state / "devices",
         socket_path(chosen.state, "emulator"),
         chosen.run / "truth.jsonl",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bellwire.labs import Lab
     from bellwire.runtime.calibration_watch import StandingReader
     from bellwire.runtime.equipment import AppliedSettings
+    from bellwire.runtime.in_force import InForce
     from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry
 
 
@@ -63,6 +64,24 @@ def lab_of_run(lab: "Lab", state: Path, run: Path | None) -> "Lab":
         return with_stored_calibrations(lab, state)
     document = json.loads(frozen.read_text(encoding="utf-8"))["document"]
     return _with_stored_settings(as_frozen(lab, document, where=str(frozen)), state)
+
+
+def lab_of_process(path: Path, state: Path, run: Path) -> "Lab":
+    """The lab as one process of a run obeys it: what is in force there, and otherwise what the file says."""
+    from bellwire.labs import load_lab
+    from bellwire.runtime.in_force import in_force
+
+    frozen = in_force(run)
+    if frozen is None:
+        return lab_of_run(load_lab(path, live=True), state, run)
+    return _with_stored_settings(obeyed(frozen), state)
+
+
+def obeyed(frozen: "InForce") -> "Lab":
+    """The lab of a configuration that is in force."""
+    from bellwire.labs import lab_from_document
+
+    return lab_from_document(frozen.document, path=frozen.path, live=True)
 
 
 def applied_settings(lab: "Lab", name: "NodeId", state: Path) -> "AppliedSettings":

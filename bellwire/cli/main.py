@@ -12,13 +12,16 @@ from bellwire import __version__
 from bellwire.cli import app as app_programs
 from bellwire.cli import (
     asking,
+    backups,
     calibrate,
     calibrations,
     check,
+    config,
     create,
     demand,
     device,
     discover,
+    doctor,
     evaluate,
     experiment,
     fault,
@@ -32,10 +35,12 @@ from bellwire.cli import (
     processes,
     reference,
     replay,
+    restart,
     schedule,
     serve,
     simulate,
     soak,
+    status,
     sweep,
     tags,
     tokens,
@@ -43,6 +48,7 @@ from bellwire.cli import (
     trace,
     track,
     tune,
+    units,
 )
 from bellwire.cli.exits import Commands
 from bellwire.cli.plan_help import SectionedCommand
@@ -75,6 +81,8 @@ def _options(
 
 app.command()(live.demo)
 app.command()(live.up)
+app.command()(status.status)
+app.command()(restart.restart)
 app.command()(processes.node)
 app.command()(processes.emulate)
 app.command()(asking.request)
@@ -82,6 +90,7 @@ app.command()(asking.replan)
 app.command()(asking.cancel)
 app.command()(create.create)
 app.command()(check.check)
+app.command()(doctor.doctor)
 app.command()(device.device)
 app.command()(discover.discover)
 app.command()(fault.fault)
@@ -103,12 +112,16 @@ app.command()(evaluate.evaluate)
 app.command()(soak.soak)
 app.command()(sweep.sweep)
 app.command()(experiment.experiment)
+app.command()(units.units)
 app.command()(replay.replay)
 app.command()(trace.trace)
 app.command()(merged_logs.logs)
 app.command()(reference.schema)
 app.command()(reference.drivers)
 app.command()(plugins.plugins)
+app.command()(backups.backup)
+app.command()(backups.restore)
+app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.command()(serve.serve)
 app.add_typer(tokens.app, name="tokens")

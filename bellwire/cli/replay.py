@@ -17,6 +17,7 @@ from bellwire.core.errors import ConfigError
 if TYPE_CHECKING:
     from bellwire.core.ids import NodeId
     from bellwire.core.machine import Machine
+    from bellwire.runtime.node_process import MachineFactory
 
 
 def replay(
@@ -36,6 +37,7 @@ def replayed(run_dir: Path) -> dict[str, Any]:
     """The comparison, ready for JSON, and as `counters` what the replayed machines have counted, by node."""
     from bellwire.labs import lab_from_document
     from bellwire.runtime.counters import MachineCounters, added, machine_counters
+    from bellwire.runtime.in_force import changes_made
     from bellwire.runtime.node_process import machine_factory
     from bellwire.runtime.replay import replay_run
     from bellwire.runtime.runs import CONFIGURATION
@@ -53,7 +55,16 @@ def replayed(run_dir: Path) -> dict[str, Any]:
         lives.setdefault(name, []).append(machine)
         return machine
 
-    report = replay_run(run_dir, lab.network, kept)
+    def later(name: "NodeId", incarnation: int) -> "Machine | None":
+        obeyed = [one for one in changed if incarnation >= one[0].get(name, incarnation + 1)]
+        if not obeyed:
+            return None
+        machine = obeyed[-1][1](name)
+        lives.setdefault(name, []).append(machine)
+        return machine
+
+    changed = [(one.since, _later_factory(run_dir / one.configuration)) for one in changes_made(run_dir)]
+    report = replay_run(run_dir, lab.network, kept, later)
     counters: dict[NodeId, MachineCounters] = {}
     for name, machines in lives.items():
         counted = [machine_counters(machine) for machine in machines]
@@ -65,6 +76,15 @@ def replayed(run_dir: Path) -> dict[str, Any]:
             "station": added(one["station"] for one in counted),
         }
     return report | {"counters": counters}
+
+
+def _later_factory(path: Path) -> "MachineFactory":
+    """Machines of a configuration that came into force within the run."""
+    from bellwire.labs import lab_from_document
+    from bellwire.runtime.in_force import read_configuration
+    from bellwire.runtime.node_process import machine_factory
+
+    return machine_factory(lab_from_document(read_configuration(path).document, path=str(path), live=True))
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def slots_of(heard: Heard) -> list[Slot] | None:
 
 
 def slots_of_cycle(known: NetworkSchedule, now_ns: int) -> list[Slot]:
-    """The grants around now of a schedule that comes again every cycle, counted from the epoch of the clock."""
+    """The grants around now of a schedule that comes again every cycle, counted from the clock's epoch."""
     cycle_ns = known.schedule.frame.cycle_ns
     begins_ns, ends_ns = now_ns - round(BEHIND_S * NS_PER_S), now_ns + round(AHEAD_S * NS_PER_S)
     found = [

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from bellwire import __version__
 from bellwire.core.effects import AnswerLink, Effect, Persist, Publish, Report, Send
 from bellwire.core.errors import LocalMisuse, PeerViolation
 from bellwire.core.events import (
@@ -28,7 +29,7 @@ from bellwire.core.ids import NodeId
 from bellwire.core.instrument_messages import InstrumentMessage, InstrumentWord
 from bellwire.core.link_words import LinkAnswer
 from bellwire.core.machine import Machine
-from bellwire.core.messages import BusMessage
+from bellwire.core.messages import SCHEMA_VERSION, BusMessage
 from bellwire.runtime.clock import DeadlineTimer, LiveClock
 from bellwire.runtime.health import Health
 from bellwire.runtime.liveness import PeerState
@@ -343,6 +344,20 @@ class Agent:
             "peers": peers,
             **console,
             "health": dict(self.health.counts),
+        }
+
+    def versions(self) -> dict[str, Any]:
+        """What this process and its peers speak, ready for JSON."""
+        peers = {} if self.network is None else self.network.peers
+        console = None if self.desk is None else self.desk.console
+        return {
+            "software": __version__,
+            "schema": SCHEMA_VERSION,
+            "peer_versions": {
+                name: peer.version.told(peer.liveness.incarnation)
+                for name, peer in peers.items()
+                if name != console
+            },
         }
 
 

@@ -172,6 +172,7 @@ def agent_commands(agent: Agent, instruments: NodeInstruments, clock: LiveClock)
     async def status(_fields: dict[str, Any]) -> dict[str, Any]:
         up = all(state == "up" for state in agent.status()["peers"].values())
         return agent.status() | {
+            **agent.versions(),
             "ready": up and instruments.ready,
             "instruments": instruments.states(),
             "slots": _slots(agent),

@@ -19,6 +19,7 @@ from bellwire.core.messages import SCHEMA_VERSION, BusMessage
 from bellwire.runtime.bus_words import BusHost, BusSettings, is_loopback, option_text
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.envelope import FRAME_BYTES_MAX, HELLO, MESSAGE, Frame, decode_frame
+from bellwire.runtime.greeting import Opening, opening_of, software_of
 from bellwire.runtime.health import Health
 from bellwire.runtime.keys import ZAP_DOMAIN, Keyring, ZapHandler
 from bellwire.runtime.monitor import watch
@@ -263,27 +264,29 @@ class Network:
             self._health.count("frame_malformed", parts=len(parts))
             return
         raw = parts[1]
+        frame: Frame | None = None
         try:
             frame = decode_frame(raw.buffer)
+            opening = Opening(frame.source, frame.incarnation, frame.schema)
         except msgspec.DecodeError as problem:
-            self._health.count("frame_undecodable", problem=str(problem))
-            return
+            of_another = opening_of(raw.buffer)
+            if of_another is None or of_another.schema == SCHEMA_VERSION:
+                self._health.count("frame_undecodable", problem=str(problem))
+                return
+            opening = of_another
         if self._keyring is not None:
             owner = self._keyring.node_of(str(raw.get("User-Id")))
-            if owner != frame.source:
+            if owner != opening.source:
                 name = "frame_of_revoked_key" if owner is None else "frame_under_false_name"
-                self._health.count(name, owner=owner, source=frame.source)
+                self._health.count(name, owner=owner, source=opening.source)
                 return
-        peer = self.peers.get(frame.source)
+        peer = self.peers.get(opening.source)
         if peer is None:
-            self._health.count("frame_of_stranger", source=frame.source)
-            return
-        if frame.schema != SCHEMA_VERSION:
-            self._health.count(
-                "frame_of_other_schema", source=frame.source, schema=frame.schema, ours=SCHEMA_VERSION
-            )
-            return
-        self._take_checked(peer, frame)
+            self._health.count("frame_of_stranger", source=opening.source)
+        elif frame is None or frame.schema != SCHEMA_VERSION:
+            peer.version.refuse(opening, None if frame is None else software_of(frame), self._health)
+        else:
+            self._take_checked(peer, frame)
 
     def _take_checked(self, peer: Peer, frame: Frame) -> None:
         now_ns = self._clock.now_ns()
@@ -291,6 +294,7 @@ class Network:
         if heard == "ended":
             self._health.count("frame_of_ended_incarnation", source=peer.name, incarnation=frame.incarnation)
             return
+        peer.version.accept(frame)
         if heard == "begun":
             dropped = peer.begin()
             if dropped:

@@ -13,6 +13,7 @@ from bellwire.core.ids import NodeId
 from bellwire.core.messages import SCHEMA_VERSION
 from bellwire.runtime.channel import CREDIT_FRAMES, InChannel, OutChannel
 from bellwire.runtime.envelope import BEAT, HELLO, MESSAGE, Frame, encode_frame
+from bellwire.runtime.greeting import GREETING, PeerVersion
 from bellwire.runtime.health import Health
 from bellwire.runtime.liveness import Liveness
 from bellwire.runtime.monitor import watch
@@ -38,6 +39,7 @@ class Peer:
     def __init__(self, name: NodeId, own: NodeId, incarnation: int, interval_ns: int, health: Health) -> None:
         self.name = name
         self.liveness = Liveness(interval_ns)
+        self.version = PeerVersion(name)
         self.outbox = Outbox(health, name)
         self.outgoing = OutChannel()
         self.incoming = InChannel()
@@ -157,7 +159,7 @@ class Peer:
     def hello(self, now_ns: int) -> None:
         """Say who we are."""
         self.hello_ns = now_ns
-        self._transmit(HELLO, 0, b"", now_ns)
+        self._transmit(HELLO, 0, GREETING, now_ns)
 
     def beat(self, now_ns: int) -> None:
         """Say that we are alive, and what has arrived."""

@@ -30,11 +30,17 @@ FactLogs = dict[NodeId, dict[int, list[FactBatch | Publish]]]
 """What every author published, by incarnation: to everybody, or to whom it says."""
 
 
-def replay_run(run_dir: Path, network: NetworkSettings, make: Callable[[NodeId], Machine]) -> dict[str, Any]:
+def replay_run(
+    run_dir: Path,
+    network: NetworkSettings,
+    make: Callable[[NodeId], Machine],
+    make_later: Callable[[NodeId, int], Machine | None] | None = None,
+) -> dict[str, Any]:
     """Fold the fact logs to each agent's ledger, and feed each agent's inputs to a fresh machine.
 
     Returns a report ready for JSON; `same` is true only if every ledger and every step is the same and at
-    least one step was compared.
+    least one step was compared. `make_later`: the machine of a life that began with a configuration of later
+    in the run; None: with the first one.
 
     Raises:
         ConfigError: not a run directory.
@@ -44,7 +50,12 @@ def replay_run(run_dir: Path, network: NetworkSettings, make: Callable[[NodeId],
     folders = sorted(path for path in (run_dir / "agents").glob("*") if path.is_dir())
     logs: FactLogs = {folder.name: _fact_logs(folder) for folder in folders}
     steps = [
-        _replay_steps(folder.name, path, make)
+        _replay_steps(
+            folder.name,
+            path,
+            (None if make_later is None else make_later(folder.name, _incarnation(path)))
+            or make(folder.name),
+        )
         for folder in folders
         for path in sorted(folder.glob("steps-*.bin"))
     ]
@@ -62,8 +73,7 @@ def _incarnation(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
-def _replay_steps(node: NodeId, path: Path, make: Callable[[NodeId], Machine]) -> dict[str, Any]:
-    machine = make(node)
+def _replay_steps(node: NodeId, path: Path, machine: Machine) -> dict[str, Any]:
     report: dict[str, Any] = {"node": node, "incarnation": _incarnation(path), "steps": 0, "same": True}
     for entry in read_steps(path):
         event: Event = decode_event(entry.event)

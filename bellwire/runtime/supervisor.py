@@ -15,15 +15,18 @@ from typing import Any, Self
 import msgspec
 import structlog
 
-from bellwire.core.errors import ConfigError, DeviceFault
+from bellwire.core.errors import BellwireError, ConfigError, DeviceFault
 from bellwire.core.ids import NodeId
 from bellwire.core.instrument_messages import CONSOLE
 from bellwire.core.plans import EntanglementRequest
 from bellwire.runtime.agent import EXIT_LEFT
-from bellwire.runtime.control import ask, socket_path
+from bellwire.runtime.control import ControlServer, ask, socket_path
+from bellwire.runtime.in_force import frozen_of, put_in_force
 from bellwire.runtime.keys import Keyring
 from bellwire.runtime.lab_words import LabEntry
+from bellwire.runtime.rolling import why_not_ready
 from bellwire.runtime.runs import create_run, end_run
+from bellwire.runtime.supervisor_commands import SUPERVISOR, supervisor_commands
 
 READY_S = 20.0
 READY_POLL_S = 0.1
@@ -65,6 +68,8 @@ class Supervisor:
         self.lab = lab
         self.state_dir = state_dir.absolute()
         self.run_dir = create_run((runs_dir or self.state_dir / "runs").absolute(), lab)
+        if command_line is None:  # a process that crashes starts again with what was in force, whatever the
+            put_in_force(self.run_dir, frozen_of(lab.name, lab.path, lab.digest, lab.document))  # file says
         self.restarts: dict[str, int] = {}
         self.killed: list[str] = []
         self.degraded: dict[str, str] = {}  # nodes that run without being ready, and why
@@ -76,7 +81,8 @@ class Supervisor:
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, asyncio.Event] = {}  # killed, and not to be started before it is set
         self._stopping = False
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.refused: dict[str, BellwireError] = {}  # processes that say that starting again would not help
+        self._control: ControlServer | None = None
         self._seen: dict[NodeId, int] = {}
         self._log = structlog.get_logger().bind(lab=lab.name)
 
@@ -112,6 +118,8 @@ class Supervisor:
         for name in names:
             await self._launch(name)
         await self._wait_ready(names)
+        self._control = ControlServer(socket_path(self.state_dir, SUPERVISOR), supervisor_commands(self))
+        await self._control.start()
 
     async def join(self, name: NodeId) -> None:
         """Start a node that was absent, and wait until it is ready."""
@@ -122,6 +130,9 @@ class Supervisor:
     async def stop(self) -> dict[str, Any]:
         """Stop every process: asked first, then terminated, then killed. Returns and stores the summary."""
         self._stopping = True
+        if self._control is not None:
+            await self._control.close()
+            self._control = None
         for keeper in self._keepers.values():
             keeper.cancel()
         await asyncio.gather(*self._keepers.values(), return_exceptions=True)
@@ -171,6 +182,25 @@ class Supervisor:
     async def power_cycle(self, device: str, off_s: float = 0.5) -> None:
         """Switch an emulated instrument off and on."""
         await ask(self.state_dir, EMULATOR, "power_cycle", device=device, off_s=off_s, within_s=off_s + 10.0)
+
+    async def restart(self, names: Sequence[str]) -> None:
+        """End these processes in order, then start them again. Not a crash: nothing is counted.
+
+        Raises:
+            ConfigError: the lab is being stopped.
+        """
+        keepers = [self._keepers.pop(name) for name in names if name in self._keepers]
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        await asyncio.gather(*(self._end(name) for name in names if name in self._processes))
+        for name in names:
+            if self._stopping:
+                raise ConfigError("the lab is being stopped", where=self.lab.path)
+            self.refused.pop(name, None)
+            self.degraded.pop(name, None)
+            self._seen.pop(name, None)
+            await self._launch(name)
 
     def kill(self, name: str) -> None:
         """Kill a process without warning, as a fault; it is restarted like after any crash."""
@@ -225,8 +255,7 @@ class Supervisor:
                 await held.wait()
             if code == EXIT_CONFIG:
                 problem = ConfigError(f"{name}: {self._last_line(name)}", where=self.lab.path)
-                if not self._failed.done():
-                    self._failed.set_exception(problem)
+                self.refused[name] = problem
                 self._log.error("process_refused", process=name, problem=str(problem))
                 return
             if code == EXIT_LEFT:
@@ -249,19 +278,19 @@ class Supervisor:
         running: set[str] = set()
         while waiting:
             for name in tuple(waiting):
-                if self._failed.done():
-                    self._failed.result()
+                for problem in self.refused.values():
+                    raise problem
                 try:
                     status = await ask(self.state_dir, name, "status", within_s=2.0)
-                except ConfigError as problem:
-                    waiting[name] = problem.problem
+                except ConfigError as silence:
+                    waiting[name] = silence.problem
                     continue
                 running.add(name)
                 self._refuse_wrong_instruments(name, status)
                 if status["ready"] or self._waits_for_the_absent(status):
                     del waiting[name]
                 else:
-                    waiting[name] = _why(status)
+                    waiting[name] = why_not_ready(status)
             if waiting and asyncio.get_running_loop().time() > deadline_s:
                 told = "; ".join(f"{name}: {why}" for name, why in waiting.items())
                 if self._strict or not running.issuperset(names):
@@ -312,18 +341,6 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         os.kill(process.pid, number)
     except ProcessLookupError:
         return  # it ended by itself in this moment
-
-
-def _why(status: dict[str, Any]) -> str:
-    silent = [peer for peer, state in status.get("peers", {}).items() if state != "up"]
-    instruments = status.get("instruments", {})
-    bad = [
-        f"{one} {state['condition']} ({state['reason']})"
-        for one, state in instruments.items()
-        if state["condition"] != "ready"
-    ]
-    parts = [f"waits for {', '.join(silent)}"] if silent else []
-    return ", ".join(parts + bad) or "not ready"
 
 
 async def run_lab(
