@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo page docs test proofs soak bench judges figures fresh constraints clean \
+.PHONY: help demo page docs test proofs soak bench judges figures pictures fresh constraints clean \
 	venv-demo venv-page venv-docs venv-test
 
 help: ## this list
@@ -46,6 +46,10 @@ bench: venv-test ## every benchmark in bench/, results into bench/results/
 
 judges: venv-test ## programs that nobody in this project wrote, against our ends; says which did not run
 	@$(BIN)/python scripts/judges.py run
+
+pictures: venv-test ## screenshots of the live page, taken by the judge in Chromium, into docs/pictures
+	@$(BIN)/python -m pytest -q -m judge tests/judges/test_live_page_in_chromium.py
+	@$(BIN)/python scripts/pictures.py
 
 figures: venv-test ## write the tables of README.md from bench/results/
 	@$(BIN)/python scripts/render_figures.py
