@@ -11,17 +11,13 @@ from typing import Final, Literal
 import msgspec
 
 from bellwire.core.effects import Persist, Report
-from bellwire.core.events import PeerChanged, Persisted, Started
+from bellwire.core.events import Persisted, Started
 from bellwire.core.graph_states import with_node_edges
 from bellwire.core.ids import NodeId, RequestId
 from bellwire.core.machine import Handler, Step
 from bellwire.core.notices import (
     CorrectiveAction,
     EntanglementReported,
-    LinkStateHeard,
-    NodeLeaving,
-    PeerLeft,
-    PeerLost,
     PlanActive,
     PlanEnded,
     PlanFailed,
@@ -30,12 +26,9 @@ from bellwire.core.notices import (
     RequestGenerated,
     RequestNotified,
     RequestWithdrawn,
-    ResumptionWanted,
-    RouteBroken,
     SequenceDropped,
     SequenceTold,
     SequenceWanted,
-    SuspensionWanted,
 )
 from bellwire.core.path_words import path_traits
 from bellwire.core.plans import BestOffer, EntanglementRequest
@@ -43,6 +36,7 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.transport import request_words as words
 from bellwire.transport.admission import admission_report, refusal_text, verdict
 from bellwire.transport.alarms import Alarms
+from bellwire.transport.request_disturbances import SERVED_IN, Disturbances
 from bellwire.transport.request_lives import Life as Life
 from bellwire.transport.request_records import (
     REQUEST_ROWS,
@@ -72,10 +66,6 @@ Duty = Limit | Literal["replan", "resume"]
 DUTIES: Final[tuple[Duty, ...]] = (*LIMITS, "replan", "resume")
 
 
-SERVED_IN: Final = frozenset({"planning", "queued", "in_progress", "suspended"})
-"""States in which pairs may still arrive: those of a plan that is over were on their way."""
-
-
 class RequestProcessing:
     """The request part of a source.
 
@@ -99,15 +89,14 @@ class RequestProcessing:
         self.unfinished = 0
         self._alarms: Alarms[tuple[RequestId, Duty]] = Alarms()
         self._tokens: dict[int, tuple[Life, RequestRecord]] = {}
-        self._lost: dict[NodeId, None] = {}
         self._version = 0
-        self._leaving: str | None = None  # why nothing is taken any more, None: this node stays
+        self._disturbances = Disturbances(self)
 
     def on_events(self) -> Mapping[type, Handler]:
         return {
             Started: self._on_started,
             Persisted: self._on_persisted,
-            PeerChanged: self._on_peer_changed,
+            **self._disturbances.on_events(),
         }
 
     def on_messages(self) -> Mapping[type, Handler]:
@@ -118,18 +107,12 @@ class RequestProcessing:
             RequestGenerated: self._on_generated,
             RequestWithdrawn: self._on_withdrawn,
             ReplanWanted: self._on_replan,
-            SuspensionWanted: self._on_suspension,
-            ResumptionWanted: self._on_resumption,
             CorrectiveAction: self._on_correction,
             PlanActive: self._on_plan_active,
             PlanFailed: self._on_plan_failed,
             EntanglementReported: self._on_entanglement,
-            RouteBroken: self._on_route_broken,
-            LinkStateHeard: self._on_link_state,
-            PeerLost: self._on_peer_lost,
-            PeerLeft: self._on_peer_left,
-            NodeLeaving: self._on_leaving,
             SequenceTold: self._on_sequence,
+            **self._disturbances.on_notices(),
         }
 
     def gives(self) -> frozenset[type]:
@@ -142,25 +125,25 @@ class RequestProcessing:
         for request_id, duty in self._alarms.take_due(step.now_ns):
             life = self.lives[request_id]
             # One that was due at the same moment may have ended it: a limit, and the end of a suspension.
-            if life.record.outcome is not None or self._serve(step, life):
+            if life.record.outcome is not None or self.serve(step, life):
                 continue
             if duty == "replan":
-                self._plan(step, life)
+                self.plan(step, life)
             elif duty == "resume":
                 self._move(life, "resumed")
-                self._plan(step, life)
+                self.plan(step, life)
             elif duty == "duration":
-                self._end(step, life, "duration_over", "completed", "")
+                self.end(step, life, "duration_over", "completed", "")
             elif duty == "queue":
                 reason = f"waited {life.record.waited_ns(step.now_ns) / 1e9:g} s for room: {life.failure}"
-                self._reject(step, life, "queue_over", reason)
+                self.reject(step, life, "queue_over", reason)
             else:
                 allowed = allowed_ns(life.record, self.settings.timers)
                 assert allowed is not None, "without a deadline there is no alarm"
                 reason = words.deadline_missed(
                     life.request, allowed, self.delivered(request_id), life.failure
                 )
-                self._end(step, life, "deadline_over", "failed", reason)
+                self.end(step, life, "deadline_over", "failed", reason)
 
     @property
     def writing(self) -> bool:
@@ -183,7 +166,7 @@ class RequestProcessing:
             life = self._open(known)
             self._move(life, "restored")
             self._set_alarms(life)
-            self._plan(step, life)
+            self.plan(step, life)
 
     def _on_generated(self, step: Step, notice: RequestGenerated) -> None:
         request = notice.request
@@ -197,7 +180,7 @@ class RequestProcessing:
         fault = fault_of(request, self.settings, self.node)
         if fault is None and self.unfinished >= UNFINISHED_MAX:
             fault = f"{self.unfinished} requests are under way here, the limit is {UNFINISHED_MAX}: try later"
-        fault = fault or self._leaving
+        fault = fault or self._disturbances.leaving
         if fault is not None:
             step.order(words.refused(request.request_id, fault))
             step.tell(words.refusal(request.request_id, fault))
@@ -226,15 +209,15 @@ class RequestProcessing:
 
     # ---- planning
 
-    def _plan(self, step: Step, life: Life, *, differs: bool = True, strict: bool = False) -> None:
-        """strict: a way that is known to be broken is none; so it always is for a request that does not
-        wait."""
+    def plan(self, step: Step, life: Life, *, differs: bool = True, strict: bool = False) -> None:
+        """Have it planned. strict: a way that is known to be broken is none; so it always is for a request
+        that does not wait."""
         self._version += 1
         life.version = self._version
         if life.request.entanglement_sequence:
             step.tell(SequenceWanted(request=life.request))
             return
-        avoid = tuple(name for name in self._lost if name not in life.request.target_nodes)
+        avoid = self._disturbances.avoided(life.request.target_nodes)
         asked = with_node_edges(self.terms(life.request))
         step.tell(
             PlanRequested(
@@ -278,10 +261,10 @@ class RequestProcessing:
         elif notice.happened == "advanced":
             self._notify_progress(step, life)
         elif notice.happened == "done":
-            self._end(step, life, "served", "completed", "")
+            self.end(step, life, "served", "completed", "")
         else:
             life.failure = notice.reason
-            self._reject(step, life, "plan_impossible", notice.reason)
+            self.reject(step, life, "plan_impossible", notice.reason)
 
     def _on_plan_failed(self, step: Step, notice: PlanFailed) -> None:
         life = self.lives.get(notice.request)
@@ -289,7 +272,7 @@ class RequestProcessing:
             return
         life.failure = notice.reason
         before, life.before = life.before, None
-        if notice.cause == "unreachable" and self._unreachable(step, life, notice, before):
+        if notice.cause == "unreachable" and self._disturbances.unreachable(step, life, notice, before):
             return
         life.refusals += notice.cause == "room"
         if life.record.started_ns is None:
@@ -299,7 +282,7 @@ class RequestProcessing:
         if said == "reject":
             life.record = msgspec.structs.replace(life.record, offer=notice.offer)
             happened = "plan_impossible" if notice.final else "no_room"
-            self._reject(step, life, happened, notice.reason)
+            self.reject(step, life, happened, notice.reason)
             return
         step.order(words.plan_failure(notice))
         if said == "queue":
@@ -307,7 +290,7 @@ class RequestProcessing:
         else:
             self._move(life, "plan_failed")
         if said == "again":
-            self._plan(step, life)
+            self.plan(step, life)
         else:
             delay_ns = self.settings.timers.plan_renew_ns << min(life.failures, 5)
             life.failures += 1
@@ -315,67 +298,6 @@ class RequestProcessing:
                 (notice.request, "replan"),
                 step.now_ns + delay_ns + turn_ns(notice.request, notice.version, self.settings.timers),
             )
-
-    # ---- what breaks, and is repaired
-
-    def _on_route_broken(self, step: Step, notice: RouteBroken) -> None:
-        """Another way is sought at once; what still works of the present one goes on meanwhile."""
-        life = self.lives.get(notice.request)
-        if life is None or life.version != notice.version or life.record.outcome is not None:
-            return
-        step.order(words.broken(notice.request, notice.version, notice.reason))
-        life.failure = notice.reason
-        if life.state == "in_progress":
-            version = life.version
-            self._plan(step, life, strict=True)
-            life.before = version
-
-    def _unreachable(self, step: Step, life: Life, notice: PlanFailed, before: int | None) -> bool:
-        """There is no way that is not known to be broken; True when nothing else is to be done about it.
-
-        before: the version in force, None: none is.
-        """
-        if life.request.when_unreachable == "end":
-            if self._serve(step, life):
-                return True
-            if life.record.started_ns is None:
-                self._reject(step, life, "unreachable", notice.reason)
-            else:
-                self._end(step, life, "unreachable", "failed", notice.reason)
-            return True
-        if before is None:
-            return False
-        life.version = before  # its links are tried on, and its nodes keep what they have
-        delivered = self.delivered(life.request.request_id)
-        step.tell(words.waiting_for_repair(life.request.request_id, delivered, notice.reason))
-        return True
-
-    def _on_peer_lost(self, step: Step, notice: PeerLost) -> None:
-        self._lost[notice.peer] = None
-        for life in [each for each in self.lives.values() if each.state in SERVED_IN]:
-            request = life.request
-            if request.when_unreachable != "end" or notice.peer not in request.target_nodes:
-                continue
-            if not self._serve(step, life):
-                self._end(step, life, "unreachable", "failed", f"{notice.peer} does not answer")
-
-    def _on_peer_changed(self, step: Step, event: PeerChanged) -> None:
-        if event.state == "up" and event.peer in self._lost:
-            del self._lost[event.peer]
-            self._mended(step)
-
-    def _on_link_state(self, step: Step, notice: LinkStateHeard) -> None:
-        if not notice.down:
-            self._mended(step)
-
-    def _mended(self, step: Step) -> None:
-        """Something is back: requests without a plan need not wait as long as after so many failures."""
-        for life in self.lives.values():
-            duty: tuple[RequestId, Duty] = (life.request.request_id, "replan")
-            if life.state == "planning" and self._alarms.is_set(duty):
-                self._alarms.set(
-                    duty, step.now_ns + turn_ns(life.request.request_id, life.version, self.settings.timers)
-                )
 
     def _queued_before(self, life: Life) -> int:
         """Requests that wait for room already; 0 for one of them, which is not turned away."""
@@ -395,12 +317,12 @@ class RequestProcessing:
             self._persist(step, life)
             self._set_alarms(life)
 
-    def _reject(self, step: Step, life: Life, happened: str, reason: str) -> None:
+    def reject(self, step: Step, life: Life, happened: str, reason: str) -> None:
         """It gets no plan; one that was accepted once has failed."""
         offer = life.record.offer
         if life.record.started_ns is None:
             life.record = msgspec.structs.replace(life.record, admission="rejected")
-        self._end(step, life, happened, "failed", refusal_text(reason, offer))
+        self.end(step, life, happened, "failed", refusal_text(reason, offer))
 
     def _on_replan(self, step: Step, notice: ReplanWanted) -> None:
         """The pairs of the present plan go on coming while the new one is sought."""
@@ -409,24 +331,26 @@ class RequestProcessing:
             reason = "no plan of this request is in force here"
             step.order(Report(name="replan_refused", request=notice.request, fields={"reason": reason}))
             return
-        self._plan(step, life)
+        self.plan(step, life)
 
     def _on_correction(self, step: Step, notice: CorrectiveAction) -> None:
         """The execution monitor's orders are carried out by plans: lower layers know nothing else."""
         life = self.lives.get(notice.request)
         if life is None or life.state not in ("planning", "in_progress"):
             return  # it has come to its end in the same step
-        self._alarms.clear((notice.request, "replan"))
         if notice.action == "terminate":
-            self._end(step, life, "terminated", "failed", notice.reason)
+            self.end(step, life, "terminated", "failed", notice.reason)
         elif notice.action == "suspend":
             assert notice.suspended_ns is not None
-            self._suspend(step, life, notice.suspended_ns, notice.reason)
+            self.suspend(step, life, notice.suspended_ns, notice.reason)
         else:
-            self._plan(step, life, differs=notice.action == "replan")
+            self._alarms.clear((notice.request, "replan"))
+            self.plan(step, life, differs=notice.action == "replan")
 
-    def _suspend(self, step: Step, life: Life, duration_ns: int, reason: str) -> None:
+    def suspend(self, step: Step, life: Life, duration_ns: int, reason: str) -> None:
+        """Its plan ends, and it is planned anew when the time is over."""
         request_id = life.request.request_id
+        self._alarms.clear((request_id, "replan"))
         self._move(life, "suspended")
         self._alarms.set((request_id, "resume"), step.now_ns + duration_ns)
         step.tell(PlanEnded(request=request_id, version=life.version))
@@ -434,68 +358,41 @@ class RequestProcessing:
         life.version = self._version  # an answer that is still on its way is to the plan that has ended
         step.tell(words.suspension(request_id, self.delivered(request_id), reason, duration_ns))
 
-    def _on_suspension(self, step: Step, notice: SuspensionWanted) -> None:
-        """A person's order. It is not durable: a source that is restarted plans the request anew."""
-        life = self.lives.get(notice.request)
-        if (
-            life is None
-            or life.state not in ("planning", "in_progress")
-            or life.request.entanglement_sequence
-        ):
-            reason = "only a request that is being planned or served, and is no sequence, can be suspended"
-            step.order(Report(name="suspension_refused", request=notice.request, fields={"reason": reason}))
-            return
-        self._alarms.clear((notice.request, "replan"))
-        self._suspend(step, life, notice.duration_ns, "an operator wants it to pause")
+    def resume(self, step: Step, life: Life) -> None:
+        """Its suspension is over."""
+        self._alarms.set((life.request.request_id, "resume"), step.now_ns)
 
-    def _on_resumption(self, step: Step, notice: ResumptionWanted) -> None:
-        life = self.lives.get(notice.request)
-        if life is None or life.state != "suspended":
-            reason = "it is not suspended"
-            step.order(Report(name="resumption_refused", request=notice.request, fields={"reason": reason}))
-            return
-        self._alarms.set((notice.request, "resume"), step.now_ns)
-
-    def _on_peer_left(self, step: Step, notice: PeerLeft) -> None:
-        """Nobody can serve a request for a node that has gone; one that only leads through it is planned anew
-        when the node refuses to renew its part."""
-        for life in self.lives.values():
-            if notice.peer in life.request.target_nodes:
-                self._give_up(step, life, f"{notice.peer} left the network: {notice.reason}")
-
-    def _on_leaving(self, step: Step, notice: NodeLeaving) -> None:
-        self._leaving = f"{self.node} leaves the network: {notice.reason}"
-        for life in self.lives.values():
-            self._give_up(step, life, self._leaving)
-
-    def _give_up(self, step: Step, life: Life, reason: str) -> None:
-        if life.record.outcome is None:
-            self._end(step, life, "terminated", "failed", reason)
+    def plan_soon(self, step: Step, life: Life) -> None:
+        """Bring the next try of one that waits for it nearer."""
+        request_id = life.request.request_id
+        if self._alarms.is_set((request_id, "replan")):
+            soon_ns = step.now_ns + turn_ns(request_id, life.version, self.settings.timers)
+            self._alarms.set((request_id, "replan"), soon_ns)
 
     # ---- progress and end
 
     def _on_entanglement(self, step: Step, notice: EntanglementReported) -> None:
         life = self.lives.get(notice.request)
-        if life is None or life.record.outcome is not None or self._serve(step, life):
+        if life is None or life.record.outcome is not None or self.serve(step, life):
             return
         if life.state != "in_progress":
             return
         if path_traits(life.request.paths).renews and life.active == life.version:
-            self._plan(step, life, differs=False)  # the present plan stays until the next path takes over
+            self.plan(step, life, differs=False)  # the present plan stays until the next path takes over
         fresh = self.delivered(notice.request) - life.notified_count
         count = life.request.count
         enough = count is not None and fresh * PROGRESS_SHARE >= count
         if fresh > 0 and (enough or step.now_ns >= life.notified_ns + PROGRESS_NS):
             self._notify_progress(step, life)
 
-    def _serve(self, step: Step, life: Life) -> bool:
+    def serve(self, step: Step, life: Life) -> bool:
         """End a request whose count is reached; True when it did."""
         count = life.request.count
         if count is None or life.state not in SERVED_IN:
             return False
         if self.delivered(life.request.request_id) < count:
             return False
-        self._end(step, life, "served", "completed", "")
+        self.end(step, life, "served", "completed", "")
         return True
 
     def _on_withdrawn(self, step: Step, notice: RequestWithdrawn) -> None:
@@ -503,11 +400,11 @@ class RequestProcessing:
         if life is None or life.record.outcome is not None:
             return
         if life.request.until_cancelled and life.record.started_ns is not None:
-            self._end(step, life, "closed", "completed", "")  # as it was meant to end
+            self.end(step, life, "closed", "completed", "")  # as it was meant to end
         else:
-            self._end(step, life, "cancelled", "cancelled", "cancelled")
+            self.end(step, life, "cancelled", "cancelled", "cancelled")
 
-    def _end(self, step: Step, life: Life, happened: str, outcome: Outcome, reason: str) -> None:
+    def end(self, step: Step, life: Life, happened: str, outcome: Outcome, reason: str) -> None:
         request_id = life.request.request_id
         self._move(life, happened)
         self.unfinished -= 1
@@ -542,7 +439,7 @@ class RequestProcessing:
             step.order(admission_report(life.request.request_id, record.admission, reason, record.offer))
         if life.state == "recording":
             self._move(life, "recorded")
-            self._plan(step, life)
+            self.plan(step, life)
         elif record.outcome is not None:
             step.tell(words.outcome(record))
 
