@@ -155,8 +155,8 @@ class Disturbances:
             self._mended(step)
 
     def _on_peer_left(self, step: Step, notice: PeerLeft) -> None:
-        """Nobody can serve a request for a node that has gone; one that only leads through it is given another
-        way, as when the node is lost."""
+        """Nobody can serve a request for a node that has gone; one that only leads through it is given
+        another way, as when the node is lost."""
         for life in self._requests.lives.values():
             if notice.peer in life.request.target_nodes:
                 self._give_up(step, life, f"{notice.peer} left the network: {notice.reason}")
