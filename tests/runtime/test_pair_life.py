@@ -164,6 +164,17 @@ def test_ghz_members_are_followed_through_their_fusions() -> None:
     assert {one.kind for one in life.moments} >= {"birth", "delivered"}
     assert any(one.kind in ("fusion", "swap") for one in life.moments)
     assert len({one.node for one in life.moments if one.kind == "delivered"}) >= 3
+    shares = time_shares(history, request)
+    assert sum(shares.waited_ns.values()) == shares.ended_ns - shares.submitted_ns
+    assert shares.waited_ns["heralds"] > shares.waited_ns["swaps"] > 0
+    assert shares.waited_ns["delivery"] > 0
+
+
+def test_a_sequence_names_the_requests_of_its_pairs() -> None:
+    history = history_of(recorded(LABS / "request_kinds.yaml", 0.1))
+    assert time_shares(history, "circuit").parts == tuple(f"circuit/1/g{number}" for number in range(1, 5))
+    assert time_shares(history, "circuit/1/g1").parts == ()
+    assert time_shares(history, "circuit/1/g1").delivered == 1
 
 
 def test_every_swap_of_the_run_that_made_a_delivered_pair_is_in_some_life(repeater: History) -> None:
