@@ -32,6 +32,7 @@ STYLES: Final = {
 COLUMNS_MIN, COLUMNS_MAX = 40, 140
 LABEL_COLUMNS = 12
 SHARE_COLUMNS = 40
+PARTS_TOLD_MAX = 8
 
 
 def life_parts(life: "PairLife", columns: int) -> "list[RenderableType]":
@@ -147,5 +148,9 @@ def share_parts(shares: "TimeShares") -> "list[RenderableType]":
         parts.append(f"last: {shares.last.text} at {shares.last.node}, {ago} before the end")
     if shares.missing_links and shares.status != "completed":
         parts.append(f"without a pair or a window at the end: {', '.join(shares.missing_links)}")
+    if shares.parts:
+        named = ", ".join(shares.parts[:PARTS_TOLD_MAX])
+        more = ", ..." if len(shares.parts) > PARTS_TOLD_MAX else ""
+        return [*parts, f"its pairs are requests of their own, to be traced one by one: {named}{more}"]
     parts += ["", show.table("It waited for", ["for", "time", "share", ""], bars)]
     return parts

@@ -83,6 +83,7 @@ class History:
     """See the module."""
 
     submitted: dict[RequestId, tuple[int, NodeId]] = field(default_factory=dict)
+    members: dict[RequestId, tuple[NodeId, ...]] = field(default_factory=dict)  # source first
     reports: dict[RequestId, list[SeenReport]] = field(default_factory=lambda: defaultdict(list))
     facts: dict[End, list[SeenFact]] = field(default_factory=lambda: defaultdict(list))
     births: dict[RequestId, list[SeenFact]] = field(default_factory=lambda: defaultdict(list))
@@ -150,6 +151,7 @@ class _Reading:
             case RequestSubmitted():
                 name = step.event.request.request_id
                 history.submitted.setdefault(name, (step.now_ns, step.node))
+                history.members.setdefault(name, step.event.request.target_nodes)
             case Heralded() | QubitHeld() | StationHeralded():
                 told = step.event
                 pair = PairId(told.link, told.run, told.attempt, told.lane)

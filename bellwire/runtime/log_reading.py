@@ -80,12 +80,13 @@ class LogFile:
     def _line(self, raw: bytes) -> dict[str, Any]:
         text = raw[:LINE_BYTES_MAX].decode("utf-8", "replace")
         try:
-            line = json.loads(text)
+            read = json.loads(text)
         except ValueError:
-            line = None
-        if not isinstance(line, dict):
-            name = self.path.name.removesuffix(".log")
-            line = {"event": "output", "level": "error", "node": name, "text": text}
+            read = None
+        name = self.path.name.removesuffix(".log")
+        line: dict[str, Any] = {"event": "output", "level": "error", "node": name, "text": text}
+        if isinstance(read, dict):
+            line = read
         at_ns = line.get("at_ns")
         if isinstance(at_ns, int):
             self._at_ns = at_ns

@@ -84,10 +84,13 @@ def said(fact: Fact) -> tuple[Kind, str]:
     """What a fact is about, and its sentence."""
     match fact:
         case Born():
-            return (
-                "birth",
-                f"half of {_pair(fact.end)} is born in slot {fact.slot}, frame {PAULIS[fact.frame]}",
-            )
+            where = f"slot {fact.slot}, frame {PAULIS[fact.frame]}"
+            if (
+                fact.oldest_ns is not None
+            ):  # rounds on a link are the link layer's, which tells no facts of them
+                older_ms = (fact.at_ns - fact.oldest_ns) / 1e6
+                where = f"{where}; purified, its oldest pair is {older_ms:.4g} ms older"
+            return "birth", f"half of {_pair(fact.end)} is born in {where}"
         case Swapped():
             joined = f"{_pair(fact.left)} and {_pair(fact.right)}"
             if fact.result == "ok":

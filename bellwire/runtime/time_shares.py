@@ -7,6 +7,8 @@ Refuses blame: a share says what was missing, not whose fault it was.
 At any moment the request waits for the first of these that is missing: a plan in force; living chains that
 together reach from the source to the destination, and for these a window on every link of a route, and
 heralds; one chain between the two; its delivery. Of several routes the one that is furthest counts.
+A state of more than two nodes waits for heralds until every link that it uses has a pair, and then for swaps
+(fusions) until it is offered.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +19,7 @@ import msgspec
 
 from bellwire.core.facts import Born, Fact, Fused, Released, Sacrificed, Swapped
 from bellwire.core.ids import End, LinkId, NodeId, RequestId
+from bellwire.core.messages import Offer
 from bellwire.runtime.history import History, SeenReport
 from bellwire.runtime.pair_life import deliveries
 
@@ -46,6 +49,7 @@ class TimeShares(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[tuple[NodeId, ...], ...]
     waited_ns: Mapping[Waiting, int]  # sums up to ended_ns - submitted_ns
     last: LastEvent | None  # None: nothing but its submission is known
+    parts: tuple[RequestId, ...]  # of a sequence: requests of their own, which have shares of their own
     missing_links: tuple[LinkId, ...]  # at the end: links of its routes without a window or a living pair
 
     def shares(self) -> dict[Waiting, float]:
@@ -90,6 +94,7 @@ def time_shares(history: History, request: RequestId) -> TimeShares:
         routes=tuple(watch.routes),
         waited_ns=waited,
         last=_last(history, reports, final, ends),
+        parts=tuple(name for name in sorted(history.reports) if name.startswith(f"{request}/")),
         missing_links=() if latest.get("status") == "completed" else watch.missing(),
     )
 
@@ -130,8 +135,9 @@ def _fact_text(fact: Fact) -> str:
             return type(other).__name__.lower()
 
 
-Change = Fact | SeenReport | LinkId
-"""A fact about a pair, a report about the request, or the first window of a link."""
+Change = Fact | SeenReport | Offer | LinkId
+"""A fact about a pair, a report about the request, an offer of a state of many nodes, or the first window of
+a link."""
 
 
 def _changes(history: History, request: RequestId) -> Iterator[tuple[int, Change]]:
@@ -143,6 +149,13 @@ def _changes(history: History, request: RequestId) -> Iterator[tuple[int, Change
         ends[birth.fact.end] = ends[birth.fact.end.partner] = None
     facts = {id(seen): seen for end in ends for seen in history.facts.get(end, ())}
     found += [(seen.now_ns, seen.fact) for seen in facts.values()]
+    if len(history.members.get(request, ())) > 2:
+        offers = (seen for told in history.deliveries.values() for seen in told)
+        found += [
+            (seen.sent_ns, seen.message)
+            for seen in offers
+            if isinstance(seen.message, Offer) and seen.message.request == request and seen.sent_ns
+        ]
     for link, windows in history.windows.items():
         for window in windows:
             entries = (*window.window.schedule, *window.window.owners)
@@ -164,9 +177,17 @@ class _Watch:
         self._windows: set[LinkId] = set()
         self._far: dict[End, End] = {}  # living ends, both halves born
         self._half: set[End] = set()
+        self._grouped = len(history.members.get(request, ())) > 2
+        births = history.births.get(request, ())
+        self._needed = {seen.fact.end.link for seen in births if isinstance(seen.fact, Born)}
+        self._alive: set[End] = set()  # of a state of many nodes: ends that are still somewhere
+        self._offered: set[End] = set()  # heads of states that are being delivered
         self.routes: list[tuple[NodeId, ...]] = []
 
     def take(self, change: Change) -> None:
+        """Something has changed."""
+        if self._grouped:
+            self._take_grouped(change)
         match change:
             case str():
                 self._windows.add(change)
@@ -199,13 +220,42 @@ class _Watch:
             return "suspended"
         if not self._planned:
             return "plan"
+        if self._grouped:
+            return self._waiting_grouped()
         chains = {frozenset((self._owner(x), self._owner(y))) for x, y in self._far.items()}
-        states = [self._on(route, chains) for route in self.routes]
-        return max(states, key=WAITING.index, default="lanes" if not self._windows else "heralds")
+        states: list[Waiting] = [self._on(route, chains) for route in self.routes]
+        if not states:
+            return "heralds" if self._windows else "lanes"
+        return max(states, key=WAITING.index)
+
+    def _take_grouped(self, change: Change) -> None:
+        match change:
+            case Born():
+                self._alive.add(change.end)
+            case Offer():
+                self._offered.add(change.head_end)
+            case Released() | Sacrificed():
+                self._alive.discard(change.end)
+                self._offered.discard(change.end)
+            case Fused():
+                self._alive.discard(change.measured)
+            case Swapped():
+                self._alive -= {change.left, change.right}
+            case _:
+                pass
+
+    def _waiting_grouped(self) -> Waiting:
+        if self._offered:
+            return "delivery"
+        if not self._windows:
+            return "lanes"
+        return "swaps" if self._needed and self._needed <= {end.link for end in self._alive} else "heralds"
 
     def missing(self) -> tuple[LinkId, ...]:
         """Links of the routes without a window, or, when all have one, without a living pair."""
         links = [link for route in self.routes for link in self._along(route)]
+        if self._grouped:
+            links = sorted(self._needed - {end.link for end in self._alive})
         dark = [link for link in links if link not in self._windows]
         if not dark:
             living = {end.link for end in self._far}

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from bellwire import __version__
@@ -16,6 +17,8 @@ from bellwire.runtime.pair_life import deliveries, pair_life
 from bellwire.runtime.time_shares import time_shares
 from bellwire.runtime.trace import read_framed
 from tests.hosts.conftest import FREE_REQUEST, FreeRun
+from tests.hosts.live import asked, lab_up, live_lab
+from tests.runtime.otlp_receiver import receiving
 
 
 def test_every_line_of_every_agent_says_when_who_and_which_software(free_run: FreeRun) -> None:
@@ -101,3 +104,23 @@ def test_a_record_that_cannot_be_replayed_still_tells_facts_and_reports(
         "facts have a file of their own"
     )
     assert any(isinstance(step.event, Received) for step in recording.steps if step.node == "relay")
+
+
+@pytest.mark.slow
+async def test_a_live_lab_sends_a_trace_of_each_request_to_its_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        lab = live_lab(tmp_path)
+        async with lab_up(lab, tmp_path / "state") as live:
+            await live.supervisor.submit(asked(lab, "ten", count=10))
+            assert await live.ended("ten") == "completed"
+            delivered = live.delivered("alice", "ten")
+        pairs, links = receiver.named("pair"), receiver.named("link")
+        (request,) = receiver.named("request")
+        assert len(pairs) == delivered >= 10
+        assert {span.trace_id for span in receiver.spans} == {request.trace_id}
+        assert len(links) == 2 * len(pairs), "the source has heard of both links of each pair"
+        assert len(receiver.named("swap")) == len(receiver.named("delivery")) == len(pairs)
+        assert {one["bellwire.node"] for one in receiver.resources} == {"alice"}

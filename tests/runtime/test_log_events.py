@@ -1,5 +1,6 @@
 """What log lines carry and never carry, how many an event may write, how files are turned over and read."""
 
+import io
 import json
 import subprocess
 import sys
@@ -11,7 +12,14 @@ import structlog
 import zmq
 
 from bellwire.northbound.tokens import TokenBook
-from bellwire.runtime.log_events import REMOVED, Limited, Stamped, without_secrets
+from bellwire.runtime.log_events import (
+    LINES_AT_ONCE,
+    REMOVED,
+    Limited,
+    Stamped,
+    line_processors,
+    without_secrets,
+)
 from bellwire.runtime.log_reading import Choice, RunLogs
 
 SECOND_NS = 1_000_000_000
@@ -88,6 +96,18 @@ def test_keys_and_tokens_never_stand_in_a_line(tmp_path: Path) -> None:
     assert line["secret_key"] == REMOVED
     assert line["pair"] == "amsterdam-utrecht/1048577.123456.12:0"
     assert line["path"] == "/var/lib/bellwire/state/keys/alice.public"
+
+
+def test_a_line_of_an_agent_passes_through_all_of_it(tmp_path: Path) -> None:
+    token = TokenBook(tmp_path).make("me", "viewer", 0, SECOND_NS)[1]
+    written = io.StringIO()
+    log = structlog.wrap_logger(structlog.PrintLogger(written), processors=line_processors("lab", "1.2"))
+    for _ in range(LINES_AT_ONCE + 200):
+        log.info("call", said=token, request="job-1", node="a")
+    lines = [json.loads(one) for one in written.getvalue().splitlines()]
+    assert LINES_AT_ONCE <= len(lines) < LINES_AT_ONCE + 200
+    assert token not in written.getvalue()
+    assert {"timestamp", "at_ns", "level", "lab", "version", "request", "node", "event"} <= set(lines[0])
 
 
 WRITER = """

@@ -164,6 +164,17 @@ def test_ghz_members_are_followed_through_their_fusions() -> None:
     assert {one.kind for one in life.moments} >= {"birth", "delivered"}
     assert any(one.kind in ("fusion", "swap") for one in life.moments)
     assert len({one.node for one in life.moments if one.kind == "delivered"}) >= 3
+    shares = time_shares(history, request)
+    assert sum(shares.waited_ns.values()) == shares.ended_ns - shares.submitted_ns
+    assert shares.waited_ns["heralds"] > shares.waited_ns["swaps"] > 0
+    assert shares.waited_ns["delivery"] > 0
+
+
+def test_a_sequence_names_the_requests_of_its_pairs() -> None:
+    history = history_of(recorded(LABS / "request_kinds.yaml", 0.1))
+    assert time_shares(history, "circuit").parts == tuple(f"circuit/1/g{number}" for number in range(1, 5))
+    assert time_shares(history, "circuit/1/g1").parts == ()
+    assert time_shares(history, "circuit/1/g1").delivered == 1
 
 
 def test_every_swap_of_the_run_that_made_a_delivered_pair_is_in_some_life(repeater: History) -> None:
@@ -181,3 +192,41 @@ def test_every_swap_of_the_run_that_made_a_delivered_pair_is_in_some_life(repeat
     }
     assert told <= {str(end) for end in swaps}
     assert len(told) == len(deliveries(repeater, "demo"))
+
+
+def test_a_pair_purified_end_to_end_has_both_pairs_and_the_round_in_its_life(tmp_path: Path) -> None:
+    text = (LABS / "three_node_repeater.yaml").read_text(encoding="utf-8")
+    assert "consumption: keep" in text
+    lab = tmp_path / "purified.yaml"
+    changed = text.replace("consumption: keep", 'consumption: keep, mode: fixed_tree, purification: "2:1"')
+    lab.write_text(changed, encoding="utf-8")
+    history = history_of(recorded(lab, 1.0))
+    numbers = [int(str(one.report.fields["number"])) for one in deliveries(history, "demo")]
+    assert len(numbers) >= 5
+    for number in numbers:
+        life = pair_life(history, "demo", number)
+        purified = [one for one in life.moments if one.kind == "purification"]
+        assert {one.text.split()[0] for one in purified} == {"measures", "round"}
+        assert len(life.holdings) == 8, "two link pairs on each of two links"
+        measured = {one.ends[0]: one.at_ns for one in purified if one.text.startswith("measures")}
+        assert len(measured) == 2
+        for one in life.holdings:
+            if one.end in measured:
+                assert one.until_ns == measured[one.end]
+            elif one.node in ("alice", "bob"):
+                assert one.until_ns is not None
+                assert one.until_ns > max(measured.values()), "the kept qubit outlives the round"
+
+
+def test_link_pairs_that_were_purified_before_their_birth_tell_how_much_older_they_are(
+    tmp_path: Path,
+) -> None:
+    text = (LABS / "three_node_repeater.yaml").read_text(encoding="utf-8")
+    lab = tmp_path / "purified.yaml"
+    changed = text.replace("consumption: keep", "consumption: keep, link_purification: 1")
+    lab.write_text(changed, encoding="utf-8")
+    history = history_of(recorded(lab, 1.0))
+    number = int(str(deliveries(history, "demo")[0].report.fields["number"]))
+    births = [one for one in pair_life(history, "demo", number).moments if one.kind == "birth"]
+    assert len(births) == 4
+    assert all("purified, its oldest pair is " in one.text for one in births)

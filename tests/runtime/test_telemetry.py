@@ -6,13 +6,10 @@ The steps are those of a run in virtual time; what other nodes publish is told t
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bellwire.core.effects import Effect, Publish
@@ -21,54 +18,15 @@ from bellwire.core.ids import NodeId
 from bellwire.labs import load_lab
 from bellwire.runtime.telemetry import telemetry_of
 from bellwire.simulator_backend.simulation import simulate
+from tests.runtime.otlp_receiver import Receiver, receiving
 
 LAB = Path(__file__).parents[2] / "lab_configs" / "three_node_repeater.yaml"
 
 
-class Receiver:
-    """A collector on a free port of this computer."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-        self.resources: list[dict[str, str]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    import gzip
-
-                    body = gzip.decompress(body)
-                told = ExportTraceServiceRequest.FromString(body)
-                assert self.path == "/v1/traces"
-                for one in told.resource_spans:
-                    receiver.resources.append({a.key: a.value.string_value for a in one.resource.attributes})
-                    for scope in one.scope_spans:
-                        receiver.spans += scope.spans
-                self.send_response(200)
-                self.send_header("Content-Type", "application/x-protobuf")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing on stderr."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def named(self, name: str) -> list[Span]:
-        return [span for span in self.spans if span.name == name]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with receiving() as made:
+        yield made
 
 
 def value(span: Span, name: str) -> object:
