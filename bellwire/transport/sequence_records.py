@@ -66,6 +66,7 @@ class ProcessedRequest(TaggedWord, frozen=True, kw_only=True):
             link_purification=whole.link_purification,
             cutoff_ns=whole.cutoff_ns,
             hold_ns=hold_ns,
+            when_unreachable=whole.when_unreachable,
             part_of=SequencePart(
                 coordinator=whole.target_nodes[0],
                 request=whole.request_id,
