@@ -439,17 +439,25 @@ def test_a_plan_that_fails_after_its_route_broke_is_replaced_like_any_other() ->
     assert len(source.planner.requested) == 3
 
 
+def brought_to(state: str, wish: EntanglementRequest) -> Source:
+    """A source whose request is planning, queued, in progress or suspended."""
+    if state in ("in_progress", "suspended"):
+        source = in_progress(wish)
+        if state == "suspended":
+            corrected(source, "suspend")
+        return source
+    source = Source()
+    source.submit(wish)
+    source.write()
+    if state == "queued":
+        source.plan_failed(cause="planner")
+    return source
+
+
 @pytest.mark.parametrize("state", ["planning", "queued", "in_progress", "suspended"])
 def test_a_request_that_does_not_wait_ends_when_a_member_is_lost(state: str) -> None:
     wish = ask(when_unreachable="end")
-    source = in_progress(wish) if state in ("in_progress", "suspended") else Source()
-    if state == "suspended":
-        corrected(source, "suspend")
-    elif state != "in_progress":
-        source.submit(wish)
-        source.write()
-        if state == "queued":
-            source.plan_failed(cause="planner")
+    source = brought_to(state, wish)
     assert source.requests.status("q") == state
     source.feed(lost("relay")[0])
     assert source.requests.status("q") == state
@@ -682,14 +690,7 @@ def rows_of_broken_ways() -> set[tuple[str, str]]:
     fired: set[tuple[str, str]] = set()
     wish = ask(when_unreachable="end")
     for state in ("planning", "queued", "in_progress", "suspended"):
-        source = in_progress(wish) if state in ("in_progress", "suspended") else Source()
-        if state == "suspended":
-            corrected(source, "suspend")
-        elif state != "in_progress":
-            source.submit(wish)
-            source.write()
-            if state == "queued":
-                source.plan_failed(cause="planner")
+        source = brought_to(state, wish)
         source.feed(lost("bob")[0])
         fired |= source.fired
     return fired
