@@ -261,7 +261,7 @@ class NetworkSettings(Word, frozen=True, kw_only=True):
     correct_frames: bool = True  # the tail applies the physical Pauli before it accepts a kept pair
     stores: StoreSettings | None = None  # None: no pairs are kept over several links
     topology: TopologySettings | None = None  # None: nodes announce nothing and keep no map
-    switches: dict[SwitchId, SwitchSettings] = msgspec.field(default_factory=dict)
+    switches: dict[SwitchId, SwitchSettings] = msgspec.field(default_factory=dict[SwitchId, SwitchSettings])
 
     def owner(self, link: LinkId, side: int) -> NodeId:
         """The node at a side of a link."""
