@@ -525,7 +525,7 @@ BAD = [
         "bob: {region: north, role: end",
         10,
         "nodes.bob.region",
-        "regions mean something with `ledgers: routes` only",
+        "regions mean something with `ledgers: routes`, or where `schedule` has `regions`",
     ),
     ("request to itself", "to: bob", "to: alice", 21, "requests[0]", 'from and to are both "alice"'),
     (

@@ -27,7 +27,7 @@ from bellwire.page.told import ToldView
 from bellwire.page.view import LabView
 from bellwire.page.watch import Watch
 
-API_PATHS: Final = ("/v1", "/api")
+API_PATHS: Final = ("/v1", "/api", "/metrics")
 PAGES_MAX: Final = 64
 ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path d="M6 16h20" stroke="#62d29c" '

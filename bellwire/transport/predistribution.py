@@ -48,6 +48,9 @@ CLAIMS_PER_STEP: Final = 4
 VERSIONS_PER_INCARNATION: Final = 1 << 16
 """A plan version is incarnation * this + counter, so that a restarted head outbids its older plans."""
 
+REMOVED_MAX: Final = 1024
+"""Requests that have ended here lately, remembered: pairs may still be given to them at the other end."""
+
 LOOKS_DOUBLED_MAX: Final = 10
 """Doublings of the wait between two looks for a far half."""
 
@@ -79,6 +82,7 @@ class PreDistribution:
         self._later: dict[End, int] = {}  # when word of the far half should be here
         self._looked: dict[End, int] = {}  # how often the ledger was asked for a far half, less one
         self._serve_ns: int | None = None  # claims are left over from an earlier step
+        self._removed: dict[RequestId, None] = {}  # requests whose plan has ended here, the oldest first
 
     def on_events(self) -> Mapping[type, Handler]:
         return {Started: self._on_started}
@@ -169,6 +173,9 @@ class PreDistribution:
         made_for = slot.request
         if chain is None or chain.dead or made_for is None:
             return
+        if chain.request in self._removed:
+            self._let_go(step, end, "withdrawn")  # the other end gave it to a request that is over by now
+            return
         if chain.request is not None and not is_pre_distributed(chain.request):
             self._hand_over(step, slot, end, chain.request, chain.tree)
             return
@@ -227,6 +234,7 @@ class PreDistribution:
         plan = notice.plan
         if is_pre_distributed(plan.request):
             return
+        self._removed.pop(plan.request, None)
         self.claims.installed(plan)
         self._serve(step)
         if not plan.gathers:
@@ -234,6 +242,10 @@ class PreDistribution:
 
     def _on_plan_removed(self, step: Step, notice: PlanRemoved) -> None:
         self.claims.removed(notice.request)
+        if not is_pre_distributed(notice.request):
+            self._removed[notice.request] = None
+            if len(self._removed) > REMOVED_MAX:
+                del self._removed[next(iter(self._removed))]
 
     def _serve(self, step: Step) -> None:
         """Give pairs to the plans that wish for them."""

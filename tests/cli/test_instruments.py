@@ -205,7 +205,7 @@ def test_a_demo_of_real_instruments_is_refused(lab: Path) -> None:
 
 
 def test_a_lab_without_addresses_is_for_virtual_time(tmp_path: Path) -> None:
-    lab = Path(__file__).parents[2] / "lab_configs" / "scy_qnet.yaml"
+    lab = Path(__file__).parents[2] / "lab_configs" / "shared_hub.yaml"
     found = bellwire("demo", "--lab", str(lab), "--state", str(tmp_path / "state"))
     assert found.exit_code == 2
     assert "no address" in found.stderr

@@ -107,7 +107,6 @@ def test_a_role_does_not_do_what_is_for_a_higher_one(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v1",
         "/v1/nowhere",
         "/v1/lab/",

@@ -15,6 +15,7 @@ from bellwire.soak import faults as kinds
 from bellwire.soak.histories import Case, play, play_on
 
 FOUND = {
+    187: "a pair in store was given to a request that had just ended at the other end, which kept its qubit",
     952: "a half was swapped away whose partner never was; the far end of its chain held a qubit for nothing",
     1279: "the same over a ring",
     1533: "the same after a crash",

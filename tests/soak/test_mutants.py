@@ -12,7 +12,7 @@ import pytest
 from bellwire.soak.mutants import MUTANTS, Mutant, plant_apart
 
 AT_ONCE = {
-    "a swap forgets its outcome": "ledger and World",
+    "a swap forgets its outcome": "frames",
     "a given up qubit stays in its memory": "slot and World",
     "a slot keeps its end": "ledger and World",
     "one end forgets which Bell state was heralded": "ledger and World",

@@ -243,7 +243,7 @@ def test_instrument_settings_are_read_by_the_table_of_their_driver() -> None:
             {"mode": "emulated"},
             "scan stations.middle.composites.",
         ),
-        ("scy_qnet", [], {"mode": "emulated"}, "no address, so this lab runs with --mode virtual only"),
+        ("shared_hub", [], {"mode": "emulated"}, "no address, so this lab runs with --mode virtual only"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_starts(
