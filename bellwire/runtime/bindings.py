@@ -44,9 +44,10 @@ from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
 from bellwire.drivers.faults import OperationRefused
+from bellwire.drivers.framing import spoken
 from bellwire.drivers.herald_fpga import HeraldRecord
 from bellwire.drivers.memory_controller import Done, MemoryController
-from bellwire.drivers.memory_words import SlotState
+from bellwire.drivers.memory_words import Reason, SlotState
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.device_orders import DeviceOrderBook
 from bellwire.runtime.device_watch import DeviceWatch
@@ -57,6 +58,9 @@ from bellwire.runtime.runs_short import ShortRuns
 HERALD_SIGMA_NS = 1
 """Standard uncertainty of a station's stamp: fine bins of 1 ns (fpga.md, time base)."""
 TAG_MASK = (1 << 32) - 1
+IN_USE = spoken(Reason, Reason.SLOT_IN_USE)
+"""The memory's word for a slot that holds a qubit."""
+
 ROTATION_STEPS = 256
 """Steps of a full turn in `MeasureQubit.rotation`."""
 
@@ -85,6 +89,7 @@ class MemoryBindings:
         self._health = health
         self._runs = ShortRuns()
         self._book = DeviceOrderBook(health, memory.name)
+        self._generations: dict[int, int] = {}  # slot -> generation of its last order to attempt
         memory.on_held = self._on_held
         memory.on_reset = watch.on_reset
         watch.prepare = self._sweep
@@ -139,11 +144,11 @@ class MemoryBindings:
             )
         port = self._links.index(order.link)
         short = self._runs.short_of(order.link, order.run)
-        self._quietly(
-            # A lane's arms keep their order too: the device lets the latest slot of a lane attempt.
-            (order.slot, (order.link, order.lane)),
-            "arm",
-            lambda: self._memory.arm(
+        empty = self._generations.get(order.slot) != order.generation  # as the machine believes
+        self._generations[order.slot] = order.generation
+
+        async def arm() -> None:
+            await self._memory.arm(
                 order.slot,
                 port,
                 order.lane,
@@ -155,8 +160,21 @@ class MemoryBindings:
                 # within one run of one link: it begins at 1 in a new run, which the device would refuse.
                 self._incarnation,
                 order.point,
-            ),
-        )
+            )
+
+        async def arm_empty() -> None:
+            try:
+                await arm()
+            except OperationRefused as refused:
+                if refused.reason != IN_USE:
+                    raise
+                # An order before ended without a result, and left its qubit there: nobody knows it any more.
+                self._health.count("slot_emptied_before_use", slot=order.slot)
+                await self._memory.release(order.slot)
+                await arm()
+
+        # A lane's arms keep their order too: the device lets the latest slot of a lane attempt.
+        self._quietly((order.slot, (order.link, order.lane)), "arm", arm_empty if empty else arm)
 
     async def _stop(self, slot: int) -> None:
         # A disarmed slot keeps what it caught before, and a slot that holds something cannot be armed again.

@@ -84,6 +84,7 @@ class FakeMemory:
         self.calls: list[tuple[Any, ...]] = []
         self.gates: dict[str, asyncio.Future[Any]] = {}
         self.faults: dict[str, Exception] = {}
+        self.once: dict[str, Exception] = {}
         self.slots: tuple[SlotStatus, ...] = ()
         self.on_held: Callable[..., None] = lambda *_: None
         self.on_reset: Callable[[], None] = lambda: None
@@ -93,6 +94,8 @@ class FakeMemory:
         self.passed(name)
         if name in self.gates:
             await self.gates[name]
+        if name in self.once:
+            raise self.once.pop(name)
         if name in self.faults:
             raise self.faults[name]
         return result
@@ -245,6 +248,30 @@ async def test_every_measuring_order_ends_in_exactly_one_event(fault: Exception 
     assert (qubit.operation, qubit.ended, qubit.bit) == (2, ended, 1 if fault is None else None)
     assert (pauli.operation, pauli.ended) == (3, ended)
     assert len(bench.events) == 3
+
+
+IN_USE = OperationRefused("fake", "arm", "slot in use")
+
+
+async def test_a_slot_that_should_be_empty_is_emptied_before_it_attempts() -> None:
+    """A measurement without a result leaves its qubit in the memory, and no lane may die of that."""
+    bench = Bench()
+    bench.memory.once = {"arm": IN_USE}
+    bench.bindings.carry_out(arm_order(generation=2))
+    await until(lambda: len(bench.memory.calls) == 3, "the release and another arm")
+    assert [call[:2] for call in bench.memory.calls] == [("arm", 5), ("release", 5), ("arm", 5)]
+    assert bench.health.counts["slot_emptied_before_use"] == 1
+
+
+async def test_a_slot_that_has_just_caught_a_pair_keeps_it_when_its_attempts_are_extended() -> None:
+    bench = Bench()
+    bench.bindings.carry_out(arm_order(generation=2))
+    await until(lambda: len(bench.memory.calls) == 1, "the arm")
+    bench.memory.faults = {"arm": IN_USE}
+    bench.bindings.carry_out(arm_order(generation=2, last=30))
+    bench.bindings.carry_out(ReleaseQubit(slot=1, tag=0))
+    await until(lambda: bench.health.counts["device_order_failed_arm"] == 1, "the refusal")
+    assert [call[:2] for call in bench.memory.calls if call[1] == 5] == [("arm", 5), ("arm", 5)]
 
 
 async def test_an_attempt_is_armed_at_its_operating_point() -> None:
