@@ -10,9 +10,10 @@ attempts on, so side 0 asks before it judges. Attempts count when the station sa
 that a late process at either end is no silence. A station that says nothing, run after run. The own memory
 without its qubits. One herald ends the verdict, whatever it was given for; so does the memory's return.
 
-What is expected follows from the success probability that this end has seen: heralds over its own attempts,
-which is too low where the other end did not attempt. Before it has seen enough it is the lab file's, divided
-by FILE_DOUBT: a link that is slower than its file says is slow, not down.
+What is expected is the larger of two: the lab file's success probability divided by FILE_DOUBT, for a link
+that is slower than its file says is slow, not down; and what this end has seen, heralds over its own attempts,
+which is too low where the other end did not attempt. A verdict that a herald takes back has doubted too
+little.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +38,14 @@ in 3,000 is as long."""
 
 FILE_DOUBT: Final = 3.0
 """A link of which nothing was measured may be so many times slower than its lab file says."""
+
+DARK: Final = "no herald"
+
+TAKEN_BACK_NS: Final = 20 * NS_PER_S
+"""A herald within such a silence says that the link was slow, and not dark."""
+
+DOUBT_STEP: Final = 4.0
+"""The lab file is doubted so many times more after that."""
 
 SEEN_LEAST: Final = 20
 """Heralds after which the success probability counts that this end has seen."""
@@ -90,6 +99,7 @@ class LinkWatch:
         self._told = told
         self._trial_id = trial_id
         ground.begin_counters("downs", "trials")
+        self._doubt = FILE_DOUBT
         self._decided = -1  # attempts of the run up to this one are decided
         self._herald = -1  # attempt of the last herald of the run
         self._heralds = 0.0  # that this end has seen
@@ -183,7 +193,7 @@ class LinkWatch:
         attempts = self._attempts(common)
         expected = self._expected(attempts)
         if expected >= MISSED_MAX and self._silent_for_long(step.now_ns):
-            text = f"no herald in {attempts} attempts, of which {expected:.0f} should have succeeded"
+            text = f"{DARK} in {attempts} attempts, of which {expected:.0f} should have succeeded"
             self._judge(step, text)
 
     def _own_leases(self) -> list[int | None]:
@@ -204,15 +214,18 @@ class LinkWatch:
 
     def _expected(self, attempts: int) -> float:
         """Successes among so many attempts, were all as usual."""
-        if self._heralds >= SEEN_LEAST:
-            return attempts * self._heralds / self._tried * (1.0 - 3.0 / sqrt(self._heralds))
         windows = self._ground.book.windows
         point = windows[-1].point if windows else 0
-        return attempts * self._ground.link.point(point).success_probability / FILE_DOUBT
+        expected = attempts * self._ground.link.point(point).success_probability / self._doubt
+        if self._heralds < SEEN_LEAST:
+            return expected
+        return max(expected, attempts * self._heralds / self._tried * (1.0 - 3.0 / sqrt(self._heralds)))
 
     def _works(self, step: Step) -> None:
-        self._silent_since_ns = step.now_ns
+        silent_ns, self._silent_since_ns = step.now_ns - self._silent_since_ns, step.now_ns
         if self.down:
+            if self.down.startswith(DARK) and silent_ns < TAKEN_BACK_NS:
+                self._doubt *= DOUBT_STEP
             self._judge(step, "")
 
     def _judge(self, step: Step, reason: str) -> None:

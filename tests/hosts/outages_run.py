@@ -96,18 +96,22 @@ class Rounds:
 
     async def settle(self) -> None:
         """Every request is there, delivers, and nothing is known to be broken."""
-        for request in self.up.supervisor.lab.requests:
-            name = request.request_id
-            if name not in self.names or self.up.status(self.names[name]) in FINAL:
-                await self.ask_for(request)
-        begun = {name: len(self.told(name, "pair_delivered")) for name in self.names}
+        begun: dict[str, int] = {}
 
-        def all_deliver() -> bool:
+        async def all_deliver() -> bool:
+            await self.up.look()
+            for request in self.up.supervisor.lab.requests:
+                name = request.request_id
+                # What is not known to be repaired yet turns a request away: it is made again.
+                if name not in self.names or self.up.status(self.names[name]) in FINAL:
+                    await self.ask_for(request)
+                    begun.pop(name, None)
+                begun.setdefault(name, len(self.told(name, "pair_delivered")))
             return all(
                 len(self.told(name, "pair_delivered")) >= count + PAIRS_FIRST for name, count in begun.items()
             )
 
-        await self.up.until(all_deliver, "every request delivers", PATIENCE_S)
+        await wait_for(all_deliver, "every request delivers", PATIENCE_S)
 
     async def go_through(
         self, outage: Outage, act: Callable[[], Awaitable[None]], mend: Callable[[], Awaitable[None]]

@@ -9,6 +9,7 @@ from bellwire.core.link_messages import AttemptsTold, AttemptsWanted, HeraldBoun
 from bellwire.core.notices import LinkStateTold
 from bellwire.core.settings import LinkSettings
 from bellwire.link_layer.link_watch import (
+    DOUBT_STEP,
     FILE_DOUBT,
     MISSED_MAX,
     SEEN_LEAST,
@@ -165,6 +166,23 @@ def test_a_link_that_goes_dark_after_few_heralds_is_found_dark_all_the_same() ->
     bench.light = False
     bench.run(bench.now_ns + 4 * SECOND)
     assert bench.down().startswith("no herald")
+
+
+def test_a_verdict_that_a_herald_takes_back_makes_the_next_one_slower() -> None:
+    """A link that is far slower than its file says must not be called dark between every two heralds."""
+    bench = Watched(7, station=True, channel=GOOD)
+    for node in ("a", "b"):
+        bench.want(node, "r")
+    bench.light = False
+    for doubt in (FILE_DOUBT, FILE_DOUBT * DOUBT_STEP):
+        while not bench.down():
+            bench.run(bench.now_ns + 100 * MS)
+        attempts, expected = (float(bench.down().split()[place]) for place in (3, 7))
+        assert expected == pytest.approx(attempts * bench.link.success_probability / doubt, abs=0.5)
+        bench.light = True
+        while bench.down():
+            bench.run(bench.now_ns + MS)
+        bench.light = False
 
 
 def test_a_link_that_became_five_times_slower_is_not_down() -> None:
