@@ -11,9 +11,9 @@ that a late process at either end is no silence. A station that says nothing, ru
 without its qubits. One herald ends the verdict, whatever it was given for; so does the memory's return.
 
 What is expected is the larger of two: the lab file's success probability divided by FILE_DOUBT, for a link
-that is slower than its file says is slow, not down; and what this end has seen, heralds over its own attempts,
-which is too low where the other end did not attempt. A verdict that a herald takes back has doubted too
-little.
+that is slower than its file says is slow, not down; and what this end has seen, heralds over its own
+attempts, which is too low where the other end did not attempt. A verdict that a herald takes back has doubted
+too little.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -128,11 +128,11 @@ class Disturbances:
         return True
 
     def _on_link_state(self, step: Step, notice: LinkStateHeard) -> None:
-        if not notice.down:
-            self._mended(step)
+        self._look_again(step)
 
-    def _mended(self, step: Step) -> None:
-        """Something is back: requests without a plan need not wait as long as after so many failures."""
+    def _look_again(self, step: Step) -> None:
+        """Something is gone, or back: requests without a plan need not wait as long as after so many failures
+        until they have a way, or know that there is none."""
         for life in self._requests.lives.values():
             if life.state == "planning":
                 self._requests.plan_soon(step, life)
@@ -148,11 +148,12 @@ class Disturbances:
             if not self._requests.serve(step, life):
                 reason = f"{notice.peer} does not answer"
                 self._requests.end(step, life, "unreachable", "failed", reason)
+        self._look_again(step)
 
     def _on_peer_changed(self, step: Step, event: PeerChanged) -> None:
         if event.state == "up" and event.peer in self._lost:
             del self._lost[event.peer]
-            self._mended(step)
+            self._look_again(step)
 
     def _on_peer_left(self, step: Step, notice: PeerLeft) -> None:
         """Nobody can serve a request for a node that has gone; one that only leads through it is given

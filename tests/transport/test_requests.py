@@ -476,15 +476,23 @@ def test_a_request_that_does_not_wait_is_turned_away_when_every_way_is_broken_at
     assert source.statuses()[-1] == ("failed", 0, "no way round link x")
 
 
-def test_a_repair_is_not_waited_out() -> None:
-    """After many failures the next try may be 16 s away; what comes back makes it soon."""
+NEWS = [
+    LinkStateHeard(link="x", down=""),
+    LinkStateHeard(link="x", down="no herald"),
+    PeerLost(peer="relay"),
+]
+
+
+@pytest.mark.parametrize("news", NEWS, ids=lambda news: str(news)[:44])
+def test_news_of_what_is_gone_or_back_is_not_waited_out(news: Notice) -> None:
+    """After many failures the next try may be 16 s away; news makes it soon."""
     source = in_progress()
     for _ in range(6):
         source.plan_failed()
         source.pass_time(20 * SECOND)
     source.plan_failed()
     tries = len(source.planner.requested)
-    source.feed(Tell((LinkStateHeard(link="x", down=""),)))
+    source.feed(Tell((news,)))
     source.pass_time(SECOND)
     assert len(source.planner.requested) == tries + 1
 
