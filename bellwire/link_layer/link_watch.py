@@ -39,8 +39,6 @@ in 3,000 is as long."""
 FILE_DOUBT: Final = 3.0
 """A link of which nothing was measured may be so many times slower than its lab file says."""
 
-DARK: Final = "no herald"
-
 TAKEN_BACK_NS: Final = 20 * NS_PER_S
 """A herald within such a silence says that the link was slow, and not dark."""
 
@@ -100,6 +98,7 @@ class LinkWatch:
         self._trial_id = trial_id
         ground.begin_counters("downs", "trials")
         self._doubt = FILE_DOUBT
+        self._called_dark = False  # the verdict rests on missing heralds, and on nothing that was told
         self._decided = -1  # attempts of the run up to this one are decided
         self._herald = -1  # attempt of the last herald of the run
         self._heralds = 0.0  # that this end has seen
@@ -130,6 +129,8 @@ class LinkWatch:
             self._tried += self._since + max(1, attempt - max(self._decided, first - 1))
             self._since = 0
             self._heralds += 1
+            if self._heralds >= SEEN_LEAST and self._heralds / self._tried >= self._usual() / FILE_DOUBT:
+                self._doubt = FILE_DOUBT  # it is as fast as its file says, or nearly
             if self._heralds > SEEN_MOST:
                 self._tried, self._heralds = self._tried / 2, self._heralds / 2
         self._herald = max(self._herald, attempt)
@@ -193,7 +194,8 @@ class LinkWatch:
         attempts = self._attempts(common)
         expected = self._expected(attempts)
         if expected >= MISSED_MAX and self._silent_for_long(step.now_ns):
-            text = f"{DARK} in {attempts} attempts, of which {expected:.0f} should have succeeded"
+            text = f"no herald in {attempts} attempts, of which {expected:.0f} should have succeeded"
+            self._called_dark = True
             self._judge(step, text)
 
     def _own_leases(self) -> list[int | None]:
@@ -214,22 +216,28 @@ class LinkWatch:
 
     def _expected(self, attempts: int) -> float:
         """Successes among so many attempts, were all as usual."""
-        windows = self._ground.book.windows
-        point = windows[-1].point if windows else 0
-        expected = attempts * self._ground.link.point(point).success_probability / self._doubt
+        expected = attempts * self._usual() / self._doubt
         if self._heralds < SEEN_LEAST:
             return expected
         return max(expected, attempts * self._heralds / self._tried * (1.0 - 3.0 / sqrt(self._heralds)))
 
+    def _usual(self) -> float:
+        """The success probability by the lab file, at the operating point in force."""
+        windows = self._ground.book.windows
+        return self._ground.link.point(windows[-1].point if windows else 0).success_probability
+
     def _works(self, step: Step) -> None:
         silent_ns, self._silent_since_ns = step.now_ns - self._silent_since_ns, step.now_ns
         if self.down:
-            if self.down.startswith(DARK) and silent_ns < TAKEN_BACK_NS:
+            if self._called_dark and silent_ns < TAKEN_BACK_NS:
                 self._doubt *= DOUBT_STEP
+                self._heralds = self._tried = 0.0  # whether it was slow or mended, the next heralds tell
             self._judge(step, "")
 
     def _judge(self, step: Step, reason: str) -> None:
         self.down = reason
+        if not reason:
+            self._called_dark = False
         if reason:
             self._ground.counters["downs"] += 1
             self._due_ns = step.now_ns + REST_NS

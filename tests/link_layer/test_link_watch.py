@@ -183,6 +183,11 @@ def test_a_verdict_that_a_herald_takes_back_makes_the_next_one_slower() -> None:
         while bench.down():
             bench.run(bench.now_ns + MS)
         bench.light = False
+    watch = bench.services["a"].ends["a-b"]._watch
+    assert watch._doubt == FILE_DOUBT * DOUBT_STEP**2
+    bench.light = True
+    bench.run(bench.now_ns + SECOND)  # it was dark, and not slow: its file is believed again
+    assert watch._doubt == FILE_DOUBT
 
 
 def test_a_link_that_became_five_times_slower_is_not_down() -> None:
