@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("folder")
 def test_the_command_prints_what_the_guide_shows() -> None:
-    (shown,) = (block for block in fenced(TEXT, "") if block.startswith("$ "))
+    (shown,) = fenced(TEXT, "console")
     command, *expected = shown.splitlines()
     result = run(*shlex.split(command.removeprefix("$ bellwire ")))
     assert result.output.splitlines() == expected
