@@ -5,10 +5,11 @@ was judged down is tried again. Refuses how good pairs are (estimation/) and who
 advertising.py).
 
 Three things take a link down. No herald among attempts of both ends of which MISSED_MAX successes were to be
-expected: by chance that happens once in exp(MISSED_MAX) times. An end cannot know which lanes the other end
-attempts on, so side 0 asks before it judges. Attempts count when the station says that they are decided, so
-that a late process at either end is no silence. A station that says nothing, run after run. The own memory
-without its qubits. One herald ends the verdict, whatever it was given for; so does the memory's return.
+expected, or MISSED_SEEN by what this end has seen itself: by chance that happens once in exp(MISSED_SEEN)
+times. An end cannot know which lanes the other end attempts on, so side 0 asks before it judges. Attempts
+count when the station says that they are decided, so that a late process at either end is no silence. A
+station that says nothing, run after run. The own memory without its qubits. One herald ends the verdict,
+whatever it was given for; so does the memory's return.
 
 What is expected is the larger of two: the lab file's success probability divided by FILE_DOUBT, for a link
 that is slower than its file says is slow, not down; and what this end has seen, heralds over its own
@@ -33,8 +34,8 @@ from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.uses import LinkHandler
 
 MISSED_MAX: Final = 40.0
-"""Successes that were to be expected since the last one. At a link that has become five times slower, one gap
-in 3,000 is as long."""
+"""Successes that were to be expected since the last one by the lab file, doubted: at a link that is five
+times slower than its file says, one gap in exp(24) is as long."""
 
 FILE_DOUBT: Final = 3.0
 """A link of which nothing was measured may be so many times slower than its lab file says."""
@@ -44,6 +45,11 @@ TAKEN_BACK_NS: Final = 20 * NS_PER_S
 
 DOUBT_STEP: Final = 4.0
 """The lab file is doubted so many times more after that."""
+
+MISSED_SEEN: Final = 20.0
+"""The same where this end knows from heralds of its own what is to be expected: by chance once in exp(20), or
+five hundred million, heralds, and what is expected lies three standard errors below what was seen. Where a
+link becomes five times slower from one moment to the next, one gap in 200 is called dark, until its end."""
 
 SEEN_LEAST: Final = 20
 """Heralds after which the success probability counts that this end has seen."""
@@ -152,7 +158,7 @@ class LinkWatch:
         if not self._silent_for_long(step.now_ns):
             return
         run = self._ground.book.run
-        if run is not None and self._expected(self._attempts(self._own_leases())) >= MISSED_MAX:
+        if run is not None and self._too_many(self._attempts(self._own_leases())):
             self._ask_ns = step.now_ns + LOOK_NS
             step.send(self._ground.peer, AttemptsWanted(link=self._ground.link.link, run=run))
 
@@ -192,8 +198,8 @@ class LinkWatch:
             for one, other in zip(self._own_leases(), message.leases, strict=True)
         ]
         attempts = self._attempts(common)
-        expected = self._expected(attempts)
-        if expected >= MISSED_MAX and self._silent_for_long(step.now_ns):
+        if self._too_many(attempts) and self._silent_for_long(step.now_ns):
+            expected = self._expected(attempts)
             text = f"no herald in {attempts} attempts, of which {expected:.0f} should have succeeded"
             self._called_dark = True
             self._judge(step, text)
@@ -216,10 +222,18 @@ class LinkWatch:
 
     def _expected(self, attempts: int) -> float:
         """Successes among so many attempts, were all as usual."""
-        expected = attempts * self._usual() / self._doubt
+        return attempts * max(self._usual() / self._doubt, self._seen())
+
+    def _seen(self) -> float:
+        """The least success probability that the heralds of this end allow, 0.0 before there are enough."""
         if self._heralds < SEEN_LEAST:
-            return expected
-        return max(expected, attempts * self._heralds / self._tried * (1.0 - 3.0 / sqrt(self._heralds)))
+            return 0.0
+        return self._heralds / self._tried * (1.0 - 3.0 / sqrt(self._heralds))
+
+    def _too_many(self, attempts: int) -> bool:
+        """Whether so many attempts without a herald are no chance."""
+        by_file = attempts * self._usual() / self._doubt
+        return by_file >= MISSED_MAX or attempts * self._seen() >= MISSED_SEEN
 
     def _usual(self) -> float:
         """The success probability by the lab file, at the operating point in force."""

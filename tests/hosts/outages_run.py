@@ -2,7 +2,9 @@
 
 Owns the outages and what is seen of the three standing requests; processes belong to the supervisor. A
 request that needs what is gone must be re-routed or ended within WITHIN_S of it, and what has ended is asked
-for again once all is repaired. Times are those of the agents' reports, against the moment of the outage.
+for again once all is repaired. Times are those of the agents' reports, against the moment of the outage. A
+request that its monitor has suspended has no plan in force that an outage could break: no outage begins
+before it is back, and one that is suspended meanwhile (a busy machine ages pairs) is counted as such.
 
 Usage: python -m tests.hosts.outages_run [--only NAME ...]    writes bench/results/outages_live.json
 """
@@ -84,6 +86,10 @@ class Rounds:
             if each["request"] == self.names[name] and each["node"] == source and each["name"] in kinds
         ]
 
+    def suspended(self, name: str) -> bool:
+        """Whether its monitor has taken its plan out of force for a while."""
+        return self.up.status(self.names[name]) == "suspended"
+
     def uses(self, name: str, outage: Outage) -> bool:
         """Whether the plan in force needs what is taken away, by the tree that its source told."""
         active = self.told(name, "plan_active")
@@ -108,7 +114,8 @@ class Rounds:
                     begun.pop(name, None)
                 begun.setdefault(name, len(self.told(name, "pair_delivered")))
             return all(
-                len(self.told(name, "pair_delivered")) >= count + PAIRS_FIRST for name, count in begun.items()
+                len(self.told(name, "pair_delivered")) >= count + PAIRS_FIRST and not self.suspended(name)
+                for name, count in begun.items()
             )
 
         await wait_for(all_deliver, "every request delivers", PATIENCE_S)
@@ -137,18 +144,34 @@ class Rounds:
         await mend()
         times = {name: round(after_s, 2) for name, after_s in case.after_s.items()}
         say(f"{outage}: {case.affected} {times}")
+        if max(case.after_s.values(), default=0.0) > WITHIN_S or "suspended" in case.affected.values():
+            self._say_what_was_told(at_ns)
+
+    def _say_what_was_told(self, at_ns: int) -> None:
+        """All reports around a late decision but those of single pairs."""
+        for each in self.up.reports:
+            if each["at_ns"] > at_ns - NS_PER_S and not each["name"].startswith(("pair_", "swap")):
+                after_s = (each["at_ns"] - at_ns) / NS_PER_S
+                say(f"  {after_s:+.2f} {each['node']} {each['request']} {each['name']} {each['fields']}")
 
     def _look(self, case: Case, name: str, at_ns: int) -> None:
         outage = case.outage
         if outage.kind == "node" and outage.name == self.source_of(name):
             case.affected[name], case.after_s[name] = "source gone", 0.0
             return
+        if self.suspended(name) and self.told(name, "request_status")[-1]["at_ns"] < at_ns:
+            case.affected[name], case.after_s[name] = (
+                "suspended",
+                0.0,
+            )  # the last word came after all had settled
+            return
         for each in self.told(name, "plan_active", "request_status"):
             if each["at_ns"] < at_ns:
                 continue
             after_s = (each["at_ns"] - at_ns) / NS_PER_S
-            if each["name"] == "request_status" and each["fields"]["status"] in FINAL:
-                case.affected[name], case.after_s[name] = "ended", after_s
+            if each["name"] == "request_status" and each["fields"]["status"] in {*FINAL, "suspended"}:
+                became = "suspended" if each["fields"]["status"] == "suspended" else "ended"
+                case.affected[name], case.after_s[name] = became, after_s
                 return
             if each["name"] == "plan_active" and not self.uses(name, outage):
                 case.affected[name], case.after_s[name] = "re-routed", after_s
@@ -205,7 +228,7 @@ def result_of(ready_s: float, cases: list[Case]) -> dict[str, Any]:
     rows = []
     for kind in ("link", "node"):
         chosen = [case for case in cases if case.outage.kind == kind]
-        for became in ("re-routed", "ended"):
+        for became in ("re-routed", "ended", "suspended"):
             times = sorted(
                 case.after_s[name]
                 for case in chosen
