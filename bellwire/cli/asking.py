@@ -1,4 +1,4 @@
-"""`bellwire request` and `bellwire replan`: ask a running lab for pairs, and for another way to make them.
+"""`bellwire request`, `replan`, `suspend`, `resume`, `cancel`: ask a running lab for pairs, and change that.
 
 Owns the commands. Refuses the terms (asking_terms.py) and the life of the request, which is its source's.
 """
@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -269,6 +269,62 @@ def cancel(
         raise ConfigError(f'{at} knows no request "{request_id}": name its source with --from')
     asyncio.run(ask(state, at, "cancel", request=request_id))
     typer.echo(f"{at} withdraws {request_id}")
+
+
+def suspend(
+    lab: LabArgument,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")],
+    for_s: Annotated[
+        float, typer.Option("--for", metavar="SECONDS", help="Then it goes on by itself.", min=0.001)
+    ] = 600.0,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
+    ] = None,
+    state: StateOption = STATE,
+) -> None:
+    """Have a request pause: its plan ends, and it is planned anew when the time is over."""
+    at = _ordered(lab, request_id, source, state, "suspend", for_s=for_s)
+    typer.echo(f"{at} suspends {request_id} for {for_s:g} s")
+
+
+def resume(
+    lab: LabArgument,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a suspended request.")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
+    ] = None,
+    state: StateOption = STATE,
+) -> None:
+    """Have a suspended request go on now, whoever suspended it: a person, or its execution monitor."""
+    at = _ordered(lab, request_id, source, state, "resume")
+    typer.echo(f"{at} goes on with {request_id}")
+
+
+PAUSES: Final = {"suspend": ("planning", "in_progress"), "resume": ("suspended",)}
+"""States in which a request can be told so."""
+
+
+def _ordered(lab: str, request_id: str, source: str | None, state: Path, order: str, **fields: float) -> str:
+    """Give an order to the source of a request that can take it. Raises ConfigError."""
+    import asyncio
+
+    from bellwire.labs import load_lab
+    from bellwire.runtime.control import ask
+
+    at = _source_of(load_lab(find_lab(lab), live=True), request_id, source)
+
+    async def give() -> None:
+        standing = (await ask(state, at, "request", request=request_id))["standing"]
+        if standing is None:
+            raise ConfigError(f'{at} knows no request "{request_id}": name its source with --from')
+        if standing["state"] not in PAUSES[order]:
+            raise ConfigError(f"{request_id} is {standing['state']}: nothing to {order}")
+        if standing["request"]["entanglement_sequence"]:
+            raise ConfigError(f"{request_id} is a sequence, which cannot pause")
+        await ask(state, at, order, request=request_id, **fields)
+
+    asyncio.run(give())
+    return at
 
 
 def _source_of(lab: "Lab", request_id: str, named: str | None) -> str:

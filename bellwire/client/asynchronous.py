@@ -112,6 +112,14 @@ class AsyncClient:
         """Have a request planned anew."""
         return await self._do(calls.replan(request_id))
 
+    async def suspend(self, request_id: str, for_s: float) -> words.Request:
+        """Have a request pause; it goes on by itself after so many seconds."""
+        return await self._do(calls.suspend(request_id, for_s))
+
+    async def resume(self, request_id: str) -> words.Request:
+        """Have a suspended request go on now."""
+        return await self._do(calls.resume(request_id))
+
     async def pairs(
         self, request_id: str, *, node: str | None = None, page: int = 500
     ) -> AsyncIterator[words.Pair]:

@@ -6,7 +6,7 @@ Owns them for both clients, so that these cannot differ. Refuses to send anythin
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -14,6 +14,8 @@ from pydantic import TypeAdapter
 from bellwire.client import words
 
 T = TypeVar("T")
+
+JSON: Final = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def submit(terms: words.RequestTerms, idempotency_key: str | None) -> Call[words
         "/v1/requests",
         _request,
         headers={
-            "Content-Type": "application/json",
+            **JSON,
             "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
         },
         body=terms.model_dump_json(exclude_unset=True),
@@ -124,6 +126,18 @@ def cancel(request_id: str) -> Call[words.Request]:
 def replan(request_id: str) -> Call[words.Request]:
     """Have a request planned anew."""
     return Call("POST", f"{_path(request_id)}/replan", _request, repeatable=False)
+
+
+def suspend(request_id: str, for_s: float) -> Call[words.Request]:
+    """Have a request pause."""
+    body = words.Suspension(for_s=for_s).model_dump_json()
+    path = f"{_path(request_id)}/suspend"
+    return Call("POST", path, _request, repeatable=False, headers=dict(JSON), body=body)
+
+
+def resume(request_id: str) -> Call[words.Request]:
+    """Have a suspended request go on now."""
+    return Call("POST", f"{_path(request_id)}/resume", _request, repeatable=False)
 
 
 def pairs(request_id: str, node: str | None, limit: int, cursor: str | None) -> Call[words.PairPage]:

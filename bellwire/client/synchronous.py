@@ -111,6 +111,14 @@ class Client:
         """Have a request planned anew."""
         return self._do(calls.replan(request_id))
 
+    def suspend(self, request_id: str, for_s: float) -> words.Request:
+        """Have a request pause; it goes on by itself after so many seconds."""
+        return self._do(calls.suspend(request_id, for_s))
+
+    def resume(self, request_id: str) -> words.Request:
+        """Have a suspended request go on now."""
+        return self._do(calls.resume(request_id))
+
     def pairs(self, request_id: str, *, node: str | None = None, page: int = 500) -> Iterator[words.Pair]:
         """Pairs delivered so far, by the records of an end node (None: of the source)."""
         cursor: str | None = None

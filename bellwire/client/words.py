@@ -19,6 +19,8 @@ INTEGER_MAX: Final = (1 << 53) - 1
 """Larger integers are not the same in every JSON parser."""
 SECONDS_MAX: Final = 31_536_000.0
 """One year."""
+SUSPENSION_MAX_S: Final = 604_800.0
+"""A week."""
 
 NodeName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 RequestName = Annotated[str, StringConstraints(pattern=REQUEST_ID_PATTERN)]
@@ -122,6 +124,14 @@ class RequestTerms(Asked):
     )
     hold_s: Seconds | None = Field(
         None, description="Kept pairs wait at both ends for their use, up to this age; absent: not at all."
+    )
+
+
+class Suspension(Asked):
+    """A pause of a request."""
+
+    for_s: float = Field(
+        gt=0.0, le=SUSPENSION_MAX_S, allow_inf_nan=False, description="After so long it goes on by itself."
     )
 
 

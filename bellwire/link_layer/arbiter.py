@@ -10,7 +10,9 @@ No state of its own: everything is read from the ends of the links, so there is 
 behind. A turn is never granted to two links that share memories at one node. Every link has a home: turns
 that no link with which it shares memories anywhere has for a home too. Homes follow from the network alone,
 so all nodes know the same ones. A link that wants pairs is never kept from its home, up to its share; so
-whatever the topology, nobody starves, and nobody waits for ever for a turn (docs/adr/0012).
+whatever the topology, nobody starves, and nobody waits for ever for a turn (docs/adr/0012). Two links can
+want the same turn beyond their homes at the same moment, be refused for each other's offers, and be told of
+the same turn to try next, for ever: who was refused twice asks for its home alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -159,10 +161,13 @@ class Arbiter:
 
     # ---- turns
 
-    def wished(self, link: LinkId, now_ns: int, hint: tuple[int, ...]) -> tuple[int, ...]:
+    def wished(
+        self, link: LinkId, now_ns: int, hint: tuple[int, ...], *, home_only: bool = False
+    ) -> tuple[int, ...]:
         """Side 0: the turns to propose for a link, () when none can be had now.
 
-        `hint`: those that side 1 could grant when it last answered, (): nothing is known.
+        `hint`: those that side 1 could grant when it last answered, (): nothing is known. `home_only`:
+        nothing that others could want, unless nothing of the home can be had.
         """
         settings = self._ends[link].settings
         if not settings.turn_ns:
@@ -170,6 +175,8 @@ class Arbiter:
         if settings.turns_granted is not None:
             return settings.turns_granted
         free = self._free(link, now_ns)
+        if home_only:
+            free = free.intersection(self._homes[link]) or free
         hinted = free & frozenset(hint)
         return self._picked(link, hinted or free, ())
 

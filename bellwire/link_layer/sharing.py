@@ -6,7 +6,7 @@ its own memory and emitter at both ends: those have no such part and pay nothing
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from bellwire.core.errors import LocalMisuse
 from bellwire.core.ids import NodeId, RequestId
@@ -22,6 +22,9 @@ from bellwire.link_layer.lanes import Lanes
 from bellwire.link_layer.turn_taker import TurnTaker
 from bellwire.link_layer.turns import check_turns, duty_of
 from bellwire.link_layer.uses import LinkHandler
+
+REFUSALS_MAX: Final = 2
+"""After so many refusals in a row a link asks for its home alone, which nobody can refuse for long."""
 
 
 class LaneEnd(SharingEnd, Protocol):
@@ -73,6 +76,7 @@ class Sharing:
         self._told = Belief(link.lanes, in_bank=link.shared[end.side], trust_ns=trust_ns)
         self._newest = -1  # success of the run
         self._hint: tuple[int, ...] = ()
+        self._refusals = 0  # offers in a row that were refused for their turns
         self.taker = TurnTaker(end.book, end.lanes, self.arm_all) if link.turn_ns else None
         if self.limited:
             end.lanes.may_start = self._may_start
@@ -83,7 +87,8 @@ class Sharing:
 
     def wished(self, now_ns: int) -> tuple[int, ...]:
         """Turns for the next window; (): none can be had now, or the link takes none."""
-        return self._node().wished(self._end.settings.link, now_ns, self._hint)
+        home_only = self._refusals >= REFUSALS_MAX
+        return self._node().wished(self._end.settings.link, now_ns, self._hint, home_only=home_only)
 
     def without_turn(self, now_ns: int) -> bool:
         """True when the link takes turns and can have none at the moment."""
@@ -102,6 +107,7 @@ class Sharing:
         """Side 0 heard which turns side 1 could grant. True when the offer was refused for its turns, and
         another one can be made at once."""
         refused = not answer.accepted and answer.reason == TURNS
+        self._refusals = 0 if answer.accepted else self._refusals + refused
         news = answer.granted != self._hint
         if answer.accepted or refused:
             self._hint = answer.granted

@@ -1,11 +1,9 @@
-"""Requests: submit, list, show, cancel, replan, and the pairs that they were given.
+"""Requests: submit, list, show, cancel, replan, suspend, resume, and the pairs that they were given.
 
 Owns these resources. Refuses the life of a request, which is its source's, and the steps of a submission
-(submissions.py).
+(submissions.py) and of an order (request_orders.py).
 """
 
-import time
-from collections.abc import Awaitable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -13,15 +11,13 @@ from fastapi import Request as Call
 from fastapi.responses import JSONResponse
 
 from bellwire.client import words
+from bellwire.northbound import request_orders
 from bellwire.northbound.access import Operator, Service, Viewer, may_answer
 from bellwire.northbound.agents import AgentRefusal, AgentSilent
 from bellwire.northbound.cursors import cursor_of, number_in
 from bellwire.northbound.problems import MEDIA_TYPE, Problem, later
-from bellwire.northbound.requests import FINAL_STATES, request_told
-from bellwire.northbound.service import Northbound
-from bellwire.northbound.store import KeptRequest
+from bellwire.northbound.requests import request_told
 from bellwire.northbound.submissions import Submissions
-from bellwire.northbound.tokens import Principal
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
@@ -60,7 +56,14 @@ _LINKS: Final = {
         "operationId": operation,
         "parameters": {"request_id": "$response.body#/request_id"},
     }
-    for operation in ("read_request", "cancel_request", "replan_request", "list_pairs")
+    for operation in (
+        "read_request",
+        "cancel_request",
+        "replan_request",
+        "suspend_request",
+        "resume_request",
+        "list_pairs",
+    )
 }
 
 
@@ -135,39 +138,43 @@ async def list_requests(
 @router.get("/{request_id}", responses=may_answer("not-found"))
 async def read_request(request_id: words.RequestName, service: Service, _: Viewer) -> words.Request:
     """One request, as its source tells it now; as last heard (`fresh` false) while that is silent."""
-    return await request_now(service, await _kept(service, request_id))
+    return await request_orders.request_now(service, await request_orders.kept_request(service, request_id))
 
 
-@router.post("/{request_id}/cancel", responses=may_answer("not-found", "not-in-progress", "agent-silent"))
+_MAY_REFUSE: Final = may_answer("not-found", "not-in-progress", "agent-silent")
+
+
+@router.post("/{request_id}/cancel", responses=_MAY_REFUSE)
 async def cancel_request(
     request_id: words.RequestName, service: Service, principal: Operator
 ) -> words.Request:
     """Withdraw a request. Pairs that were delivered stay delivered. Cancelling twice is cancelling once."""
-    kept = await own_request(service, request_id, principal)
-    found = await request_now(service, kept)
-    if found.state == "cancelled":
-        return found
-    if found.state in FINAL_STATES:
-        raise Problem("not-in-progress", f"{request_id} has ended: {found.state}", state=found.state)
-    await _order(service, service.agents.cancel(kept.source, request_id))
-    return await request_now(service, kept)
+    return await request_orders.cancel(service, request_id, principal)
 
 
-@router.post(
-    "/{request_id}/replan",
-    status_code=202,
-    responses=may_answer("not-found", "not-in-progress", "agent-silent"),
-)
+@router.post("/{request_id}/replan", status_code=202, responses=_MAY_REFUSE)
 async def replan_request(
     request_id: words.RequestName, service: Service, principal: Operator
 ) -> words.Request:
     """Have a request planned anew: another route, tree or policy. The old plan works until it is replaced."""
-    kept = await own_request(service, request_id, principal)
-    found = await request_now(service, kept)
-    if found.state != "in_progress":
-        raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
-    await _order(service, service.agents.replan(kept.source, request_id))
-    return await request_now(service, kept)
+    return await request_orders.replan(service, request_id, principal)
+
+
+@router.post("/{request_id}/suspend", responses=_MAY_REFUSE)
+async def suspend_request(
+    request_id: words.RequestName, suspension: words.Suspension, service: Service, principal: Operator
+) -> words.Request:
+    """Have a request pause: its plan ends, and after the time given it is planned anew. Its deadline holds
+    meanwhile; the suspension holds when its source restarts."""
+    return await request_orders.suspend(service, request_id, suspension.for_s, principal)
+
+
+@router.post("/{request_id}/resume", responses=_MAY_REFUSE)
+async def resume_request(
+    request_id: words.RequestName, service: Service, principal: Operator
+) -> words.Request:
+    """Have a suspended request go on now, whoever suspended it: a person, or its execution monitor."""
+    return await request_orders.resume(service, request_id, principal)
 
 
 @router.get("/{request_id}/pairs", responses=may_answer("not-found", "agent-silent"))
@@ -182,7 +189,7 @@ async def list_pairs(
     cursor: Cursor = None,
 ) -> words.PairPage:
     """Pairs delivered, by the durable records of an end node. Outcomes are for operators only."""
-    kept = await _kept(service, request_id)
+    kept = await request_orders.kept_request(service, request_id)
     members = kept.standing["request"]["target_nodes"]
     whose = kept.source if node is None else node
     if whose not in members:
@@ -198,43 +205,3 @@ async def list_pairs(
         items=[words.Pair.model_validate(pair | hidden) for pair in page["pairs"]],
         next=None if page["next"] is None else cursor_of("pairs", page["next"]),
     )
-
-
-# ---- steps
-
-
-async def _kept(service: Northbound, request_id: str) -> KeptRequest:
-    kept = await service.store.request(request_id)
-    if kept is None:
-        raise Problem("not-found", f'no request "{request_id}" is known here')
-    return kept
-
-
-async def own_request(service: Northbound, request_id: str, principal: Principal) -> KeptRequest:
-    """A request that this person may change. Raises Problem."""
-    kept = await _kept(service, request_id)
-    if kept.submitted_by != principal.name and not principal.may("admin"):
-        whose = "nobody that came through this API" if kept.submitted_by is None else kept.submitted_by
-        raise Problem("forbidden", f"{request_id} was submitted by {whose}: an admin may do this")
-    return kept
-
-
-async def request_now(service: Northbound, kept: KeptRequest) -> words.Request:
-    """Asked of the source; as kept when it is silent or has forgotten the request."""
-    try:
-        standing = (await service.agents.request(kept.source, kept.request_id))["standing"]
-    except (AgentSilent, AgentRefusal):
-        standing = None
-    if standing is None:
-        heard_ns = kept.heard_ns
-        return request_told(kept.standing, kept.source, kept.submitted_by, heard_ns, fresh=False)
-    now_ns = time.time_ns()
-    await service.store.put_request(kept.source, standing, now_ns)
-    return request_told(standing, kept.source, kept.submitted_by, now_ns, fresh=True)
-
-
-async def _order(service: Northbound, order: Awaitable[None]) -> None:
-    try:
-        await order
-    except (AgentSilent, AgentRefusal) as silence:
-        raise later("agent-silent", str(silence), 1) from silence

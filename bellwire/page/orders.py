@@ -4,8 +4,6 @@ Owns the check of who may, the steps, and the words of the end. Refuses to belie
 looked at again for every order, names and numbers are checked by the same models as those of the API.
 """
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,20 +11,17 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 
-from bellwire.client.words import RequestTerms
+from bellwire.client.words import SUSPENSION_MAX_S, RequestTerms
 from bellwire.core.ids import LinkId
+from bellwire.northbound import request_orders
 from bellwire.northbound.agents import AgentRefusal, AgentSilent
 from bellwire.northbound.problems import Problem
-from bellwire.northbound.request_routes import cancel_request, own_request, request_now
+from bellwire.northbound.requests import FINAL_STATES
 from bellwire.northbound.service import Northbound
 from bellwire.northbound.submissions import Submissions
 from bellwire.northbound.tokens import Principal, Role
 from bellwire.page.calibrating import Calibrating
 
-SETTLED_S: Final = 5.0
-"""So long an order waits until its source says that it is so."""
-POLL_S: Final = 0.1
-SUSPENSION_MAX_S: Final = 86_400.0
 ROLES: Final[Mapping[str, Role]] = {
     "start": "operator",
     "suspend": "operator",
@@ -92,32 +87,21 @@ class Orders:
         )
 
     async def _suspend(self, request_id: str, for_s: float, who: Principal) -> str:
-        kept = await own_request(self._service, request_id, who)
-        await self._service.agents.suspend(kept.source, request_id, for_s)
-        state = await self._settled(request_id, who, lambda state: state == "suspended")
-        if state != "suspended":
-            raise Problem("not-in-progress", f"{request_id} is {state}, and cannot be suspended so")
+        await request_orders.suspend(self._service, request_id, for_s, who)
         return f"{request_id} is suspended for {for_s:g} s"
 
     async def _resume(self, request_id: str, who: Principal) -> str:
-        kept = await own_request(self._service, request_id, who)
-        if (await request_now(self._service, kept)).state != "suspended":
-            raise Problem("not-in-progress", f"{request_id} is not suspended")
-        await self._service.agents.resume(kept.source, request_id)
-        state = await self._settled(request_id, who, lambda state: state != "suspended")
-        if state == "suspended":
-            raise Problem(
-                "agent-silent", f"{kept.source} has not let {request_id} go on within {SETTLED_S:g} s"
-            )
+        await request_orders.resume(self._service, request_id, who)
         return f"{request_id} goes on"
 
     async def _cancel(self, request_id: str, who: Principal) -> str:
-        told = await cancel_request(request_id, self._service, who)
-        over = ("cancelled", "completed", "failed")
-        state = told.state if told.state in over else await self._settled(request_id, who, over.__contains__)
-        if state not in over:
-            raise Problem("agent-silent", f"{request_id} is still {state} after {SETTLED_S:g} s")
-        return f"{request_id} is {state}"
+        told = await request_orders.cancel(self._service, request_id, who)
+        if told.state not in FINAL_STATES:
+            told = await request_orders.settled(self._service, request_id, FINAL_STATES.__contains__)
+        if told.state not in FINAL_STATES:
+            patience = f"{request_orders.SETTLED_S:g} s"
+            raise Problem("agent-silent", f"{request_id} is still {told.state} after {patience}")
+        return f"{request_id} is {told.state}"
 
     def _calibrate(self, link: LinkId, everything: bool, who: Principal) -> str:
         if link not in self._service.lab.network.links:
@@ -126,16 +110,6 @@ class Orders:
         if refusal is not None:
             raise Problem("request-refused", refusal)
         return f"the calibration of {link} has begun; how it ends is told under Calibrations"
-
-    async def _settled(self, request_id: str, who: Principal, there: Any) -> str:
-        """The state of a request once it is as wanted, or as it is when the patience is over."""
-        give_up_s = time.monotonic() + SETTLED_S
-        while True:
-            kept = await own_request(self._service, request_id, who)
-            state = (await request_now(self._service, kept)).state
-            if there(state) or time.monotonic() > give_up_s:
-                return state
-            await asyncio.sleep(POLL_S)
 
 
 def terms_of(what: Mapping[str, Any]) -> RequestTerms:

@@ -33,6 +33,7 @@ from bellwire.core.units import NS_PER_S
 from bellwire.transport.corrections import Decision, Seen, decide
 from bellwire.transport.corrections_records import Standing, in_force, restored, standing_of, to_record
 from bellwire.transport.corrections_window import Durations, Window
+from bellwire.transport.request_words import RESTARTED
 
 WINDOW_PAIRS: Final = 1000
 """Statistics cover at most this many of the latest pairs."""
@@ -139,7 +140,7 @@ class ExecutionMonitoring:
                         action="suspend",
                         percent=None,
                         suspended_ns=standing.resumes_ns - step.now_ns,
-                        reason="suspended before the source restarted",
+                        reason=RESTARTED,
                     )
                 )
 

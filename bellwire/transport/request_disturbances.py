@@ -53,6 +53,10 @@ class Requests(Protocol):
         """Its suspension is over."""
         ...
 
+    def keep_suspension(self, step: Step, life: Life, resumes_ns: int | None) -> None:
+        """What a person orders outlives a restart."""
+        ...
+
     def serve(self, step: Step, life: Life) -> bool:
         """End it when its count is reached; True when it did."""
         ...
@@ -174,7 +178,7 @@ class Disturbances:
     # ---- people
 
     def _on_suspension(self, step: Step, notice: SuspensionWanted) -> None:
-        """A person's order. It is not durable: a source that is restarted plans the request anew."""
+        """A person's order. It outlives a restart of the source."""
         life = self._requests.lives.get(notice.request)
         if (
             life is None
@@ -184,6 +188,7 @@ class Disturbances:
             reason = "only a request that is being planned or served, and is no sequence, can be suspended"
             step.order(Report(name="suspension_refused", request=notice.request, fields={"reason": reason}))
             return
+        self._requests.keep_suspension(step, life, step.now_ns + notice.duration_ns)
         self._requests.suspend(step, life, notice.duration_ns, "an operator wants it to pause")
 
     def _on_resumption(self, step: Step, notice: ResumptionWanted) -> None:
@@ -192,4 +197,6 @@ class Disturbances:
             reason = "it is not suspended"
             step.order(Report(name="resumption_refused", request=notice.request, fields={"reason": reason}))
             return
+        if life.record.resumes_ns is not None:
+            self._requests.keep_suspension(step, life, None)
         self._requests.resume(step, life)

@@ -1,7 +1,7 @@
 """The life cycle of a request: its table, its durable record, and what a request must look like.
 
 Owns validation and the rows. Refuses action: requests.py acts. `suspended`, `resumed` and `terminated` come
-from the execution monitor; a request that was suspended when its source died is restored like any other, and
+from the execution monitor or from a person; a request that was suspended when its source died is restored and
 suspended again for what is left.
 """
 
@@ -91,6 +91,7 @@ class RequestRecord(TaggedWord, frozen=True):
     admission: Admission = "pending"
     queued_ns: int | None = None  # since when it waits for room, None: it never did
     offer: BestOffer | None = None  # when it was last refused, None: nothing could be, or it was not
+    resumes_ns: int | None = None  # end of the last suspension by a person, None: there was none
 
     def waited_ns(self, now_ns: int) -> int:
         """How long it has waited for room."""

@@ -3,11 +3,16 @@
 Owns the wording. Refuses to decide when something is said (requests.py).
 """
 
+from typing import Final
+
 from bellwire.core.effects import Report
 from bellwire.core.ids import RequestId
 from bellwire.core.notices import PlanFailed, RequestNotified
 from bellwire.core.plans import EntanglementRequest
 from bellwire.transport.request_records import RequestRecord
+
+RESTARTED: Final = "suspended before the source restarted"
+"""Why a request is suspended that is read from the records of its source."""
 
 
 def progress(request: RequestId, delivered: int) -> RequestNotified:

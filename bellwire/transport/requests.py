@@ -166,7 +166,10 @@ class RequestProcessing:
             life = self._open(known)
             self._move(life, "restored")
             self._set_alarms(life)
-            self.plan(step, life)
+            if known.resumes_ns is not None and known.resumes_ns > step.now_ns:
+                self.suspend(step, life, known.resumes_ns - step.now_ns, words.RESTARTED)
+            else:
+                self.plan(step, life)
 
     def _on_generated(self, step: Step, notice: RequestGenerated) -> None:
         request = notice.request
@@ -361,6 +364,11 @@ class RequestProcessing:
     def resume(self, step: Step, life: Life) -> None:
         """Its suspension is over."""
         self._alarms.set((life.request.request_id, "resume"), step.now_ns)
+
+    def keep_suspension(self, step: Step, life: Life, resumes_ns: int | None) -> None:
+        """What a person orders outlives a restart; None: no suspension any more."""
+        life.record = msgspec.structs.replace(life.record, resumes_ns=resumes_ns)
+        self._persist(step, life)
 
     def plan_soon(self, step: Step, life: Life) -> None:
         """Bring the next try of one that waits for it nearer."""

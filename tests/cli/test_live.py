@@ -34,6 +34,17 @@ def test_a_running_lab_serves_a_request_and_ctrl_c_leaves_no_process_behind(
     mistaken = bellwire("request", str(lab), *terms, "--ghz", "alice,bob,carol", "--state", state)
     assert (mistaken.returncode, mistaken.stdout) == (2, "")
 
+    endless = ["--from", "alice", "--to", "bob", "--until-cancelled", "--id", "long", "--no-wait"]
+    assert bellwire("request", str(lab), *endless, "--state", state).returncode == 0
+    named = [str(lab), "long", "--from", "alice", "--state", state]
+    for order, told in (("suspend", "for 600 s"), ("resume", "goes on"), ("cancel", "withdraws")):
+        given = bellwire(order, *named)
+        assert given.returncode == 0, given.stderr
+        assert told in given.stdout
+    late = bellwire("suspend", *named)
+    assert (late.returncode, late.stdout) == (2, "")
+    assert late.stderr == "long is completed: nothing to suspend\n"
+
     second = bellwire("up", str(lab), "--state", state)
     assert (second.returncode, second.stdout) == (2, "")
     assert "supervisor already runs" in second.stderr

@@ -241,6 +241,35 @@ def test_whatever_the_topology_and_the_channel_turns_stay_exclusive_and_come_to_
     assert all(bench.attempted[link] > before.get(link, 0) for link in links)
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(["l1", "l3", "l5"])))
+def test_two_links_that_are_refused_for_each_others_offers_for_ever_ask_for_their_homes(
+    order: tuple[str, ...],
+) -> None:
+    """Without loss and jitter both sides were refused turn 9 at once, told of turn 10, refused that, and so
+    on: two links between the same two nodes, one proposed by either of them, made no attempt any more."""
+    pairs = [("a", "b"), ("a", "c"), ("b", "e"), ("c", "a"), ("d", "b"), ("e", "b")]
+    for bank in (1, 2, 3):
+        network = sharing_network(
+            {f"l{number}": pair for number, pair in enumerate(pairs)},
+            banks={"a": 1, "b": bank, "c": 3, "d": 3, "e": 1},
+        )
+        bench = SharedBench(network, 48, channel=BAD)
+        for link, act in (("l2", bench.want), ("l1", bench.want), ("l4", bench.want), ("l4", bench.drop)):
+            act(link)
+            bench.run(bench.now_ns + 40 * MS)
+        for link, act in (("l4", bench.want), ("l1", bench.drop), ("l0", bench.want)):
+            act(link)
+            bench.run(bench.now_ns + 40 * MS)
+        for link in order:
+            bench.want(link)
+        bench.channel = Channel()
+        bench.run(bench.now_ns + SETTLED_NS)
+        before = dict(bench.attempted)
+        bench.run(bench.now_ns + LEASE_NS)
+        assert all(bench.attempted[link] > before.get(link, 0) for link in network.links)
+        assert exclusive(bench)
+
+
 @pytest.mark.parametrize("who", ["hub", "n0", "n1"])
 def test_a_node_that_restarts_gets_its_turns_again(who: str) -> None:
     bench = wanting_all(star(3, banks={"hub": 2}), seed=8, channel=BAD)

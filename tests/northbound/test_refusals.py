@@ -83,12 +83,17 @@ def test_refusals_can_be_seen_in_the_health_of_the_server(server: Served, calls:
     assert calls.get("/v1/health").json()["events"]["unauthenticated"] > before
 
 
+BODIES = {"requests": TERMS, "suspend": {"for_s": 1.0}}
+
+
 @pytest.mark.parametrize(
     ("role", "method", "path"),
     [
         ("viewer", "POST", "/v1/requests"),
         ("viewer", "POST", "/v1/requests/any/cancel"),
         ("viewer", "POST", "/v1/requests/any/replan"),
+        ("viewer", "POST", "/v1/requests/any/suspend"),
+        ("viewer", "POST", "/v1/requests/any/resume"),
         ("viewer", "GET", "/v1/tokens"),
         ("operator", "GET", "/v1/tokens"),
         ("operator", "DELETE", "/v1/tokens/0123456789ab"),
@@ -98,7 +103,7 @@ def test_a_role_does_not_do_what_is_for_a_higher_one(
     server: Served, tokens: Tokens, role: str, method: str, path: str
 ) -> None:
     with server.call(getattr(tokens, role)) as made:
-        problem(made.request(method, path, json=TERMS if path == "/v1/requests" else None), "forbidden")
+        problem(made.request(method, path, json=BODIES.get(path.rsplit("/", 1)[-1])), "forbidden")
 
 
 # ---- what is asked

@@ -131,6 +131,34 @@ def test_a_request_in_progress_is_planned_anew(client: Client) -> None:
     client.cancel(name)
 
 
+def test_a_request_pauses_and_goes_on_when_its_owner_says_so(
+    server: Served, tokens: Tokens, client: Client
+) -> None:
+    name = fresh("pausing")
+    client.submit(RequestTerms(request_id=name, target_nodes=ENDS, duration_s=600.0))
+    with Client(server.url, tokens.other) as other, pytest.raises(Forbidden, match="submitted by experiment"):
+        other.suspend(name, 60.0)
+    paused = client.suspend(name, 600.0)
+    assert (paused.state, paused.status) == ("suspended", "suspended")
+    with pytest.raises(Conflict, match="is suspended"):
+        client.suspend(name, 600.0)
+    assert client.resume(name).state in ("planning", "in_progress")
+    with pytest.raises(Conflict, match=r"is (planning|in_progress)"):
+        client.resume(name)
+    client.suspend(name, 0.2)
+    said: list[str | None] = []
+    for event in client.notifications(name, after=0):
+        if event.notification is not None and event.notification.status == "suspended":
+            said.append(event.notification.error_message)
+        elif event.notification is not None and len(said) == 2:
+            break  # it goes on by itself
+    why = "an operator wants it to pause; suspended for"
+    assert said == [f"{why} 600 s", f"{why} 0.2 s"]
+    client.cancel(name)
+    with pytest.raises(Conflict, match="is cancelled"):
+        client.suspend(name, 1.0)
+
+
 def test_all_requests_are_listed_the_newest_first_in_pages_without_gap_or_repetition(client: Client) -> None:
     names = [fresh("listed") for _ in range(5)]
     for name in names:

@@ -671,6 +671,36 @@ def test_an_operator_ends_a_suspension_early_whoever_has_begun_it() -> None:
         assert source.requests.status("q") == "in_progress"
 
 
+def test_what_an_operator_has_suspended_stays_so_when_its_source_restarts() -> None:
+    source = in_progress()
+    source.feed(SuspensionAsked(request="q", duration_ns=10 * SECOND))
+    source.write()
+    source.pass_time(4 * SECOND)
+    source.restart()
+    assert source.requests.status("q") == "suspended"
+    assert source.statuses()[-1] == (
+        "suspended",
+        0,
+        "suspended before the source restarted; suspended for 6 s",
+    )
+    assert source.planner.requested == []
+    source.pass_time(5 * SECOND)
+    assert source.planner.requested == []
+    source.pass_time(2 * SECOND)
+    assert source.requests.status("q") == "planning"
+    source.restart()  # that suspension is over
+    assert (source.requests.status("q"), len(source.planner.requested)) == ("planning", 1)
+
+
+def test_what_an_operator_has_let_go_on_is_not_suspended_again_by_a_restart() -> None:
+    source = in_progress()
+    source.feed(SuspensionAsked(request="q", duration_ns=100 * SECOND))
+    source.feed(ResumptionAsked(request="q"))
+    source.write()
+    source.restart()
+    assert source.requests.status("q") == "planning"
+
+
 def test_what_cannot_be_suspended_or_resumed_is_refused_in_words() -> None:
     source = Source()
     source.submit(ask())
