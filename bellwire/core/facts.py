@@ -155,3 +155,14 @@ def ends_named(fact: Fact) -> tuple[End, ...]:
         return (fact.end,)
     assert isinstance(fact, Began)
     return fact.survivors
+
+
+def ends_ended(fact: Fact) -> tuple[End, ...]:
+    """The ends of its author of which nothing is left after a fact."""
+    if type(fact) is Swapped:
+        return (fact.left, fact.right)
+    if type(fact) is Released or type(fact) is Sacrificed:
+        return (fact.end,)
+    if type(fact) is Fused:
+        return (fact.measured,) if fact.result == "ok" else (fact.measured, fact.kept)
+    return ()

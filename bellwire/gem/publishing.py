@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from bellwire.core.effects import Publish, Recipient
-from bellwire.core.facts import Born, Fact
+from bellwire.core.facts import Born, Fact, Sacrificed, ends_ended, ends_named
 from bellwire.core.ids import End, NodeId, RequestId
 from bellwire.core.machine import Step
 from bellwire.core.messages import FactBatch, Watermark
@@ -191,8 +191,27 @@ class ToThoseConcerned:
             self._tell_missed(step, node, *self._own.about(request, since_ns, through))
 
     def _tell_missed(self, step: Step, reader: NodeId, numbers: Sequence[int], facts: Sequence[Fact]) -> None:
+        """What was not sent yet, but for ends of which the reader has heard that they have ended: in its
+        ledger nothing is left of them, and a birth that came now would be of an end that never ends."""
         sent = frozenset(self._readers.sent(reader))
-        missed = [place for place, number in enumerate(numbers) if number not in sent]
+        ended = {
+            end
+            for number, fact in zip(numbers, facts, strict=True)
+            if number in sent
+            for end in ends_ended(fact)
+        }
+        missed: list[int] = []
+        for place in reversed(range(len(numbers))):
+            fact = facts[place]
+            if numbers[place] in sent:
+                continue
+            # A sacrificed pair has ended whatever became of the one that it was spent for.
+            about = (fact.end,) if isinstance(fact, Sacrificed) else ends_named(fact)
+            if ended.isdisjoint(about):
+                missed.append(place)
+            else:
+                ended.update(ends_ended(fact))
+        missed.reverse()
         if missed:
             self._meet(step, (reader,))
             chosen = [numbers[place] for place in missed]

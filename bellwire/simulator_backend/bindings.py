@@ -4,6 +4,7 @@ Owns the translation of device effects for all nodes of a virtual lab. Refuses p
 that take no time are answered at once, without an appointment (architecture.md section 4, cost rules).
 """
 
+from collections import Counter
 from collections.abc import Callable
 from math import tau
 from typing import Protocol
@@ -76,6 +77,7 @@ class VirtualBindings:
         self.stray_light_hz: dict[SwitchId, float] = {}  # counts behind a switch without light of the lab
         self._fences: dict[SwitchId, int] = {}
         self._lit: dict[LinkId, LinkTruth] = {}  # truths of links through switches
+        self._losses: Counter[NodeId] = Counter()  # how often a memory has lost its power
         self._armed: dict[tuple[NodeId, int], int] = {}  # slot -> generation of its latest StartAttempts
 
     def start_attempts(self, node: NodeId, order: StartAttempts) -> None:
@@ -196,12 +198,17 @@ class VirtualBindings:
         memory = self._network.nodes[node].memory
         duration_ns = memory.bsm_duration_ns if memory is not None else 0
         if duration_ns:
-            self._clock.at(self._clock.now_ns + duration_ns, HARDWARE, self._measure_bell, node, order)
+            at_ns, losses = self._clock.now_ns + duration_ns, self._losses[node]
+            self._clock.at(at_ns, HARDWARE, self._measure_bell, node, order, losses)
         else:
-            self._measure_bell(node, order)
+            self._measure_bell(node, order, self._losses[node])
 
-    def _measure_bell(self, node: NodeId, order: MeasureBell) -> None:
+    def _measure_bell(self, node: NodeId, order: MeasureBell, losses: int) -> None:
         now_ns = self._clock.now_ns
+        if losses != self._losses[node]:  # a memory that lost power meanwhile knows nothing of it
+            lost = BellMeasured(operation=order.operation, ended="unknown", outcome=None, at_ns=now_ns)
+            self._tell(node, lost)
+            return
         memory = self._network.nodes[node].memory
         if memory is not None and order.left_slot >= memory.slots:  # a teleportation uses the pair up
             self._witness(node, order.right_slot, self._world.truth(node, order.right_slot, now_ns))
@@ -214,12 +221,17 @@ class VirtualBindings:
         memory = self._network.nodes[node].memory
         duration_ns = memory.bsm_duration_ns if memory is not None else 0
         if duration_ns:
-            self._clock.at(self._clock.now_ns + duration_ns, HARDWARE, self._fuse_qubits, node, order)
+            at_ns, losses = self._clock.now_ns + duration_ns, self._losses[node]
+            self._clock.at(at_ns, HARDWARE, self._fuse_qubits, node, order, losses)
         else:
-            self._fuse_qubits(node, order)
+            self._fuse_qubits(node, order, self._losses[node])
 
-    def _fuse_qubits(self, node: NodeId, order: FuseQubits) -> None:
+    def _fuse_qubits(self, node: NodeId, order: FuseQubits, losses: int) -> None:
         now_ns = self._clock.now_ns
+        if losses != self._losses[node]:
+            lost = QubitsFused(operation=order.operation, ended="unknown", bit=None, at_ns=now_ns)
+            self._tell(node, lost)
+            return
         bit = self._world.fuse(node, order.kept_slot, order.measured_slot, now_ns)
         ended: Ended = "failed" if bit is None else "done"
         self._tell(node, QubitsFused(operation=order.operation, ended=ended, bit=bit, at_ns=now_ns))
@@ -338,5 +350,6 @@ class VirtualBindings:
 
     def power_loss(self, node: NodeId) -> None:
         """The node's memory forgets everything."""
+        self._losses[node] += 1
         self._armed = {place: used for place, used in self._armed.items() if place[0] != node}
         self._world.lose_node(node, self._clock.now_ns)

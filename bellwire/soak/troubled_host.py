@@ -157,7 +157,6 @@ class TroubledHost(MessageHost):
         self._persist_latency_ns = sum(one.latency_ns for one in faults if isinstance(one, SlowDisks))
         self._orders = [one for one in faults if isinstance(one, OrderTrouble)]
         self._answered = 0
-        self._resets: dict[NodeId, int] = {}  # when a memory was reset last
         self._own_deadlines_ns: dict[NodeId, int | None] = {}
         self._standing: dict[NodeId, int] = {}  # until when
         self._held_back: dict[NodeId, list[Event]] = {}
@@ -269,8 +268,6 @@ class TroubledHost(MessageHost):
             self.clock.at(deadline_ns, TIMER, self._timer, node, machine, deadline_ns)
 
     def _tell(self, node: NodeId, event: Event) -> None:
-        if self._resets and isinstance(event, (BellMeasured, QubitsFused)):
-            event = self._reset_under_way(node, event)
         if self._orders and isinstance(event, _ENDS):
             troubled = self._troubled_end(node, event)
             if troubled is None:
@@ -318,14 +315,6 @@ class TroubledHost(MessageHost):
                     return None
         return event
 
-    def _reset_under_way(self, node: NodeId, event: BellMeasured | QubitsFused) -> Event:
-        """A memory that was reset in the middle of a measurement knows nothing of it."""
-        memory = self.network.nodes[node].memory
-        assert memory is not None
-        since_ns = self._resets.get(node)
-        began_ns = event.at_ns - memory.bsm_duration_ns
-        return _unknown(event) if since_ns is not None and began_ns <= since_ns <= event.at_ns else event
-
     def _tell_late(self, node: NodeId, life: int, event: Event) -> None:
         if self.incarnations[node] == life and node in self.machines:
             self._tell_or_keep(node, event)
@@ -339,7 +328,6 @@ class TroubledHost(MessageHost):
             return
         self.fired["memory reset"] += 1
         self.bindings.power_loss(node)
-        self._resets[node] = self.clock.now_ns
         self._tell(node, DeviceChanged(role="memory", ready=False, lost_state=True, reason="planned reset"))
         back = DeviceChanged(role="memory", ready=True, lost_state=False, reason="after a planned reset")
         self.clock.at(self.clock.now_ns + fault.down_ns, HOUSEKEEPING, self._tell, node, back)

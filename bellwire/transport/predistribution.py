@@ -258,7 +258,10 @@ class PreDistribution:
                     return
                 given += 1
                 slot = self._slots.holding(end)
-                assert slot is not None  # an end in store is held, or its release was heard of
+                if slot is None:  # a memory has forgotten several at once, and tells this one's release next
+                    self._stored.discard(end)
+                    store.gone(step, end)
+                    continue
                 wish.state, wish.end = "claimed", end
                 self.counters["claimed"] += 1
                 claimed = Claimed(end=end, request=wish.request, tree=wish.tree, at_ns=step.now_ns)

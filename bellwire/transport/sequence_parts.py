@@ -116,8 +116,11 @@ class SequenceParts:
         self.alarms.set(key, kept.due_ns)
 
     def due(self, step: Step, key: PartKey) -> None:
-        """A kept qubit is too old to be used."""
-        kept = self.kept.pop(key)
+        """A kept qubit is too old to be used. Not kept any more: another one of its batch was too old at the
+        same moment, and the batch is over."""
+        kept = self.kept.pop(key, None)
+        if kept is None:
+            return
         age_s = (step.now_ns - kept.born_ns) / 1e9
         self._free(step, kept, "pair_let_go", f"{age_s:.4g} s old, the decoherence limit")
         self._fail(step, key, f"its pair was {age_s:.4g} s old before all others were there")
@@ -154,11 +157,12 @@ class SequenceParts:
 
     def memory_lost(self, step: Step) -> None:
         """The instrument forgot its qubits; which of them were kept here is told by what is left of them."""
-        for key, kept in list(self.kept.items()):
-            del self.kept[key]
+        lost, self.kept = self.kept, {}
+        for key, kept in lost.items():
             self.alarms.clear(key)
             self._slots.lose(kept.slot)
             self._report(step, kept, "pair_let_go", "the memory forgot it")
+        for key in lost:  # the first of them may end its batch, and with it the others
             self._fail(step, key, "the memory forgot its pair")
 
     def _fail(self, step: Step, key: PartKey, reason: str) -> None:

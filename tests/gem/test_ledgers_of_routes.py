@@ -208,6 +208,41 @@ def test_nodes_of_a_request_that_may_claim_from_a_store_hear_of_the_store_until_
     assert chain.request == "r"
 
 
+@pytest.mark.parametrize("first", ["b", "c"])
+def test_of_an_end_that_a_reader_has_heard_to_be_over_nothing_is_told_any_more(first: str) -> None:
+    """c swapped a pair of a store with one of a request, which everybody heard. Whoever serves the store from
+    then on is told what became of its pairs: the birth of that end would come after its end."""
+    store = store_request("b", "c")
+    link = SuperLinkSettings(request=store, route=("b", "c"), tree="(b c)", target=1, threshold=1)
+    settings = replace(routes_only(line(*NAMES)), stores=StoreSettings(continuous=True, super_links=(link,)))
+    mail = Mail({name: GemNode(settings, name, digests=False) for name in NAMES})
+    mail.start()
+    for name in ("b", "c"):
+        mail.nodes[name].plan(0, ("b", "c"), request=store)
+    for name in ("b", "c", "d"):
+        mail.nodes[name].plan(0, ("b", "c", "d"))
+    a, c = mail.nodes["a"], mail.nodes["c"]
+    mail.post(
+        c, c.handle(1, Received(source="a", incarnation=1, message=FactsWanted(incarnation=1, first=1)))
+    )
+    mail.write("b", replace(born("l1", 0), request=store))
+    mail.write("c", replace(born("l1", 1), request=store), born("l2", 0))
+    mail.write("d", born("l2", 1))
+    mail.write("b", Claimed(end=end("l1", 0), request="r", tree=0, at_ns=4))
+    mail.write("c", swapped(end("l1", 1), end("l2", 0)))
+    mail.write("b", released(end("l1", 0), "delivered"))
+    mail.write("d", released(end("l2", 1), "delivered"))
+    mail.deliver()
+    assert a.gem.replica.watermarks()["c"][1] > 1  # the swap was heard of
+    for name in (first, *(name for name in ("b", "c", "d") if name != first)):
+        mail.post(mail.nodes[name], mail.nodes[name].plan(30, NAMES, request="other"))
+        mail.deliver()
+    assert not a.gem.replica.fold.living(end("l1", 1))
+    assert not any(
+        fact == replace(born("l1", 1), request=store) for _, _, facts in batches(mail, "a") for fact in facts
+    )
+
+
 def test_a_question_of_one_who_was_told_nothing_is_answered_with_the_beginning() -> None:
     mail = mail_of_routes(("a", "b"))
     b = mail.nodes["b"]

@@ -5,11 +5,29 @@ No machine takes part: what they would be told is collected.
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellwire.core import bell
-from bellwire.core.effects import MeasureQubit, PurifyPair, ReleaseQubit, StartAttempts, StopAttempts
-from bellwire.core.events import Event, Heralded, PairPurified, QubitHeld, QubitMeasured, StationHeralded
+from bellwire.core.effects import (
+    FuseQubits,
+    MeasureBell,
+    MeasureQubit,
+    PurifyPair,
+    ReleaseQubit,
+    StartAttempts,
+    StopAttempts,
+)
+from bellwire.core.events import (
+    BellMeasured,
+    Event,
+    Heralded,
+    PairPurified,
+    QubitHeld,
+    QubitMeasured,
+    QubitsFused,
+    StationHeralded,
+)
 from bellwire.core.ids import NodeId
 from bellwire.core.photonics import HeraldOutcome, HeraldPhysics
 from bellwire.core.settings import LinkSettings, MemorySettings, NetworkSettings, NodeSettings
@@ -275,3 +293,30 @@ def test_a_measurement_is_turned_before_and_witnessed_as_it_was_before_the_turn(
         assert bits == [1] * 12
     else:
         assert 0 < sum(bits) < 12
+
+
+@pytest.mark.parametrize("order", [FuseQubits, MeasureBell])
+def test_an_operation_within_which_the_memory_loses_its_power_leaves_nothing_and_tells_nothing(
+    order: type[FuseQubits] | type[MeasureBell],
+) -> None:
+    bench = Bench()
+    hub = bench.network.nodes["hub"]
+    assert hub.memory is not None
+    slow = msgspec.structs.replace(hub.memory, bsm_duration_ns=50_000)
+    bench.network.nodes["hub"] = msgspec.structs.replace(hub, memory=slow)
+    bench.pair(0, "east", 0)
+    bench.pair(1, "west", 0)
+    if order is FuseQubits:
+        bench.bindings.fuse_qubits(
+            "hub", FuseQubits(operation=7, kept_slot=0, measured_slot=1, within_ns=10**6)
+        )
+    else:
+        bench.bindings.measure_bell(
+            "hub", MeasureBell(operation=7, left_slot=0, right_slot=1, within_ns=10**6)
+        )
+    bench.bindings.power_loss("hub")
+    bench.clock.run(100_000)
+    node, told = bench.told[-1]
+    assert isinstance(told, QubitsFused | BellMeasured)
+    assert (node, told.operation, told.ended) == ("hub", 7, "unknown")
+    assert bench.world.occupied("hub") == ()

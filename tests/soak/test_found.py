@@ -16,9 +16,13 @@ from bellwire.soak.histories import Case, play, play_on
 
 FOUND = {
     187: "a pair in store was given to a request that had just ended at the other end, which kept its qubit",
+    618: "a birth was told after the end of what was born, and that was held in the ledger for ever",
+    924: "two pairs of a batch grew too old in one step: the first one's end took the second one with it",
     952: "a half was swapped away whose partner never was; the far end of its chain held a qubit for nothing",
-    1279: "the same over a ring",
-    1533: "the same after a crash",
+    994: "a memory forgot several pairs in store at once: the second one was given away after the first",
+    1279: "the same as 952 over a ring",
+    1299: "a node died within a fusion, which left a qubit in its memory all the same",
+    1533: "the same as 952 after a crash",
     2094: "a request was ended by its duration and resumed from its suspension in one step",
     3409: "a memory that was reset in the middle of a measurement reported an outcome",
     3610: "a tail settled what a head with a new disk knows nothing of",

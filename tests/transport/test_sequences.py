@@ -167,6 +167,29 @@ def test_a_lost_memory_or_a_restarted_node_fails_the_batch() -> None:
     assert bench.of("batch_failed")[0]["reason"] == "b restarted"
 
 
+@pytest.mark.parametrize("how", ["too old", "forgotten"])
+def test_pairs_of_a_batch_that_are_lost_at_one_moment_fail_it_once_and_leave_nothing(how: str) -> None:
+    """The first of them ends the batch at its coordinator, which is the same node: the others go with it."""
+    bench = begun(3, batches=(3,))
+    for part in bench.parts()[:2]:
+        bench.make(part)
+    if how == "too old":
+        bench.run(HOLD_NS + SECOND // 10)
+    else:
+        bench.tell("a", MemoryLost(reason="reset"))
+        bench.run(SECOND)
+        slots = bench.nodes["a"].slots.slots()
+        assert [slot.state for slot in slots].count("lost") == 2  # none of them was given back as free
+    assert len(bench.of("batch_failed")) == 1
+    assert bench.nodes["a"].part.parts.kept == {}
+    let_go = [
+        report.fields["pair_id"]
+        for _, node, report in bench.reports
+        if report.name == "pair_let_go" and node == "a"
+    ]
+    assert let_go == ["p1", "p2"]
+
+
 def test_a_restarted_coordinator_clears_what_it_had_begun_and_repeats_nothing_that_was_used() -> None:
     bench = begun()
     for part in bench.parts():
