@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo page docs test proofs soak bench judges figures pictures fresh constraints clean \
+.PHONY: help demo page docs test long proofs soak bench judges figures pictures fresh constraints clean \
 	venv-demo venv-page venv-docs venv-test
 
 help: ## this list
@@ -31,6 +31,9 @@ docs: venv-docs ## the documentation site, into build/site
 
 test: venv-test ## style, import floors, types, then all quick tests; stops at the first failure
 	@$(BIN)/python scripts/checks.py test
+
+long: venv-test ## the tests that take seconds each, live labs among them (tests/long_tests.txt)
+	@$(BIN)/python scripts/checks.py long
 
 proofs: venv-test ## the long statistical tests; results into bench/results/
 	@$(BIN)/python scripts/checks.py proofs

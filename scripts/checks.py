@@ -1,9 +1,9 @@
-"""Run the steps of `make test` and `make proofs`, the quick ones first, and stop at the first failure.
+"""Run the steps of `make test`, `make long`, `make proofs`, the quick ones first; stop at the first failure.
 
 Owns the order of the steps, their times and the summary. Refuses to set anything up (environment.py does) and
 to judge results itself: every step is a tool with its own verdict.
 
-Usage: python scripts/checks.py test|proofs
+Usage: python scripts/checks.py test|long|proofs
 """
 
 import json
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -47,17 +48,29 @@ def pytest_step(name: str, *arguments: str) -> Step:
 STYLED = [name for name in ("bellwire", "tests", "scripts", "bench") if (ROOT / name).is_dir()]
 #: Neighbours stay with one worker, which makes what they share once; whoever is done takes work from others.
 SPREAD = ("--dist", "worksteal")
-TEST_STEPS = [
+Stage = Step | tuple[Step, ...]
+"""What is run by itself, or side by side."""
+
+TEST_STEPS: list[Stage] = [
     Step("ruff check", tool("ruff", "check", *STYLED)),
     Step("ruff format", tool("ruff", "format", "--check", *STYLED)),
     Step("import floors", tool("lint-imports", "--no-logo", "--no-cache")),
-    Step("mypy --strict", tool("mypy", "--strict", "bellwire")),
-    Step("pyright", tool("pyright", "bellwire")),
+    # Each of these two keeps one core busy.
+    (
+        Step("mypy --strict", tool("mypy", "--strict", "bellwire")),
+        Step("pyright", tool("pyright", "bellwire")),
+    ),
     # Tests start some hundred processes: none of them should compile what another one has compiled.
     Step("compile", [sys.executable, "-m", "compileall", "-q", "-j", "0", *STYLED]),
     pytest_step("test", "-n", "auto", *SPREAD),
 ]
-PROOF_STEPS = [pytest_step("proofs", "-n", "auto", *SPREAD, "-m", "slow", "--durations=0")]
+# What starts processes stays with one worker (tests/conftest.py), while another one computes.
+LONG_STEPS: list[Stage] = [
+    pytest_step("long", "-n", "auto", "--dist", "loadgroup", "-m", "long and not slow and not judge")
+]
+PROOF_STEPS: list[Stage] = [pytest_step("proofs", "-n", "auto", *SPREAD, "-m", "slow", "--durations=0")]
+
+STEPS = {"test": TEST_STEPS, "long": LONG_STEPS, "proofs": PROOF_STEPS}
 
 
 def step_environment(purpose: str) -> dict[str, str]:
@@ -99,6 +112,40 @@ def run(step: Step, environment: dict[str, str]) -> tuple[int, str | None]:
     return process.returncode, last_summary
 
 
+class Ran(NamedTuple):
+    """What came of one step."""
+
+    name: str
+    code: int
+    took_s: float
+    summary: str | None = None
+
+
+def carry_out(stage: Stage, environment: dict[str, str]) -> list[Ran]:
+    """Run one step, or several side by side; of these each is shown when it has ended."""
+    began_s = time.monotonic()
+    if isinstance(stage, Step):
+        code, summary = run(stage, environment)
+        return [Ran(stage.name, code, time.monotonic() - began_s, summary)]
+
+    def quietly(step: Step) -> Ran:
+        done = subprocess.run(
+            step.command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        print(f"--- {step.name}\n{done.stdout}", end="", flush=True)
+        return Ran(step.name, done.returncode, time.monotonic() - began_s)
+
+    with ThreadPoolExecutor(len(stage)) as pool:
+        return list(pool.map(quietly, stage))
+
+
 def write_proof_results(seconds: float) -> None:
     """Turn the report of the proofs into a table that README can show."""
     report = REPORTS / "proofs.xml"
@@ -128,8 +175,8 @@ def write_proof_results(seconds: float) -> None:
 
 def main() -> int:
     purpose = sys.argv[1] if len(sys.argv) == 2 else ""
-    if purpose not in ("test", "proofs"):
-        print("usage: checks.py test|proofs", file=sys.stderr)
+    if purpose not in STEPS:
+        print(f"usage: checks.py {'|'.join(STEPS)}", file=sys.stderr)
         return 2
     REPORTS.mkdir(parents=True, exist_ok=True)
     for stale in (REPORTS / f"{purpose}.xml", REPORTS / f"{purpose}.summary"):
@@ -138,16 +185,18 @@ def main() -> int:
     lines: list[str] = []
     summary = None
     code = 0
-    for step in TEST_STEPS if purpose == "test" else PROOF_STEPS:
-        began_s = time.monotonic()
-        code, found = run(step, environment)
-        took_s = time.monotonic() - began_s
-        summary = found or summary
-        lines.append(f"  {'ok    ' if code == 0 else 'FAILED'} {step.name:<18} {took_s:6.1f} s")
+    ran: list[Ran] = []
+    for stage in STEPS[purpose]:
+        ran = carry_out(stage, environment)
+        for one in ran:
+            summary = one.summary or summary
+            verdict = "ok    " if one.code == 0 else "FAILED"
+            lines.append(f"  {verdict} {one.name:<18} {one.took_s:6.1f} s")
+        code = next((one.code for one in ran if one.code), 0)
         if code != 0:
             break
     if purpose == "proofs":
-        write_proof_results(took_s)
+        write_proof_results(ran[0].took_s)
         if code == NOTHING_COLLECTED:
             print("no test is marked slow: nothing was proven, so this is a failure")
     print(f"\nmake {purpose}:\n" + "\n".join(lines), flush=True)

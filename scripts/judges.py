@@ -81,12 +81,12 @@ def prefix_of(path: str) -> str:
 
 
 def cases_of(judge: Judge) -> list[ElementTree.Element]:
-    report = REPORTS / f"{judge.target}.xml"
-    if not report.exists():
-        return []
+    targets = ("test", "long") if judge.target == "test" else (judge.target,)
+    reports = [report for target in targets if (report := REPORTS / f"{target}.xml").exists()]
     prefixes = [prefix_of(path) for path in judge.tests]
     return [
         case
+        for report in reports
         for case in ElementTree.parse(report).getroot().iter("testcase")
         if any(f"{case.get('classname')}.".startswith(f"{prefix}.") for prefix in prefixes)
     ]

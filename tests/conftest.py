@@ -1,4 +1,5 @@
-"""What all tests share: hypothesis profiles and the way a test hands a measured table to the README.
+"""What all tests share: hypothesis profiles, which of them are long or live, and how a test hands a measured
+table to the README.
 
 Owns no fixture that knows a room of bellwire; those live beside the tests of the room.
 """
@@ -17,6 +18,26 @@ settings.register_profile(
 )
 settings.register_profile("proofs", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+TESTS = Path(__file__).parent
+LONG = frozenset(
+    line
+    for line in (TESTS / "long_tests.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+)
+LIVE = ("hosts", "runtime", "northbound", "page", "api")
+"""Folders of tests that start processes and wait for them: one after the other, or they starve each other."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves to `make long`, and keep what starts processes with one worker."""
+    for item in items:
+        if item.nodeid.partition("[")[0] in LONG:
+            item.add_marker(pytest.mark.long)
+        if item.path.relative_to(TESTS).parts[0] in LIVE or "live" in item.path.name:
+            item.add_marker(pytest.mark.xdist_group("live"))
+
 
 FiguresRecorder = Callable[[str, str, Sequence[Mapping[str, object]]], None]
 
