@@ -141,7 +141,8 @@ def verdict_of(
         else f"{running} {'request' if running == 1 else 'requests'} running",
     ]
     if running and rate_hz is not None:
-        parts.append(f"{rate_hz:,.3g} pairs per second delivered")
+        rate = f"{rate_hz:,.0f}" if rate_hz >= 100 else f"{rate_hz:.3g}"
+        parts.append(f"{rate} pairs per second delivered")
     details = " · ".join(parts)
     bad = [fault for fault in faults if fault.tone is Tone.BAD]
     if faults and faults[0].key == "dark":

@@ -8,9 +8,11 @@ Everything that comes from the lab file is escaped.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import hypot
 from typing import Final
 
 from bellwire.core.ids import LinkId, NodeId
+from bellwire.page.labels import Label, Spot, placed
 from bellwire.page.places import Place
 from bellwire.page.values import Row, Shown, Tone
 
@@ -18,6 +20,12 @@ WIDE: Final = (560.0, 330.0)
 TALL: Final = (340.0, 460.0)
 MARGIN: Final = (62.0, 40.0)
 SIGNS: Final[Mapping[Tone, str]] = {Tone.BAD: "×", Tone.WARN: "!", Tone.BUSY: "…", Tone.OFF: "?"}
+
+RADIUS: Final[Mapping[str, float]] = {"end": 11.0, "repeater": 9.0}
+STATION_RADIUS: Final = 6.0
+SIGN_RADIUS: Final = 10.0
+RATES_MAX: Final = 40
+"""With more links than this, rates stand in the table alone."""
 
 COLUMNS: Final = (("what", "Node or link"), ("kind", "Kind"), ("state", "State"), ("reason", "Why"))
 
@@ -52,9 +60,10 @@ def draw(
     width, height = TALL if tall else WIDE
     at = _scaled(places, width, height, tall=tall)
     height = max(y for _, y in at.values()) + MARGIN[1] if at else height
-    crowded = len(links) > 6
-    parts = [_link(link, at, crowded=crowded, tall=tall) for link in links]
-    parts += [_node(node, at, tall=tall) for node in nodes if node.name in at]
+    shown = [node for node in nodes if node.name in at]
+    spots = _spots(shown, links, at, (width, height))
+    parts = [_link(link, at, spots.get(link.name)) for link in links]
+    parts += [_node(node, at, spots.get(node.name)) for node in shown]
     return (
         f'<svg class="map map--{"tall" if tall else "wide"}" viewBox="0 0 {width:g} {height:g}" '
         f'aria-hidden="true" focusable="false">{"".join(parts)}</svg>'
@@ -113,7 +122,39 @@ def _scaled(
     }
 
 
-def _link(link: LinkMark, at: Mapping[NodeId, tuple[float, float]], *, crowded: bool, tall: bool) -> str:
+def _spots(
+    nodes: Sequence[NodeMark],
+    links: Sequence[LinkMark],
+    at: Mapping[NodeId, tuple[float, float]],
+    size: tuple[float, float],
+) -> dict[str, Spot]:
+    """Where names of nodes and rates of links stand; a rate without room has no place."""
+    labels: dict[str, Label] = {}
+    circles: list[tuple[tuple[float, float], float]] = []
+    for node in nodes:
+        radius = RADIUS.get(node.role, STATION_RADIUS)
+        circles.append((at[node.name], radius))
+        if node.role != "station":
+            labels[node.name] = Label(_said(node.name), at[node.name], radius)
+    ways = []
+    for link in links:
+        (x0, y0), (x1, y1) = ends = (at[link.nodes[0]], at[link.nodes[1]])
+        ways.append(ends)
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+        if link.tone in SIGNS:
+            circles.append((middle, SIGN_RADIUS))
+        length = hypot(x1 - x0, y1 - y0)
+        if link.label and length > 1e-9 and len(links) <= RATES_MAX:
+            # Only its length counts, so that places are found anew when a digit more is needed, and not before.
+            normal = ((y0 - y1) / length, (x1 - x0) / length)
+            labels[link.name] = Label(
+                "0" * len(link.label), middle, away=normal if normal[1] < 0 else (-normal[0], -normal[1])
+            )
+    found = placed(tuple(labels.values()), tuple(circles), tuple(ways), size)
+    return {name: spot for name, spot in zip(labels, found, strict=True) if spot is not None}
+
+
+def _link(link: LinkMark, at: Mapping[NodeId, tuple[float, float]], rate: Spot | None) -> str:
     (x0, y0), (x1, y1) = (at[node] for node in link.nodes)
     said = f"{link.name}: {link.state}" + (f", {link.label}" if link.label else "")
     title = escape(f"{said}; {link.reason}" if link.reason else said)
@@ -122,39 +163,40 @@ def _link(link: LinkMark, at: Mapping[NodeId, tuple[float, float]], *, crowded: 
     sign = SIGNS.get(link.tone)
     if sign is not None:
         parts.append(
-            f'<circle class="sign sign--{link.tone}" cx="{middle_x:.1f}" cy="{middle_y:.1f}" r="10"/>'
+            f'<circle class="sign sign--{link.tone}" cx="{middle_x:.1f}" cy="{middle_y:.1f}" '
+            f'r="{SIGN_RADIUS:g}"/>'
             f'<text class="sign__text" x="{middle_x:.1f}" y="{middle_y + 5:.1f}">{sign}</text>'
         )
-    if link.label and not (crowded and tall):
-        steep = abs(y1 - y0) > abs(x1 - x0)
-        shift_x, shift_y = (14.0, 4.0) if steep else (0.0, -14.0)
-        anchor = "start" if steep else "middle"
-        parts.append(
-            f'<text class="rate" text-anchor="{anchor}" x="{middle_x + shift_x:.1f}" '
-            f'y="{middle_y + shift_y:.1f}">{escape(link.label)}</text>'
-        )
+    if rate is not None:
+        parts.append(_text("rate", link.label, rate))
     return f"<g><title>{title}</title>{''.join(parts)}</g>"
 
 
-def _node(node: NodeMark, at: Mapping[NodeId, tuple[float, float]], *, tall: bool) -> str:
+def _node(node: NodeMark, at: Mapping[NodeId, tuple[float, float]], name: Spot | None) -> str:
     x, y = at[node.name]
     title = escape(f"{node.name}: {node.state}" + (f"; {node.reason}" if node.reason else ""))
     if node.role == "station":
-        points = f"{x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x - 6:.1f},{y:.1f}"
+        reach = STATION_RADIUS
+        points = (
+            f"{x:.1f},{y - reach:.1f} {x + reach:.1f},{y:.1f} {x:.1f},{y + reach:.1f} {x - reach:.1f},{y:.1f}"
+        )
         return f'<g><title>{title}</title><polygon class="station node--{node.tone}" points="{points}"/></g>'
-    radius = 11 if node.role == "end" else 9
     shape = (
-        f'<circle class="node node--{node.role} node--{node.tone}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
+        f'<circle class="node node--{node.role} node--{node.tone}" cx="{x:.1f}" cy="{y:.1f}" '
+        f'r="{RADIUS.get(node.role, STATION_RADIUS):g}"/>'
     )
     sign = SIGNS.get(node.tone)
     if sign is not None:
         shape += f'<text class="node__sign" x="{x:.1f}" y="{y + 5:.1f}">{sign}</text>'
-    label = escape(node.name.replace("_", " "))
-    if tall:
-        left = x > TALL[0] * 0.62
-        place = (
-            f'text-anchor="{"end" if left else "start"}" x="{x - 17 if left else x + 17:.1f}" y="{y + 4:.1f}"'
-        )
-    else:
-        place = f'text-anchor="middle" x="{x:.1f}" y="{y + 28:.1f}"'
-    return f'<g><title>{title}</title>{shape}<text class="node__name" {place}>{label}</text></g>'
+    if name is not None:
+        shape += _text("node__name", _said(node.name), name)
+    return f"<g><title>{title}</title>{shape}</g>"
+
+
+def _said(node: NodeId) -> str:
+    return node.replace("_", " ")
+
+
+def _text(kind: str, text: str, spot: Spot) -> str:
+    where = f'text-anchor="{spot.anchor}" x="{spot.x:.1f}" y="{spot.y:.1f}"'
+    return f'<text class="{kind}" {where}>{escape(text)}</text>'
