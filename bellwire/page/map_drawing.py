@@ -145,7 +145,7 @@ def _spots(
             circles.append((middle, SIGN_RADIUS))
         length = hypot(x1 - x0, y1 - y0)
         if link.label and length > 1e-9 and len(links) <= RATES_MAX:
-            # Only its length counts, so that places are found anew when a digit more is needed, and not before.
+            # Only its length counts: places are found anew when it needs another digit, and not before.
             normal = ((y0 - y1) / length, (x1 - x0) / length)
             labels[link.name] = Label(
                 "0" * len(link.label), middle, away=normal if normal[1] < 0 else (-normal[0], -normal[1])
