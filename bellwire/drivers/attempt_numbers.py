@@ -1,7 +1,7 @@
 """Numbers of attempts where a sequencer makes only some of them: its own, and those of the network.
 
-Owns the translation. A device numbers from 0 the attempts that it makes; the network numbers every period from
-the start of the run, made or not. Refuses to know time, lanes and devices: a number is a number.
+Owns the translation. A device numbers from 0 the attempts that it makes; the network numbers every period
+from the start of the run, made or not. Refuses to know time, lanes and devices: a number is a number.
 """
 
 from __future__ import annotations

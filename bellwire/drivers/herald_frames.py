@@ -44,7 +44,7 @@ class Frame:
     slots: tuple[FrameSlot, ...]
 
     def edge_ns(self, attempt: int, period_ns: int) -> int:
-        """Where an attempt begins, from the start of the first frame; `period_ns`: of the device's attempts."""
+        """Where an attempt begins, from the start of the first frame; `period_ns`: of the device."""
         frames, within = divmod(attempt, sum(slot.attempts for slot in self.slots))
         offset_ns = frames * self.length_ns
         for slot in self.slots:

@@ -1,11 +1,11 @@
 """The slots of a network schedule as the frame of a heralding FPGA, and the numbers of the attempts in it.
 
-Owns the way from the turns that a schedule grants to a link to what its station's sequencer is told: it makes
-the attempts that both ends of the link make, and no others. Refuses the choice of slots (planner/calendar) and
-register values (drivers/herald_frames.py).
+Owns the way from the turns that a schedule grants to a link to what its station's sequencer is told: it
+makes the attempts that both ends of the link make, and no others. Refuses the choice of slots
+(planner/calendar) and register values (drivers/herald_frames.py).
 
-Lanes take turns within an attempt, so the device makes `lanes` attempts for each of the link. The frame begins
-with the first window of a cycle; what lies before it belongs to the start delay of the run.
+Lanes take turns within an attempt, so the device makes `lanes` attempts for each of the link. The frame
+begins with the first window of a cycle; what lies before it belongs to the start delay of the run.
 """
 
 from dataclasses import replace
@@ -42,11 +42,16 @@ def table_of(link: LinkSettings) -> SlotTable | None:
 def with_slots(settings: HeraldSettings, link: LinkSettings) -> HeraldSettings:
     """An analyser's settings with the frame of its link's slots.
 
-    Raises ConfigError when the slots need more rows than the device has.
+    Raises ConfigError when the slots need more rows than the device has, or have no ends.
     """
     table = table_of(link)
     if table is None:
         return settings
+    if not link.click_delay_ns + max(link.herald_delay_ns) + link.turn_guard_ns:
+        raise ConfigError(
+            f"attempts of link {link.link} are decided as they begin, and one would lie on the end of each "
+            "slot; give the schedule a clock_sigma_us above 0"
+        )
     slots = tuple(slot for row in table.rows for slot in _device_slots(row, link.lanes))
     if len(slots) > SLOTS:
         raise ConfigError(
