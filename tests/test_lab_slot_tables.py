@@ -57,22 +57,22 @@ def no_change(sections: dict[str, Any]) -> None:
     [
         (
             as_fast_as_can_be,
-            r"lab\.yaml:1: schedule: slots of 50 ms have no whole number of attempts of ann-hub, whose period "
-            r"of 60 us would become 80 us; give slot_ms another value, such as a multiple of 60 us; periods of "
-            r"its station's FPGA are multiples of 32 ns",
+            r"lab\.yaml:1: schedule: slots of 50 ms have no whole number of attempts of ann-hub, whose "
+            r"period of 60 us would become 80 us; give slot_ms another value, such as a multiple of 60 us; "
+            r"periods of its station's FPGA are multiples of 32 ns",
         ),
         (
             every_other_slot,
-            r"lab\.yaml:1: schedule: s1 cannot execute the slots of ann-hub: the 80 windows of link ann-hub in "
-            r"a cycle need 80 rows of .*; the slot table of its station s1 has 64: give fewer and longer slots",
+            r"lab\.yaml:1: schedule: s1 cannot execute the slots of ann-hub: the 80 windows of link ann-hub "
+            r"in a cycle need 80 rows of .*; the slot table of its station s1 has 64: give fewer and longer",
         ),
         (
             very_long,
-            r"s1 cannot execute the slots of ann-hub: a frame of 5000000000 ticks, the device counts",
+            r"s1 cannot execute the slots of ann-hub: a frame of 5000000000 ticks, the device",
         ),
         (
             never_apart,
-            r"attempts of link ann-hub are decided as they begin.*give the schedule a clock_sigma_us",
+            r"attempts of link ann-hub are decided as they begin.* a clock_sigma_us above 0",
         ),
     ],
     ids=lambda one: one.__name__ if callable(one) else "",
@@ -94,7 +94,7 @@ def test_the_shipped_lab_has_a_table_for_every_station(tmp_path: Path) -> None:
 
 
 def test_periods_are_lengthened_to_whole_ticks_of_every_lane(tmp_path: Path) -> None:
-    """50 ms hold 128 periods of 390.625 us, a quarter of which is no whole number of 8 ns, or 125 of 400 us."""
+    """50 ms hold 128 times 390.625 us, a quarter of which is no whole number of 8 ns, or 125 times 400 us."""
 
     def odd(sections: dict[str, Any]) -> None:
         for link in sections["links"].values():
@@ -106,7 +106,7 @@ def test_periods_are_lengthened_to_whole_ticks_of_every_lane(tmp_path: Path) -> 
 
     lab = loaded(tmp_path, odd)
     assert {link.period_ns for link in lab.network.links.values()} == {400_000}
-    with pytest.raises(ConfigError, match="of ann-hub, whose period of 390.624 us would become 50000 us"):
+    with pytest.raises(ConfigError, match=r"of ann-hub, whose period of 390\.624 us would become 50000 us"):
         loaded(tmp_path, three_lanes)
 
 
