@@ -110,11 +110,11 @@ async def test_a_table_that_was_changed_in_a_run_is_not_judged_by_the_times_of_t
     async with a_desk() as desk:
         await desk.run(PAUSED)
         assert await click_at(desk, 4) == 1
-        longer = replace(FRAME, slots=(replace(FRAME.slots[0], gap_ns=6 * PERIOD_NS), *FRAME.slots[1:]))
-        longer = replace(longer, slots=(longer.slots[0], replace(longer.slots[1], gap_ns=9 * PERIOD_NS)))
+        fewer = replace(FRAME.slots[0], attempts=2, gap_ns=7 * PERIOD_NS)
+        other = replace(FRAME, slots=(fewer, replace(FRAME.slots[1], gap_ns=9 * PERIOD_NS)))
         desk.step_ns = PERIOD_NS // 4
-        await desk.driver.configure(replace(PAUSED, frame=longer))
-        assert desk.core.registers.value("SLOT_GAP", 0) == 6 * PERIOD_NS // 8
+        await desk.driver.configure(replace(PAUSED, frame=other))
+        assert desk.core.registers.value("SLOT_GAP", 0) == 7 * PERIOD_NS // 8
         later = (desk.now_ns - START_S * S - 4 * PERIOD_NS) // (20 * PERIOD_NS) * 20 + 24
         assert await click_at(desk, later + 9) == 1
         assert desk.driver.link.is_open
