@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from bellwire.cli.schedule import document_of
 from bellwire.core.errors import ConfigError
 from bellwire.labs import Lab, load_lab
 from bellwire.labs.slot_tables import period_steps_ns
-from bellwire.runtime.slot_frames import attempt_numbers
+from bellwire.runtime.slot_frames import attempt_numbers, table_of
 
 LABS = Path(__file__).parents[1] / "lab_configs"
 
@@ -117,3 +118,14 @@ def test_stations_without_an_fpga_have_no_table_and_periods_as_before(tmp_path: 
     lab = loaded(tmp_path, scheduled, "tagger_heralded_link")
     assert lab.schedule is not None
     assert period_steps_ns(lab._file) == {}
+
+
+def test_the_table_that_people_are_shown_is_the_one_that_stations_execute(tmp_path: Path) -> None:
+    lab = loaded(tmp_path, no_change)
+    assert lab.schedule is not None
+    shown = document_of(lab, lab.schedule)["links"]
+    for name, link in lab.network.links.items():
+        table = table_of(link)
+        assert table is not None
+        rows = [{"attempts": row.attempts, "gap_ns": row.gap_ns} for row in table.rows]
+        assert shown[name]["table"] == {"starts_ns": table.starts_ns, "rows": rows}
