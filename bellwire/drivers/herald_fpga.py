@@ -140,6 +140,8 @@ class HeraldFpga(FramedInstrument):
         tables = {"LUT": table} if fine is None else {"LUT": table, "FINE": fine}
         frame = settings.frame
         boundary_ns = settings.link_period_ns if frame is None else frame.length_ns
+        if self._run_short is None and await self.bank.fixed_differ(values):
+            await self.stop()  # of an earlier life: nobody hears of that run, and it would refuse the values
         await self.bank.assert_all(values, tables, boundary_ns / SECOND_NS)
 
     # -- runs -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 
 from bellwire.drivers.faults import DeviceError
 from bellwire.drivers.framing import FrameType
+from bellwire.drivers.herald_fpga import HeraldFpga
 from bellwire.drivers.herald_frames import Frame, FrameSlot
 from bellwire.simulator_backend.devices.faults import Fault
 from tests.drivers.desk import PERIOD_NS, SETTINGS, START_S, Desk, S, a_desk
@@ -104,6 +105,29 @@ async def test_a_device_that_executes_another_table_ends_the_run_before_a_herald
         assert fault is not None
         assert isinstance(fault.result(), DeviceError)
         assert f"attempt {seen} began" in str(fault.result())
+
+
+async def test_a_run_of_an_earlier_life_does_not_keep_another_schedule_out() -> None:
+    """Killed with its run going on, a station comes back with slots that begin elsewhere."""
+    async with a_desk() as desk:
+        await desk.run(PAUSED)
+        await desk.driver.close()
+        desk.step_ns = PERIOD_NS // 4
+        desk.driver = HeraldFpga("station", "/desk", serial_number="5", framed=desk.driver.link.settings)
+        await desk.driver.connect()
+        await desk.driver.configure(PAUSED)
+        assert desk.core.run.is_active  # it keeps what is there already
+        await desk.driver.configure(replace(PAUSED, start_delay_ns=6 * PERIOD_NS))
+        assert not desk.core.run.is_active
+        assert desk.core.registers.value("START_DELAY") == 6 * PERIOD_NS // 8
+
+
+async def test_the_own_run_is_not_ended_for_another_schedule() -> None:
+    async with a_desk() as desk:
+        await desk.run(PAUSED)
+        with pytest.raises(DeviceError, match="busy"):
+            await desk.driver.configure(replace(PAUSED, start_delay_ns=6 * PERIOD_NS))
+        assert desk.core.run.is_active
 
 
 async def test_a_table_that_was_changed_in_a_run_is_not_judged_by_the_times_of_the_one_before() -> None:
