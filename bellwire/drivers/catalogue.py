@@ -31,6 +31,7 @@ CATALOGUE: tuple[DriverCard, ...] = (
         notes=(
             "device and driver share one register map (docs/registers_herald_fpga.md) and compare its hash",
             "an attempt that nobody decided (loss, overrun, lost clock, reset) is unknown, never a fail",
+            "under a network schedule its slot table makes the attempts of granted slots only",
         ),
     ),
     DriverCard(

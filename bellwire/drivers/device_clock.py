@@ -28,10 +28,14 @@ class Clock:
             raise ConfigError(f"{what} = {duration_ns} ns is not a multiple of the tick of {self.tick_fs} fs")
         return ticks
 
+    @property
+    def step_ns(self) -> int:
+        """The shortest span of whole ticks that is whole ns too."""
+        return lcm(self.tick_fs, FS_PER_NS) // FS_PER_NS
+
     def whole_ticks_ns(self, duration_ns: int) -> int:
         """The longest span of whole ticks and whole ns up to `duration_ns`."""
-        step_ns = lcm(self.tick_fs, FS_PER_NS) // FS_PER_NS
-        return duration_ns - duration_ns % step_ns
+        return duration_ns - duration_ns % self.step_ns
 
     def fine(self, duration_ns: int) -> int:
         """Nearest count of fine units."""

@@ -25,6 +25,7 @@ from bellwire.drivers.frames import (
     RecordKind,
 )
 from bellwire.drivers.herald_counters import HeraldCounters
+from bellwire.drivers.herald_frames import Frame
 from bellwire.drivers.herald_registers import HeraldRegisters
 from bellwire.drivers.herald_settings import FAIL, INVALID, HeraldSettings
 from bellwire.drivers.instrument import Backoff, InstrumentState
@@ -69,8 +70,9 @@ class HeraldFpga(FramedInstrument):
     Callbacks, in the loop, in this order for any sub-attempt: `on_record(HeraldRecord)`, then
     `on_lost(run_short, first, last, count)` for ranges that are UNKNOWN (never fail; a record that arrived
     stands), then `on_bound(run_short, decided_to)`: everything up to sub-attempt decided_to without record or
-    loss has failed. `on_reset()`: the device lost its state; the run is over; the configuration is asserted
-    anew by itself.
+    loss has failed. With a frame, numbers are those of the sub-attempts that are made (attempt_numbers.py),
+    and a bound is told again, from -1 on, while none is made: a pause is not silence. `on_reset()`: the
+    device lost its state; the run is over; the configuration is asserted anew by itself.
     """
 
     model = "herald_fpga"
@@ -103,6 +105,7 @@ class HeraldFpga(FramedInstrument):
         self._settings: HeraldSettings | None = None
         self._epoch_s: int | None = None
         self._run_short: int | None = None
+        self._run_frame: Frame | None = None
         self._time_base: TimeBase | None = None
         self._gap_open = False
         self._gap_end: int | None = None
@@ -137,6 +140,8 @@ class HeraldFpga(FramedInstrument):
         tables = {"LUT": table} if fine is None else {"LUT": table, "FINE": fine}
         frame = settings.frame
         boundary_ns = settings.link_period_ns if frame is None else frame.length_ns
+        if self._run_short is None and await self.bank.fixed_differ(values):
+            await self.stop()  # of an earlier life: nobody hears of that run, and it would refuse the values
         await self.bank.assert_all(values, tables, boundary_ns / SECOND_NS)
 
     # -- runs -----------------------------------------------------------------------------------------------
@@ -160,6 +165,7 @@ class HeraldFpga(FramedInstrument):
         await self._set("ARM_PPS", epoch_s)
         self.counters = HeraldCounters()
         self._run_short, self._epoch_s = run_short, epoch_s
+        self._run_frame = self._settings.frame
         self._gap_open, self._gap_end = False, None
         await self._set("CTRL", self._settings.control())
 
@@ -237,15 +243,13 @@ class HeraldFpga(FramedInstrument):
     def _began_in_time(self, attempt: int, stamp_ns: int, clock: Clock) -> bool:
         """Whether the stamp of an attempt is where the nodes believe it; ends the run when it is not."""
         settings = self._settings
-        if (
-            settings is None
-            or settings.external_trigger
-            or settings.frame is not None
-            or self._epoch_s is None
-        ):
+        if settings is None or settings.external_trigger or self._epoch_s is None:
             return True
-        period_ns = settings.link_period_ns // settings.lanes
-        due_ns = self._epoch_s * SECOND_NS + settings.start_delay_ns + attempt * period_ns
+        period_ns, frame = settings.link_period_ns // settings.lanes, settings.frame
+        if frame != self._run_frame:
+            return True  # since it was changed within the run, numbers follow from when that was
+        since_ns = attempt * period_ns if frame is None else frame.edge_ns(attempt, period_ns)
+        due_ns = self._epoch_s * SECOND_NS + settings.start_delay_ns + since_ns
         if abs(stamp_ns - due_ns) * FS_PER_NS <= 2 * clock.tick_fs:
             return True
         self._end_run(
@@ -291,6 +295,13 @@ class HeraldFpga(FramedInstrument):
         )
         return True
 
+    def _is_pause(self, bound: Bound) -> bool:
+        """Whether a bound of a run with a frame says only that nothing was made since the last one."""
+        if self._run_frame is None or bound.run_short != self._run_short or self._epoch_s is None:
+            return False
+        decided = 0 if bound.decided_to is None else bound.decided_to + 1
+        return bound.pps_count >= self._epoch_s and decided == self.counters.decided
+
     def _take_lost(self, lost: Lost) -> None:
         if lost.kind != RecordKind.DECISION:
             return
@@ -320,6 +331,9 @@ class HeraldFpga(FramedInstrument):
             self._gap_open, self._gap_end = True, None
             self._lost_heard = bound.lost - self._lost_told
         decided_to, run_short = bound.decided_to, bound.run_short
+        if self._is_pause(bound):
+            self.on_bound(run_short, self.counters.decided - 1)
+            return
         if decided_to is None or run_short != self._run_short or decided_to < self.counters.decided:
             return
         if self._gap_open:

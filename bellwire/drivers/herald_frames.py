@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from bellwire.core.errors import ConfigError
 from bellwire.drivers.device_clock import Clock
 from bellwire.drivers.regmap import RegisterMap
+
+ATTEMPTS_MAX: Final = 0xFFFF
+"""Of one slot: the width of its field."""
+TICKS_MAX: Final = 0xFFFF_FFFF
+"""Of a frame and of a start delay: the width of their registers, 34 s of 8 ns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,17 @@ class Frame:
 
     length_ns: int
     slots: tuple[FrameSlot, ...]
+
+    def edge_ns(self, attempt: int, period_ns: int) -> int:
+        """Where an attempt begins, from the start of the first frame; `period_ns`: of the device."""
+        frames, within = divmod(attempt, sum(slot.attempts for slot in self.slots))
+        offset_ns = frames * self.length_ns
+        for slot in self.slots:
+            if within < slot.attempts:
+                break
+            within -= slot.attempts
+            offset_ns += slot.attempts * period_ns + slot.gap_ns
+        return offset_ns + within * period_ns
 
 
 class OutputSource(IntEnum):
@@ -70,12 +87,14 @@ def frame_registers(
         raise ConfigError(f"a frame of {len(frame.slots)} slots, the device has 1 .. {slots}")
     fields = register_map["SLOT"].fields
     length = clock.ticks(frame.length_ns, "frame length_ns")
+    if length > TICKS_MAX:
+        raise ConfigError(f"a frame of {length} ticks, the device counts {TICKS_MAX}; use a shorter one")
     values: dict[tuple[str, int], int] = {("FRAME_LEN", 0): length}
     used = 0
     for index in range(slots):
         slot = frame.slots[index] if index < len(frame.slots) else FrameSlot(link=0, attempts=0)
-        if index < len(frame.slots) and not 1 <= slot.attempts <= 0xFFFF:
-            raise ConfigError(f"slot {index}: attempts = {slot.attempts} is outside 1 .. {0xFFFF}")
+        if index < len(frame.slots) and not 1 <= slot.attempts <= ATTEMPTS_MAX:
+            raise ConfigError(f"slot {index}: attempts = {slot.attempts} is outside 1 .. {ATTEMPTS_MAX}")
         if not 0 <= slot.link <= 0xFF:
             raise ConfigError(f"slot {index}: link = {slot.link} is outside 0 .. 255")
         if not 0 <= slot.bank <= 1:

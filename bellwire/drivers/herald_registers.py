@@ -99,6 +99,11 @@ class HeraldRegisters:
         if table_wrong is not None:
             raise DeviceError(self._link.name, f"the table {table_wrong} reads back differently")
 
+    async def fixed_differ(self, values: Mapping[Key, int]) -> bool:
+        """Whether the device has another value in a register that an active run keeps as it is."""
+        fixed = {key: value for key, value in values.items() if key[0] in FIXED_IN_RUN}
+        return await self._differs(fixed) is not None
+
     async def _differs(self, values: Mapping[Key, int]) -> tuple[Key, int] | None:
         kept = await read_registers(self._link, values)
         return next(((key, kept[key]) for key in values if kept[key] != values[key]), None)

@@ -14,7 +14,13 @@ from typing import Final
 from bellwire.core.errors import ConfigError
 from bellwire.core.settings import Architecture
 from bellwire.drivers.device_clock import Clock
-from bellwire.drivers.herald_frames import Frame, OutputPulse, frame_registers, output_registers
+from bellwire.drivers.herald_frames import (
+    TICKS_MAX,
+    Frame,
+    OutputPulse,
+    frame_registers,
+    output_registers,
+)
 from bellwire.drivers.regmap import load_map
 
 PIPELINE_TICKS = 4
@@ -175,10 +181,13 @@ class HeraldSettings:
                 f"link_period_ns / lanes is {period} ticks, must exceed decide_ns + {DECISION_TICKS} ticks = "
                 f"{decide + DECISION_TICKS}; use fewer lanes or decide earlier"
             )
+        start_delay = clock.ticks(self.start_delay_ns, "start_delay_ns")
+        if not 0 <= start_delay <= TICKS_MAX:
+            raise ConfigError(f"start_delay_ns is {start_delay} ticks, outside 0 .. {TICKS_MAX}")
         values: dict[tuple[str, int], int] = {
             ("PERIOD", 0): period,
             ("LANES", 0): self.lanes,
-            ("START_DELAY", 0): clock.ticks(self.start_delay_ns, "start_delay_ns"),
+            ("START_DELAY", 0): start_delay,
             ("DECIDE", 0): decide,
             ("COINC", 0): clock.fine(self.coincidence_ns),
         }

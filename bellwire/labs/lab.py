@@ -36,6 +36,7 @@ from bellwire.labs.optics import (
 )
 from bellwire.labs.request_terms import request_of
 from bellwire.labs.schedule import NetworkSchedule, scheduled
+from bellwire.labs.slot_tables import check_slot_tables, period_steps_ns
 from bellwire.labs.storage import lifetimes_s, memory_times_ns
 from bellwire.labs.stores import with_stores
 from bellwire.labs.switches import with_switches
@@ -211,7 +212,8 @@ def build_lab(file: models.LabFile, *, path: str | None = None, live: bool = Fal
     requests = tuple(request_of(file, request) for request in file.requests)
     schedule: NetworkSchedule | None = None
     if file.schedule is not None:
-        network, requests, schedule = scheduled(file.schedule, network, requests)
+        network, requests, schedule = scheduled(file.schedule, network, requests, period_steps_ns(file))
+        check_slot_tables(file, network)
     return Lab(
         name=file.lab,
         description=file.description,

@@ -65,16 +65,21 @@ class NetworkSchedule:
 
 
 def scheduled(
-    section: ScheduleSection, network: NetworkSettings, requests: tuple[EntanglementRequest, ...]
+    section: ScheduleSection,
+    network: NetworkSettings,
+    requests: tuple[EntanglementRequest, ...],
+    steps_ns: Mapping[LinkId, int],
 ) -> tuple[NetworkSettings, tuple[EntanglementRequest, ...], NetworkSchedule]:
     """The network under its schedule, and the requests with the routes on which they have slots.
+
+    steps_ns: of links whose hardware knows only periods that are multiples of this.
 
     Raises:
         ConfigError: another package's order of requests is at fault.
         LocalMisuse: values that do not go together, such as a slot shorter than the attempts of a link need.
     """
     frame = Frame(round(section.slot_ms * 1e6), section.slots)
-    network = _in_whole_periods(frame, network)
+    network = _in_whole_periods(frame, network, steps_ns)
     owner = section.owner or next(name for name, node in network.nodes.items() if node.role != "station")
     needs = with_owners(needs_of(section, network, owner), owner)
     try:
@@ -124,19 +129,24 @@ def scheduled(
 # ---- what links need
 
 
-def _in_whole_periods(frame: Frame, network: NetworkSettings) -> NetworkSettings:
+def _in_whole_periods(
+    frame: Frame, network: NetworkSettings, steps_ns: Mapping[LinkId, int]
+) -> NetworkSettings:
     """Attempt periods of which a slot has a whole number: slots then begin with an attempt, for ever."""
     links: dict[LinkId, LinkSettings] = {}
     for name, link in network.links.items():
+        step_ns = steps_ns.get(name, 1)
         count = max(1, frame.slot_ns // link.period_ns)
-        while frame.slot_ns % count:
+        while count > 1 and (frame.slot_ns % count or frame.slot_ns // count % step_ns):
             count -= 1
         period_ns = frame.slot_ns // count
-        if period_ns > STRETCH_MAX * link.period_ns:
+        if period_ns > STRETCH_MAX * link.period_ns or period_ns % step_ns:
+            least_ns = -(-link.period_ns // step_ns) * step_ns
+            ticks = "" if step_ns == 1 else f"; periods of its station's FPGA are multiples of {step_ns} ns"
             raise LocalMisuse(
                 f"schedule: slots of {frame.slot_ns / 1e6:g} ms have no whole number of attempts of {name}, "
                 f"whose period of {link.period_ns / 1e3:g} us would become {period_ns / 1e3:g} us; give "
-                "slot_ms another value, such as a multiple of the period"
+                f"slot_ms another value, such as a multiple of {least_ns / 1e3:g} us{ticks}"
             )
         # Turns that nodes would agree on among themselves mean nothing here, to predictions either.
         links[name] = msgspec.structs.replace(link, period_ns=period_ns, turn_ns=0, turns=1)

@@ -43,6 +43,7 @@ from bellwire.core.events import (
 from bellwire.core.ids import LinkId, NodeId
 from bellwire.core.settings import LinkSettings, NetworkSettings
 from bellwire.core.units import NS_PER_S
+from bellwire.drivers.attempt_numbers import AttemptNumbers, decided_to, lost_range, network_number
 from bellwire.drivers.faults import OperationRefused
 from bellwire.drivers.framing import spoken
 from bellwire.drivers.herald_fpga import HeraldRecord
@@ -357,8 +358,11 @@ class StationBindings:
         watch: DeviceWatch,
         feed: Callable[[Event], None],
         health: Health,
+        numbers: AttemptNumbers | None = None,
     ) -> None:
+        """numbers: which attempts of a cycle of turns the analyser makes; None: all."""
         self._link = link
+        self._numbers = numbers
         self._analyser = analyser
         self._feed = feed
         self._health = health
@@ -377,6 +381,12 @@ class StationBindings:
             raise LocalMisuse(
                 f"run {order.run} begins at {order.epoch_ns} ns: hardware is armed on whole seconds"
             )
+        cycle_ns = self._link.turn_ns * self._link.turns
+        if self._numbers is not None and order.epoch_ns % cycle_ns:
+            # As if the device had refused it: the ends give the run up when the station stays silent.
+            problem = f"it begins {order.epoch_ns % cycle_ns} ns after the start of a cycle of its slots"
+            self._health.count("device_order_failed_start_run", run=order.run, problem=problem)
+            return
         short = self._runs.short_of(order.link, order.run)
 
         async def start() -> None:
@@ -403,6 +413,8 @@ class StationBindings:
         if run is None:
             return
         attempt, lane = divmod(record.sub_attempt, self._link.lanes)
+        if self._numbers is not None:
+            attempt = network_number(self._numbers, attempt)
         # Lanes take turns within an attempt; the network counts all of them from the attempt's beginning, as
         # the
         # memories' stamps do.
@@ -419,14 +431,18 @@ class StationBindings:
             )
         )
 
-    def _on_bound(self, run_short: int, decided_to: int) -> None:
+    def _on_bound(self, run_short: int, sub_attempt: int) -> None:
         run = self._run(run_short)
-        attempt = (decided_to + 1) // self._link.lanes - 1  # an attempt is decided when all its lanes are
+        attempt = (sub_attempt + 1) // self._link.lanes - 1  # an attempt is decided when all its lanes are
+        if self._numbers is not None:
+            attempt = decided_to(self._numbers, attempt)
         if run is not None and attempt >= 0:
             self._feed(StationDecided(link=self._link.link, run=run, attempt=attempt))
 
     def _on_lost(self, run_short: int, first: int, last: int, _count: int) -> None:
         run = self._run(run_short)
         if run is not None:
-            lanes = self._link.lanes
-            self._feed(StationLost(link=self._link.link, run=run, first=first // lanes, last=last // lanes))
+            begin, end = first // self._link.lanes, last // self._link.lanes
+            if self._numbers is not None:
+                begin, end = lost_range(self._numbers, begin, end)
+            self._feed(StationLost(link=self._link.link, run=run, first=begin, last=end))

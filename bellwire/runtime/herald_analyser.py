@@ -12,7 +12,8 @@ from bellwire.drivers.herald_fpga import HeraldRecord
 
 class HeraldAnalyser(Protocol):
     """Callbacks in the loop, for any sub-attempt in this order: `on_record`, `on_lost(run_short, first, last,
-    count)`, `on_bound(run_short, decided_to)`; `on_reset` when a run was forgotten.
+    count)`, `on_bound(run_short, decided_to)`; `on_reset` when a run was forgotten. Numbers are those of the
+    sub-attempts that it makes.
     """
 
     on_record: Callable[[HeraldRecord], None]

@@ -30,6 +30,7 @@ from bellwire.runtime.device_watch import DeviceWatch
 from bellwire.runtime.equipment import AppliedSettings, NodeEquipment, device_path
 from bellwire.runtime.health import Health
 from bellwire.runtime.lab_words import CompositeEntry, EquipmentEntry, HeraldInputs, InstrumentEntry
+from bellwire.runtime.slot_frames import attempt_numbers, with_slots
 from bellwire.runtime.switch_bindings import SwitchBindings
 
 SAFE_STATE_S = 1.0
@@ -146,15 +147,16 @@ class NodeInstruments:
                     await instrument.configure(self._memory_settings())
                 case HeraldFpga() | TaggerHerald():
                     link = self._link()
-                    await instrument.configure(
-                        settings_for_travel(
-                            link.period_ns,
-                            link.lanes,
-                            link.click_delay_ns,
-                            architecture=link.architecture,
-                            window_ns=self._herald_window_ns,
-                        )
+                    settings = settings_for_travel(
+                        link.period_ns,
+                        link.lanes,
+                        link.click_delay_ns,
+                        architecture=link.architecture,
+                        window_ns=self._herald_window_ns,
                     )
+                    if isinstance(instrument, HeraldFpga):
+                        settings = with_slots(settings, link)
+                    await instrument.configure(settings)
                 case Dg645():
                     await instrument.configure(_trigger_settings(self._link()))
                 case _:
@@ -192,7 +194,10 @@ class NodeInstruments:
             else:
                 analyser = self._tagger_herald(name, entry.inputs, expected)
             self._analyser = analyser
-            station_bindings = StationBindings(self._link(), analyser, watch, self._feed, self._health)
+            numbers = attempt_numbers(self._link()) if isinstance(analyser, HeraldFpga) else None
+            station_bindings = StationBindings(
+                self._link(), analyser, watch, self._feed, self._health, numbers
+            )
             self._keep(entry.role, analyser, watch)
             self._bindings.append(station_bindings)
             self.orders = station_bindings

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from bellwire.core.effects import (
@@ -35,6 +36,7 @@ from bellwire.core.events import (
     StationLost,
 )
 from bellwire.core.settings import LinkSettings, NetworkSettings, NodeSettings
+from bellwire.drivers.attempt_numbers import AttemptNumbers
 from bellwire.drivers.faults import Disconnected, OperationRefused, OperationUnknown
 from bellwire.drivers.herald_fpga import HeraldFpga, HeraldRecord
 from bellwire.drivers.instrument import Condition, InstrumentState
@@ -572,6 +574,42 @@ async def test_a_station_tells_attempts_and_lanes_and_only_whole_attempts_as_dec
         StationLost(link="west", run=run, first=30, last=31),
     ]
     assert health.counts["station_record_of_unknown_run"] == 1
+
+
+async def test_a_station_that_attempts_in_slots_alone_numbers_all_periods_and_calls_pauses_decided() -> None:
+    """Of ten periods, the third to fifth and the ninth are made; lanes count within each."""
+    analyser, events, health = FakeAnalyser(), cast(list[Event], []), Health()
+    watch = DeviceWatch("station", events.append, health)
+    link = msgspec.structs.replace(NETWORK.links["west"], turn_ns=250_000_000, turns=4)
+    numbers = AttemptNumbers(10, ((2, 3), (8, 1)))
+    bindings = StationBindings(link, analyser, watch, events.append, health, numbers)
+    order = StartRun(link="west", run=8, epoch_ns=9 * SECOND_NS, period_ns=1_000_000, lanes=4)
+    bindings.carry_out(order)
+    await until(lambda: bool(analyser.runs), "the run")
+    analyser.on_bound(8, -1)
+    analyser.on_record(HeraldRecord(8, 4 * 3 + 1, 2, 0, 9_008_300_000))
+    analyser.on_bound(8, 4 * 3 - 2)
+    analyser.on_bound(8, 4 * 3 - 1)
+    analyser.on_lost(8, 4 * 2, 4 * 4 + 1, 10)
+    assert events == [
+        StationDecided(link="west", run=8, attempt=1),
+        StationHeralded(link="west", run=8, attempt=8, lane=1, code=2, at_ns=9_008_050_000, sigma_ns=1),
+        StationDecided(link="west", run=8, attempt=3),
+        StationDecided(link="west", run=8, attempt=7),
+        StationLost(link="west", run=8, first=4, last=12),
+    ]
+
+
+async def test_a_run_that_does_not_begin_with_a_cycle_of_slots_is_not_started_and_counted() -> None:
+    analyser, events, health = FakeAnalyser(), cast(list[Event], []), Health()
+    watch = DeviceWatch("station", events.append, health)
+    link = msgspec.structs.replace(NETWORK.links["west"], turn_ns=500_000_000, turns=4)
+    bindings = StationBindings(link, analyser, watch, events.append, health, AttemptNumbers(10, ((2, 3),)))
+    bindings.carry_out(StartRun(link="west", run=8, epoch_ns=9 * SECOND_NS, period_ns=1_000_000, lanes=4))
+    bindings.carry_out(StartRun(link="west", run=9, epoch_ns=10 * SECOND_NS, period_ns=1_000_000, lanes=4))
+    await until(lambda: bool(analyser.runs), "the run")
+    assert analyser.runs == [(9, 10)]
+    assert health.counts["device_order_failed_start_run"] == 1
 
 
 def test_a_machine_hears_at_once_of_an_instrument_that_is_not_ready_yet_and_once_only() -> None:

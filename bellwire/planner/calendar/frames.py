@@ -10,7 +10,7 @@ end.
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from bellwire.core.errors import ConfigError
 from bellwire.core.ids import LinkId, NodeId
@@ -98,7 +98,20 @@ def windows_of(slots: Iterable[int]) -> tuple[Window, ...]:
     return tuple(found)
 
 
-def attempts_in(frame: Frame, need: LinkNeed, slots: int) -> int:
+class AttemptTimes(Protocol):
+    """What the slot table of a link follows from; a LinkNeed has it."""
+
+    @property
+    def period_ns(self) -> int: ...
+
+    @property
+    def decided_ns(self) -> int: ...
+
+    @property
+    def guard_ns(self) -> int: ...
+
+
+def attempts_in(frame: Frame, need: AttemptTimes, slots: int) -> int:
     """Attempts of one lane in a window of so many slots, the first one at its start."""
     room_ns = slots * frame.slot_ns - need.decided_ns - need.guard_ns
     return room_ns // need.period_ns + 1 if room_ns >= 0 else 0
@@ -118,15 +131,22 @@ class SlotTable(NamedTuple):
     rows: tuple[SlotRow, ...]  # empty: the link attempts nothing
 
 
-def slot_table(frame: Frame, need: LinkNeed, granted: Sequence[int]) -> SlotTable:
-    """A row for each window; the pause until the next one, over the end of the cycle too, belongs to it."""
+def slot_table(frame: Frame, need: AttemptTimes, granted: Sequence[int]) -> SlotTable:
+    """A row for each window; the pause until the next one, over the end of the cycle too, belongs to it.
+
+    A slot has a whole number of periods. To both ends of the link, slots at the end of a cycle and at the
+    start of the next are one stretch: attempts go on over the end of the cycle then, without a guard.
+    """
     windows = windows_of(granted)
     if not windows:
         return SlotTable(0, ())
     starts_ns = [frame.span_ns(window)[0] for window in windows]
     ends_ns = [*starts_ns[1:], starts_ns[0] + frame.cycle_ns]
-    rows: list[SlotRow] = []
-    for window, start_ns, end_ns in zip(windows, starts_ns, ends_ns, strict=True):
-        attempts = attempts_in(frame, need, window.slots)
-        rows.append(SlotRow(attempts, end_ns - start_ns - attempts * need.period_ns))
+    counts = [attempts_in(frame, need, window.slots) for window in windows]
+    if windows[0].first == 0 and sum(windows[-1]) == frame.slots:
+        counts[-1] = windows[-1].slots * frame.slot_ns // need.period_ns
+    rows = [
+        SlotRow(attempts, end_ns - start_ns - attempts * need.period_ns)
+        for start_ns, end_ns, attempts in zip(starts_ns, ends_ns, counts, strict=True)
+    ]
     return SlotTable(starts_ns[0], tuple(rows))
