@@ -31,6 +31,7 @@ from bellwire.link_layer.agreement import QueueKeeper
 from bellwire.link_layer.creates import Creates
 from bellwire.link_layer.ground import Ground
 from bellwire.link_layer.lanes import Lanes
+from bellwire.link_layer.turns import attempts_in_turns
 from bellwire.link_layer.uses import LinkHandler
 
 MISSED_MAX: Final = 40.0
@@ -58,8 +59,8 @@ SEEN_MOST: Final = 200
 """With more than so many heralds, the older half is forgotten."""
 
 SILENCE_LEAST_NS: Final = 2 * NS_PER_S
-"""No verdict before a silence of this length, however fast the link: an order to attempt that has failed is
-given again with the next window, half a lease later."""
+"""No verdict before a silence of this length, nor of a cycle of turns, however fast the link: an order to
+attempt that has failed is given again with the next window, half a lease later."""
 
 SILENCE_FIRST_NS: Final = 4 * NS_PER_S
 """The same for a run of which no herald has come yet: instruments are being armed."""
@@ -132,7 +133,7 @@ class LinkWatch:
         if run != self._ground.book.run:
             return
         if first is not None:
-            self._tried += self._since + max(1, attempt - max(self._decided, first - 1))
+            self._tried += self._since + max(1, self._made(max(self._decided + 1, first), attempt))
             self._since = 0
             self._heralds += 1
             if self._heralds >= SEEN_LEAST and self._heralds / self._tried >= self._usual() / FILE_DOUBT:
@@ -148,7 +149,7 @@ class LinkWatch:
             return
         if not self.down:
             self._since += sum(
-                max(0, attempt - max(self._decided, first - 1))
+                self._made(max(self._decided + 1, first), attempt)
                 for first in self._own_leases()
                 if first is not None
             )
@@ -212,13 +213,20 @@ class LinkWatch:
 
     def _silent_for_long(self, now_ns: int) -> bool:
         least_ns = SILENCE_FIRST_NS if self._herald < 0 else SILENCE_LEAST_NS
+        least_ns = max(least_ns, self._ground.link.turn_ns * self._ground.link.turns)
         return now_ns - self._silent_since_ns >= least_ns
 
     def _attempts(self, leases: Iterable[int | None]) -> int:
         """Attempts of these leases that are decided, since the last herald."""
         return sum(
-            max(0, self._decided - max(first - 1, self._herald)) for first in leases if first is not None
+            self._made(max(first, self._herald + 1), self._decided) for first in leases if first is not None
         )
+
+    def _made(self, first: int, last: int) -> int:
+        """Attempts of a lane from `first` to `last` that lie in the turns of the link."""
+        book = self._ground.book
+        granted = book.windows[-1].granted if book.windows else ()
+        return attempts_in_turns(self._ground.link, granted, book.epoch_ns, first, last)
 
     def _expected(self, attempts: int) -> float:
         """Successes among so many attempts, were all as usual."""

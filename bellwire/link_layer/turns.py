@@ -20,6 +20,10 @@ EVER: Final = 1 << 62
 """A time later than all others."""
 
 
+CYCLES_COUNTED: Final = 64
+"""Cycles of which attempts are counted one stretch after the other."""
+
+
 class Stretch(NamedTuple):
     """Time that belongs to a link without a gap: turns that follow each other are one stretch."""
 
@@ -133,6 +137,28 @@ def span_in_turns(
                 return first, last
             first = max(first + 1, -((epoch_ns - stretch.end_ns) // period_ns))
     return None
+
+
+def attempts_in_turns(
+    link: LinkSettings, granted: tuple[int, ...], epoch_ns: int, first: int, last: int
+) -> int:
+    """How many attempts from `first` to `last` lie in granted turns; over many cycles to one attempt a
+    stretch."""
+    if last < first:
+        return 0
+    if not link.turn_ns or not granted or len(granted) == link.turns:
+        return last - first + 1
+    period_ns = link.period_ns
+    if (last - first) * period_ns > CYCLES_COUNTED * link.turn_ns * link.turns:
+        return round((last - first + 1) * duty_of(link, granted))
+    count, at = 0, first
+    while at <= last:
+        stretch = stretch_from(link, granted, epoch_ns + at * period_ns)
+        begin = max(at, -((epoch_ns - stretch.start_ns) // period_ns))
+        end = min(last, (stretch.end_ns - decision_ns(link) - epoch_ns) // period_ns)
+        count += max(0, end - begin + 1)
+        at = max(at + 1, -((epoch_ns - stretch.end_ns) // period_ns))
+    return count
 
 
 def duty_of(link: LinkSettings, granted: tuple[int, ...]) -> float:

@@ -11,6 +11,8 @@ from bellwire.core.settings import LinkSettings
 from bellwire.link_layer.agreement import frame_attempts
 from bellwire.link_layer.binding import entry_for
 from bellwire.link_layer.turns import (
+    CYCLES_COUNTED,
+    attempts_in_turns,
     check_turns,
     decision_ns,
     duty_of,
@@ -189,3 +191,28 @@ def test_requests_that_share_a_link_all_meet_its_turns() -> None:
         span = span_in_turns(link, [shared], 0, span[1] + 1)
     assert set(served) == {"p", "q", "r", "s"}
     assert max(served.values()) <= 1.1 * min(served.values())
+
+
+@given(
+    granted=GRANTED,
+    guard_ns=st.integers(0, 500_000),
+    period_ns=st.integers(60_000, 400_000),
+    epoch_ns=st.integers(0, 10**10),
+    first=st.integers(0, 2_000),
+    length=st.integers(0, 500),
+)
+def test_attempts_in_turns_are_counted_as_if_each_were_looked_at(
+    granted: tuple[int, ...], guard_ns: int, period_ns: int, epoch_ns: int, first: int, length: int
+) -> None:
+    link = turning(guard_ns=guard_ns, period_ns=period_ns)
+    last = first + length - 1
+    walked = sum(lies_in_turns(link, granted, epoch_ns, one) for one in range(first, last + 1))
+    assert attempts_in_turns(link, granted, epoch_ns, first, last) == walked
+
+
+def test_attempts_of_many_cycles_are_counted_by_the_share_of_the_link() -> None:
+    link = turning(guard_ns=25_000)  # a decision takes one attempt: the share is exact
+    cycle = link.turn_ns * link.turns // link.period_ns
+    exactly = attempts_in_turns(link, (1, 2, 4), 0, 0, CYCLES_COUNTED * cycle)
+    nearly = attempts_in_turns(link, (1, 2, 4), 0, 0, 10 * CYCLES_COUNTED * cycle)
+    assert nearly == pytest.approx(10 * exactly, rel=1e-3)

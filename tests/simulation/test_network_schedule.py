@@ -149,3 +149,25 @@ def test_a_request_that_is_not_admitted_ends_at_once_with_the_reason(tmp_path: P
     assert outcome.error == "the network schedule has no slot for greedy on ann-hub"
     assert not outcome.delivered_ns
     assert len(history.observer.outcomes["ann-cat"].delivered_ns) > 50
+
+
+def test_the_pauses_of_a_slow_schedule_are_no_darkness(tmp_path: Path) -> None:
+    """Each link has some quarters of a second in five seconds. A link attempts nothing in its pauses; a link
+    whose light goes out is found dark all the same, within two cycles."""
+    lab = lab_of(tmp_path, HUB.format(memory="", link=TEXTBOOK, slot_ms=250, slots=20, rate=20))
+    history = History(lab, 6)
+    history.host.run(20 * NS_PER_S)
+    assert downs(history) == dict.fromkeys(lab.network.links, 0)
+    history.host.change_link_at(20 * NS_PER_S, "ben-hub", success_probability=0.0)
+    history.host.run(31 * NS_PER_S)
+    assert downs(history) == {name: int(name == "ben-hub") for name in lab.network.links}
+
+
+def downs(history: History) -> dict[str, int]:
+    """How often each link was judged down, by its side 0."""
+    found: dict[str, int] = {}
+    for name, link in history.lab.network.links.items():
+        for part in history.node(link.nodes[0]).parts:
+            if isinstance(part, LinkService):
+                found[name] = part.ends[name].counters["downs"]
+    return found
