@@ -128,6 +128,7 @@ def _predictions(lab: "Lab") -> tuple[dict[str, Any], tuple[str, ...]]:
 def _corrections(lab: "Lab", request: "EntanglementRequest", latency_s: float) -> dict[str, Any] | None:
     """When the request is judged and how soon it is acted on, in seconds; None: it never is."""
     from bellwire.core.units import ns_from_s, s_from_ns
+    from bellwire.labs.schedule import SAMPLES_ENDLESS
     from bellwire.transport.corrections_window import Durations
 
     rules = lab.network.monitor
@@ -137,7 +138,7 @@ def _corrections(lab: "Lab", request: "EntanglementRequest", latency_s: float) -
     return {
         "rate_hz": request.rate_threshold_hz,
         "fidelity": request.fidelity_threshold,
-        "pairs": rules.samples_min,
+        "pairs": None if rules.samples_min >= SAMPLES_ENDLESS else rules.samples_min,
         "least_s": s_from_ns(durations.least),
         "cooldown_s": s_from_ns(durations.cooldown),
         "suspension_s": s_from_ns(durations.suspension),
@@ -296,8 +297,9 @@ def _watched(name: str, request: dict[str, Any]) -> str | None:
     noun = "pairs" if len(request["members"]) < 3 else "states"
     wanted = [f"{rule['rate_hz']:g} {noun}/s"] if rule["rate_hz"] else []
     wanted += [f"fidelity {rule['fidelity']:g}"] if rule["fidelity"] else []
+    count = "" if rule["pairs"] is None else f"{rule['pairs']} {noun} or "
     return (
-        f"{name} is held to {' and '.join(wanted)}: judged after {rule['pairs']} {noun} or "
+        f"{name} is held to {' and '.join(wanted)}: judged after {count}"
         f"{rule['least_s']:.3g} s, {rule['cooldown_s']:.3g} s between {', '.join(rule['ladder'])}"
     )
 

@@ -182,3 +182,10 @@ def test_the_guide_lists_every_group_and_every_group_is_read_somewhere() -> None
         assert re.search(rf'^(ENTRY_POINTS|GROUP)\b.*= "{group.name}"', source, re.MULTILINE), group.name
     read = set(re.findall(r'^(?:ENTRY_POINTS|GROUP)\b.*= "(bellwire\.\w+)"', source, re.MULTILINE))
     assert read == {group.name for group in GROUPS}
+
+
+def test_check_says_after_what_time_a_scheduled_request_is_judged_and_no_number_of_pairs() -> None:
+    told = run("check", "scheduled_hub").output
+    assert "ann-cat is held to 3 pairs/s: judged after 10 s, 20 s between" in told
+    document = json.loads(run("check", "scheduled_hub", "--json").output)
+    assert document["requests"]["ann-cat"]["corrections"]["pairs"] is None
