@@ -23,6 +23,9 @@ from bellwire.soak.order_rules import OrderRules
 STEPS_AT_ONCE_MAX = 20_000
 """Steps of all machines at one moment; more go round in a circle."""
 
+WAKES_NS, WAKES_MAX = 10_000_000, 2_000
+"""A node of a small lab is not woken more often within so long; one that is looks for what does not come."""
+
 LEDGER_EVERY = 400
 """Every so many steps the acting node's replica is compared with a fold made anew from its watermarks."""
 
@@ -97,6 +100,7 @@ class Invariants:
         self._swapped_at: dict[End, tuple[NodeId, int]] = {}
         self._moment_ns = -1
         self._steps_now = 0
+        self._wakes: dict[NodeId, tuple[int, int]] = {}  # since when, and how often
         self._host: VirtualHost | None = None
 
     def attach(self, host: VirtualHost) -> None:
@@ -143,6 +147,13 @@ class Invariants:
         self._steps_now += 1
         if self._steps_now > STEPS_AT_ONCE_MAX:
             raise Broken("time goes on", f"{self._steps_now} steps at {now_ns}, now {node}: {event}")
+        if type(event) is TimerFired:
+            since_ns, wakes = self._wakes.get(node, (now_ns, 0))
+            if now_ns - since_ns > WAKES_NS:
+                since_ns, wakes = now_ns, 0
+            self._wakes[node] = (since_ns, wakes + 1)
+            if wakes >= WAKES_MAX:
+                raise Broken("time goes on", f"{node} was woken {wakes} times since {since_ns}, now {now_ns}")
 
     # ---- what machines are told
 

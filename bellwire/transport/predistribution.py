@@ -54,6 +54,10 @@ REMOVED_MAX: Final = 1024
 LOOKS_DOUBLED_MAX: Final = 10
 """Doublings of the wait between two looks for a far half."""
 
+LOOK_LEAST_NS: Final = 100_000
+"""The first of these waits where word needs less time: between nodes at one place it needs none, and doublings
+of nothing would have a node look a million times in a second."""
+
 ACCOUNT: Final = 0
 """Tree number of slots in store: their label names no plan."""
 
@@ -186,7 +190,7 @@ class PreDistribution:
         if store is not None and not view.complete(end):
             # Its word may be lost, or its owner dead: then the ledger is asked again at growing intervals.
             looks = self._looked[end] = self._looked.get(end, -1) + 1
-            wait_ns = self._network.delay_ns(store.tail, self.node) + 1
+            wait_ns = max(LOOK_LEAST_NS, self._network.delay_ns(store.tail, self.node) + 1)
             self._later[end] = step.now_ns + (wait_ns << min(looks, LOOKS_DOUBLED_MAX))
             return
         if store is not None and not store.wants():

@@ -24,6 +24,7 @@ FOUND = {
     1299: "a node died within a fusion, which left a qubit in its memory all the same",
     1533: "the same as 952 after a crash",
     2094: "a request was ended by its duration and resumed from its suspension in one step",
+    2332: "nodes at one place looked a million times in a second for a half that came a millisecond later",
     3409: "a memory that was reset in the middle of a measurement reported an outcome",
     3610: "a tail settled what a head with a new disk knows nothing of",
 }
