@@ -55,8 +55,8 @@ LOOKS_DOUBLED_MAX: Final = 10
 """Doublings of the wait between two looks for a far half."""
 
 LOOK_LEAST_NS: Final = 100_000
-"""The first of these waits where word needs less time: between nodes at one place it needs none, and doublings
-of nothing would have a node look a million times in a second."""
+"""The first of these waits where word needs less time: between nodes at one place it needs none, and
+doublings of nothing would have a node look a million times in a second."""
 
 ACCOUNT: Final = 0
 """Tree number of slots in store: their label names no plan."""
