@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bellwire.api.extras import study_extra
-from bellwire.cli.exits import UNSUCCESSFUL
+from bellwire.cli.exits import INTERRUPTED, UNSUCCESSFUL
 from bellwire.cli.places import JsonOption, near
 from bellwire.cli.study_work import WorkersOption, told
 from bellwire.core.errors import ConfigError
@@ -52,7 +52,7 @@ def soak(
     """Run networks of 3 to 12 nodes in virtual time while messages are lost, nodes die and clocks jump.
 
     Rules are checked after every step and at the end. A failure is made as small as it gets, and told with
-    the command that plays it again.
+    the command that plays it again. Ctrl-C ends the run with what has been played by then.
     """
     from bellwire.core.registry import lookup
     from bellwire.soak.faults import PROFILES
@@ -75,6 +75,8 @@ def soak(
         _show(result, out)
     if result["violations"] or result.get("played_differently"):
         raise typer.Exit(UNSUCCESSFUL)
+    if result.get("interrupted"):
+        raise typer.Exit(INTERRUPTED)
 
 
 def _cases(first: int, seeds: int, profile: str, seconds: float, faults: str) -> "list[Case]":
@@ -124,7 +126,11 @@ def _show(result: dict[str, Any], out: Path | None) -> None:
     from bellwire.cli import show
 
     rows = [
-        ["histories", f"{result['seeds']} of {result['profile']}, from seed {result['first_seed']} on"],
+        [
+            "histories",
+            f"{result['seeds']} of {result['profile']}, from seed {result['first_seed']} on"
+            + (", then interrupted" if result["interrupted"] else ""),
+        ],
         ["simulated", f"{result['simulated_s']:g} s in {result['wall_s']:g} s, {result['workers']} at work"],
         ["steps checked", str(result["counts"].get("steps", 0))],
         ["pairs delivered", f"{result['pairs_delivered']}; none in {result['seeds_without_pairs']}"],

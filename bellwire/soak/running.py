@@ -43,41 +43,54 @@ def soak(
     cases: Sequence[Case], workers: int, tell: Callable[[int], None], failed: Callable[[Told], None]
 ) -> dict[str, Any]:
     """Play all cases; ready for JSON. `tell` is called with how many are done, `failed` with each failure as
-    soon as it is known, long before it has been made small."""
+    soon as it is known, long before it has been made small. A KeyboardInterrupt ends the run with what has
+    been played by then: failures as they are, and nothing is played again."""
     began_s = time.monotonic()
     sums = {name: Counter[str]() for name in ("fired", "counts", "statuses", "rules", "nodes")}
     peaks: Counter[str] = Counter()
     delivered = events = without_pairs = without_faults = 0
     failures: list[tuple[Case, Told]] = []
     digests: dict[int, str] = {}
-    for done, (case, told) in enumerate(results(cases, workers), 1):
-        sums["fired"].update(told.fired)
-        sums["counts"].update(told.counts)
-        sums["statuses"].update(told.statuses)
-        sums["nodes"][str(told.nodes)] += 1
-        peaks |= Counter(told.peaks)
-        delivered += told.delivered
-        events += told.events
-        without_pairs += not told.delivered
-        without_faults += not told.fired
-        if told.rule is not None:
-            sums["rules"][told.rule] += 1
-            failures.append((case, told))
-            failed(told)
-        elif len(digests) < PLAYED_AGAIN_MAX and case.faults is None:
-            digests[case.seed] = told.digest
-        tell(done)
+    played: list[Case] = []
+    try:
+        for case, told in results(cases, workers):
+            played.append(case)
+            sums["fired"].update(told.fired)
+            sums["counts"].update(told.counts)
+            sums["statuses"].update(told.statuses)
+            sums["nodes"][str(told.nodes)] += 1
+            peaks |= Counter(told.peaks)
+            delivered += told.delivered
+            events += told.events
+            without_pairs += not told.delivered
+            without_faults += not told.fired
+            if told.rule is not None:
+                sums["rules"][told.rule] += 1
+                failures.append((case, told))
+                failed(told)
+            elif len(digests) < PLAYED_AGAIN_MAX and case.faults is None:
+                digests[case.seed] = told.digest
+            tell(len(played))
+    except KeyboardInterrupt:
+        pass  # somebody has waited enough: what was played counts
+    interrupted = len(played) < len(cases)
+    if interrupted:
+        digests = {}
     failures.sort(key=lambda one: one[0].seed)
     profile = cases[0].profile if cases else ""
     different = _played_differently(profile, digests)
     return {
-        "seeds": len(cases),
+        "seeds": len(played),
+        "interrupted": interrupted,
         "first_seed": min((case.seed for case in cases), default=0),
         "profile": profile,
-        "simulated_s": sum(case.until_s for case in cases),
+        "simulated_s": sum(case.until_s for case in played),
         "violations": len(failures),
         "by_rule": dict(sums["rules"]),
-        "failures": [_small(case, told) for case, told in failures[:FAILURES_SHOWN]],
+        "failures": [
+            _small(case if interrupted else shrink(case, told.rule or ""), told)
+            for case, told in failures[:FAILURES_SHOWN]
+        ],
         "failed_seeds": [case.seed for case, _ in failures],
         "pairs_delivered": delivered,
         "seeds_without_pairs": without_pairs,
@@ -95,11 +108,9 @@ def soak(
     }
 
 
-def _small(case: Case, told: Told) -> dict[str, Any]:
-    assert told.rule is not None
-    smallest = shrink(case, told.rule)
+def _small(smallest: Case, told: Told) -> dict[str, Any]:
     return {
-        "seed": case.seed,
+        "seed": smallest.seed,
         "rule": told.rule,
         "problem": told.problem,
         "replay": replay_line(smallest),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -44,6 +45,29 @@ def test_a_violation_is_made_small_told_with_its_line_and_fails(monkeypatch: pyt
     assert code == 1
     assert "frames: planted" in told
     assert "replay: bellwire soak --first 4 --seeds 1 --profile all --faults none --seconds 0.039" in told
+
+
+def test_ctrl_c_ends_a_run_with_what_has_been_played_by_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from bellwire.cli import soak as command
+    from bellwire.soak import running
+
+    def stopped(cases: list[Case], workers: int) -> dict[str, Any]:
+        def tell(done: int) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+        return running.soak(cases, workers, tell, lambda told: None)
+
+    monkeypatch.setattr(command, "_run", stopped)
+    out = tmp_path / "soak.json"
+    code, text, _ = run("--seeds", "50", "--workers", "1", "--out", str(out))
+    assert code == 130
+    assert "2 of all, from seed 0 on, then interrupted" in text
+    written = json.loads(out.read_text(encoding="utf-8"))
+    assert (written["seeds"], written["interrupted"], written["violations"]) == (2, True, 0)
+    assert written["pairs_delivered"] > 0
 
 
 def test_a_history_is_played_again_with_some_of_its_faults() -> None:
