@@ -64,9 +64,20 @@ TEST_STEPS: list[Stage] = [
     Step("compile", [sys.executable, "-m", "compileall", "-q", "-j", "0", *STYLED]),
     pytest_step("test", "-n", "auto", *SPREAD),
 ]
-# What starts processes stays with one worker (tests/conftest.py), while another one computes.
+CORES = os.cpu_count() or 1
+#: Tests that start processes run one after the other, or they starve each other; the other cores compute.
 LONG_STEPS: list[Stage] = [
-    pytest_step("long", "-n", "auto", "--dist", "loadgroup", "-m", "long and not slow and not judge")
+    (
+        pytest_step("live", "-m", "long and live and not slow and not judge"),
+        pytest_step(
+            "long",
+            "-n",
+            str(max(1, CORES - 1)),
+            *SPREAD,
+            "-m",
+            "long and not live and not slow and not judge",
+        ),
+    )
 ]
 PROOF_STEPS: list[Stage] = [pytest_step("proofs", "-n", "auto", *SPREAD, "-m", "slow", "--durations=0")]
 
@@ -122,28 +133,17 @@ class Ran(NamedTuple):
 
 
 def carry_out(stage: Stage, environment: dict[str, str]) -> list[Ran]:
-    """Run one step, or several side by side; of these each is shown when it has ended."""
-    began_s = time.monotonic()
+    """Run one step, or several side by side, whose lines come as they come."""
+
+    def timed(step: Step) -> Ran:
+        began_s = time.monotonic()
+        code, summary = run(step, environment)
+        return Ran(step.name, code, time.monotonic() - began_s, summary)
+
     if isinstance(stage, Step):
-        code, summary = run(stage, environment)
-        return [Ran(stage.name, code, time.monotonic() - began_s, summary)]
-
-    def quietly(step: Step) -> Ran:
-        done = subprocess.run(
-            step.command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        print(f"--- {step.name}\n{done.stdout}", end="", flush=True)
-        return Ran(step.name, done.returncode, time.monotonic() - began_s)
-
+        return [timed(stage)]
     with ThreadPoolExecutor(len(stage)) as pool:
-        return list(pool.map(quietly, stage))
+        return list(pool.map(timed, stage))
 
 
 def write_proof_results(seconds: float) -> None:
@@ -179,17 +179,19 @@ def main() -> int:
         print(f"usage: checks.py {'|'.join(STEPS)}", file=sys.stderr)
         return 2
     REPORTS.mkdir(parents=True, exist_ok=True)
-    for stale in (REPORTS / f"{purpose}.xml", REPORTS / f"{purpose}.summary"):
+    reports = ("long.xml", "live.xml") if purpose == "long" else (f"{purpose}.xml",)
+    for stale in (REPORTS / name for name in (*reports, f"{purpose}.summary")):
         stale.unlink(missing_ok=True)
     environment = step_environment(purpose)
     lines: list[str] = []
-    summary = None
+    summaries: list[str] = []
     code = 0
     ran: list[Ran] = []
     for stage in STEPS[purpose]:
         ran = carry_out(stage, environment)
         for one in ran:
-            summary = one.summary or summary
+            if one.summary is not None:
+                summaries.append(one.summary)
             verdict = "ok    " if one.code == 0 else "FAILED"
             lines.append(f"  {verdict} {one.name:<18} {one.took_s:6.1f} s")
         code = next((one.code for one in ran if one.code), 0)
@@ -202,9 +204,10 @@ def main() -> int:
     print(f"\nmake {purpose}:\n" + "\n".join(lines), flush=True)
     if purpose == "test" and code == 0:
         code = subprocess.run([sys.executable, ROOT / "scripts" / "judges.py", "report"], cwd=ROOT).returncode
-    if summary:
-        (REPORTS / f"{purpose}.summary").write_text(summary + "\n", encoding="utf-8")
-        print(summary, flush=True)
+    if summaries:
+        text = "\n".join(summaries)
+        (REPORTS / f"{purpose}.summary").write_text(text + "\n", encoding="utf-8")
+        print(text, flush=True)
     return 1 if code else 0
 
 

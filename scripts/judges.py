@@ -81,7 +81,7 @@ def prefix_of(path: str) -> str:
 
 
 def cases_of(judge: Judge) -> list[ElementTree.Element]:
-    targets = ("test", "long") if judge.target == "test" else (judge.target,)
+    targets = ("test", "long", "live") if judge.target == "test" else (judge.target,)
     reports = [report for target in targets if (report := REPORTS / f"{target}.xml").exists()]
     prefixes = [prefix_of(path) for path in judge.tests]
     return [

@@ -1,7 +1,7 @@
 """Write tests/long_tests.txt: the test functions that `make test` leaves to `make long`.
 
-Owns the choice, by the times of the last runs (build/reports/test.xml and long.xml): a function whose cases
-take MOST_S together is long. Refuses to touch those that must be in every quick run (KEPT).
+Owns the choice, by the times of the last runs (build/reports/test.xml, long.xml and live.xml): a function
+whose cases take MOST_S together is long. Refuses to touch those that must be in every quick run (KEPT).
 
 Usage: python scripts/long_tests.py
 """
@@ -52,7 +52,7 @@ def long_functions(reports: list[Path]) -> list[str]:
 
 
 def main() -> int:
-    reports = [REPORTS / "test.xml", REPORTS / "long.xml"]
+    reports = [REPORTS / f"{name}.xml" for name in ("test", "long", "live")]
     absent = [report.name for report in reports if not report.exists()]
     if absent:
         print(

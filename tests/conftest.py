@@ -26,17 +26,15 @@ LONG = frozenset(
     if line and not line.startswith("#")
 )
 LIVE = ("hosts", "runtime", "northbound", "page", "api")
-"""Folders of tests that start processes and wait for them: one after the other, or they starve each other."""
+"""Folders of tests that start processes and wait for them."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test` leaves to `make long`, and keep what starts processes with one worker."""
-    for item in items:
-        if item.nodeid.partition("[")[0] in LONG:
-            item.add_marker(pytest.mark.long)
-        if item.path.relative_to(TESTS).parts[0] in LIVE or "live" in item.path.name:
-            item.add_marker(pytest.mark.xdist_group("live"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what `make test` leaves to `make long`, and what starts processes."""
+    if item.nodeid.partition("[")[0] in LONG:
+        item.add_marker(pytest.mark.long)
+    if item.path.relative_to(TESTS).parts[0] in LIVE or "live" in item.path.name:
+        item.add_marker(pytest.mark.live)
 
 
 FiguresRecorder = Callable[[str, str, Sequence[Mapping[str, object]]], None]
