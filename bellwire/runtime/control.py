@@ -6,9 +6,11 @@ functions. A request is `{"do": NAME, ...}`; the answer is `{"ok": true, "result
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -20,6 +22,8 @@ LINE_BYTES_MAX = 4 * 1024 * 1024
 SOCKET_PATH_MAX = 100
 """Unix socket paths end at 107 bytes; deeper state directories get a folder under the temporary directory."""
 ANSWER_S = 10.0
+SUPERVISOR = "supervisor"
+"""The name under which the supervisor of a lab that is up listens."""
 
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
 """Takes the fields of a request and returns what JSON can say."""
@@ -32,6 +36,26 @@ def socket_path(state_dir: Path, name: str) -> Path:
         return near
     short = hashlib.sha256(os.fsencode(state_dir.absolute())).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"bellwire-{os.getuid()}-{short}" / f"{name}.sock"
+
+
+def take_away(path: Path) -> None:
+    """Remove a socket, and the folder under the temporary directory that was made for such sockets when this
+    was the last of them."""
+    path.unlink(missing_ok=True)
+    if path.parent.parent == Path(tempfile.gettempdir()):
+        with contextlib.suppress(OSError):  # others are in it still
+            path.parent.rmdir()
+
+
+def take_away_dead(path: Path) -> None:
+    """Remove the socket of a process that was killed: nobody listens there any more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            take_away(path)
+        except OSError:
+            pass  # it is not there
 
 
 class ControlServer:
@@ -68,7 +92,7 @@ class ControlServer:
                 writer.close()
             await self._server.wait_closed()
             self._server = None
-            self._path.unlink(missing_ok=True)
+            take_away(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

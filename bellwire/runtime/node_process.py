@@ -27,7 +27,7 @@ from bellwire.runtime.bus_words import BusSettings
 from bellwire.runtime.calibration_watch import StandingReader
 from bellwire.runtime.clock import LiveClock
 from bellwire.runtime.commands import agent_commands
-from bellwire.runtime.control import ControlServer, socket_path
+from bellwire.runtime.control import SUPERVISOR, ControlServer, socket_path, take_away_dead
 from bellwire.runtime.delivery_tally import DeliveryTally
 from bellwire.runtime.desk import InstrumentDesk
 from bellwire.runtime.equipment import AppliedSettings
@@ -217,6 +217,8 @@ async def _run_locked(
             served.close()
         if telemetry is not None:
             await asyncio.to_thread(telemetry.close)  # the collector may be slow to answer
+        if with_parent:
+            take_away_dead(socket_path(state_dir, SUPERVISOR))  # which cannot do so when it is killed
 
 
 async def _after_the_end(

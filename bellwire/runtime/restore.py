@@ -27,12 +27,12 @@ from bellwire.runtime.backup_manifest import (
     is_store,
     wanted_in,
 )
+from bellwire.runtime.control import SUPERVISOR
 from bellwire.runtime.incarnations import counter_path, raise_counter, read_counter
 from bellwire.runtime.lab_words import LabEntry
 from bellwire.runtime.store import AgentLock, StoreFault
 
 MANIFEST_BYTES_MAX = 64 * 1024 * 1024
-SUPERVISOR = "supervisor"
 
 
 def read_manifest(archive: Path) -> Manifest:

@@ -18,12 +18,11 @@ from bellwire import __version__
 from bellwire.core.errors import BellwireError, ConfigError
 from bellwire.core.ids import NodeId
 from bellwire.core.registry import nearest
+from bellwire.runtime.control import SUPERVISOR as SUPERVISOR
 from bellwire.runtime.control import Command
 from bellwire.runtime.lab_words import LabEntry
 from bellwire.runtime.reconfiguring import Work, reconfigure
 from bellwire.runtime.rolling import READY_AGAIN_S, restart_and_wait, standing_of
-
-SUPERVISOR = "supervisor"
 
 
 class Supervised(Protocol):
