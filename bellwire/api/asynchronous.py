@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -31,7 +30,7 @@ from bellwire.api.text_tables import text_table
 from bellwire.calibration.access import Held
 from bellwire.calibration.listening import EpochChanged, listening
 from bellwire.calibration.store import store_in
-from bellwire.calibration.worker import IDLE_S
+from bellwire.calibration.worker import dismiss_worker as dismiss_worker
 from bellwire.core.errors import ConfigError
 from bellwire.core.registry import nearest
 from bellwire.drivers.tag_counting import joined
@@ -284,16 +283,6 @@ async def emulated_lab(
             dismiss_worker()
     finally:
         await emulation.stop()
-
-
-def dismiss_worker() -> None:
-    """End the process in which procedures do their arithmetic (calibration's worker.py), which would outlive
-    a program by a minute; work that it has for another lab is done first, and the next begins a new one.
-    """
-    if "joblib.externals.loky" in sys.modules:
-        from joblib.externals.loky import get_reusable_executor
-
-        get_reusable_executor(max_workers=1, timeout=round(IDLE_S)).shutdown(wait=True)
 
 
 def logged_in() -> str:

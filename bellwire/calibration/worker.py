@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from concurrent.futures import BrokenExecutor
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,12 +22,31 @@ IDLE_S = 60
 """A worker that nobody needs for so long ends by itself."""
 
 
+_worker: Executor | None = None
+
+
 async def in_worker(function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """What a function of a module returns, or raises, in the worker. What it is given must be picklable."""
-    from functools import partial
+    """What a function of a module returns, or raises, in the worker. What it is given must be picklable.
 
-    from joblib.externals.loky import get_reusable_executor
+    The worker is our own and not the one that joblib shares out: joblib fails with one that others began.
+    """
+    global _worker
+    if _worker is None:
+        from joblib.externals import loky
 
-    executor = get_reusable_executor(max_workers=1, timeout=IDLE_S)
+        _worker = loky.ProcessPoolExecutor(max_workers=1, timeout=IDLE_S)
     work = partial(function, *arguments, **keywords)
-    return await asyncio.get_running_loop().run_in_executor(executor, work)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_worker, work)
+    except BrokenExecutor:
+        _worker = None  # it was killed: whoever comes next gets another one
+        raise
+
+
+def dismiss_worker() -> None:
+    """End the worker, which would outlive a program by a minute. Work that it has is done first, and the next
+    work begins a new one."""
+    global _worker
+    if _worker is not None:
+        worker, _worker = _worker, None
+        worker.shutdown(wait=True)
