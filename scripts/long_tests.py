@@ -21,6 +21,7 @@ MOST_S = 1.5
 KEPT = (
     "tests/soak/test_histories.py::test_no_rule_breaks_under_all_faults",  # 300 histories with every change
     "tests/soak/test_found.py::test_a_history_that_once_broke_a_rule_holds",
+    "tests/test_long_tests.py::test_what_is_listed_as_long_is_there",
     "tests/hosts/test_live_lab.py::test_both_ends_hold_the_pairs_and_frames_that_the_world_knows",
 )
 
