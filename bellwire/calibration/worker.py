@@ -35,11 +35,12 @@ async def in_worker(function: Callable[P, T], *arguments: P.args, **keywords: P.
         from joblib.externals import loky
 
         _worker = loky.ProcessPoolExecutor(max_workers=1, timeout=IDLE_S)
-    work = partial(function, *arguments, **keywords)
+    worker, work = _worker, partial(function, *arguments, **keywords)
     try:
-        return await asyncio.get_running_loop().run_in_executor(_worker, work)
+        return await asyncio.get_running_loop().run_in_executor(worker, work)
     except BrokenExecutor:
-        _worker = None  # it was killed: whoever comes next gets another one
+        if _worker is worker:
+            _worker = None  # it was killed: whoever comes next gets another one
         raise
 
 

@@ -229,57 +229,37 @@ def request(
         raise typer.Exit(UNSUCCESSFUL)
 
 
+RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")]
+SourceOption = Annotated[
+    str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
+]
+CAN_TAKE: Final = {"suspend": ("planning", "in_progress"), "resume": ("suspended",)}
+"""States in which a request can be told so; other orders it takes in any."""
+
+
 def replan(
-    lab: LabArgument,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")],
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
-    ] = None,
-    state: StateOption = STATE,
+    lab: LabArgument, request_id: RequestArgument, source: SourceOption = None, state: StateOption = STATE
 ) -> None:
     """Have a request planned anew: another route, tree or policy. The old plan works until it is replaced."""
-    import asyncio
-
-    from bellwire.labs import load_lab
-    from bellwire.runtime.control import ask
-
-    loaded = load_lab(find_lab(lab), live=True)
-    at = _source_of(loaded, request_id, source)
-    asyncio.run(ask(state, at, "replan", request=request_id))
+    at = _ordered(lab, request_id, source, state, "replan")
     typer.echo(f"{at} looks for another plan for {request_id}")
 
 
 def cancel(
-    lab: LabArgument,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")],
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
-    ] = None,
-    state: StateOption = STATE,
+    lab: LabArgument, request_id: RequestArgument, source: SourceOption = None, state: StateOption = STATE
 ) -> None:
     """Withdraw a request. One that was to run until then is completed, any other has failed."""
-    import asyncio
-
-    from bellwire.labs import load_lab
-    from bellwire.runtime.control import ask
-
-    at = _source_of(load_lab(find_lab(lab), live=True), request_id, source)
-    found = asyncio.run(ask(state, at, "request", request=request_id))
-    if found["standing"] is None:
-        raise ConfigError(f'{at} knows no request "{request_id}": name its source with --from')
-    asyncio.run(ask(state, at, "cancel", request=request_id))
+    at = _ordered(lab, request_id, source, state, "cancel")
     typer.echo(f"{at} withdraws {request_id}")
 
 
 def suspend(
     lab: LabArgument,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a request under way.")],
+    request_id: RequestArgument,
     for_s: Annotated[
         float, typer.Option("--for", metavar="SECONDS", help="Then it goes on by itself.", min=0.001)
     ] = 600.0,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
-    ] = None,
+    source: SourceOption = None,
     state: StateOption = STATE,
 ) -> None:
     """Have a request pause: its plan ends, and it is planned anew when the time is over."""
@@ -288,24 +268,15 @@ def suspend(
 
 
 def resume(
-    lab: LabArgument,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="Name of a suspended request.")],
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="NODE", help="Its source; default: as in the lab file.")
-    ] = None,
-    state: StateOption = STATE,
+    lab: LabArgument, request_id: RequestArgument, source: SourceOption = None, state: StateOption = STATE
 ) -> None:
     """Have a suspended request go on now, whoever suspended it: a person, or its execution monitor."""
     at = _ordered(lab, request_id, source, state, "resume")
     typer.echo(f"{at} goes on with {request_id}")
 
 
-PAUSES: Final = {"suspend": ("planning", "in_progress"), "resume": ("suspended",)}
-"""States in which a request can be told so."""
-
-
 def _ordered(lab: str, request_id: str, source: str | None, state: Path, order: str, **fields: float) -> str:
-    """Give an order to the source of a request that can take it. Raises ConfigError."""
+    """Give an order to the source of a request that can take it; returns the source. Raises ConfigError."""
     import asyncio
 
     from bellwire.labs import load_lab
@@ -317,10 +288,11 @@ def _ordered(lab: str, request_id: str, source: str | None, state: Path, order: 
         standing = (await ask(state, at, "request", request=request_id))["standing"]
         if standing is None:
             raise ConfigError(f'{at} knows no request "{request_id}": name its source with --from')
-        if standing["state"] not in PAUSES[order]:
-            raise ConfigError(f"{request_id} is {standing['state']}: nothing to {order}")
-        if standing["request"]["entanglement_sequence"]:
-            raise ConfigError(f"{request_id} is a sequence, which cannot pause")
+        if order in CAN_TAKE:
+            if standing["state"] not in CAN_TAKE[order]:
+                raise ConfigError(f"{request_id} is {standing['state']}: nothing to {order}")
+            if standing["request"]["entanglement_sequence"]:
+                raise ConfigError(f"{request_id} is a sequence, which cannot pause")
         await ask(state, at, order, request=request_id, **fields)
 
     asyncio.run(give())

@@ -6,7 +6,7 @@ says that it is so. Refuses HTTP (request_routes.py) and the life of a request, 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from typing import Final
 
 from bellwire.client import words
@@ -78,22 +78,16 @@ async def cancel(service: Northbound, request_id: str, principal: Principal) -> 
 
 async def replan(service: Northbound, request_id: str, principal: Principal) -> words.Request:
     """Have it planned anew. Raises Problem."""
-    kept = await own_request(service, request_id, principal)
-    found = await request_now(service, kept)
-    if found.state != "in_progress":
-        raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
+    kept, _ = await _in_state(service, request_id, principal, {"in_progress"})
     await _order(service.agents.replan(kept.source, request_id))
     return await request_now(service, kept)
 
 
 async def suspend(service: Northbound, request_id: str, for_s: float, principal: Principal) -> words.Request:
     """Have it pause for so long. Raises Problem."""
-    kept = await own_request(service, request_id, principal)
-    found = await request_now(service, kept)
+    kept, found = await _in_state(service, request_id, principal, CAN_PAUSE)
     if found.terms.get("entanglement_sequence"):
         raise Problem("not-in-progress", f"{request_id} is a sequence, which cannot pause", state=found.state)
-    if found.state not in CAN_PAUSE:
-        raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
     await _order(service.agents.suspend(kept.source, request_id, for_s))
     found = await settled(service, request_id, lambda state: state not in CAN_PAUSE)
     if found.state in CAN_PAUSE:
@@ -105,15 +99,23 @@ async def suspend(service: Northbound, request_id: str, for_s: float, principal:
 
 async def resume(service: Northbound, request_id: str, principal: Principal) -> words.Request:
     """Have it go on now. Raises Problem."""
-    kept = await own_request(service, request_id, principal)
-    found = await request_now(service, kept)
-    if found.state != "suspended":
-        raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
+    kept, _ = await _in_state(service, request_id, principal, {"suspended"})
     await _order(service.agents.resume(kept.source, request_id))
     found = await settled(service, request_id, lambda state: state != "suspended")
     if found.state == "suspended":
         raise later("agent-silent", f"{kept.source} has not let it go on within {SETTLED_S:g} s", 1)
     return found
+
+
+async def _in_state(
+    service: Northbound, request_id: str, principal: Principal, states: Set[str]
+) -> tuple[KeptRequest, words.Request]:
+    """This person's request in one of these states, as kept and as its source tells it. Raises Problem."""
+    kept = await own_request(service, request_id, principal)
+    found = await request_now(service, kept)
+    if found.state not in states:
+        raise Problem("not-in-progress", f"{request_id} is {found.state}", state=found.state)
+    return kept, found
 
 
 async def _order(order: Awaitable[None]) -> None:
