@@ -138,6 +138,10 @@ def _show(result: dict[str, Any], out: Path | None) -> None:
         ["faults fired", f"none in {result['seeds_without_faults']}"],
         *[[f"  {name}", str(number)] for name, number in result["faults_fired"].items()],
         ["convergences checked", str(result["counts"].get("convergences checked", 0))],
+        [
+            "nothing left at the end",
+            f"in {result['counts'].get('ends at rest', 0)}; others fill stores for ever",
+        ],
         ["played again", f"{result['played_again']}, otherwise: {result['played_differently'] or 'none'}"],
         ["violations", str(result["violations"])],
     ]

@@ -75,3 +75,8 @@ RUNS_PER_INCARNATION = 1 << 20
 def run_number(incarnation: int, counter: int) -> int:
     """The name of the `counter`-th run that a node started in this incarnation (64 bits on the wire)."""
     return incarnation * RUNS_PER_INCARNATION + counter
+
+
+def incarnation_of(run: int) -> int:
+    """The incarnation in which a run was started; 0 for numbers that name none."""
+    return run // RUNS_PER_INCARNATION

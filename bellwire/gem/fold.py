@@ -9,8 +9,10 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
   from whichever half came first; two halves that name different frames kill the chain.
 - Deaths are flags that only grow: failed or unknown swaps, releases other than `delivered`, two different
   requests in one chain, a restart of an owner.
-- `Began` closes the author's ends that were born before it, and those not yet born whose other half was
-  born before `Began.at_ns`, whether that half is folded before or after it. An author therefore never writes
+- `Began` closes the author's ends that were born before it, and those not yet born that existed by then,
+  whether their other half is folded before or after it. At side 0 the run of the link tells which those are:
+  it names the author's incarnation, and clocks may be wrong. At side 1 it is those whose other half was born
+  before the latest `at_ns` of the author's beginnings. An author therefore never writes
   about a pair that was heralded before its own latest `Began`, except about the survivors it listed there,
   and `Released.at_ns` of a half that was never born is the time of its herald.
 - A fusion joins two chains into a group (`groups.py`); what kills a chain kills the group, for all members.
@@ -23,6 +25,7 @@ The result depends on the set of facts alone. What makes that hold, rule by rule
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from bellwire.core.facts import (
     Began,
@@ -36,11 +39,14 @@ from bellwire.core.facts import (
     Swapped,
     Verdict,
 )
-from bellwire.core.ids import End, LinkId, NodeId, end_of
+from bellwire.core.ids import End, LinkId, NodeId, end_of, incarnation_of, run_number
 from bellwire.core.plans import is_pre_distributed
 from bellwire.gem.groups import GroupRecord, group_of, united
 from bellwire.gem.ledger import Beginning, Ledger
 from bellwire.gem.records import GONE, ChainRecord, EndRecord
+
+NOT_BEGUN: Final = Beginning(0, -1, frozenset())
+"""Of an author whose `Began` nobody told here: nothing precedes it."""
 
 
 class Fold(Ledger):
@@ -50,12 +56,21 @@ class Fold(Ledger):
     `frames_differ` (halves of one pair that name different frames), `labels_differ` (joins of two requests).
     """
 
-    __slots__ = ("_incarnations", "_latest_began_ns", "frames_differ", "labels_differ", "refused")
+    __slots__ = (
+        "_incarnations",
+        "_latest_began_ns",
+        "_latest_run",
+        "frames_differ",
+        "labels_differ",
+        "refused",
+    )
 
     def __init__(self, owner_of: Callable[[LinkId, int], NodeId]) -> None:
         super().__init__(owner_of)
         self._incarnations: dict[NodeId, int] = {}
-        self._latest_began_ns = -1  # no birth is older: spares the look at the partner's owner
+        # No birth is older, and no run: both spare the look at the partner's owner.
+        self._latest_began_ns = -1
+        self._latest_run = 0
         self.refused = 0
         self.frames_differ = 0
         self.labels_differ = 0
@@ -111,7 +126,7 @@ class Fold(Ledger):
             self.refused += 1
             return ()
         # The author's Began was skipped: it no longer remembers it. What it held before is gone anyway.
-        touched = () if known is None else self._close_older(author, incarnation, 0, frozenset())
+        touched = () if known is None else self._close_older(author, frozenset())
         self._incarnations[author] = incarnation
         return touched + self.apply(author, incarnation, fact)
 
@@ -150,7 +165,7 @@ class Fold(Ledger):
         elif opener.frame != fact.frame:
             chain.dead = chain.unannounced = True
             self.frames_differ += 1
-        if since_ns < self._latest_began_ns:
+        if since_ns < self._latest_began_ns or end.run < self._latest_run:
             self._close_partner(end, since_ns)
         record.born = fact
         record.incarnation = incarnation
@@ -181,7 +196,7 @@ class Fold(Ledger):
         elif opener.frame != fact.frame:
             group.dead = group.unannounced = True
             self.frames_differ += 1
-        if since_ns < self._latest_began_ns:
+        if since_ns < self._latest_began_ns or fact.end.run < self._latest_run:
             self._close_partner(fact.end, since_ns)
         record.born = fact
         record.incarnation = incarnation
@@ -383,7 +398,13 @@ class Fold(Ledger):
             self.refused += 1
             return ()
         self._incarnations[author] = fact.incarnation
-        return self._close_older(author, fact.incarnation, fact.at_ns, frozenset(fact.survivors))
+        before = self.began.get(author)
+        at_ns = fact.at_ns if before is None else max(before.at_ns, fact.at_ns)
+        survivors = frozenset(fact.survivors)
+        self.began[author] = Beginning(fact.incarnation, at_ns, survivors)
+        self._latest_began_ns = max(self._latest_began_ns, at_ns)
+        self._latest_run = max(self._latest_run, run_number(fact.incarnation, 0))
+        return self._close_older(author, survivors)
 
     # ---- what several facts share
 
@@ -401,7 +422,7 @@ class Fold(Ledger):
         chain.y = two
         ends[end] = one
         ends[partner] = two
-        if since_ns < self._latest_began_ns:
+        if since_ns < self._latest_began_ns or run < self._latest_run:
             self._close_partner(end, since_ns)
         return one
 
@@ -413,24 +434,23 @@ class Fold(Ledger):
         """Close the other half of `end` if its owner began anew after this pair was heralded."""
         partner = end.partner
         began = self.began.get(self._owner_of(partner.link, partner.side))
-        if began is None or born_ns >= began.at_ns or partner in began.survivors:
+        if began is None or partner in began.survivors or not _preceded(partner, born_ns, began):
             return
         record = self.ends.pop(partner, None)
         if record is not None:
             record.chain.unannounced = True
             self._kill(record)
 
-    def _close_older(
-        self, author: NodeId, incarnation: int, at_ns: int, survivors: frozenset[End]
-    ) -> tuple[End, ...]:
-        self.began[author] = Beginning(incarnation, at_ns, survivors)
-        self._latest_began_ns = max(self._latest_began_ns, at_ns)
+    def _close_older(self, author: NodeId, survivors: frozenset[End]) -> tuple[End, ...]:
+        """Of the author's ends, all that were told of, and those that existed when it began."""
+        began = self.began.get(author, NOT_BEGUN)
         closed: list[End] = []
         for end, record in self.ends.items():
             if self._owner_of(end.link, end.side) != author or end in survivors:
                 continue
             opener = record.opener
-            if record.born is not None or (opener is not None and _since_ns(opener) < at_ns):
+            existed = opener is not None and _preceded(end, _since_ns(opener), began)
+            if record.born is not None or existed:
                 closed.append(end)
         touched: dict[End, None] = {}
         for end in closed:
@@ -489,6 +509,14 @@ def _living(chain: ChainRecord) -> tuple[End, ...]:
     if type(chain) is not GroupRecord:
         return ()
     return tuple(end for end, member in chain.members.items() if member.born is not None)
+
+
+def _preceded(end: End, since_ns: int, began: Beginning) -> bool:
+    """Whether an end existed when its owner began: by its run where that is the owner's, or by time."""
+    started_in = incarnation_of(end.run)
+    if end.side == 0 and started_in:
+        return started_in < began.incarnation
+    return since_ns < began.at_ns
 
 
 def _since_ns(opener: Born | Released | Swapped | Fused) -> int:

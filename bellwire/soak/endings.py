@@ -20,15 +20,13 @@ def check_end(
     ended: Mapping[RequestId, Sequence[tuple[NodeId, str, int]]],
     *,
     whole: bool,
-) -> None:
-    """`ended`: final reports of requests: who, status, pairs told. `whole`: the history was long enough for
-    all requests to end.
+) -> bool:
+    """True when nothing was at work any more, so that all was looked at. `ended`: final reports of requests:
+    who, status, pairs told. `whole`: the history was long enough for all requests to end.
 
     Raises:
         Broken: something is left over, counted twice, or known to one and not to the other.
     """
-    # A store that is refilled makes pairs for ever.
-    restless = host.network.stores is not None and host.network.stores.continuous
     forgetful = {node for _, node, forgets in host.restarts if forgets}
     for request in host.lab.requests:
         name = request.request_id
@@ -43,8 +41,22 @@ def check_end(
         _check_lists(host, name, request.target_nodes, forgetful)
         if observer.outcomes[name].frame_errors:
             raise Broken("frames", f"{name}: {observer.outcomes[name].frame_errors} with a wrong frame")
-    if whole and not restless:
+    at_rest = whole and not _fills_stores(host)
+    if at_rest:
         _check_rest(host)
+    return at_rest
+
+
+def _fills_stores(host: TroubledHost) -> bool:
+    """A store that is refilled makes pairs for ever, and one that is filled once until it is full."""
+    if host.network.stores is None:
+        return False
+    return host.network.stores.continuous or any(
+        store.filling
+        for machine in host.machines.values()
+        if isinstance(machine, QuantumNode) and machine.predistribution is not None
+        for store in machine.predistribution.stores.values()
+    )
 
 
 def _check_count(

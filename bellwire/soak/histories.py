@@ -108,7 +108,8 @@ def play_on(lab: Lab, faults: tuple[Fault, ...], case: Case) -> Told:
         host.run(round((case.until_s + DRAIN_S) * NS_PER_S))
         rules.finish()
         told.counts["convergences checked"] = converged.checked
-        check_end(host, observer, statuses.ended, whole=case.until_s >= WATCHED_S)
+        at_rest = check_end(host, observer, statuses.ended, whole=case.until_s >= WATCHED_S)
+        told.counts["ends at rest"] = int(at_rest)
     except Broken as broken:
         told.rule, told.problem = broken.rule, str(broken)
     except Exception as problem:

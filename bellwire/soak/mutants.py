@@ -66,7 +66,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         (
             "a restart closes nothing",
             "gem.fold",
-            "if record.born is not None or (opener is not None and _since_ns(opener) < at_ns):",
+            "if record.born is not None or existed:",
             "if False:",
         ),
         (

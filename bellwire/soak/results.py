@@ -21,6 +21,7 @@ def soak_table(result: dict[str, Any]) -> dict[str, Any]:
         "faults fired": sum(result["faults_fired"].values()),
         "histories without faults": result["seeds_without_faults"],
         "convergences checked": result["counts"].get("convergences checked", 0),
+        "nothing left at the end": result["counts"].get("ends at rest", 0),
         "violations": result["violations"],
         "minutes": round(result["wall_s"] / 60.0, 1),
         "processors": result["workers"],

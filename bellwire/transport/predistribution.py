@@ -6,8 +6,9 @@ the lowest priority.
 
 A pair is in store when both of its halves lie at the ends of its super-link. The head, first node of the
 super-link's route, keeps the account and alone gives pairs away, by a Claimed fact; the tail follows what the
-ledger says. From then on the pair is one of the request's own (docs/adr/0023). Memories that a request needs
-are taken from the store: pairs in store only use what nobody else wants.
+ledger says, and waits for its word no longer than a pair may be kept. From then on the pair is one of the
+request's own (docs/adr/0023). Memories that a request needs are taken from the store: pairs in store only use
+what nobody else wants.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ from bellwire.core.notices import (
     ViewWanted,
 )
 from bellwire.core.plans import PRE_DISTRIBUTED, NodePlan, is_pre_distributed
-from bellwire.core.settings import NetworkSettings, StoreSettings
+from bellwire.core.settings import NetworkSettings, StoreSettings, SuperLinkSettings
 from bellwire.core.view import LedgerView, SlotBook, SlotView
 from bellwire.transport.predistribution_claims import Claims
 from bellwire.transport.predistribution_store import Store
@@ -58,6 +59,10 @@ LOOK_LEAST_NS: Final = 100_000
 """The first of these waits where word needs less time: between nodes at one place it needs none, and
 doublings of nothing would have a node look a million times in a second."""
 
+ANSWERS_WAITED: Final = 2
+"""The tail keeps a pair this many intervals of `Timers.answer_ns` longer than the head, which may have given
+it away in its last moment: words that were lost are there by then."""
+
 ACCOUNT: Final = 0
 """Tree number of slots in store: their label names no plan."""
 
@@ -79,9 +84,11 @@ class PreDistribution:
         self.counters: dict[str, int] = dict.fromkeys(("stored", "claimed", "let_go", "made_room"), 0)
         self._tails: dict[RequestId, NodeId] = {link.request: link.route[-1] for link in stores.super_links}
         self._heads: dict[RequestId, NodeId] = {link.request: link.route[0] for link in stores.super_links}
+        self._kept_ns = {link.request: self._longest_ns(link) for link in stores.super_links}
         self._slots = slots
         self._version = 0
-        self._stored: set[End] = set()  # own halves of pairs in store, at the head and at the tail
+        # Own halves of pairs in store -> when the tail lets them go; None at the head, whose store knows.
+        self._stored: dict[End, int | None] = {}
         self._looks: dict[End, None] = {}
         self._later: dict[End, int] = {}  # when word of the far half should be here
         self._looked: dict[End, int] = {}  # how often the ledger was asked for a far half, less one
@@ -112,7 +119,12 @@ class PreDistribution:
 
     def deadline_ns(self) -> int | None:
         deadlines = [store.deadline_ns() for store in self.stores.values()]
-        deadlines += (self.claims.deadline_ns(), self._serve_ns, *self._later.values())
+        deadlines += (
+            self.claims.deadline_ns(),
+            self._serve_ns,
+            *self._later.values(),
+            *self._stored.values(),
+        )
         known = [each for each in deadlines if each is not None]
         return min(known, default=None)
 
@@ -123,6 +135,10 @@ class PreDistribution:
                 self.counters["let_go"] += 1
                 store.aged += 1
             store.on_deadline(step)
+        for end in [end for end, at_ns in self._stored.items() if at_ns is not None and at_ns <= step.now_ns]:
+            self._stored[end] = None  # a slot that is busy is not looked at again and again
+            self._let_go(step, end, "cutoff")
+            self.counters["let_go"] += 1
         if self.claims.is_due(step.now_ns):
             step.tell(ViewWanted(purpose=WISHES, request=None))
         for end in [end for end, at_ns in self._later.items() if at_ns <= step.now_ns]:
@@ -130,6 +146,12 @@ class PreDistribution:
             self._look(step, end)
         if self._serve_ns is not None and self._serve_ns <= step.now_ns:
             self._serve(step)
+
+    def _longest_ns(self, link: SuperLinkSettings) -> int:
+        """How long the tail keeps a half of this super-link's store."""
+        age_ns = self._network.timers.age_max_ns if link.age_max_ns is None else link.age_max_ns
+        answers_ns = ANSWERS_WAITED * self._network.timers.answer_ns
+        return age_ns + answers_ns + 2 * self._network.delay_ns(link.route[0], link.route[-1])
 
     # ---- own ends
 
@@ -198,7 +220,7 @@ class PreDistribution:
             return
         self._looked.pop(end, None)
         self._slots.bind(slot.index, PRE_DISTRIBUTED, ACCOUNT)
-        self._stored.add(end)
+        self._stored[end] = None if store is not None else slot.born_ns + self._kept_ns[made_for]
         if store is not None:
             self.counters["stored"] += 1
             store.keep(step, view, end)
@@ -206,7 +228,7 @@ class PreDistribution:
     def _hand_over(self, step: Step, slot: SlotView, end: End, request: RequestId, tree: int) -> None:
         """The pair is one of a request's own from now on: whoever executes its plan takes it like a new one,
         and reads in the ledger how far it reaches."""
-        self._stored.discard(end)
+        self._stored.pop(end, None)
         self._slots.bind(slot.index, request, tree)
         step.tell(LinkPairReady(end=end, slot=slot.index, request=request, tree=tree, at_ns=step.now_ns))
         step.tell(EndChanged(end=end))
@@ -214,7 +236,7 @@ class PreDistribution:
     def _on_update(self, step: Step, notice: UpdatePair) -> None:
         fact = notice.fact
         if isinstance(fact, Released):
-            self._stored.discard(fact.end)
+            self._stored.pop(fact.end, None)
             self._later.pop(fact.end, None)
             self._looked.pop(fact.end, None)
             for store in self.stores.values():
@@ -263,7 +285,7 @@ class PreDistribution:
                 given += 1
                 slot = self._slots.holding(end)
                 if slot is None:  # a memory has forgotten several at once, and tells this one's release next
-                    self._stored.discard(end)
+                    self._stored.pop(end, None)
                     store.gone(step, end)
                     continue
                 wish.state, wish.end = "claimed", end

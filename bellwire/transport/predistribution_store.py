@@ -65,6 +65,11 @@ class Store:
         """The other end."""
         return self.link.route[-1]
 
+    @property
+    def filling(self) -> bool:
+        """Pairs are being made, or will be as soon as a plan is asked for again."""
+        return self._version is not None or self._retry_ns is not None
+
     def wants(self) -> bool:
         """Another pair has a place."""
         return len(self.pairs) < self.link.target and (self._settings.continuous or not self._filled)

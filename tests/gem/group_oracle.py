@@ -74,7 +74,11 @@ def groups_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[E
             return False
         for began in begans.get(owner_of(end.link, end.side), []):
             if end not in began.survivors and (
-                born[end][0] < began.incarnation if end in born else since_ns[end.partner] < began.at_ns
+                born[end][0] < began.incarnation
+                if end in born
+                else end.run < began.incarnation << 20
+                if end.side == 0
+                else since_ns[end.partner] < began.at_ns
             ):
                 return True
         return False

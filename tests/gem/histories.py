@@ -21,7 +21,7 @@ from bellwire.core.facts import (
     Swapped,
     Verdict,
 )
-from bellwire.core.ids import End, LinkId, NodeId
+from bellwire.core.ids import End, LinkId, NodeId, run_number
 
 REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
 STEP_NS = 1_000
@@ -107,7 +107,7 @@ def live(
             node.written.append(
                 (node.incarnation, Corrected(end=random.choice(node.held), pauli=pauli, at_ns=now_ns))
             )
-        elif draw > 0.99 and restarts:
+        elif draw > 0.98 and restarts:
             _begin(random, node, now_ns, clean)
     if clean:
         for node in net.nodes:
@@ -143,6 +143,7 @@ def _herald(random: Random, net: Net, by_name: dict[NodeId, Node], step: int, cl
     request = random.choice((None, "r1", "r1", "r1", "r1", "r1", "r2" if random.random() < 0.3 else "r1"))
     heavy = random.random() < 0.05
     purified = random.random() < 0.2
+    run = run_number(by_name[net.links[link][0]].incarnation, 1)
     for side in (0, 1):
         owner = by_name[net.links[link][side]]
         if not clean and random.random() < 0.03:
@@ -151,7 +152,7 @@ def _herald(random: Random, net: Net, by_name: dict[NodeId, Node], step: int, cl
         herald_ns = step * STEP_NS + random.randrange(10)
         owner.heard.append(
             Born(
-                end=End(link, 1, step, 0, side),
+                end=End(link, run, step, 0, side),
                 slot=owner.generation % 4,
                 generation=owner.generation,
                 request=request,
@@ -255,5 +256,7 @@ def _begin(random: Random, node: Node, at_ns: int, clean: bool) -> None:
     node.incarnation += 1
     node.held = list(survivors)
     node.heard.clear()
+    if not clean and random.random() < 0.5:
+        at_ns = max(0, at_ns - STEP_NS * random.randrange(60))  # its clock is behind that of others
     began = Began(incarnation=node.incarnation, survivors=survivors, at_ns=at_ns)
     node.written.append((node.incarnation, began))

@@ -66,6 +66,9 @@ def view_of(story: Story, owner_of: Callable[[LinkId, int], NodeId]) -> dict[End
             if end in born:
                 if born[end][0] < began.incarnation:
                     return True
+            elif end.side == 0:
+                if end.run < began.incarnation << 20:
+                    return True
             elif first_ns[end.partner] < began.at_ns:
                 return True
         return False

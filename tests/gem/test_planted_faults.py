@@ -48,12 +48,20 @@ FAULTS = {
     ),
     "the tree of the first label wins": ("elif tree < chain.tree:", "elif False:"),
     "a restart leaves halves open that were never told": (
-        "if record.born is not None or (opener is not None and _since_ns(opener) < at_ns):",
+        "if record.born is not None or existed:",
         "if record.born is not None:",
     ),
     "a half that comes after the restart it preceded stays open": (
-        "if since_ns < self._latest_began_ns:",
+        "if since_ns < self._latest_began_ns or run < self._latest_run:",
         "if False:",
+    ),
+    "runs of an incarnation that is over are judged by the clock": (
+        "if end.side == 0 and started_in:",
+        "if False:",
+    ),
+    "a clock that went back forgets the earlier beginning": (
+        "at_ns = fact.at_ns if before is None else max(before.at_ns, fact.at_ns)",
+        "at_ns = fact.at_ns",
     ),
     "a restart closes the survivors that it lists": (
         "if self._owner_of(end.link, end.side) != author or end in survivors:",

@@ -18,6 +18,9 @@ from bellwire.labs.paper_network import chain_lab
 from bellwire.node.machines import QuantumNode
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
+from bellwire.soak.faults import Crash
+from bellwire.soak.troubled_host import TroubledHost
+from bellwire.transport.predistribution import ANSWERS_WAITED
 
 HEAD, TAIL = "c01", "c03"
 
@@ -141,6 +144,26 @@ def test_pairs_that_are_too_old_are_let_go_and_made_anew() -> None:
     once = Seen(lab_of("one_time", age_max_s=0.4), 0, first_s=4.0)
     assert once.counters(HEAD)["let_go"] == once.counters(HEAD)["stored"] == 2
     assert once.stored_at(HEAD) == once.stored_at(TAIL) == 0
+
+
+def test_the_tail_lets_pairs_go_whose_head_is_gone_for_good() -> None:
+    """A node that is down tells nobody of the end of its pairs."""
+    lab = replace(lab_of("one_time", age_max_s=1.0), requests=())
+    crash = Crash(at_ns=ns_from_s(0.6), node=HEAD, down_ns=ns_from_s(60.0), forgets=False)
+    host = TroubledHost(lab, 7, partial(compute_plan, lab.network), (crash,))
+    host.start()
+    host.run(ns_from_s(0.9))
+    tail = host.machines[TAIL]
+    assert isinstance(tail, QuantumNode)
+
+    def stored() -> int:
+        return sum(slot.request == PRE_DISTRIBUTED for slot in tail.slots.slots())
+
+    assert stored() == 2
+    waits_ns = ANSWERS_WAITED * lab.network.timers.answer_ns
+    host.run(ns_from_s(0.6 + 1.0 + 0.01) + waits_ns)
+    assert stored() == 0
+    assert all(slot.state == "free" for slot in tail.slots.slots())
 
 
 def test_pairs_that_have_become_too_bad_are_let_go() -> None:

@@ -27,6 +27,7 @@ FOUND = {
     2332: "nodes at one place looked a million times in a second for a half that came a millisecond later",
     3409: "a memory that was reset in the middle of a measurement reported an outcome",
     3610: "a tail settled what a head with a new disk knows nothing of",
+    6550: "a clock was behind when its node began anew: pairs of before looked younger, and were kept",
 }
 
 
