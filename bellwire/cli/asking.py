@@ -108,6 +108,14 @@ def request(
         float | None,
         typer.Option("--rate", metavar="HZ", min=0.001, help="Pairs per second to be reserved on the way."),
     ] = None,
+    reserved_only: Annotated[
+        bool,
+        typer.Option(
+            "--reserved-only",
+            help="Keep to what --rate reserves: a steady rate, whatever others do. By default what nobody "
+            "has reserved is shared.",
+        ),
+    ] = False,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -198,6 +206,7 @@ def request(
         deadline_s=deadline_s,
         fidelity_min=fidelity_min,
         rate_min_hz=rate_min_hz,
+        reserved_only=reserved_only,
         measure=measure,
         weight=weight,
         until_cancelled=until_cancelled,

@@ -37,6 +37,7 @@ class Terms:
     deadline_s: float | None
     fidelity_min: float | None
     rate_min_hz: float | None
+    reserved_only: bool
     measure: bool
     weight: int
     until_cancelled: bool = False
@@ -68,6 +69,8 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
     ends_by_itself = terms.count is not None or terms.duration_s is not None
     if not (ends_by_itself or terms.until_cancelled or terms.sequence):
         raise ConfigError("give --count, --duration or --until-cancelled, or the request never ends")
+    if terms.reserved_only and terms.rate_min_hz is None:
+        raise ConfigError("--reserved-only keeps to what --rate reserves: give --rate")
     mode, tree, ends = _way(terms)
     edges = _edges(terms)
     vertices = asking_states.vertices(terms.vertices, terms.graph)
@@ -87,6 +90,7 @@ def request_of(terms: Terms, lab: "Lab", request_id: str | None) -> "Entanglemen
         deadline_ns=None if terms.deadline_s is None else ns_from_s(terms.deadline_s),
         fidelity_threshold=terms.fidelity_min,
         rate_threshold_hz=terms.rate_min_hz,
+        reserved_only=terms.reserved_only,
         priority=terms.weight,
         consumption="measure" if terms.measure else "keep",
         tree=tree,

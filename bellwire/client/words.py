@@ -83,6 +83,11 @@ class RequestTerms(Asked):
         None, description="From submission to the last pair; absent: as the lab file says."
     )
     rate_threshold_hz: float | None = Field(None, ge=0.0, le=1e12, allow_inf_nan=False)
+    reserved_only: bool = Field(
+        False,
+        description="Keep to what the wanted rate reserves: a steady rate, whatever others do; by default a "
+        "share of what nobody has reserved comes on top.",
+    )
     fidelity_threshold: float | None = Field(None, ge=0.0, le=1.0, allow_inf_nan=False)
     priority: int = Field(1, ge=1, le=64, description="Weight on shared links.")
     consumption: Literal["keep", "measure"] = Field(

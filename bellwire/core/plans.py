@@ -107,6 +107,7 @@ class LinkPlan(TaggedWord, frozen=True, kw_only=True):
     pumping: bool = False  # fresh pairs purify one kept pair; else pairs of equal rounds purify each other
     cutoff_ns: int | None = None  # age at which a pair kept back for rounds is given up, None: compulsory one
     paced: bool = False  # no more attempts than rate_hz needs, even where nobody else wants the link
+    reserved_only: bool = False  # keeps to its `lanes`, even where nobody else wants the link
 
 
 class PurificationPlan(TaggedWord, frozen=True, kw_only=True):
@@ -327,6 +328,8 @@ class EntanglementRequest(TaggedWord, frozen=True, kw_only=True):
     until_cancelled: bool = False  # neither count nor duration: it runs until it is withdrawn
     deadline_ns: int | None = None  # allowed time from submission to the last pair; None: the host's default
     rate_threshold_hz: float | None = None
+    # it keeps to the lanes that its rate reserves, and takes no share of what nobody has reserved
+    reserved_only: bool = False
     fidelity_threshold: float | None = None
     priority: int = 1  # weight on shared links, 1..WEIGHTS_MAX
     consumption: Literal["keep", "measure"] = (

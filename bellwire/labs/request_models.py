@@ -40,6 +40,7 @@ class Request(Section):
     queue_s: Positive | None = None  # longest wait in the queue; null: until the deadline
     fidelity_min: Annotated[float, Field(gt=0.25, le=1)] | None = None
     rate_min_hz: Positive | None = None
+    reserved_only: bool = False  # it keeps to what rate_min_hz reserves, and takes no share of the rest
     mode: str = "swap_asap"
     consumption: Literal["keep", "measure"] = "keep"
     cutoff_ms: Positive | None = None
@@ -83,6 +84,8 @@ class Request(Section):
             raise ValueError("give count (pairs), duration_s or until_cancelled, or the request never ends")
         if self.cutoff_ms is not None and self.cutoff_attempts is not None:
             raise ValueError("cutoff_ms and cutoff_attempts say the same thing; give one")
+        if self.reserved_only and (self.rate_min_hz is None or self.sequence):
+            raise ValueError("reserved_only keeps to what rate_min_hz reserves for pairs; give it")
         if self.source == self.target:
             raise ValueError(f'from and to are both "{self.source}"')
         if len({self.source, self.target, *self.ghz_with}) != 2 + len(self.ghz_with):

@@ -39,6 +39,7 @@ def request_of(file: LabFile, request: Request) -> EntanglementRequest:
         queue_ns=_optional(request.queue_s, ns_from_s),
         deadline_ns=_optional(request.deadline_s, ns_from_s),
         rate_threshold_hz=request.rate_min_hz,
+        reserved_only=request.reserved_only,
         fidelity_threshold=request.fidelity_min,
         priority=request.weight,
         consumption=request.consumption,

@@ -44,7 +44,7 @@ def lanes_for(
     def enough(some: Lanes) -> bool:
         if any(count < few for count, few in zip(some, fewest, strict=True)):
             return False
-        return rate_hz(route, tree, some) >= wanted_hz
+        return rate_hz(route, tree, some) >= wanted_hz and own_lanes_keep(route, tree, request, some)
 
     if not enough(left):
         return None
@@ -94,6 +94,8 @@ def side_by_side(
         return None
     found: list[tuple[Route, Lanes]] = []
     for route, lanes, made_hz in whole_routes(routes, room):
+        if not own_lanes_keep(route, route.tree, request, lanes):
+            continue
         if made_hz >= missing_hz:
             rest = msgspec.structs.replace(request, rate_threshold_hz=missing_hz)
             fewest = lanes_for(route, route.tree, rest, _rooms(route, lanes))
@@ -148,6 +150,15 @@ def rate_hz(route: Route, tree: SwapTree, lanes: Lanes) -> float:
     if min(lanes) < lanes_wanted(route.levels, tree):
         return 0.0
     return 1.0 / outlook(tree, route.times, route.links, route.memories, lanes, route.levels).latency_s
+
+
+def own_lanes_keep(route: Route, tree: SwapTree, request: EntanglementRequest, lanes: Lanes) -> bool:
+    """False for a request that keeps to its lanes when its pairs would wait there too long for each other to
+    keep the wanted fidelity. Others have a share of what nobody has reserved besides."""
+    wanted = request.fidelity_threshold
+    if not request.reserved_only or wanted is None or request.cutoff_ns is not None:
+        return True
+    return outlook(tree, route.times, route.links, route.memories, lanes, route.levels).fidelity >= wanted
 
 
 def _enough_with(enough: Callable[[Lanes], bool], lanes: Lanes, index: int, count: int) -> bool:

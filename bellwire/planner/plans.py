@@ -129,7 +129,8 @@ def choose(
             continue
         lanes = lanes_for(route, tree, request, room)
         if lanes is not None:
-            choice: Choice = (Way(route, tree, policy, lanes, floor),)
+            own = request.reserved_only
+            choice: Choice = (Way(route, tree, policy, lanes, floor, reserved_only=own),)
             if request.routes_max > 1:
                 choice += _beside(network, request, circumstances, choice[0])
             if shape(choice) not in circumstances.failed:
@@ -170,7 +171,10 @@ def _side_by_side(
         together = side_by_side(routes, request, room)
         if together is not None:
             mode = request.generation_mode
-            return tuple(Way(route, route.tree, mode, lanes, floor) for route, lanes in together)
+            own = request.reserved_only
+            return tuple(
+                Way(route, route.tree, mode, lanes, floor, reserved_only=own) for route, lanes in together
+            )
     return None
 
 
@@ -321,6 +325,7 @@ def _link_plan(
         pumping=rounds > 0 and pumps(False, rounds, way.route.links[index].lanes),
         cutoff_ns=request.cutoff_ns if rounds else None,
         paced=paces_links(way.policy) and not rounds and not way.route.levels,
+        reserved_only=request.reserved_only and way.lanes[index] > 0,
         background=is_pre_distributed(request.request_id) or path_traits(request.paths).gathers,
     )
 

@@ -14,6 +14,7 @@ from bellwire.planner.lanes import (
     is_scheduled,
     lack_of_sharing,
     lanes_left,
+    own_lanes_keep,
     rate_hz,
     slotless_link,
     whole_routes,
@@ -67,6 +68,11 @@ def of_rate(routes: Sequence[Route], request: EntanglementRequest, room: Mapping
             return f"rate {wanted_hz:g}/s cannot be reached: {why}"
         best = max(routes, key=lambda route: most_hz(route, room))
         left = lanes_left(best, room)
+        if most_hz(best, room) >= wanted_hz and not own_lanes_keep(best, best.tree, request, left):
+            return (
+                f"fidelity {request.fidelity_threshold:g} cannot be kept with reserved lanes only: pairs "
+                f"wait too long for each other over {named(best.nodes)}; without reserved_only they wait less"
+            )
         scarce = left.index(min(left))
         return (
             f"no room for rate {wanted_hz:g}/s beside other plans: link {best.links[scarce].link} has "

@@ -26,6 +26,7 @@ class Way:
     lanes: Lanes
     floor: float | None = None  # fidelity that links with several operating points should keep, None: any
     rate_hz: float | None = None  # that it is given where links are shared by plan, None: what it can make
+    reserved_only: bool = False  # it has its lanes alone, and no share of the others
 
     @property
     def shape(self) -> str:
@@ -73,13 +74,13 @@ def shape(choice: Choice) -> str:
 
 
 def prediction(choice: Choice) -> Prediction:
-    """Of one tree alone on the network; of several, each with the lanes that it reserves or the rate that it
-    was given."""
+    """Of one tree alone on the network, or on the lanes to which it keeps; of several, each with the lanes
+    that it reserves or the rate that it was given."""
     given = [way for way in choice if way.rate_hz is not None]
     if len(choice) == 1 and not given:
         (way,) = choice
-        whole = replace(way, lanes=(0,) * way.route.hops)
-        return whole.outlook().prediction(way.route.hops)
+        counted = way if way.reserved_only else replace(way, lanes=(0,) * way.route.hops)
+        return counted.outlook().prediction(way.route.hops)
     seen = [way.outlook() for way in choice]
     rates_hz = [way.rate_hz or 1.0 / each.latency_s for way, each in zip(choice, seen, strict=True)]
     rate_hz = sum(rates_hz)

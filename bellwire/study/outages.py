@@ -67,11 +67,11 @@ def outages_of(lab: Lab) -> list[Outage]:
 
 
 def standing(
-    requests: tuple[EntanglementRequest, ...], rate_hz: float | None = None
+    requests: tuple[EntanglementRequest, ...], rate_hz: float | None = None, *, steady: bool = False
 ) -> tuple[EntanglementRequest, ...]:
     """The same requests without an end, which end when nothing can be had any more.
 
-    rate_hz: pairs per second that each of them reserves; None: as they ask.
+    rate_hz: pairs per second that each of them reserves; None: as they ask. steady: they keep to that.
     """
     return tuple(
         msgspec.structs.replace(
@@ -82,6 +82,7 @@ def standing(
             until_cancelled=True,
             when_unreachable="end",
             rate_threshold_hz=request.rate_threshold_hz if rate_hz is None else rate_hz,
+            reserved_only=steady,
         )
         for request in requests
     )

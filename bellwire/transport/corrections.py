@@ -9,6 +9,7 @@ because it was not reached is raised again, towards what was asked for, once con
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final, Literal
 
 import msgspec
@@ -26,6 +27,7 @@ class Standing(TaggedWord, frozen=True, kw_only=True):
 
     rate: Term | None  # pairs per second, None: no rate was asked for
     fidelity: Term | None  # None: no fidelity was asked for
+    steady: bool = False  # the request keeps to what it reserved: its rate is near to what it asked for
     retries: int = 0  # corrective actions since the request last had what it wants
     actions: int = 0  # all corrective actions so far
     acted_ns: int | None = None  # when the last one was decided; None: none yet
@@ -56,6 +58,10 @@ class Decision:
     percent: float | None = None  # change of the threshold with its sign, None unless adjust_*
 
 
+STEADY_ERRORS: Final = 3.0
+"""Standard errors by which the pairs of a steady request must be too few: of 20 pairs that are expected as
+many as 13 may miss by chance, and a new plan for that would cost more of them."""
+
 CHECKED: Final[tuple[Metric, ...]] = ("rate", "fidelity")
 
 
@@ -70,6 +76,8 @@ def decide(standing: Standing, seen: Seen, rules: MonitorSettings, now_ns: int) 
         if term is None or value is None:
             continue
         looked = term.looked(value, rules, _tolerance(metric, rules), FLOORS[metric])
+        if metric == "rate" and standing.steady and looked.now < term.now:
+            continue  # whole lanes bring more than was asked for, and half a lane cannot be given back
         if looked.now != term.now:
             percent = _percent(term, looked)
             reason = _moved(metric, term, looked, value, rules)
@@ -79,11 +87,17 @@ def decide(standing: Standing, seen: Seen, rules: MonitorSettings, now_ns: int) 
 
 
 def shortfalls(standing: Standing, seen: Seen, rules: MonitorSettings) -> dict[Metric, float]:
-    """Metrics below their thresholds by more than the tolerance, with the relative shortfall, 0..1."""
+    """Metrics below their thresholds by more than the tolerance, with the relative shortfall, 0..1; the rate
+    of a steady request by more than chance as well."""
     short: dict[Metric, float] = {}
     for metric in CHECKED:
         term, value = _term(standing, metric), _value(seen, metric)
-        if term is not None and value is not None and value < term.now * (1.0 - _tolerance(metric, rules)):
+        if term is None or value is None:
+            continue
+        least = term.now * (1.0 - _tolerance(metric, rules))
+        if metric == "rate" and standing.steady:
+            least -= STEADY_ERRORS * sqrt(least * 1e9 / seen.duration_ns)
+        if value < least:
             short[metric] = 1.0 - value / term.now
     return short
 

@@ -28,6 +28,7 @@ def standing_of(request: EntanglementRequest) -> Standing | None:
     return Standing(
         rate=Term(asked=rate_hz, now=rate_hz) if rate_hz else None,
         fidelity=Term(asked=fidelity, now=fidelity) if fidelity else None,
+        steady=request.reserved_only,
     )
 
 

@@ -1,10 +1,12 @@
 """The ten-node lab, live on emulated instruments: each link loses its light, each node is killed, in turn.
 
-Owns the outages and what is seen of the three standing requests; processes belong to the supervisor. A
-request that needs what is gone must be re-routed or ended within WITHIN_S of it, and what has ended is asked
-for again once all is repaired. Times are those of the agents' reports, against the moment of the outage. A
-request that its monitor has suspended has no plan in force that an outage could break: no outage begins
-before it is back, and one that is suspended meanwhile (a busy machine ages pairs) is counted as such.
+Owns the outages and what is seen of the three standing requests, which have reserved a rate and keep to it;
+processes belong to the supervisor. A request that needs what is gone must be re-routed or ended within
+WITHIN_S of it, and what has ended is asked for again once all is repaired. Another one must not notice: its
+pairs of the seconds after the outage are held against those of the seconds before. Times are those of the
+agents' reports, against the moment of the outage. A request that its monitor has suspended has no plan in
+force that an outage could break: no outage begins before it is back, and one that is suspended meanwhile (a
+busy machine ages pairs) is counted as such.
 
 Usage: python -m tests.hosts.outages_run [--only NAME ...]    writes bench/results/outages_live.json
 """
@@ -13,6 +15,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -36,6 +39,10 @@ PAIRS_FIRST = 3
 """Delivered by each request since the last outage, before the next one."""
 
 PATIENCE_S = 60.0
+RATE_HZ = 3.0
+"""Reserved by each request."""
+BESIDE_S = 6.0
+"""Pairs of requests that an outage does not concern are counted so long before and after it."""
 
 
 @dataclass
@@ -45,7 +52,8 @@ class Case:
     outage: Outage
     affected: dict[str, str] = field(default_factory=dict)  # request -> what became of it
     after_s: dict[str, float] = field(default_factory=dict)
-    others: int = 0  # pairs of requests that it does not concern, until it was decided
+    # pairs of the requests that it does not concern: BESIDE_S before it, and after it
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Rounds:
@@ -70,6 +78,8 @@ class Rounds:
                 until_cancelled=True,
                 deadline_ns=None,
                 when_unreachable="end",
+                rate_threshold_hz=RATE_HZ,
+                reserved_only=True,
             )
         )
 
@@ -129,7 +139,10 @@ class Rounds:
         self.cases.append(case)
         concerned = [name for name in self.names if self.uses(name, outage)]
         beside = [name for name in self.names if name not in concerned]
-        before = {name: len(self.told(name, "pair_delivered")) for name in beside}
+        settled_ns = time.time_ns()
+        await self.up.until(
+            lambda: time.time_ns() >= settled_ns + BESIDE_S * NS_PER_S, "a calm while", PATIENCE_S
+        )
         at_ns = time.time_ns()
         await act()
 
@@ -140,12 +153,20 @@ class Rounds:
             return len(case.affected) == len(concerned)
 
         await self.up.until(decided, f"{outage} is decided", PATIENCE_S)
-        case.others = sum(len(self.told(name, "pair_delivered")) - before[name] for name in beside)
+        await self.up.until(
+            lambda: time.time_ns() >= at_ns + BESIDE_S * NS_PER_S, "a while afterwards", PATIENCE_S
+        )
+        case.others = {name: self._around(name, at_ns) for name in beside}
         await mend()
         times = {name: round(after_s, 2) for name, after_s in case.after_s.items()}
-        say(f"{outage}: {case.affected} {times}")
+        say(f"{outage}: {case.affected} {times}; others {case.others}")
         if max(case.after_s.values(), default=0.0) > WITHIN_S or "suspended" in case.affected.values():
             self._say_what_was_told(at_ns)
+
+    def _around(self, name: str, at_ns: int) -> tuple[int, int]:
+        """Pairs of a request in the seconds before a moment, and after it."""
+        after_s = [(each["at_ns"] - at_ns) / NS_PER_S for each in self.told(name, "pair_delivered")]
+        return sum(-BESIDE_S <= one < 0.0 for one in after_s), sum(0.0 <= one < BESIDE_S for one in after_s)
 
     def _say_what_was_told(self, at_ns: int) -> None:
         """All reports around a late decision but those of single pairs."""
@@ -246,14 +267,18 @@ def result_of(ready_s: float, cases: list[Case]) -> dict[str, Any]:
                         "most_s": round(times[-1], 2),
                     }
                 )
-    others = sum(case.others for case in cases)
+    before, after = (sum(pairs[when] for case in cases for pairs in case.others.values()) for when in (0, 1))
+    ratio = after / before if before else math.nan
+    error = ratio * math.sqrt(1 / before + 1 / after) if before and after else math.nan
     gone = sum(happened == "source gone" for case in cases for happened in case.affected.values())
     return {
         "title": "The ten-node lab, live on emulated instruments, loses each link and node in turn",
         "command": "python -m tests.hosts.outages_run",
         "rows": rows,
         "note": f"20 agents, ready after {ready_s:.1f} s; {len(cases)} outages; the source of "
-        f"{gone} requests was killed itself. Others delivered {others} pairs meanwhile.",
+        f"{gone} requests was killed itself. Each request has reserved {RATE_HZ:g} pairs/s and keeps to it. "
+        f"Those that an outage does not concern had {before} pairs in the {BESIDE_S:g} s before it and {after} "
+        f"in those after it: {ratio:.3f} ± {error:.3f}.",
     }
 
 

@@ -10,14 +10,15 @@ from bellwire.core.plans import LinkPlan
 from bellwire.labs.paper_network import attempt_s, chain_lab, success_probability
 from bellwire.link_layer.binding import NOBODY
 from bellwire.link_layer.schedulers.budgets import pace_lanes
+from bellwire.link_layer.schedulers.fair_queueing import WeightedFairQueueing
 from bellwire.link_layer.schedulers.round_robin import WeightedRoundRobin
-from bellwire.link_layer.schedulers.words import Demand, Frames, ScheduleEntry
+from bellwire.link_layer.schedulers.words import Demand, Frames, ScheduleEntry, Scheduler
 from bellwire.node.machines import QuantumNode
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
 
 
-def demand(name: str, pace: Fraction | None, *, lanes: int = 0) -> Demand:
+def demand(name: str, pace: Fraction | None, *, lanes: int = 0, reserved_only: bool = False) -> Demand:
     entry = ScheduleEntry(request=name, tree=0)
     plan = LinkPlan(
         request=name,
@@ -29,13 +30,15 @@ def demand(name: str, pace: Fraction | None, *, lanes: int = 0) -> Demand:
         weight=1,
         fidelity_min=None,
         paced=pace is not None,
+        reserved_only=reserved_only,
     )
     return Demand(entry, plan, 100.0, pace=pace)
 
 
-def lanes_of(demands: list[Demand], lanes: int) -> dict[str, Fraction]:
+def lanes_of(demands: list[Demand], lanes: int, scheduler: Scheduler | None = None) -> dict[str, Fraction]:
     """Mean number of lanes that serve each request, "" for nobody."""
-    shares = WeightedRoundRobin().divide(lanes, demands, {}, Frames(10, 100)).shares
+    scheduler = WeightedRoundRobin() if scheduler is None else scheduler
+    shares = scheduler.divide(lanes, demands, {}, Frames(10, 100)).shares
     found: dict[str, Fraction] = {}
     for entry in shares.owners:
         found[entry.request] = found.get(entry.request, Fraction(0)) + 1
@@ -70,6 +73,19 @@ def test_reserved_lanes_of_a_paced_request_are_cut_too() -> None:
 def test_what_nobody_is_given_is_written_as_nobody() -> None:
     cycle = WeightedRoundRobin().divide(1, [demand("r", Fraction(1, 2))], {}, Frames(10, 100)).shares.cycle
     assert set(cycle) == {ScheduleEntry(request="r", tree=0), NOBODY}
+
+
+@pytest.mark.parametrize("scheduler", [WeightedRoundRobin(), WeightedFairQueueing()])
+def test_whoever_keeps_to_reserved_lanes_has_these_and_no_more_alone_and_beside_others(
+    scheduler: Scheduler,
+) -> None:
+    steady, other = demand("r", None, lanes=2, reserved_only=True), demand("s", None)
+    also = demand("t", None, lanes=1, reserved_only=True)
+    assert lanes_of([steady], 5, scheduler) == {"r": 2, "": 3}
+    assert lanes_of([steady, other], 5, scheduler) == {"r": 2, "s": 3}
+    assert lanes_of([steady, also], 5, scheduler) == {"r": 2, "t": 1, "": 2}
+    assert lanes_of([steady, also], 3, scheduler) == {"r": 2, "t": 1}
+    assert lanes_of([steady, demand("u", None, lanes=2)], 5, scheduler) == {"r": 2, "u": 3}
 
 
 LENGTHS_KM = (10.0, 10.0, 20.0)

@@ -158,3 +158,55 @@ def test_a_sequence_is_planned_pair_by_pair_and_never_as_a_whole(tmp_path: Path)
     assert not can_join(sequence)
     assert can_join(asked())
     assert isinstance(compute_plan(two_ways(tmp_path), sequence, 1), str)
+
+
+def _steady(net: NetworkSettings, share: float, **terms: Any) -> tuple[RequestPlan, RequestPlan]:
+    """Plans for a share of what all lanes make: of a request that has the others too, and of one that has
+    not."""
+    asks = {"request_id": "r", "target_nodes": ("a", "b")}
+    whole = compute_plan(net, EntanglementRequest(**asks), 1)  # type: ignore[arg-type]  # a name and two nodes
+    assert not isinstance(whole, str)
+    terms = asks | {"rate_threshold_hz": share * whole.rate_hz} | terms
+    shared = compute_plan(net, EntanglementRequest(**terms), 1)
+    steady = compute_plan(net, EntanglementRequest(**terms, reserved_only=True), 1)
+    assert not isinstance(shared, str)
+    assert not isinstance(steady, str)
+    return shared, steady
+
+
+def _lanes_of(plan: RequestPlan) -> dict[str, int]:
+    return {part.link: part.lanes for node in plan.nodes.values() for part in node.links}
+
+
+def test_what_a_steady_request_is_told_is_what_its_own_lanes_bring() -> None:
+    """More lanes than it needs stand on each link; what they would bring belongs to nobody."""
+    shared, steady = _steady(chain_with_lanes(lanes=8), 0.2)
+    assert 0.2 * shared.rate_hz <= steady.rate_hz < 0.5 * shared.rate_hz
+    assert steady.fidelity < shared.fidelity, "pairs wait longer for each other"
+    parts = [part for node in steady.nodes.values() for part in node.links]
+    assert all(part.reserved_only and 0 < part.lanes < 8 for part in parts)
+    assert not any(part.reserved_only for node in shared.nodes.values() for part in node.links)
+
+
+def test_a_steady_request_has_lanes_enough_for_its_fidelity_or_is_told_why_not() -> None:
+    net = chain_with_lanes(lanes=8)
+    shared, few = _steady(net, 0.2)
+    between = (few.fidelity + shared.fidelity) / 2
+    _, more = _steady(net, 0.2, fidelity_threshold=between)
+    assert more.fidelity >= between > few.fidelity
+    assert sum(_lanes_of(more).values()) > sum(_lanes_of(few).values())
+    room = tuple(LinkRoom(link=link, lanes=lanes, weight=64) for link, lanes in _lanes_of(few).items())
+    refused = compute_plan(
+        net,
+        EntanglementRequest(
+            request_id="r",
+            target_nodes=("a", "b"),
+            rate_threshold_hz=0.2 * shared.rate_hz,
+            fidelity_threshold=between,
+            reserved_only=True,
+        ),
+        1,
+        Circumstances(room=room),
+    )
+    assert isinstance(refused, str)
+    assert "cannot be kept with reserved lanes only" in refused

@@ -252,3 +252,31 @@ def test_a_standing_is_read_back_as_it_was_written_unless_its_request_is_over() 
     assert restored((over("failed"), to_record("q", standing))) == {}
     with pytest.raises(msgspec.DecodeError):
         restored((Record(kind="monitor", key="q", body=b"\xc1"),))
+
+
+def test_a_steady_request_is_short_only_when_its_pairs_are_too_few_for_chance() -> None:
+    """Ten pairs a second asked for, 20 s windows: 200 are expected, 190 tolerated, and 149 lie three standard
+    errors below these."""
+    for rate_hz, actions in ((7.5, []), (7.4, ["replan"])):
+        source = Monitored(WHOLE_WINDOWS, rate_threshold_hz=10.0, reserved_only=True)
+        source.run(21 * SECOND, rate_hz)
+        assert source.actions == actions, rate_hz
+        assert source.monitoring.standings["q"].steady
+    impatient = Monitored(WHOLE_WINDOWS, rate_threshold_hz=10.0)
+    impatient.run(21 * SECOND, 9.4)
+    assert impatient.actions == ["replan"]
+
+
+def test_a_steady_request_that_has_more_than_it_asked_for_keeps_its_lanes() -> None:
+    source = Monitored(WHOLE_WINDOWS, rate_threshold_hz=10.0, reserved_only=True)
+    source.run(200 * SECOND, 19.0)
+    assert source.actions == []
+    eager = Monitored(WHOLE_WINDOWS, rate_threshold_hz=10.0)
+    eager.run(21 * SECOND, 19.0)
+    assert eager.actions == ["adjust_rate"]
+
+
+def test_a_steady_request_without_any_pair_is_planned_anew() -> None:
+    source = Monitored(QUICK, rate_threshold_hz=1.0, reserved_only=True)
+    source.run(T_MIN_NS + MS, 0.0)
+    assert source.actions == ["replan"]

@@ -247,6 +247,7 @@ def test_notifications_have_exactly_the_four_fields_of_the_paper() -> None:
         ({"priority": 0}, "priority = 0"),
         ({"fidelity_threshold": 1.5}, "outside 0..1"),
         ({"rate_threshold_hz": -1.0}, "negative"),
+        ({"reserved_only": True}, "give that rate"),
         ({"request_id": ""}, "empty"),
     ],
 )

@@ -21,7 +21,7 @@ from math import ceil, lcm
 from typing import Final
 
 from bellwire.core.link_messages import ScheduleEntry
-from bellwire.link_layer.schedulers.whole_lanes import even_cycle, lanes_for
+from bellwire.link_layer.schedulers.whole_lanes import cycle_of, lanes_for
 from bellwire.link_layer.schedulers.words import Demand, Divided, Frames, Key, Shares, Standing, Turn
 
 SEQUENCE_MAX: Final = 256
@@ -47,7 +47,7 @@ class WeightedFairQueueing:
         self, lanes: int, demands: Sequence[Demand], history: Mapping[Key, Standing], frames: Frames
     ) -> Divided:
         foreground = [one for one in demands if not one.plan.background]
-        owners, parts, working = lanes_for(
+        divided = lanes_for(
             lanes,
             (
                 [one for one in foreground if one.plan.weight == 0],
@@ -56,9 +56,9 @@ class WeightedFairQueueing:
             ),
             frames.shift,
         )
+        owners, parts, working = divided
         if len(parts) <= 1:
-            cycle = even_cycle([(one.entry, part) for one, part in parts])
-            return Divided(Shares(owners, cycle), in_shifts=bool(working))
+            return Divided(Shares(owners, cycle_of(lanes, divided)), in_shifts=bool(working))
         unit = frames.attempts * (lanes - len(owners))
         turns = {
             (one.entry.request, one.entry.tree): Turn(part, unit * _job_frames(one, unit))

@@ -7,7 +7,7 @@ most one frame of a lane behind; the next window begins a new cycle.
 from collections.abc import Mapping, Sequence
 
 from bellwire.link_layer.schedulers.paces import paced
-from bellwire.link_layer.schedulers.whole_lanes import even_cycle, lanes_for
+from bellwire.link_layer.schedulers.whole_lanes import cycle_of, lanes_for
 from bellwire.link_layer.schedulers.words import Demand, Divided, Frames, Key, Shares, Standing
 
 
@@ -30,7 +30,7 @@ class WeightedRoundRobin:
         if any(one.pace is not None for one in demands):
             shares = paced(lanes, demands, divided)
         else:
-            shares = Shares(divided.owners, even_cycle([(one.entry, part) for one, part in divided.parts]))
+            shares = Shares(divided.owners, cycle_of(lanes, divided))
         return Divided(shares, in_shifts=bool(divided.working))
 
 

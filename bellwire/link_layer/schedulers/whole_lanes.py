@@ -13,6 +13,7 @@ from math import gcd, lcm
 
 from bellwire.core.link_messages import ScheduleEntry
 from bellwire.core.plans import WEIGHTS_MAX
+from bellwire.link_layer.binding import NOBODY
 from bellwire.link_layer.schedulers.budgets import fill_classes
 from bellwire.link_layer.schedulers.shifts import in_shifts
 from bellwire.link_layer.schedulers.words import Demand, Lanes
@@ -32,25 +33,32 @@ def lanes_for(lanes: int, classes: Sequence[Sequence[Demand]], shift: int | None
     """Reserved lanes first, the rest to the classes in their order (`fill_classes`).
 
     Whoever reserved too much in sum (which nodes do not accept) gets what is there, in the order of names.
-    Somebody alone has all lanes go round to him. shift: number of the present one, None: lanes do not work in
+    Somebody alone has all lanes go round to him. Whoever keeps to what is reserved has no part in the rest,
+    which may be nobody's then. shift: number of the present one, None: lanes do not work in
     shifts.
     """
     demands = by_name([one for members in classes for one in members])
-    if len(demands) <= 1:
+    if len(demands) <= 1 and not any(one.plan.reserved_only for one in demands):
         return Lanes((), tuple((one, Fraction(1)) for one in demands))
     rest = max(0, lanes - sum(reserved(one) for one in demands))
-    amounts = {
-        one.entry: amount for one, amount in fill_classes(rest, [by_name(members) for members in classes])
-    }
+    sharing = [by_name([one for one in members if not one.plan.reserved_only]) for members in classes]
+    amounts = {one.entry: amount for one, amount in fill_classes(rest, sharing)}
     owners: list[ScheduleEntry] = []
     parts: list[tuple[Demand, Fraction]] = []
     for one in demands:
-        whole, part = divmod(amounts[one.entry], 1)
+        whole, part = divmod(amounts.get(one.entry, Fraction(0)), 1)
         owners += [one.entry] * (reserved(one) + whole)
         if part:
             parts.append((one, part))
     divided = Lanes(tuple(owners[:lanes]), tuple(parts) if len(owners) < lanes else ())
     return divided if shift is None else in_shifts(lanes, divided, shift)
+
+
+def cycle_of(lanes: int, divided: Lanes) -> tuple[ScheduleEntry, ...]:
+    """Whom the lanes that nobody owns serve in turn: nobody, where nobody has a part in them."""
+    if not divided.parts:
+        return (NOBODY,) if len(divided.owners) < lanes else ()
+    return even_cycle([(one.entry, part) for one, part in divided.parts])
 
 
 def even_cycle(parts: Sequence[tuple[ScheduleEntry, Fraction]]) -> tuple[ScheduleEntry, ...]:
