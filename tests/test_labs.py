@@ -444,6 +444,14 @@ BAD = [
         "requests[0]",
         "give count (pairs), duration_s or until_cancelled",
     ),
+    (
+        "steady without a rate",
+        "    count: 10\n",
+        "    count: 10\n    reserved_only: true\n",
+        21,
+        "requests[0]",
+        "reserved_only keeps to what rate_min_hz reserves for pairs; give it",
+    ),
     ("missing name", "lab: small\n", "", 1, "lab", 'the key "lab" is missing in the file'),
     (
         "unused station",

@@ -37,12 +37,12 @@ class Terms:
     deadline_s: float | None
     fidelity_min: float | None
     rate_min_hz: float | None
-    reserved_only: bool
     measure: bool
     weight: int
     until_cancelled: bool = False
     when_full: Literal["queue", "reject"] = "queue"
     when_unreachable: Literal["wait", "end"] = "wait"
+    reserved_only: bool = False
     queue_s: float | None = None  # longest wait in the queue, None: until the deadline
     vertices: str | None = None  # of the graph, "x=a, y=b"; None: edges name nodes
     sequence: str | None = None  # pairs in the order of their consumption, "a b, b c"

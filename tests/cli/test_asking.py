@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from bellwire.cli.asking_terms import Terms, request_of, rounds_planned
 from bellwire.cli.main import app
+from bellwire.core.errors import ConfigError
 from bellwire.core.purification_words import levels_of
 from bellwire.labs import Lab, load_lab
 from bellwire.labs.tunings import read_tuning
@@ -219,3 +220,11 @@ def test_check_shows_the_rounds_that_a_threshold_needs(tmp_path: Path) -> None:
     assert rows["0.94"]["rate_hz"] < rows["0.8"]["rate_hz"] / 2
     shown = CliRunner().invoke(app, ["check", str(tmp_path / "of_0.94.yaml")]).stdout
     assert "rounds 2:1" in shown
+
+
+def test_a_steady_request_reaches_the_source_and_needs_a_rate() -> None:
+    ends = {"source": "alice", "target": "bob"}
+    asked = request_of(typed(**ends, rate_min_hz=2.0, reserved_only=True), chain(), None)
+    assert (asked.rate_threshold_hz, asked.reserved_only) == (2.0, True)
+    with pytest.raises(ConfigError, match="give --rate"):
+        request_of(typed(**ends, reserved_only=True), chain(), None)

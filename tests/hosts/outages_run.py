@@ -277,8 +277,8 @@ def result_of(ready_s: float, cases: list[Case]) -> dict[str, Any]:
         "rows": rows,
         "note": f"20 agents, ready after {ready_s:.1f} s; {len(cases)} outages; the source of "
         f"{gone} requests was killed itself. Each request has reserved {RATE_HZ:g} pairs/s and keeps to it. "
-        f"Those that an outage does not concern had {before} pairs in the {BESIDE_S:g} s before it and {after} "
-        f"in those after it: {ratio:.3f} ± {error:.3f}.",
+        f"Those that an outage does not concern had {before} pairs in the {BESIDE_S:g} s before it and "
+        f"{after} in those after it: {ratio:.3f} ± {error:.3f}.",
     }
 
 
