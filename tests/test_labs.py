@@ -450,7 +450,7 @@ BAD = [
         "    count: 10\n    reserved_only: true\n",
         21,
         "requests[0]",
-        "reserved_only keeps to what rate_min_hz reserves for pairs; give it",
+        "reserved_only keeps to what rate_min_hz reserves for plain pairs; give it",
     ),
     ("missing name", "lab: small\n", "", 1, "lab", 'the key "lab" is missing in the file'),
     (

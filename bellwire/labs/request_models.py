@@ -84,8 +84,8 @@ class Request(Section):
             raise ValueError("give count (pairs), duration_s or until_cancelled, or the request never ends")
         if self.cutoff_ms is not None and self.cutoff_attempts is not None:
             raise ValueError("cutoff_ms and cutoff_attempts say the same thing; give one")
-        if self.reserved_only and (self.rate_min_hz is None or self.sequence):
-            raise ValueError("reserved_only keeps to what rate_min_hz reserves for pairs; give it")
+        if self.reserved_only and (self.rate_min_hz is None or self.sequence or self.ghz_with or self.graph):
+            raise ValueError("reserved_only keeps to what rate_min_hz reserves for plain pairs; give it")
         if self.source == self.target:
             raise ValueError(f'from and to are both "{self.source}"')
         if len({self.source, self.target, *self.ghz_with}) != 2 + len(self.ghz_with):

@@ -34,12 +34,14 @@ def planner_for(
 
 
 def can_join(request: EntanglementRequest) -> bool:
-    """True for requests for pairs without a way of their own: the joint plan says which links they use."""
+    """True for requests for pairs without a way or lanes of their own: the joint plan says which links they
+    use, and shares them."""
     return (
         request.entanglement_type == "bipartite"
         and not request.entanglement_sequence
         and request.route is None
         and request.tree is None
+        and not request.reserved_only
         and request.purification is None
         and request.link_purification == 0
         and not request.rounds

@@ -184,8 +184,9 @@ def fault_of(request: EntanglementRequest, settings: NetworkSettings, node: Node
         return f"fidelity_threshold = {request.fidelity_threshold} is outside 0..1"
     if request.rate_threshold_hz is not None and request.rate_threshold_hz < 0.0:
         return f"rate_threshold_hz = {request.rate_threshold_hz} is negative"
-    if request.reserved_only and (not request.rate_threshold_hz or request.entanglement_sequence):
-        return "reserved_only keeps to what rate_threshold_hz reserves for pairs: give that rate"
+    plain = request.entanglement_type == "bipartite" and not request.entanglement_sequence
+    if request.reserved_only and not (plain and request.rate_threshold_hz):
+        return "reserved_only keeps to what rate_threshold_hz reserves for plain pairs: give that rate"
     return _fault_of_use(request)
 
 

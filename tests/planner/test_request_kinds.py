@@ -156,6 +156,8 @@ def test_a_sequence_is_planned_pair_by_pair_and_never_as_a_whole(tmp_path: Path)
     assert kind_of(sequence) == "sequence"
     assert not is_standing(sequence)
     assert not can_join(sequence)
+    assert can_join(asked(rate_threshold_hz=3.0))
+    assert not can_join(asked(rate_threshold_hz=3.0, reserved_only=True)), "a joint plan reserves no lanes"
     assert can_join(asked())
     assert isinstance(compute_plan(two_ways(tmp_path), sequence, 1), str)
 
