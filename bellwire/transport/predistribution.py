@@ -177,6 +177,10 @@ class PreDistribution:
         """The slot holds an end that is in store or on its way there; links may keep pairs of their own."""
         return slot.end in self._stored or slot.request in self._heads
 
+    def _is_at_an_end_of(self, made_for: RequestId | None) -> bool:
+        """Pairs made for this store are not swapped here any more: this is where they are to be kept."""
+        return made_for in self._heads and self.node in (self._heads[made_for], self._tails[made_for])
+
     def _look(self, step: Step, end: End) -> None:
         if not self._looks:
             step.tell(ViewWanted(purpose=ENDS, request=None))
@@ -311,7 +315,7 @@ class PreDistribution:
             for slot in spare[: max(0, len(set(links)) - useful)]:
                 assert slot.end is not None  # it is held
                 self.counters["made_room"] += 1
-                if slot.end in self._stored:
+                if slot.end in self._stored or self._is_at_an_end_of(slot.request):
                     self._let_go(step, slot.end, "withdrawn")
                 else:
                     step.tell(ShiftOver(end=slot.end))  # whoever would swap it gives it up

@@ -28,6 +28,7 @@ FOUND = {
     3409: "a memory that was reset in the middle of a measurement reported an outcome",
     3610: "a tail settled what a head with a new disk knows nothing of",
     6550: "a clock was behind when its node began anew: pairs of before looked younger, and were kept",
+    9164: "a half that waited for its store to be filled kept the only memory of a node from every request",
 }
 
 
@@ -49,6 +50,7 @@ def test_a_history_that_once_broke_a_rule_holds(seed: int) -> None:
     told = play_on(lab, faults, Case(seed=seed, profile="all"))
     assert told.rule is None, f"{FOUND[seed]}: {told.problem}"
     assert told.fired
+    assert told.delivered
 
 
 def test_a_pair_of_a_graph_state_whose_qubit_was_turned_lives() -> None:
