@@ -200,13 +200,17 @@ class LabModel:
         return faults_of(self.heard, self._status, alive, self.lab.addresses)
 
     def _rate_hz(self, now_ns: int, kept: Sequence[KeptRequest]) -> float | None:
-        """Pairs delivered per second to all requests together; None before two looks."""
+        """Pairs delivered per second to all requests together, to each since it was first seen; None before
+        two looks."""
         counts = {one.request_id: int(one.standing["delivered"]) for one in kept}
         self._delivered.append((now_ns, counts))
-        then_ns, before = self._delivered[0]
+        then_ns, _ = self._delivered[0]
         if now_ns <= then_ns:
             return None
-        fresh = sum(max(0, count - before[name]) for name, count in counts.items() if name in before)
+        first: dict[str, int] = {}
+        for _, seen in self._delivered:
+            first = dict(seen) | first
+        fresh = sum(max(0, count - first[name]) for name, count in counts.items())
         return fresh * 1e9 / (now_ns - then_ns)
 
 

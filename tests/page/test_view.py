@@ -52,6 +52,14 @@ def test_a_lab_in_order_is_well_and_says_what_it_does() -> None:
     assert view.faults == ()
 
 
+def test_a_request_that_came_after_the_first_look_counts_from_when_it_was_first_seen() -> None:
+    model = LabModel(three_nodes())
+    for second, delivered in enumerate((None, 3, 9, 15)):
+        kept = [] if delivered is None else [request(delivered=delivered)]
+        view = model.take(look(NOW_NS + second * SECOND_NS), kept, ())
+    assert "4 pairs per second delivered" in view.verdict.details, "12 in three seconds"
+
+
 def test_an_instrument_that_is_lost_is_a_fault_with_its_reason_and_a_remedy() -> None:
     view = seen(look(answers={"west": status("west", herald="lost", reason="no answer for 3 s")}))
     (fault,) = view.faults
