@@ -31,6 +31,12 @@ def entry_for(window: Window, attempt: int, lane: int) -> ScheduleEntry | None:
     return entry if entry.request else None
 
 
+def leaves_idle(window: Window, lane: int) -> bool:
+    """True when this lane works for nobody in the whole window."""
+    entries = (window.owners[lane],) if lane < len(window.owners) else window.schedule
+    return not any(entry.request for entry in entries)
+
+
 def covering(windows: Sequence[Window], attempt: int) -> Window | None:
     """The window with the highest fence that covers an attempt; a later fence rules from its first attempt
     on."""

@@ -150,6 +150,7 @@ class Births:
         self.counters["idle"] += 1
         if attempt > self._book.bound_to:
             self._book.bound_to = attempt
+        self._lanes.rest(lane, self._book)
         slot = self._lanes.slot_of(lane)
         if slot is not None and slot.state == "attempting" and self._lanes.armed_by(lane, attempt):
             self._restart(step, lane)

@@ -36,6 +36,7 @@ class Lanes:
         self._ordered: dict[int, tuple[int, int, int, int]] = {}  # in a bank: what was ordered last, by lane
         self._waited: dict[int, int] = {}  # with turns: lane -> attempts without success in turns before
         self._period_ns = link.period_ns
+        self._rested: dict[int, int] = {}  # lane that made a pair for nobody -> fence of its window
         self._epoch_ns = 0
         self._births: set[tuple[int, int]] = set()  # recent (attempt, lane) that were born
         self._births_in_order: deque[tuple[int, int]] = deque()
@@ -48,6 +49,7 @@ class Lanes:
         self._armed_to.clear()
         self._ordered.clear()
         self._waited.clear()
+        self._rested.clear()
         self._births.clear()
         self._births_in_order.clear()
         self._forgotten_to = -1
@@ -63,12 +65,15 @@ class Lanes:
             fresh = False
         else:
             return
-        span = book.span_from(book.attempt_at(step.now_ns))
+        now = book.attempt_at(step.now_ns)
+        if self._rested.get(lane) == book.fence() and book.leaves_idle(lane, now):
+            return
+        span = book.span_from(now)
         if span is None:
             return
         first, last = span
         if self.may_start is not None:
-            if first > book.attempt_at(step.now_ns):
+            if first > now:
                 return  # a memory that others use is taken when the turn begins, and no sooner
             if fresh:
                 slot = self._slots.attempt_on(self._link, lane) if self.may_start(lane, step.now_ns) else None
@@ -113,6 +118,11 @@ class Lanes:
                 point=point,
             )
         )
+
+    def rest(self, lane: int, book: WindowBook) -> None:
+        """A lane has made a pair for nobody, so the link is known to make pairs: where nobody has a use for
+        the lane, it attempts again from the next window on. Heralds for nobody keep agents busy."""
+        self._rested[lane] = book.fence()
 
     def armed_by(self, lane: int, attempt: int) -> bool:
         """True when the lane's present lease began at or before this attempt."""

@@ -13,6 +13,7 @@ from bellwire.core.events import RequestSubmitted
 from bellwire.core.plans import EntanglementRequest
 from bellwire.core.units import ns_from_s
 from bellwire.labs import Lab, load_lab
+from bellwire.node.machines import QuantumNode
 from bellwire.planner.plans import compute_plan
 from bellwire.simulator_backend.host import VirtualHost
 from bellwire.simulator_backend.simulation import Observer
@@ -80,3 +81,24 @@ def test_what_a_steady_request_was_promised_is_what_it_gets() -> None:
     assert pairs >= plan.rate_hz * SECONDS - 4.0 * sqrt(plan.rate_hz * SECONDS)
     assert pairs <= 1.6 * plan.rate_hz * SECONDS
     assert plan.fidelity - 0.01 <= fidelity <= plan.fidelity + 0.08
+
+
+def test_a_lane_that_nobody_wants_makes_one_pair_a_window_and_rests() -> None:
+    """So that a link is known to make pairs by all its lanes, and agents are not kept busy for nobody."""
+    request = asked("r", rate_threshold_hz=RATE_HZ, reserved_only=True)
+    lab = lab_with(request)
+    plan = compute_plan(lab.network, request, 1)
+    assert not isinstance(plan, str)
+    reserved = {part.link: part.lanes for node in plan.nodes.values() for part in node.links}
+    host = VirtualHost(lab, 5, partial(compute_plan, lab.network))
+    host.start()
+    host.run(ns_from_s(5.0))
+    for name, lanes in reserved.items():
+        link = lab.network.links[name]
+        machine = host.machines[link.nodes[0]]
+        assert isinstance(machine, QuantumNode)
+        end = machine.links.ends[name]
+        idle = link.lanes - lanes
+        assert 0 < end.counters["idle"] <= idle * end.counters["windows"]
+        freely = idle * link.success_probability * 5e9 / link.period_ns
+        assert end.counters["idle"] < freely / 5

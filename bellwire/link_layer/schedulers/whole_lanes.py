@@ -57,7 +57,7 @@ def lanes_for(lanes: int, classes: Sequence[Sequence[Demand]], shift: int | None
 def cycle_of(lanes: int, divided: Lanes) -> tuple[ScheduleEntry, ...]:
     """Whom the lanes that nobody owns serve in turn: nobody, where nobody has a part in them."""
     if not divided.parts:
-        return (NOBODY,) if len(divided.owners) < lanes else ()
+        return (NOBODY,) if 0 < len(divided.owners) < lanes else ()
     return even_cycle([(one.entry, part) for one, part in divided.parts])
 
 
