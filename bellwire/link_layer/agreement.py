@@ -12,7 +12,7 @@ from bellwire.core.ids import RequestId, run_number
 from bellwire.core.link_messages import Window
 from bellwire.core.settings import LinkSettings
 from bellwire.core.units import NS_PER_S
-from bellwire.link_layer.binding import covering, leaves_idle
+from bellwire.link_layer.binding import covering, lets_rest
 from bellwire.link_layer.terms import Terms, terms_of
 from bellwire.link_layer.turns import Segment, decision_ns, segments_of, span_in_turns
 
@@ -94,9 +94,9 @@ class WindowBook:
         window = self.ruling(attempt) or self.windows[-1]
         return window.point
 
-    def leaves_idle(self, lane: int, attempt: int) -> bool:
+    def lets_rest(self, lane: int, attempt: int) -> bool:
         """True when no window from this attempt on has a use for a lane: it need not attempt."""
-        return all(leaves_idle(window, lane) for window in self.windows if window.last >= attempt)
+        return all(lets_rest(window, lane) for window in self.windows if window.last >= attempt)
 
     def span_from(self, attempt: int) -> tuple[int, int] | None:
         """First and last attempt that may be made from `attempt` on without a gap and at one operating

@@ -13,6 +13,9 @@ from bellwire.core.link_messages import ScheduleEntry, Window
 NOBODY: Final = ScheduleEntry(request="", tree=0)
 """A place of a cycle that serves nobody."""
 
+RESTING: Final = ScheduleEntry(request="", tree=1)
+"""The same, alone in a cycle: lanes that nobody may use, which need not attempt all the time."""
+
 
 def entry_for(window: Window, attempt: int, lane: int) -> ScheduleEntry | None:
     """Which request and tree this lane works for at this attempt of the window; None: for nobody, a herald
@@ -31,10 +34,9 @@ def entry_for(window: Window, attempt: int, lane: int) -> ScheduleEntry | None:
     return entry if entry.request else None
 
 
-def leaves_idle(window: Window, lane: int) -> bool:
-    """True when this lane works for nobody in the whole window."""
-    entries = (window.owners[lane],) if lane < len(window.owners) else window.schedule
-    return not any(entry.request for entry in entries)
+def lets_rest(window: Window, lane: int) -> bool:
+    """True when nobody may use this lane in the whole window."""
+    return lane >= len(window.owners) and window.schedule == (RESTING,)
 
 
 def covering(windows: Sequence[Window], attempt: int) -> Window | None:

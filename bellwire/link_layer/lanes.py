@@ -66,7 +66,7 @@ class Lanes:
         else:
             return
         now = book.attempt_at(step.now_ns)
-        if self._rested.get(lane) == book.fence() and book.leaves_idle(lane, now):
+        if self._rested.get(lane) == book.fence() and book.lets_rest(lane, now):
             return
         span = book.span_from(now)
         if span is None:
@@ -120,8 +120,8 @@ class Lanes:
         )
 
     def rest(self, lane: int, book: WindowBook) -> None:
-        """A lane has made a pair for nobody, so the link is known to make pairs: where nobody has a use for
-        the lane, it attempts again from the next window on. Heralds for nobody keep agents busy."""
+        """A lane has made a pair for nobody, so the link is known to make pairs: where nobody may use the
+        lane, it attempts again from the next window on. Heralds for nobody keep agents busy."""
         self._rested[lane] = book.fence()
 
     def armed_by(self, lane: int, attempt: int) -> bool:

@@ -13,7 +13,7 @@ from math import gcd, lcm
 
 from bellwire.core.link_messages import ScheduleEntry
 from bellwire.core.plans import WEIGHTS_MAX
-from bellwire.link_layer.binding import NOBODY
+from bellwire.link_layer.binding import RESTING
 from bellwire.link_layer.schedulers.budgets import fill_classes
 from bellwire.link_layer.schedulers.shifts import in_shifts
 from bellwire.link_layer.schedulers.words import Demand, Lanes
@@ -57,7 +57,7 @@ def lanes_for(lanes: int, classes: Sequence[Sequence[Demand]], shift: int | None
 def cycle_of(lanes: int, divided: Lanes) -> tuple[ScheduleEntry, ...]:
     """Whom the lanes that nobody owns serve in turn: nobody, where nobody has a part in them."""
     if not divided.parts:
-        return (NOBODY,) if 0 < len(divided.owners) < lanes else ()
+        return (RESTING,) if 0 < len(divided.owners) < lanes else ()
     return even_cycle([(one.entry, part) for one, part in divided.parts])
 
 
