@@ -157,7 +157,7 @@ async def test_a_write_that_arrives_after_its_lease_has_run_out_is_refused(tmp_p
 async def test_renewal_keeps_a_lease_for_longer_than_it_lasts(tmp_path: Path) -> None:
     async with desk_bench(tmp_path) as bench, bench.console() as console:
         leases = bench.agents["alice"].driver("oven").leases
-        async with console.hold(["alice-oven"], "long", lease_s=0.8) as held:
+        async with console.hold(["alice-oven"], "long", lease_s=4.0) as held:
             first_end_ns = leases.current.ends_at_ns
             await until(
                 lambda: time.monotonic_ns() > first_end_ns + 400_000_000, "the first lease would be over"
