@@ -162,21 +162,22 @@ def _expected(lab: "Lab", request: "EntanglementRequest") -> dict[str, Any] | st
     """What a request can expect when it is alone, or why it cannot be served. A GHZ state has nodes of a tree
     for a route, and nobody predicts its age."""
     from bellwire.core.purification_words import ADAPTIVE, words_of
-    from bellwire.planner.plans import choose_route, compute_plan
+    from bellwire.planner.plans import compute_plan, foresee
 
     if request.entanglement_sequence:
         return _expected_in_order(lab, request)
     if request.entanglement_type == "bipartite":
-        route = choose_route(lab.network, request)
-        if isinstance(route, str):
-            return route
+        seen = foresee(lab.network, request)
+        if isinstance(seen, str):
+            return seen
+        route, outlook = seen
         return {
             "route": list(route.nodes),
             "tree": route.tree.text(route.nodes),
-            "rate_hz": 1.0 / route.outlook.latency_s,
-            "latency_s": route.outlook.latency_s,
-            "age_s": route.outlook.age_s,
-            "fidelity": route.outlook.fidelity,
+            "rate_hz": 1.0 / outlook.latency_s,
+            "latency_s": outlook.latency_s,
+            "age_s": outlook.age_s,
+            "fidelity": outlook.fidelity,
             "purification": ADAPTIVE if request.purification == ADAPTIVE else words_of(route.levels) or None,
         }
     plan = compute_plan(lab.network, request, 1)

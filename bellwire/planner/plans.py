@@ -40,6 +40,7 @@ from bellwire.planner.intervals import SwapTree
 from bellwire.planner.lanes import lanes_for, side_by_side
 from bellwire.planner.paths import compute_path
 from bellwire.planner.points import fidelity_wish, floors
+from bellwire.planner.predictions import Outlook
 from bellwire.planner.predistribution_routes import from_store
 from bellwire.planner.purified_links import ROUNDS_MAX
 from bellwire.planner.ranking import Candidate, fastest_first, in_order, minds_fidelity
@@ -90,8 +91,17 @@ def predict(network: NetworkSettings, request: EntanglementRequest) -> Predictio
             return plan
         hops = len(plan.nodes) - 1
         return Prediction(rate_hz=plan.rate_hz, latency_ns=plan.latency_ns, fidelity=plan.fidelity, hops=hops)
-    route = choose_route(network, request)
-    return route if isinstance(route, str) else route.outlook.prediction(route.hops)
+    seen = foresee(network, request)
+    return seen if isinstance(seen, str) else seen[1].prediction(seen[0].hops)
+
+
+def foresee(network: NetworkSettings, request: EntanglementRequest) -> tuple[Route, Outlook] | str:
+    """The route that a plan for pairs takes on an idle network, and what it brings; or why there is none."""
+    chosen = choose(network, request, IDLE)
+    if isinstance(chosen, str):
+        return chosen
+    way = chosen[0]
+    return way.route, way.outlook() if way.reserved_only else way.route.outlook
 
 
 def choose_route(network: NetworkSettings, request: EntanglementRequest) -> Route | str:

@@ -12,7 +12,7 @@ from bellwire.core.settings import NetworkSettings
 from bellwire.planner.joint_plans import can_join
 from bellwire.planner.lanes import lanes_for
 from bellwire.planner.offers import best_offer
-from bellwire.planner.plans import compute_plan
+from bellwire.planner.plans import compute_plan, predict
 from bellwire.planner.routes import candidate_routes
 from bellwire.planner.usable import usable_network
 from tests.planner.test_chosen_rounds import network as chain_with_lanes
@@ -188,6 +188,20 @@ def test_what_a_steady_request_is_told_is_what_its_own_lanes_bring() -> None:
     parts = [part for node in steady.nodes.values() for part in node.links]
     assert all(part.reserved_only and 0 < part.lanes < 8 for part in parts)
     assert not any(part.reserved_only for node in shared.nodes.values() for part in node.links)
+
+
+def test_what_is_foreseen_of_a_steady_request_is_what_its_plan_promises() -> None:
+    net = chain_with_lanes(lanes=8)
+    shared, steady = _steady(net, 0.2)
+    request = EntanglementRequest(
+        request_id="r",
+        target_nodes=("a", "b"),
+        rate_threshold_hz=0.2 * shared.rate_hz,
+        reserved_only=True,
+    )
+    foreseen = predict(net, request)
+    assert not isinstance(foreseen, str)
+    assert (foreseen.rate_hz, foreseen.fidelity) == (steady.rate_hz, steady.fidelity)
 
 
 def test_a_steady_request_has_lanes_enough_for_its_fidelity_or_is_told_why_not() -> None:
