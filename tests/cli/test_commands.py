@@ -270,7 +270,9 @@ def test_a_key_that_was_refused_comes_in_once_somebody_says_whose_it_is(tmp_path
     shown = json.loads(bellwire("keys", "show", "two_node_link", *state, "--json").stdout)
     assert shown["waiting"] == [{"fingerprint": fingerprint(key), "public_key": key.decode("ascii")}]
     assert "whose are they" in bellwire("keys", "show", "two_node_link", *state).stdout
-    mistyped = bellwire("keys", "trust", "two_node_link", "bob", "0" + fingerprint(key)[1:], *state)
+    right = fingerprint(key)
+    wrong = ("1" if right.startswith("0") else "0") + right[1:]
+    mistyped = bellwire("keys", "trust", "two_node_link", "bob", wrong, *state)
     assert mistyped.exit_code == 2
     assert fingerprint(key) in mistyped.stderr
     told = bellwire("keys", "trust", "two_node_link", "bob", fingerprint(key), *state, "--json")
