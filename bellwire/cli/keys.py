@@ -74,7 +74,8 @@ def show(lab: LabArgument, state: StateOption = STATE, as_json: JsonOption = Fal
     _tell(names, ring, state, as_json)
 
 
-@app.command()
+# A public key (Z85) may begin with a "-".
+@app.command(context_settings={"ignore_unknown_options": True})
 def trust(
     lab: LabArgument,
     node: NodeArgument,

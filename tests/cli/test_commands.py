@@ -284,6 +284,14 @@ def test_a_key_that_was_refused_comes_in_once_somebody_says_whose_it_is(tmp_path
     assert "this is the key of bob" in taken.stderr
 
 
+def test_a_public_key_that_begins_with_a_dash_is_a_key_and_no_option(tmp_path: Path) -> None:
+    key = "-D" + "0" * 38
+    state = ("--state", str(tmp_path))
+    told = bellwire("keys", "trust", "two_node_link", "bob", key, *state, "--json")
+    assert told.exit_code == 0, told.output
+    assert {row["node"]: row["public_key"] for row in json.loads(told.stdout)["nodes"]}["bob"] == key
+
+
 def test_every_demo_asks_under_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     # A second demo in the same folder once delivered nothing: its request had been served already.
     asked: list[str] = []
