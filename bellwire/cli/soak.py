@@ -140,7 +140,7 @@ def _show(result: dict[str, Any], out: Path | None) -> None:
         ["convergences checked", str(result["counts"].get("convergences checked", 0))],
         [
             "nothing left at the end",
-            f"in {result['counts'].get('ends at rest', 0)}; others fill stores for ever",
+            f"in {result['counts'].get('ends at rest', 0)}; the others were filling stores",
         ],
         ["played again", f"{result['played_again']}, otherwise: {result['played_differently'] or 'none'}"],
         ["violations", str(result["violations"])],

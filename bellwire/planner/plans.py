@@ -106,8 +106,8 @@ def foresee(network: NetworkSettings, request: EntanglementRequest) -> tuple[Rou
 
 def choose_route(network: NetworkSettings, request: EntanglementRequest) -> Route | str:
     """The route that a plan takes on an idle network, or the reason why there is none."""
-    chosen = choose(network, request, IDLE)
-    return chosen if isinstance(chosen, str) else chosen[0].route
+    seen = foresee(network, request)
+    return seen if isinstance(seen, str) else seen[0]
 
 
 def choose(
